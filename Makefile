@@ -1,0 +1,43 @@
+# `make run` and `make test` need Python 3.11+ with pip, and nothing else done before them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Name a shop's folder or fsspec URL of logs to run on it instead of the demo shop: make run DATA=path
+DATA ?=
+DATA_OPTION := $(if $(DATA),--data $(DATA))
+
+.PHONY: run ui search down test check clean
+
+run: $(VENV)/.run ## demo shop (or DATA) -> sessions -> features -> towers -> release, live
+	$(BIN)/shelfwise run $(DATA_OPTION)
+
+ui: $(VENV)/.run ## Dagster UI on the workspace
+	$(BIN)/shelfwise ui $(DATA_OPTION)
+
+down: $(VENV)/.run ## stop embedded services that are left
+	$(BIN)/shelfwise down
+
+test: check ## lint, types, import contracts, tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "Shelfwise needs Python 3.11 to 3.13; name one with: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
+	@touch $@
+
+clean: ## forget the virtual environment (data stays in .shelfwise)
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""Raw sessions -> clean sessions -> Feast features and stage-labelled training sets."""

@@ -1,0 +1,163 @@
+"""The tables that pass between the stages: one Arrow schema each, the same names everywhere."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TIME = pa.timestamp("us", tz="UTC")  # nanoseconds fail in Feast's materialization on duckdb 2.0
+IDS = pa.list_(pa.string())
+
+CATALOG = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        ("title", pa.string()),
+        ("description", pa.string()),
+        ("category_path", IDS),
+        ("brand", pa.string()),
+        ("price", pa.float64()),
+        ("rating", pa.float64()),
+        ("rating_count", pa.float64()),
+        ("attributes", pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))),
+        ("tags", IDS),
+        pa.field("available_from", TIME, nullable=False),
+    ]
+)
+"""One row per item. Absent text, numbers are null; absent lists are empty."""
+
+REQUESTS = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("user_id", pa.string()),
+        ("session_id", pa.string()),
+        ("query_text", pa.string()),
+        ("query", pa.string()),
+        ("time", TIME),
+        ("known_at", TIME),
+        ("shown", pa.int64()),
+    ]
+)
+"""One row per request. ``query`` is the normalised text (lower case, single spaces), the key of query features.
+``known_at`` is the later of the row's time and the start of the day it landed in: before it nobody could know."""
+
+IMPRESSIONS = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("position", pa.int64()),
+        ("time", TIME),
+        ("known_at", TIME),
+    ]
+)
+"""One row per item shown in a request; ``time`` is the request's."""
+
+EVENTS = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("action", pa.string()),
+        ("query_id", pa.string()),
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("position", pa.int64()),
+        ("time", TIME),
+        ("known_at", TIME),
+        ("attribution", pa.string()),
+    ]
+)
+"""Clicks, carts and orders. ``query_id`` is the request it is attributed to, or null; ``attribution`` says how:
+``last_shown``, ``logged`` (the log's own query id) or ``none``."""
+
+QUARANTINE = pa.schema(
+    [
+        ("source", pa.string()),
+        ("reason", pa.string()),
+        ("raw", pa.string()),
+    ]
+)
+"""Rows that were refused, with the row as it came (JSON or text)."""
+
+USER_FEATURES = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("event_timestamp", TIME),
+        ("created", TIME),
+        ("recent_queries", IDS),
+        ("recent_items", IDS),
+        ("recent_brands", IDS),
+        ("recent_orders", IDS),
+        ("ordered_tags", IDS),
+        ("requests_7d", pa.int64()),
+        ("clicks_7d", pa.int64()),
+        ("orders_30d", pa.int64()),
+    ]
+)
+"""The user's history, newest first, after each moment at which something of theirs became known."""
+
+ITEM_FEATURES = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("event_timestamp", TIME),
+        ("created", TIME),
+        ("impressions_7d", pa.int64()),
+        ("clicks_7d", pa.int64()),
+        ("carts_7d", pa.int64()),
+        ("orders_7d", pa.int64()),
+        ("impressions_30d", pa.int64()),
+        ("clicks_30d", pa.int64()),
+        ("carts_30d", pa.int64()),
+        ("orders_30d", pa.int64()),
+        ("click_rate", pa.float64()),
+        ("order_rate", pa.float64()),
+        ("price", pa.float64()),
+        ("rating", pa.float64()),
+        ("age_days", pa.float64()),
+    ]
+)
+"""Behaviour of an item over the windows that end at the snapshot."""
+
+QUERY_FEATURES = pa.schema(
+    [
+        ("query", pa.string()),
+        ("event_timestamp", TIME),
+        ("created", TIME),
+        ("requests_30d", pa.int64()),
+        ("clicks_30d", pa.int64()),
+        ("orders_30d", pa.int64()),
+        ("top_items", IDS),
+        ("top_weights", pa.list_(pa.float64())),
+    ]
+)
+"""Frequency of a query and its heaviest neighbours in the query-item graph, best first."""
+
+TRAINING_REQUESTS = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("user_id", pa.string()),
+        ("query", pa.string()),
+        ("query_text", pa.string()),
+        ("time", TIME),
+        ("split", pa.string()),
+        *[f for f in USER_FEATURES if f.name not in ("user_id", "event_timestamp", "created")],
+        *[f for f in QUERY_FEATURES if f.name not in ("query", "event_timestamp", "created")],
+    ]
+)
+"""One row per request, ``split`` is ``train`` or ``validation``, features as of ``time``."""
+
+TRAINING_ROWS = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("item_id", pa.string()),
+        ("time", TIME),
+        ("split", pa.string()),
+        ("stage", pa.string()),
+        ("clicked", pa.bool_()),
+        ("carted", pa.bool_()),
+        ("ordered", pa.bool_()),
+        ("position", pa.int64()),
+        *[f for f in ITEM_FEATURES if f.name not in ("item_id", "event_timestamp", "created")],
+    ]
+)
+"""One row per (request, item): ``stage`` is the deepest of ordered, carted, clicked, unclicked, random; ordered and
+carted imply clicked. Item features as of ``time``."""
+
+STAGES = ("ordered", "carted", "clicked", "unclicked", "random")

@@ -1,0 +1,1 @@
+"""Towers, objectives, trainer, evaluation, baselines and the release they end in."""
