@@ -36,6 +36,15 @@ class DemoSettings(Group):
     new_items_per_day: int = Field(20, ge=0)
     requests_per_user_day: float = Field(0.8, gt=0)
     shown_per_request: Count = 20
+    taste_strength: float = Field(1.0, ge=0)
+    """How much a user's hidden taste moves clicks and orders. 0: everybody clicks alike."""
+    taste_drift: Share = 0.05
+    """Share of a taste that is drawn anew each day."""
+    typo_share: Share = 0.05
+    lost_query_id_share: Share = 0.5
+    """Share of the cart and purchase events without a query id: checkouts often do not know the search."""
+    anonymous_share: Share = 0.1
+    """Share of the users who never log in: only their client id is in the logs."""
 
 
 class RawSettings(Group):
@@ -98,6 +107,10 @@ class FeatureSettings(Group):
     """Impressions that the shop-wide rate counts for in an item's smoothed click and order rate."""
     stage_weights: dict[str, float] = {"clicked": 1.0, "carted": 2.0, "ordered": 4.0}
     """Weight of an interaction in the query-item graph."""
+    build_memory: str = "2GB"
+    """What DuckDB may hold in memory while it builds features and the training set; beyond it, it spills to disk."""
+    build_days: Count = 31
+    """Days whose features are built by one query."""
 
 
 class TrainingSettings(Group):
@@ -125,14 +138,27 @@ class TrainingSettings(Group):
     weight_unclicked: float = Field(0.2, ge=0)
     weight_click_over_unclicked: float = Field(1.0, ge=0)
     weight_order_over_unclicked: float = Field(1.0, ge=0)
+    unclicked_per_step: Count = 2
+    """Unclicked items drawn per request in a step."""
+    uniform_per_step: Count = 1
+    """Uniform negatives that each request adds to those all requests of a batch share."""
+    history_dropout: Share = 0.1
+    """Share of the examples that are trained as if nobody knew the user, so that unknown users work well."""
     batch_size: Count = 1024
     epochs: Count = 8
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-5, ge=0)
     patience: Count = 2
     """Epochs without a better validation recall before training stops."""
+    validation_requests: Count = 4_000
+    """Validation requests that are searched after each epoch."""
+    threads: Count = 2
     max_query_tokens: Count = 64
     max_item_tokens: Count = 256
+    """Tokens kept of each field group of an item."""
+    price_buckets: Count = 10
+    build_memory: str = "2GB"
+    """What DuckDB may hold in memory while it turns the training set into arrays."""
     device: str = "auto"
 
 
@@ -159,9 +185,19 @@ class ServingSettings(Group):
 
     max_k: Count = 10_000
     max_query_chars: Count = 1_000
-    refresh_seconds: float = Field(2.0, ge=0)
-    """How often a warm retriever looks whether another release went live."""
+    refresh_seconds: float = Field(2.0, gt=0)
+    """How often a warm retriever looks whether another release went live, or whether what was away is back."""
+    index_timeout_ms: Count = 1_000
+    """Longest that a request waits for Milvus before the exact search in memory answers."""
     threads: Count = 1
+
+
+class UiSettings(Group):
+    """Pages that `shelfwise ui` opens, on loopback."""
+
+    port: int = 3000
+    docs_port: int = 3001
+    """Data Docs of the checks: a browser follows no link from the UI to a file."""
 
 
 class CheckSettings(Group):
@@ -172,6 +208,10 @@ class CheckSettings(Group):
     max_volume_ratio: float = Field(5.0, gt=1)
     min_unclicked_share: Share = 0.2
     max_unknown_item_share: Share = 0.05
+    max_anonymous_share: Share = 0.5
+    """A day with a larger share of requests without a user fails: there is too little to personalize from."""
+    kept_validations: Count = 60
+    """Validations per suite that Data Docs keeps: with a check per day, the last two months."""
 
 
 class Settings(BaseSettings):
@@ -195,6 +235,7 @@ class Settings(BaseSettings):
     online: OnlineSettings = OnlineSettings()
     serving: ServingSettings = ServingSettings()
     checks: CheckSettings = CheckSettings()
+    ui: UiSettings = UiSettings()
 
     @classmethod
     def settings_customise_sources(

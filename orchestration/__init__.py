@@ -1,1 +1,1 @@
-"""Dagster, and nothing else: assets, checks, jobs, schedules, sensors, and the command line. It calls the other rooms."""
+"""Dagster and the command line: assets, checks, jobs, schedules, sensors. They call the other rooms."""

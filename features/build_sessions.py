@@ -1,0 +1,287 @@
+"""Landing days to clean sessions on disk: each day whole or not at all, and the same however often it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from filelock import FileLock
+
+from features.day_report import DayReport, SourceCounts, built_days, read_report, report_path, write_report
+from features.documents import DocumentError, load_documents
+from features.engine import batches_of, open_engine, read_days
+from features.landing import DayFiles, LandingError, LandingFile, day_files, local_copies
+from features.partitions import drop_partition, partition_file, write_partition
+from features.schema import EVENTS, IMPRESSIONS, QUARANTINE, REQUESTS
+from features.screening import ACTION_LINE, IGNORED, DayWindow, screen_events, screen_requests
+from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
+from features.ubi import read_events, read_queries
+from infra.settings import Settings
+
+__all__ = ["DayReport", "build_sessions", "days_to_rebuild", "read_report"]
+
+Progress = Callable[[str, float], None]
+
+TABLES = {"requests": REQUESTS, "impressions": IMPRESSIONS, "events": EVENTS}
+ORDER = {
+    "requests": ("time", "query_id"),
+    "impressions": ("time", "query_id", "position", "item_id"),
+    "events": ("time", "event_id"),
+}
+SOURCES = ("ubi_queries", "ubi_events")
+VERSION = 1
+"""Raised where the same logs give other tables than before: days built by an older version are built again."""
+EXAMPLES = 5
+
+
+def build_sessions(settings: Settings, days: Sequence[date], progress: Progress | None = None) -> list[DayReport]:
+    """Read landing days, refuse what cannot be used, attribute orders, and write the tables of each day.
+
+    Days are taken in order. A day of which neither its files, nor the settings, nor the earlier days that it reads
+    changed since it was built is left as it is. After a day whose share of refused rows is above
+    ``settings.raw.max_bad_share`` (held) its report and quarantine are new and its tables are those of its last
+    accepted version, or none.
+
+    Args:
+        settings: All settings.
+        days: Landing days; add those of ``days_to_rebuild`` where a day is run again.
+        progress: Called with a sentence and the share that is done.
+
+    Returns:
+        A report per day, in order.
+
+    Raises:
+        LandingError: A day has not landed, has no queries, or a file of it cannot be read at all.
+    """
+    ordered = sorted(set(days))
+    reports = []
+    settings.paths.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(settings.paths.root / "sessions.lock"):
+        for done, day in enumerate(ordered):
+            if progress:
+                progress(f"sessions of {day}", done / len(ordered))
+            reports.append(_build_day(settings, day))
+    if progress:
+        progress(f"sessions of {len(ordered)} days", 1.0)
+    return reports
+
+
+def days_to_rebuild(settings: Settings, days: Sequence[date]) -> list[date]:
+    """``days`` and the built days after them that may read them, in order.
+
+    A day reads the days before it (requests that its events name or follow, ids that it must not repeat), so running a
+    day again can change those after it, and these the ones after them.
+    """
+    wanted = set(days)
+    if not wanted:
+        return []
+    reach = lookback(settings)
+    latest = min(wanted)
+    for day in sorted(wanted | {d for d in built_days(settings) if d > latest}):
+        if day in wanted or day - latest <= reach:
+            wanted.add(day)
+            latest = day
+    return sorted(wanted)
+
+
+def lookback(settings: Settings) -> timedelta:
+    """How many landing days before its own a day reads: all that can hold a request which one of its events follows.
+
+    An id that comes again after longer than this is taken for another.
+    """
+    raw = settings.raw
+    return timedelta(
+        days=1 + math.ceil((raw.late_window + raw.ahead_window + raw.attribution_window) / timedelta(days=1))
+    )
+
+
+def _build_day(settings: Settings, day: date) -> DayReport:
+    started = time.perf_counter()
+    files = day_files(settings, day)
+    earlier = _accepted_before(settings, day)
+    inputs = _inputs(settings, files, earlier)
+    previous = read_report(settings, day)
+    in_use = previous.output if previous and previous.output == _output(settings, day) else None
+    if previous and previous.inputs == inputs and previous.output == in_use and _told_apart(files):
+        return previous
+
+    with open_engine(settings) as engine:
+        _read(settings, engine, files)
+        day_tables = _transform(settings, engine, day, list(earlier))
+        counts = _count(engine, day_tables)
+        held = counts.bad_share > settings.raw.max_bad_share
+        # Without its report a day counts as not built: a kill from here on leaves no day that is half new.
+        report_path(settings, day).unlink(missing_ok=True)
+        quarantine = engine.table("quarantine").order_by("source", "row_id")
+        write_partition(settings.paths.quarantine, day, batches_of(engine, quarantine), QUARANTINE)
+        for name, schema in TABLES.items():
+            if not held:
+                rows = day_tables[name].order_by(*ORDER[name])
+                write_partition(settings.paths.sessions / name, day, batches_of(engine, rows), schema)
+            elif in_use is None:
+                drop_partition(settings.paths.sessions / name, day)
+    report = DayReport(
+        day=day,
+        fingerprint=files.fingerprint,
+        files=tuple(f.name for f in (*files.queries, *files.events)),
+        sources=counts.sources,
+        rows_in=sum(c.rows_in for c in counts.sources.values()),
+        clean=sum(c.clean for c in counts.sources.values()),
+        ignored=sum(c.ignored for c in counts.sources.values()),
+        reasons=counts.reasons,
+        examples=counts.examples,
+        bad_share=counts.bad_share,
+        held=held,
+        kept_previous=held and in_use is not None,
+        rows_out=counts.rows_out,
+        attribution=counts.attribution,
+        unknown_actions=counts.unknown_actions,
+        inputs=inputs,
+        output=_output(settings, day),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    write_report(settings, report)
+    return report
+
+
+def _read(settings: Settings, engine: Any, files: DayFiles) -> None:
+    """Raw tables ``raw_ubi_queries`` and ``raw_ubi_events``, and their documents."""
+    readers = {"ubi_queries": (files.queries, read_queries), "ubi_events": (files.events, read_events)}
+    for source, (listed, read) in readers.items():
+        with local_copies(settings, listed) as copies:
+            try:
+                load_documents(engine, f"documents_{source}", copies, [f.name for f in listed])
+            except DocumentError as error:
+                raise LandingError(f"{files.day}: {error}. Land the file again, then run the day again") from error
+        read(engine, f"documents_{source}", f"raw_{source}")
+
+
+def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> Mapping[str, Any]:
+    """The tables of the day; leaves ``screened_<source>`` and ``quarantine`` in the engine."""
+    window = DayWindow.of(day, settings.raw)
+    before = {name: read_days(engine, settings.paths.sessions / name, earlier, s) for name, s in TABLES.items()}
+    screened = engine.create_table(
+        "screened_ubi_queries",
+        screen_requests(engine.table("raw_ubi_queries"), before["requests"], window),
+    )
+    named = ["query_id", "user_id", "session_id", "time"]
+    asked = screened.filter(screened.reason.isnull()).select(named).union(before["requests"].select(named))
+    asked = engine.create_table("asked", asked)
+    events = engine.create_table(
+        "screened_ubi_events",
+        screen_events(engine.table("raw_ubi_events"), asked, before["events"], window, settings.raw.actions),
+    )
+    events = events.filter(events.reason.isnull())
+    # The earlier impressions are many and the day's events touch few of them.
+    touched = before["impressions"]
+    touched = touched.filter(touched.query_id.isin(events.query_id) | touched.user_id.isin(events.user_id))
+    touched = engine.create_table("touched_impressions", touched)
+    shown = engine.create_table(
+        "day_impressions", day_impressions(screened, events, before["requests"], touched, window)
+    )
+    places = ["query_id", "item_id", "position"]
+    requests = engine.create_table("day_requests", clean_requests(screened, events, shown, window))
+    attributed = attributed_events(
+        events, with_sessions(asked, events), shown.select(places).union(touched.select(places)), window
+    )
+    attributed = engine.create_table("day_events", attributed)
+    engine.con.execute(_QUARANTINE_SQL, [[ACTION_LINE, IGNORED]] * 2)
+    return {"requests": requests, "impressions": shown, "events": attributed}
+
+
+_QUARANTINE_SQL = "CREATE TABLE quarantine AS " + " UNION ALL ".join(
+    f"""SELECT '{source}' AS source, row_id, reason, raw FROM screened_{source}
+    JOIN documents_{source} USING (row_id) WHERE reason IS NOT NULL AND NOT list_contains(?, reason)"""
+    for source in SOURCES
+)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    sources: Mapping[str, SourceCounts]
+    reasons: Mapping[str, int]
+    examples: Mapping[str, Sequence[str]]
+    rows_out: Mapping[str, int]
+    attribution: Mapping[str, Mapping[str, int]]
+    unknown_actions: Mapping[str, int]
+
+    @property
+    def bad_share(self) -> float:
+        """Refused among the rows that meant something: a log full of ignored hovers does not hide broken clicks."""
+        refused = sum(c.refused for c in self.sources.values())
+        return refused / max(1, refused + sum(c.clean for c in self.sources.values()))
+
+
+def _count(engine: Any, tables: Mapping[str, Any]) -> _Counts:
+    def rows(query: str) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = engine.con.execute(query).fetchall()
+        return found
+
+    sources = {}
+    for source in SOURCES:
+        by_reason = dict(rows(f"SELECT coalesce(reason, ''), count(*) FROM screened_{source} GROUP BY ALL"))
+        clean, lines, ignored = (by_reason.pop(key, 0) for key in ("", ACTION_LINE, IGNORED))
+        refused = sum(by_reason.values())
+        sources[source] = SourceCounts(clean + ignored + refused, clean, ignored, refused, lines)
+    examples = rows(
+        f"""SELECT reason, list(left(raw, 300) ORDER BY source, row_id)
+        FROM (FROM quarantine QUALIFY row_number() OVER (PARTITION BY reason ORDER BY source, row_id) <= {EXAMPLES})
+        GROUP BY reason ORDER BY reason"""
+    )
+    attribution: dict[str, dict[str, int]] = {}
+    for action, how, n in rows("SELECT action, attribution, count(*) FROM day_events GROUP BY ALL ORDER BY ALL"):
+        attribution.setdefault(action, {})[how] = n
+    return _Counts(
+        sources=sources,
+        reasons=dict(rows("SELECT reason, count(*) FROM quarantine GROUP BY ALL ORDER BY ALL")),
+        examples=dict(examples),
+        rows_out={name: int(table.count().execute()) for name, table in tables.items()},
+        attribution=attribution,
+        unknown_actions=dict(
+            rows(
+                """SELECT coalesce(action, ''), count(*) FROM screened_ubi_events WHERE reason = 'unknown_action'
+                GROUP BY ALL ORDER BY count(*) DESC, 1 LIMIT 50"""
+            )
+        ),
+    )
+
+
+def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
+    """The earlier days that ``day`` reads, each with the hash of its tables."""
+    near = [d for d in built_days(settings) if day - lookback(settings) <= d < day]
+    reports = [r for r in (read_report(settings, d) for d in near) if r is not None]
+    return {r.day: r.output for r in reports if r.output is not None}
+
+
+def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str]) -> str:
+    content = {
+        "version": VERSION,
+        "files": files.fingerprint,
+        "settings": settings.raw.model_dump(mode="json"),
+        "earlier": {day.isoformat(): output for day, output in earlier.items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _output(settings: Settings, day: date) -> str | None:
+    """Hash of the day's tables on disk; None where one is absent."""
+    digest = hashlib.sha256()
+    for name in TABLES:
+        file = partition_file(settings.paths.sessions / name, day)
+        if not file.exists():
+            return None
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _told_apart(files: DayFiles) -> bool:
+    """Whether a changed file would show: some remote file systems tell neither a time nor a checksum."""
+    listed: tuple[LandingFile, ...] = (*files.queries, *files.events)
+    return all(f.stamp for f in listed)

@@ -1,0 +1,169 @@
+"""The catalogue: whatever columns the shop has, as one table of items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from features.catalog_fields import ALIASES, FIELDS_SQL, assign_fields
+from features.documents import DocumentError, load_documents
+from features.engine import batches_of, from_arrow, open_engine
+from features.json_macros import create_macros
+from features.landing import LandingError, LandingFile, catalog_files, landing_url, local_copies
+from features.partitions import write_json, write_parquet
+from features.schema import CATALOG, QUARANTINE
+from infra.settings import Settings
+
+
+class CatalogError(ValueError):
+    """There is no usable catalogue; the message says what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class CatalogReport:
+    """What became of the catalogue's rows: ``rows_in = items + older_versions + the sum of the reasons``."""
+
+    files: tuple[str, ...]
+    rows_in: int
+    items: int
+    older_versions: int
+    """Rows of items that a later day's catalogue describes again."""
+    reasons: Mapping[str, int]
+    """Refused rows by reason: not_json, wrong_type, no_id, duplicate_id."""
+    columns: Mapping[str, str]
+    """Field of the catalogue -> the column it was read from."""
+    attribute_columns: tuple[str, ...]
+    description_columns: tuple[str, ...]
+    unreadable_prices: int
+    filled: Mapping[str, int]
+    """Items that have a value, by field."""
+
+    def metadata(self) -> dict[str, Any]:
+        """The report as plain values, for Dagster."""
+        return {
+            "items": self.items,
+            "rows in": self.rows_in,
+            "refused": dict(self.reasons),
+            "files": list(self.files),
+            "columns": dict(self.columns),
+            "read as attributes": list(self.attribute_columns),
+            "read as description": list(self.description_columns),
+            "unreadable prices": self.unreadable_prices,
+            "filled": dict(self.filled),
+        }
+
+
+def build_catalog(settings: Settings) -> CatalogReport:
+    """Write ``settings.paths.catalog`` (schema ``CATALOG``, by item_id) from the landing folder's catalogue files.
+
+    Read are ``catalog.*`` in the landing folder and in its days; of an item that several describe the latest counts.
+    ``available_from`` is the item's creation time, at the latest the first day whose catalogue has it; without either,
+    or with the first catalogue alone, 1970. An item may still have been shown before: the training set takes the
+    earlier of this and its first impression.
+
+    Raises:
+        CatalogError: No catalogue, none with an id column, no item, or more refused rows than
+            ``settings.raw.max_bad_share``; the catalogue in use stays as it was.
+    """
+    try:
+        dated = catalog_files(settings)
+        if not dated:
+            raise CatalogError(
+                f"no catalogue in {landing_url(settings)}: expected catalog.parquet, .ndjson, .jsonl, .json or .csv"
+                " (.gz allowed), there or in a day's folder"
+            )
+        files = [file for _, file in dated]
+        with open_engine(settings) as engine, local_copies(settings, files) as copies:
+            rows_in = load_documents(engine, "documents", copies, [f.name for f in files])
+            return _build(settings, engine, dated, rows_in)
+    except (LandingError, DocumentError) as error:
+        raise CatalogError(str(error)) from error
+
+
+def _build(
+    settings: Settings, engine: Any, dated: Sequence[tuple[date | None, LandingFile]], rows_in: int
+) -> CatalogReport:
+    create_macros(engine)
+    connection = engine.con
+    connection.execute(_ENTRIES_SQL)
+    keys = connection.execute("SELECT DISTINCT file, key FROM entries ORDER BY file, key").fetchall()
+    fields = assign_fields(keys)
+    found = sorted({key for _, key in keys})
+    if rows_in == 0 or not found:
+        raise CatalogError(f"the catalogue in {landing_url(settings)} is empty: {', '.join(f.name for _, f in dated)}")
+    if "item_id" not in fields["field"].to_pylist():
+        raise CatalogError(
+            f"the catalogue has no id column. Found: {', '.join(found[:30])}. Name one of them one of"
+            f" {', '.join(ALIASES['item_id'])}"
+        )
+    from_arrow_as(engine, "fields", fields)
+    connection.execute("CREATE TABLE versions (file BIGINT, landed DATE)")
+    connection.executemany("INSERT INTO versions VALUES (?, ?)", [[i, day] for i, (day, _) in enumerate(dated)])
+    for statement in FIELDS_SQL:
+        connection.execute(statement)
+
+    reasons = dict(connection.execute("SELECT reason, count(*) FROM refused GROUP BY ALL ORDER BY ALL").fetchall())
+    refused = engine.table("refused").order_by("row_id")
+    write_parquet(settings.paths.catalog.with_name("quarantine.parquet"), batches_of(engine, refused), QUARANTINE)
+    items = engine.table("items").order_by("item_id")
+    count = int(items.count().execute())
+    bad_share = sum(reasons.values()) / max(1, rows_in)
+    if count == 0 or bad_share > settings.raw.max_bad_share:
+        counts = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
+        raise CatalogError(
+            f"{bad_share:.1%} of the catalogue's {rows_in:,} rows were refused ({counts or 'none left'});"
+            f" the catalogue in use stays as it was. Columns found: {', '.join(found[:30])}. See"
+            f" {settings.paths.catalog.with_name('quarantine.parquet')}, mend the files and run again, or raise"
+            " settings.raw.max_bad_share"
+        )
+    write_parquet(settings.paths.catalog, batches_of(engine, items), CATALOG)
+    report = _report(engine, dated, rows_in, count, reasons)
+    write_json(settings.paths.reports / "catalog.json", asdict(report))
+    return report
+
+
+def from_arrow_as(engine: Any, name: str, table: Any) -> None:
+    """Copy an Arrow table into a table of the engine."""
+    engine.con.execute(f"CREATE TABLE {name} AS FROM {from_arrow(engine, table).get_name()}")
+
+
+_ENTRIES_SQL = """
+CREATE TABLE bodies AS
+    SELECT row_id, file, raw, document IS NULL AS not_json, body_of(document) AS body FROM documents
+    WHERE NOT is_action_line(document);
+CREATE TABLE entries AS
+    SELECT row_id, file, e.key AS key, e.value AS value
+    FROM bodies, json_each(bodies.body) AS e WHERE NOT is_absent(e.value)
+"""
+
+
+def _report(
+    engine: Any,
+    dated: Sequence[tuple[date | None, LandingFile]],
+    rows_in: int,
+    items: int,
+    reasons: Mapping[str, int],
+) -> CatalogReport:
+    def rows(query: str) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = engine.con.execute(query).fetchall()
+        return found
+
+    lines = rows_in - rows("SELECT count(*) FROM bodies")[0][0]
+    texts = ("title", "description", "brand", "price", "rating", "rating_count")
+    lists = ("category_path", "attributes", "tags")
+    filled = [f"count({name})" for name in texts] + [f"count(*) FILTER (len({name}) > 0)" for name in lists]
+    roles = rows("SELECT role, key FROM roles ORDER BY ALL")
+    return CatalogReport(
+        files=tuple(file.name for _, file in dated),
+        rows_in=rows_in - lines,
+        items=items,
+        older_versions=rows_in - lines - items - sum(reasons.values()),
+        reasons=reasons,
+        columns=dict(rows("SELECT field, min(key) FROM fields WHERE field IS NOT NULL GROUP BY ALL ORDER BY ALL")),
+        attribute_columns=tuple(key for role, key in roles if role == "attribute"),
+        description_columns=tuple(key for role, key in roles if role == "description"),
+        unreadable_prices=int(rows("SELECT count(*) FROM items WHERE price IS NULL AND price_logged")[0][0]),
+        filled=dict(zip((*texts, *lists), rows(f"SELECT {', '.join(filled)} FROM items")[0], strict=True)),
+    )

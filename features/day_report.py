@@ -1,0 +1,113 @@
+"""What became of a landing day's rows: kept beside the tables, shown in the UI, judged by the checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from features.partitions import write_json
+from infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class SourceCounts:
+    """Rows of ``ubi_queries`` or of ``ubi_events``: ``rows_in = clean + ignored + refused``."""
+
+    rows_in: int
+    clean: int
+    ignored: int
+    refused: int
+    action_lines: int
+    """Lines of a bulk export that are no rows; not in ``rows_in``."""
+
+
+@dataclass(frozen=True)
+class DayReport:
+    """The counts of a day. Rows in = clean + ignored + the sum of the reasons."""
+
+    day: date
+    fingerprint: str
+    """Of the landing files that were read."""
+    files: tuple[str, ...]
+    sources: Mapping[str, SourceCounts]
+    rows_in: int
+    clean: int
+    ignored: int
+    reasons: Mapping[str, int]
+    """Refused rows by reason."""
+    examples: Mapping[str, Sequence[str]]
+    """Up to five rows of each reason, cut to 300 characters."""
+    bad_share: float
+    """Refused rows among the clean and the refused ones."""
+    held: bool
+    kept_previous: bool
+    """A held day whose tables are those of its last accepted version."""
+    rows_out: Mapping[str, int]
+    """Rows of ``requests``, ``impressions`` and ``events`` as this run made them; a held day's are not stored."""
+    attribution: Mapping[str, Mapping[str, int]]
+    """Action -> how its events were attributed -> count."""
+    unknown_actions: Mapping[str, int]
+    inputs: str
+    """Hash of all that the tables follow from: the files, the settings, the earlier days that were read."""
+    output: str | None
+    """Hash of the tables of the day that are in use; None where none are."""
+    seconds: float
+
+    @property
+    def message(self) -> str:
+        """What to know and what to do, in a sentence or two."""
+        parts = []
+        if self.held:
+            counts = ", ".join(f"{reason} {n:,}" for reason, n in _largest_first(self.reasons))
+            rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
+            parts.append(
+                f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}); {rest}. Mend the files"
+                " and run the day again, or raise settings.raw.max_bad_share"
+            )
+        if self.unknown_actions:
+            named = ", ".join(f"{name or '(no name)'} {n:,}" for name, n in _largest_first(self.unknown_actions))
+            parts.append(
+                f"unknown actions: {named}. Say in settings.raw.actions what each is, impression, click, cart, order or"
+                " ignore"
+            )
+        return ". ".join(parts)
+
+
+def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def report_path(settings: Settings, day: date) -> Path:
+    """Where the report of a day lies; it is there exactly where the day was built to its end."""
+    return settings.paths.reports / "sessions" / f"{day.isoformat()}.json"
+
+
+def write_report(settings: Settings, report: DayReport) -> None:
+    """Replace the report of a day."""
+    write_json(report_path(settings, report.day), asdict(report) | {"message": report.message})
+
+
+def read_report(settings: Settings, day: date) -> DayReport | None:
+    """The report of a day; None where the day was not built, not to its end, or by another version of Shelfwise."""
+    path = report_path(settings, day)
+    if not path.exists():
+        return None
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    names = {f.name for f in fields(DayReport)}
+    if not names <= stored.keys():
+        return None
+    values = {name: stored[name] for name in names}
+    values["day"] = date.fromisoformat(values["day"])
+    values["files"] = tuple(values["files"])
+    values["sources"] = {name: SourceCounts(**counts) for name, counts in values["sources"].items()}
+    return DayReport(**values)
+
+
+def built_days(settings: Settings) -> list[date]:
+    """The days that have a report, held ones included, in order."""
+    paths = (settings.paths.reports / "sessions").glob("*.json")
+    return sorted(date.fromisoformat(path.stem) for path in paths if not path.name.startswith("."))

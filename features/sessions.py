@@ -1,0 +1,153 @@
+"""Clean requests, impressions and events of a landing day, as Ibis expressions for DuckDB and Spark.
+
+There is no as-of join among them: a request is found by an equal join on user and item, a bound on the time between,
+and a row number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+
+from features.query_text import normalised
+from features.schema import EVENTS, IMPRESSIONS, REQUESTS
+from features.screening import DayWindow
+
+
+def clean_requests(screened: Any, events: Any, shown: Any, window: DayWindow) -> Any:
+    """The requests of a day.
+
+    Args:
+        screened: ``screen_requests``.
+        events: Clean rows of ``screen_events``; a request without a session takes that of the events that name it.
+        shown: ``day_impressions``.
+
+    Returns:
+        ``REQUESTS``, one row per query id.
+    """
+    rows = screened.filter(screened.reason.isnull())
+    counts = shown.group_by("query_id").agg(shown=shown.count())
+    rows = with_sessions(rows.select("query_id", "user_id", "session_id", "query_text", "time"), events)
+    rows = rows.left_join(counts, "query_id").drop("query_id_right")
+    return rows.mutate(
+        query=normalised(rows.query_text),
+        known_at=_known_at(rows.time, window),
+        shown=rows.shown.fill_null(0).cast("int64"),
+    ).select(*REQUESTS.names)
+
+
+def with_sessions(requests: Any, events: Any) -> Any:
+    """``requests`` with ``session_id`` taken from the events that name them where they have none."""
+    carried = events.filter(events.query_id.notnull() & events.session_id.notnull())
+    carried = carried.group_by("query_id").agg(carried=carried.session_id.min())
+    joined = requests.left_join(carried, "query_id").drop("query_id_right")
+    return joined.mutate(session_id=ibis.coalesce(joined.session_id, joined.carried)).drop("carried")
+
+
+def day_impressions(screened: Any, events: Any, earlier: Any, earlier_impressions: Any, window: DayWindow) -> Any:
+    """The items shown in a day's requests, and what this day adds to earlier requests.
+
+    A request's impression events are its impressions; its hit ids are where it has none. An item shown twice in a
+    request is shown at its first place. Positions count from 1: a request whose events count from 0 is shifted, and an
+    event without a position takes the hit's, else its turn in time.
+
+    Args:
+        screened: ``screen_requests``.
+        events: Clean rows of ``screen_events``.
+        earlier: ``REQUESTS`` of earlier landing days.
+        earlier_impressions: ``IMPRESSIONS`` of earlier landing days; what they hold is not shown again.
+
+    Returns:
+        ``IMPRESSIONS``, one row per query id and item.
+    """
+    clean = screened.filter(screened.reason.isnull())
+    askers = clean.select("query_id", "user_id", "time").union(earlier.select("query_id", "user_id", "time"))
+    hits = _hits(clean)
+    logged = _logged_impressions(events, hits)
+    shown = logged.union(hits.anti_join(logged, "query_id"))
+    shown = shown.anti_join(earlier_impressions, ["query_id", "item_id"])
+    joined = shown.inner_join(askers, "query_id")
+    return joined.mutate(known_at=_known_at(joined.time, window)).select(*IMPRESSIONS.names)
+
+
+def _hits(requests: Any) -> Any:
+    """``query_id, item_id, position`` from the hit ids, each item once at its first place."""
+    places = requests.select("query_id", item_id=requests.hits).unnest("item_id", offset="place")
+    places = places.filter(places.item_id.notnull())
+    return places.group_by("query_id", "item_id").agg(position=(places.place.min() + 1).cast("int64"))
+
+
+def _logged_impressions(events: Any, hits: Any) -> Any:
+    """``query_id, item_id, position`` from the impression events, each item once at its first place."""
+    rows = events.filter(events.kind == "impression")
+    rows = rows.mutate(ordinal=ibis.cases((rows.position >= 0, rows.position)))
+    items = rows.group_by("query_id", "item_id").agg(ordinal=rows.ordinal.min(), first=rows.time.min())
+    items = items.left_join(hits, ["query_id", "item_id"]).select("query_id", "item_id", "ordinal", "first", "position")
+    request = ibis.window(group_by=items.query_id)
+    in_time = ibis.window(group_by=items.query_id, order_by=[items.first, items.item_id])
+    items = items.mutate(
+        shift=ibis.cases((items.ordinal.min().over(request) == 0, 1), else_=0),
+        turn=ibis.row_number().over(in_time) + 1,
+    )
+    position = ibis.coalesce(items.ordinal + items.shift, items.position, items.turn).cast("int64")
+    return items.select("query_id", "item_id", position=position)
+
+
+def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow) -> Any:
+    """Clicks, carts and orders of a day with the request that each belongs to.
+
+    A click belongs to the request it names. A click that names none, a cart and an order belong to the user's last
+    request that showed the item, at or before the event and within the attribution window, of the same session where
+    both have one; among requests of one moment the named one, then the last by id. Where there is no such request, the
+    event keeps the one it names, else it has none.
+
+    Args:
+        events: Clean rows of ``screen_events``.
+        requests: ``query_id, user_id, session_id, time`` of this and earlier landing days.
+        shown: ``query_id, item_id, position`` of this and earlier landing days.
+
+    Returns:
+        ``EVENTS``, one row per event. ``position`` is the item's in that request, else the log's.
+    """
+    rows = events.filter(events.kind.isin(["click", "cart", "order"]))
+    asked = shown.select("query_id", "item_id", "position").inner_join(
+        requests.select("query_id", "user_id", "session_id", "time"), "query_id"
+    )
+    found = _last_shown(rows.filter((rows.kind != "click") | rows.query_id.isnull()), asked, window)
+    rows = rows.rename(logged="query_id", ordinal="position").left_join(found, "event_id").drop("event_id_right")
+    rows = rows.mutate(
+        query_id=ibis.coalesce(rows.last_shown, rows.logged),
+        attribution=ibis.cases(
+            (rows.last_shown.notnull(), "last_shown"), (rows.logged.notnull(), "logged"), else_="none"
+        ),
+    )
+    places = shown.select("query_id", "item_id", place=shown.position)
+    rows = rows.left_join(places, ["query_id", "item_id"])
+    return rows.mutate(
+        action=rows.kind,
+        position=ibis.coalesce(rows.place, ibis.cases((rows.ordinal > 0, rows.ordinal))),
+        known_at=_known_at(rows.time, window),
+    ).select(*EVENTS.names)
+
+
+def _last_shown(events: Any, asked: Any, window: DayWindow) -> Any:
+    """``event_id, last_shown`` for the events that a request showed the item for."""
+    asked = asked.select("user_id", "item_id", candidate=asked.query_id, asked_in=asked.session_id, asked_at=asked.time)
+    pairs = events.inner_join(asked, ["user_id", "item_id"])
+    pairs = pairs.filter(
+        pairs.asked_at <= pairs.time,
+        pairs.asked_at >= pairs.time - ibis.interval(seconds=int(window.attribution.total_seconds())),
+        pairs.session_id.isnull() | pairs.asked_in.isnull() | (pairs.session_id == pairs.asked_in),
+    )
+    named = (pairs.candidate == pairs.query_id).fill_null(False)
+    latest = ibis.window(
+        group_by=pairs.event_id, order_by=[pairs.asked_at.desc(), named.desc(), pairs.candidate.desc()]
+    )
+    pairs = pairs.mutate(turn=ibis.row_number().over(latest))
+    return pairs.filter(pairs.turn == 0).select("event_id", last_shown="candidate")
+
+
+def _known_at(time: Any, window: DayWindow) -> Any:
+    """The later of a row's time and the start of the day it landed in."""
+    return ibis.greatest(time, ibis.literal(window.start))

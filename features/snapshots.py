@@ -1,0 +1,200 @@
+"""User, item and query features on disk, a partition per day of what they hold.
+
+A row belongs to the day ``d`` whose last moment it may know: user rows of moments in ``[d, d + 1)``, snapshots taken
+in ``(d, d + 1]``. Every day that is asked for gets a partition. A day whose sessions are held or missing brings no
+user rows of its own, but its item and query snapshots are taken all the same, over the days that there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from features.engine import batches_of, from_arrow, open_engine, read_catalog, read_days
+from features.interactions import LONG
+from features.item_features import item_features
+from features.partitions import write_partition, written_days
+from features.query_features import query_features
+from features.schema import EVENTS, IMPRESSIONS, ITEM_FEATURES, QUERY_FEATURES, REQUESTS, TIME, USER_FEATURES
+from features.user_features import user_features
+from infra.settings import Settings
+
+DAY = timedelta(days=1)
+SHORT_LOG = 3
+"""A log of fewer days gets hourly snapshots, or its rows would have no item and query features at all."""
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class DayCount:
+    """How many rows a day's partition got."""
+
+    day: date
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Days that one query builds, the landing days that it reads, and its snapshots."""
+
+    days: list[date]
+    read: list[date]
+    stamps: list[datetime]
+    hourly: bool
+
+
+@dataclass(frozen=True)
+class _View:
+    """A feature table: its folder, its schema, and how far back its rows look."""
+
+    name: str
+    schema: pa.Schema
+    history: timedelta
+
+
+def build_user_features(settings: Settings, days: Iterable[date], progress: Progress | None = None) -> list[DayCount]:
+    """Replace ``features/user`` of ``days``; see ``user_features``.
+
+    Raises:
+        FileNotFoundError: the catalogue was not built yet.
+    """
+
+    def expression(engine: Any, part: _Range) -> Any:
+        requests, events = _sessions(engine, settings, part, ("requests", "events"))
+        return user_features(requests, events, read_catalog(engine, settings), settings.features)
+
+    history = max(timedelta(days=settings.features.history_days), LONG)
+    return _build(settings, days, _View("user", USER_FEATURES, history), expression, progress)
+
+
+def build_item_features(settings: Settings, days: Iterable[date], progress: Progress | None = None) -> list[DayCount]:
+    """Replace ``features/item`` of ``days``; see ``item_features``.
+
+    Raises:
+        FileNotFoundError: the catalogue was not built yet.
+    """
+
+    def expression(engine: Any, part: _Range) -> Any:
+        impressions, events = _sessions(engine, settings, part, ("impressions", "events"))
+        catalog = read_catalog(engine, settings)
+        return item_features(impressions, events, catalog, _stamps(engine, part), settings.features, hourly=part.hourly)
+
+    return _build(settings, days, _View("item", ITEM_FEATURES, LONG), expression, progress)
+
+
+def build_query_features(settings: Settings, days: Iterable[date], progress: Progress | None = None) -> list[DayCount]:
+    """Replace ``features/query`` of ``days``; see ``query_features``.
+
+    Raises:
+        FileNotFoundError: the catalogue was not built yet.
+    """
+
+    def expression(engine: Any, part: _Range) -> Any:
+        requests, events = _sessions(engine, settings, part, ("requests", "events"))
+        return query_features(
+            requests, events, read_catalog(engine, settings), _stamps(engine, part), settings.features
+        )
+
+    return _build(settings, days, _View("query", QUERY_FEATURES, LONG), expression, progress)
+
+
+def days_to_rebuild(settings: Settings, days: Iterable[date]) -> list[date]:
+    """``days`` and every built day whose features read one of them, in order.
+
+    With these rebuilt, a day that is run late or again leaves the features as if all days had come in order.
+    """
+    asked = set(days)
+    if not asked:
+        return []
+    built = {day for view in ("user", "item", "query") for day in written_days(settings.paths.features / view)}
+    reach = max(timedelta(days=settings.features.history_days), LONG) + _ahead(settings)
+    readers = {day for day in built if any(start <= day <= start + reach for start in asked)}
+    accepted = set(written_days(settings.paths.sessions / "requests"))
+    if settings.features.snapshot_hours is None and len(accepted - asked) < SHORT_LOG <= len(accepted):
+        readers = built  # the spacing of the snapshots changes when the log stops being a short one
+    return sorted(asked | readers)
+
+
+def _ahead(settings: Settings) -> timedelta:
+    """Days by which a row may be known after the day it landed in has begun."""
+    return DAY * (1 + math.ceil(settings.raw.ahead_window / DAY))
+
+
+def _step_hours(settings: Settings) -> int:
+    if settings.features.snapshot_hours is not None:
+        return settings.features.snapshot_hours
+    return 1 if len(written_days(settings.paths.sessions / "requests")) < SHORT_LOG else 24
+
+
+def _ranges(settings: Settings, days: Iterable[date], history: timedelta) -> Iterator[_Range]:
+    """Cut ``days`` into ranges of at most ``build_days``, each with what it reads and when it is stamped."""
+    accepted = written_days(settings.paths.sessions / "requests")
+    step, left = _step_hours(settings), sorted(set(days))
+    while left:
+        taken = [day for day in left if day < left[0] + DAY * settings.features.build_days]
+        left = left[len(taken) :]
+        first = taken[0] - history - _ahead(settings)
+        stamps = [
+            datetime.combine(day, time(), UTC) + timedelta(hours=hours)
+            for day in taken
+            for hours in (*range(step, 24, step), 24)
+        ]
+        yield _Range(taken, [day for day in accepted if first <= day <= taken[-1]], stamps, hourly=step < 24)
+
+
+def _stamps(engine: Any, part: _Range) -> Any:
+    return from_arrow(engine, pa.table({"event_timestamp": pa.array(part.stamps, TIME)}))
+
+
+def _sessions(engine: Any, settings: Settings, part: _Range, names: Sequence[str]) -> list[Any]:
+    schemas = {"requests": REQUESTS, "impressions": IMPRESSIONS, "events": EVENTS}
+    return [read_days(engine, settings.paths.sessions / name, part.read, schemas[name]) for name in names]
+
+
+def _build(
+    settings: Settings,
+    days: Iterable[date],
+    view: _View,
+    expression: Callable[[Any, _Range], Any],
+    progress: Progress | None,
+) -> list[DayCount]:
+    asked = sorted(set(days))
+    counts: list[DayCount] = []
+    for part in _ranges(settings, asked, view.history):
+        with open_engine(settings) as engine:
+            rows = expression(engine, part)
+            rows = rows.mutate(day=(rows.event_timestamp - ibis.interval(microseconds=1)).date())
+            rows = rows.filter(rows.day.isin(part.days)).order_by("day", view.schema.names[0], "event_timestamp")
+            for day, content in _by_day(batches_of(engine, rows), part.days, view.schema):
+                written = write_partition(settings.paths.features / view.name, day, content, view.schema)
+                counts.append(DayCount(day, written))
+                if progress:
+                    progress(f"{view.name} features of {day}: {written:,} rows", len(counts) / len(asked))
+    return counts
+
+
+def _by_day(batches: Iterable[pa.RecordBatch], days: list[date], schema: pa.Schema) -> Iterator[tuple[date, pa.Table]]:
+    """Cut rows sorted by ``day`` into one table for each of ``days``, empty where there are none."""
+    waiting = iter(days)
+    current, pieces = next(waiting), [schema.empty_table()]
+    for batch in batches:
+        table = pa.Table.from_batches([batch])
+        numbers = table["day"].to_numpy()
+        starts = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]]) if len(numbers) else np.array([], np.int64)
+        for start, stop in zip(starts, np.r_[starts[1:], len(numbers)], strict=True):
+            day = table["day"][int(start)].as_py()
+            while current != day:
+                yield current, pa.concat_tables(pieces)
+                current, pieces = next(waiting), [schema.empty_table()]
+            pieces.append(table.slice(int(start), int(stop - start)).select(schema.names).cast(schema))
+    yield current, pa.concat_tables(pieces)
+    for day in waiting:
+        yield day, schema.empty_table()

@@ -1,0 +1,107 @@
+"""The entities, feature views and feature service of Feast, built from the table schemas and the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+
+from features.schema import ITEM_FEATURES, QUERY_FEATURES, USER_FEATURES
+from infra.settings import Settings
+
+FEATURE_SERVICE = "towers_v1"
+"""What the towers of this version read online. A model that reads other features gets a service of its own."""
+
+ViewName = Literal["user", "item", "query"]
+VIEW_NAMES: tuple[ViewName, ...] = get_args(ViewName)
+SERVED: tuple[ViewName, ...] = ("user", "query")
+"""The views that the service reads; what a model needs of items is in the index."""
+EVENT_TIME = "event_timestamp"
+CREATED = "created"
+
+
+@dataclass(frozen=True)
+class View:
+    """One wide feature view over a table of Parquet days."""
+
+    entity: ViewName
+    key: str
+    schema: pa.Schema
+    ttl: timedelta
+    table: Path
+
+    @property
+    def name(self) -> str:
+        """Name in Feast."""
+        return f"{self.entity}_features"
+
+    @property
+    def features(self) -> list[str]:
+        """The columns that are features."""
+        return [name for name in self.schema.names if name not in (self.key, EVENT_TIME, CREATED)]
+
+    @property
+    def pattern(self) -> str:
+        """Glob of the table's files; the days of a table are its ``dt=`` folders."""
+        return str(self.table / "dt=*" / "part.parquet")
+
+    def files(self) -> list[Path]:
+        """The files that are there, in order of day."""
+        return sorted(self.table.glob("dt=*/part.parquet"))
+
+
+def views(settings: Settings) -> dict[ViewName, View]:
+    """The feature views of a shop."""
+    table, chosen = settings.paths.features, settings.features
+    return {
+        "user": View("user", "user_id", USER_FEATURES, chosen.user_ttl, table / "user"),
+        "item": View("item", "item_id", ITEM_FEATURES, chosen.item_ttl, table / "item"),
+        "query": View("query", "query", QUERY_FEATURES, chosen.query_ttl, table / "query"),
+    }
+
+
+def project_name(settings: Settings) -> str:
+    """Name of the shop's project. Shops may share a Redis, whose keys end in the project's name, so it ends in a hash:
+    otherwise a scan for the keys of ``shop`` would also find those of ``my_shop``."""
+    digest = hashlib.sha256(settings.shop_name.encode()).hexdigest()[:8]
+    return f"shelfwise_{re.sub('[^A-Za-z0-9]', '_', settings.shop_name)}_{digest}"
+
+
+def feast_objects(views: Sequence[View]) -> list[Any]:
+    """Entities, feature views and the feature service, as Feast's objects."""
+    from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+    from feast.data_format import ParquetFormat
+
+    entities = {v.entity: Entity(name=v.entity, join_keys=[v.key], value_type=ValueType.STRING) for v in views}
+    feature_views = {
+        v.entity: FeatureView(
+            name=v.name,
+            entities=[entities[v.entity]],
+            ttl=v.ttl,
+            schema=[Field(name=n, dtype=_feast_type(v.schema.field(n).type)) for n in [v.key, *v.features]],
+            source=FileSource(
+                name=f"{v.name}_source",
+                path=v.pattern,
+                file_format=ParquetFormat(),
+                timestamp_field=EVENT_TIME,
+                created_timestamp_column=CREATED,
+            ),
+            online=v.entity in SERVED,
+        )
+        for v in views
+    }
+    service = FeatureService(name=FEATURE_SERVICE, features=[feature_views[entity] for entity in SERVED])
+    return [*entities.values(), *feature_views.values(), service]
+
+
+def _feast_type(arrow: pa.DataType) -> Any:
+    from feast.types import Array, Float64, Int64, String
+
+    scalars = {pa.string(): String, pa.int64(): Int64, pa.float64(): Float64}
+    return Array(scalars[arrow.value_type]) if pa.types.is_list(arrow) else scalars[arrow]

@@ -1,0 +1,89 @@
+"""What of a feature view is in the online store already, and what has changed on disk since.
+
+The record lies in Redis beside the rows that it speaks of: a Redis that lost its data, or another one, has no record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.store.definitions import EVENT_TIME, View
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file of features: a rewritten one has another time of change; and the event times in it (None: no rows)."""
+
+    changed_ns: int
+    size: int
+    first: str | None
+    last: str | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a feature view has been materialized, and from which files."""
+
+    until: datetime
+    features: list[str]
+    files: dict[str, FileState]
+
+    def earliest_change(self, files: dict[str, FileState]) -> datetime | None:
+        """The earliest time whose rows may differ from those that were read, or None if no file changed."""
+        changed = {name for name in self.files.keys() | files.keys() if self.files.get(name) != files.get(name)}
+        return _earliest(state for name in changed for state in (self.files.get(name), files.get(name)))
+
+
+def read_files(view: View, known: Progress | None) -> dict[str, FileState]:
+    """The files of a view as they are now; those that ``known`` has seen already are not opened again."""
+    seen = known.files if known else {}
+    return {path.parent.name: _file_state(path, seen.get(path.parent.name)) for path in view.files()}
+
+
+def load(client: Redis, project: str, view: View) -> Progress | None:
+    """The record of a view, or None where nothing has been materialized."""
+    record = client.get(_key(project, view))
+    if record is None:
+        return None
+    value = json.loads(record)  # type: ignore[arg-type] # the client is a synchronous one
+    return Progress(
+        until=datetime.fromisoformat(value["until"]),
+        features=value["features"],
+        files={name: FileState(**state) for name, state in value["files"].items()},
+    )
+
+
+def save(client: Redis, project: str, view: View, progress: Progress) -> None:
+    """Replace the record of a view."""
+    client.set(_key(project, view), json.dumps(asdict(progress), default=datetime.isoformat))
+
+
+def _key(project: str, view: View) -> str:
+    return f"shelfwise:materialized:{view.name}:{project}"
+
+
+def _file_state(path: Path, seen: FileState | None) -> FileState:
+    stat = path.stat()
+    if seen and (seen.changed_ns, seen.size) == (stat.st_mtime_ns, stat.st_size):
+        return seen
+    times = pc.min_max(pq.read_table(path, columns=[EVENT_TIME], partitioning=None)[EVENT_TIME]).as_py()
+    return FileState(stat.st_mtime_ns, stat.st_size, _text(times["min"]), _text(times["max"]))
+
+
+def _text(time: datetime | None) -> str | None:
+    return time.astimezone(UTC).isoformat() if time else None
+
+
+def _earliest(states: Iterable[FileState | None]) -> datetime | None:
+    return min((datetime.fromisoformat(s.first) for s in states if s and s.first), default=None)

@@ -1,0 +1,139 @@
+"""The training set: rows (request, item, stage) with features as of the request's time.
+
+It is built beside the one in place and moved there whole. ``split.json`` is written last, so that a folder that has
+it is a whole set.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from features.engine import open_engine
+from features.partitions import partition_file, write_json, write_partition, written_days
+from features.schema import STAGES, TRAINING_ROWS
+from features.split import Split, window_split
+from features.training_rows import REQUEST_SCHEMA, LostRowsError, Sources, Tally, items_of_catalog, repeated_ids, training_days
+from infra.settings import Settings
+
+IMPRESSIONS_PER_JOIN = 500_000
+"""Days are built together up to so many impressions: a point-in-time join reads all features, however few its rows."""
+SPLITS = ("train", "validation")
+
+Progress = Callable[[str, float], None]
+
+
+class TrainingSetError(ValueError):
+    """The sessions and features in place make no sound training set."""
+
+
+@dataclass(frozen=True)
+class TrainingSetReport:
+    """What the training set holds, and what was kept out of it."""
+
+    split: Split
+    requests: dict[str, int]
+    """Requests by split."""
+    rows: dict[str, dict[str, int]]
+    """Rows by split and stage."""
+    share_unclicked: float
+    """Unclicked rows among those that were shown or clicked."""
+    cold_start: dict[str, int]
+    """Requests, by split, of users of whom nothing was known."""
+    dropped: dict[str, int]
+    """Kept out: requests with an ``empty_query``, known only after their window (``late_requests``), with an id that
+    another has too (``repeated_ids``) or that led to no item of the catalogue (``without_items``), and rows of items
+    that it does not know (``unknown_item_rows``)."""
+
+
+def build_training_set(settings: Settings, progress: Progress | None = None) -> TrainingSetReport:
+    """Replace the training set by one of the accepted days and the features in place.
+
+    ``training_set/{requests,rows}`` get a partition per landing day of the requests. Labels of train rows are of what
+    was known before the cut, those of validation rows of what was known before the end.
+
+    Raises:
+        TrainingSetError: there is no accepted day, a window has no request, or a join lost rows.
+        FileNotFoundError: the catalogue was not built yet.
+    """
+    try:
+        split = window_split(settings)
+    except ValueError as error:
+        raise TrainingSetError(str(error)) from error
+    target = settings.paths.training_set
+    building = target.with_name(f".{target.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    days, tally = _days_of(settings, split), Tally()
+    with open_engine(settings) as engine:
+        items, repeated = items_of_catalog(engine, settings), repeated_ids(engine, settings)
+        sources, done = Sources(engine, settings, split, items, repeated), 0
+        for batch in _batches(settings, days):
+            try:
+                for part in training_days(sources, batch, tally):
+                    write_partition(building / "requests", part.day, part.requests, REQUEST_SCHEMA)
+                    write_partition(building / "rows", part.day, part.rows, TRAINING_ROWS)
+            except LostRowsError as error:
+                raise TrainingSetError(str(error)) from error
+            done += len(batch)
+            if progress:
+                progress(f"{tally.rows.total():,} training rows up to {batch[-1]}", done / len(days))
+    report = _report(split, tally)
+    write_json(building / "split.json", asdict(split) | {"requests": report.requests, "rows": report.rows})
+    _move_into_place(building, target)
+    return report
+
+
+def _days_of(settings: Settings, split: Split) -> list[date]:
+    """Landing days that can hold requests of the split: a row may be later than the day that it landed in."""
+    first = split.train_start - settings.raw.ahead_window - timedelta(days=1)
+    return [day for day in written_days(settings.paths.sessions / "requests") if day >= first.date()]
+
+
+def _batches(settings: Settings, days: list[date]) -> Iterator[list[date]]:
+    batch: list[date] = []
+    held = 0
+    for day in days:
+        file = partition_file(settings.paths.sessions / "impressions", day)
+        count = pq.read_metadata(file).num_rows if file.exists() else 0
+        if batch and held + count > IMPRESSIONS_PER_JOIN:
+            yield batch
+            batch, held = [], 0
+        batch.append(day)
+        held += count
+    if batch:
+        yield batch
+
+
+def _report(split: Split, tally: Tally) -> TrainingSetReport:
+    for name in SPLITS:
+        if not tally.requests[name]:
+            raise TrainingSetError(
+                f"the {name} window, {split.train_start} to {split.end} cut at {split.cut}, holds no request with a "
+                f"query and an item of the catalogue (kept out: {dict(tally.dropped)}); bring more days"
+            )
+    rows = {name: {stage: tally.rows[name, stage] for stage in STAGES} for name in SPLITS}
+    logged = sum(count for (_, stage), count in tally.rows.items() if stage != "random")
+    unclicked = sum(rows[name]["unclicked"] for name in SPLITS)
+    return TrainingSetReport(
+        split=split,
+        requests={name: tally.requests[name] for name in SPLITS},
+        rows=rows,
+        share_unclicked=unclicked / logged,
+        cold_start={name: tally.cold[name] for name in SPLITS},
+        dropped=dict(tally.dropped),
+    )
+
+
+def _move_into_place(building: Path, target: Path) -> None:
+    """Swap the sets. A kill between the two steps leaves no set, never a part of one."""
+    replaced = target.with_name(f".{target.name}.replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if target.exists():
+        target.replace(replaced)
+    building.replace(target)
+    shutil.rmtree(replaced, ignore_errors=True)

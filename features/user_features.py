@@ -1,0 +1,144 @@
+"""What a user did lately, after each moment at which something of theirs became known.
+
+Linear in the log: each kind of event (query, interaction, order) is numbered per user and carries the list of the
+last few up to it; a moment keeps only the number of the last one that it knows, and meets its list by an equi-join.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import ibis
+
+from features.schema import USER_FEATURES
+from infra.settings import FeatureSettings
+
+OVERFETCH = 3
+"""Events looked at per kept entry: a click, a cart and an order of one item are one entry of the list."""
+
+
+def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSettings) -> Any:
+    """One row per (user, moment), in the columns of ``USER_FEATURES``.
+
+    A moment is a distinct ``known_at`` of the user's requests and events. Its row holds everything of the user with
+    ``known_at`` at or before it and is stamped one microsecond later, so that a request never sees itself.
+
+    Lists hold each value once, in the order in which the shop came to know of them, newest first (rows of one
+    ``known_at``, as a late day brings them, by their own time), over the last ``history_days`` and at most
+    ``OVERFETCH`` times the kept entries; ``ordered_tags`` are in the order of the alphabet. Counts are of log rows
+    with ``moment - window <= known_at <= moment``.
+
+    Args:
+        requests: table in ``REQUESTS``.
+        events: table in ``EVENTS``; clicks, carts and orders are all interactions with an item.
+        catalog: table in ``CATALOG``, for brands and tags.
+        settings: lengths of the lists and the horizon.
+    """
+    requests, events = requests.filter(requests.user_id.notnull()), events.filter(events.user_id.notnull())
+    texts = requests.filter((requests["query"] != "").fill_null(False))
+    items = catalog.select("item_id", "brand", "tags")
+    interactions = events.left_join(items, "item_id").drop("item_id_right")
+    orders = interactions.filter(interactions.action == "order")
+
+    queries = _last_entries(texts, settings.recent_queries, texts.query_id, {"value": "query"}, "queries")
+    touched = _last_entries(
+        interactions,
+        settings.recent_items,
+        interactions.event_id,
+        {"value": "item_id", "brand": "brand"},
+        "interactions",
+    )
+    bought = _last_entries(
+        orders, settings.recent_orders, orders.event_id, {"value": "item_id", "tags": "tags"}, "orders"
+    )
+
+    moments = _moments(requests, events, queries, touched, bought)
+    for rows, name in ((queries, "queries"), (touched, "interactions"), (bought, "orders")):
+        lists = rows.select("user_id", f"{name}_number", f"{name}_entries")
+        moments = moments.left_join(lists, ["user_id", f"{name}_number"])[[*moments.columns, f"{name}_entries"]]
+
+    horizon = moments.known_at - _days(settings.history_days)
+    lists = {
+        "recent_queries": _newest(moments, "queries", "value", settings.recent_queries, horizon),
+        "recent_items": _newest(moments, "interactions", "value", settings.recent_items, horizon),
+        "recent_brands": _newest(moments, "interactions", "brand", settings.recent_items, horizon),
+        "recent_orders": _newest(moments, "orders", "value", settings.recent_orders, horizon),
+    }
+    moments = moments.mutate(**lists)
+    kept = moments.orders_entries.filter(lambda entry: moments.recent_orders.contains(entry.value))
+    tags = kept.map(lambda entry: entry.tags).filter(lambda found: found.notnull()).flatten()
+    stamp = moments.known_at + ibis.interval(microseconds=1)
+    return moments.mutate(event_timestamp=stamp, created=stamp, ordered_tags=_or_empty(tags.unique().sort())).select(
+        USER_FEATURES.names
+    )
+
+
+def _days(days: int) -> Any:
+    return ibis.interval(timedelta(days=days))
+
+
+def _last_entries(rows: Any, keep: int, tie: Any, entry: dict[str, str], name: str) -> Any:
+    """Number the rows of a user as they became known, and give each the list of the last ones up to it."""
+    oldest_first = [rows.known_at, rows.time, tie]
+    rows = rows.mutate(number=ibis.row_number().over(group_by=rows.user_id, order_by=oldest_first))
+    fields = {field: rows[column] for field, column in entry.items()}
+    rows = rows.mutate(entry=ibis.struct({"known_at": rows.known_at, "number": rows.number, **fields}))
+    frame = ibis.window(group_by=rows.user_id, order_by=rows.number.desc(), preceding=0, following=OVERFETCH * keep - 1)
+    return rows.select(
+        "user_id", "known_at", **{f"{name}_number": rows.number, f"{name}_entries": rows.entry.collect().over(frame)}
+    )
+
+
+def _moments(requests: Any, events: Any, queries: Any, interactions: Any, orders: Any) -> Any:
+    """Distinct moments of each user: the last entry of each kind known by then, and the counts over windows."""
+    numbers = ("queries_number", "interactions_number", "orders_number")
+    counts = ("requests", "clicks", "orders")
+
+    def piece(rows: Any, **given: Any) -> Any:
+        absent = {name: ibis.null("int64") for name in numbers} | {name: ibis.literal(0, "int64") for name in counts}
+        values = absent | {name: value.cast("int64") for name, value in given.items()}
+        return rows.select("user_id", "known_at", **values)
+
+    pieces = ibis.union(
+        piece(requests, requests=ibis.literal(1)),
+        piece(events, clicks=events.action == "click", orders=events.action == "order"),
+        piece(queries, queries_number=queries.queries_number),
+        piece(interactions, interactions_number=interactions.interactions_number),
+        piece(orders, orders_number=orders.orders_number),
+    )
+    moments = pieces.group_by("user_id", "known_at").agg(
+        **{name: pieces[name].max() for name in numbers}, **{name: pieces[name].sum() for name in counts}
+    )
+    until_now = ibis.window(group_by=moments.user_id, order_by=moments.known_at, preceding=None, following=0)
+
+    def over_days(days: int) -> Any:
+        return ibis.range_window(
+            group_by=moments.user_id, order_by=moments.known_at, preceding=_days(days), following=0
+        )
+
+    return moments.select(
+        "user_id",
+        "known_at",
+        **{name: moments[name].max().over(until_now) for name in numbers},
+        requests_7d=moments.requests.sum().over(over_days(7)),
+        clicks_7d=moments.clicks.sum().over(over_days(7)),
+        orders_30d=moments.orders.sum().over(over_days(30)),
+    )
+
+
+def _newest(moments: Any, name: str, field: str, keep: int, horizon: Any) -> Any:
+    """A field of the entries, newest first: each value at its newest place only, at most ``keep``; never null."""
+    entries, newest = moments[f"{name}_entries"], moments[f"{name}_number"]
+    values = entries.map(lambda entry: entry[field])
+    # An entry lies as far from the head as its number is below the newest one's; ibis 12 cannot nest filters by index.
+    kept = entries.filter(
+        lambda entry: (
+            (entry.known_at >= horizon) & entry[field].notnull() & (values.index(entry[field]) == newest - entry.number)
+        )
+    )
+    return _or_empty(kept.map(lambda entry: entry[field])[:keep])
+
+
+def _or_empty(values: Any) -> Any:
+    return values.fill_null(ibis.literal([], "array<string>"))

@@ -1,0 +1,120 @@
+"""Group features: user, item and query features by day, and the online store."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+
+import dagster as dg
+
+from features.landing import landing_days
+from features.partitions import written_days
+from features.snapshots import (
+    DayCount,
+    build_item_features,
+    build_query_features,
+    build_user_features,
+    days_to_rebuild,
+)
+from features.store import materialize
+from infra.settings import Settings
+from orchestration.assets.common import OWNERS, RETRY, SINGLE_RUN, progress_to
+from orchestration.assets.raw import catalog, sessions
+from orchestration.metadata import table
+from orchestration.partitions import DAYS, days_of
+from orchestration.shop import shop_settings
+
+Build = Callable[[Settings, list[date], Callable[[str, float], None] | None], list[DayCount]]
+
+
+def build(context: dg.AssetExecutionContext, builder: Build) -> dg.MaterializeResult:
+    """Build the days of the run, and the later days that read them, so that a late day ends as if it came in order."""
+    settings = shop_settings()
+    landed = set(landing_days(settings))
+    asked = [day for day in days_of(context.partition_keys) if day in landed]
+    counts = builder(settings, days_to_rebuild(settings, asked), progress_to(context.asset_key.to_user_string()))
+    rows = sum(count.rows for count in counts)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": rows,
+            "days built": len(counts),
+            "rows by day": table([{"day": str(count.day), "rows": count.rows} for count in counts]),
+        }
+    )
+
+
+@dg.asset(
+    group_name="features",
+    kinds={"duckdb", "parquet"},
+    owners=OWNERS,
+    retry_policy=RETRY,
+    deps=[sessions, catalog],
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+)
+def user_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Each user's history after each moment at which something of theirs became known."""
+    return build(context, build_user_features)
+
+
+@dg.asset(
+    group_name="features",
+    kinds={"duckdb", "parquet"},
+    owners=OWNERS,
+    retry_policy=RETRY,
+    deps=[sessions, catalog],
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+)
+def item_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Behaviour of each item over the windows that end at the snapshot."""
+    return build(context, build_item_features)
+
+
+@dg.asset(
+    group_name="features",
+    kinds={"duckdb", "parquet"},
+    owners=OWNERS,
+    retry_policy=RETRY,
+    deps=[sessions, catalog],
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+)
+def query_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """How often each query comes, and its heaviest neighbours in the query-item graph."""
+    return build(context, build_query_features)
+
+
+@dg.asset(
+    group_name="features",
+    kinds={"redis", "feast"},
+    owners=OWNERS,
+    retry_policy=RETRY,
+    deps=[user_features, item_features, query_features],
+)
+def online_features() -> dg.MaterializeResult:
+    """The newest state of each user, item and query in Redis, through Feast: what changed since the last time."""
+    settings = shop_settings()
+    report = materialize(settings, until=data_end(settings))
+    return dg.MaterializeResult(
+        metadata={
+            "until": report.until.isoformat(),
+            "seconds": report.seconds,
+            "views": table(
+                [
+                    {
+                        "view": name,
+                        "written": view.rows,
+                        "removed": view.removed,
+                        "since": view.since.isoformat(),
+                        "all again": "yes" if view.rebuilt else "no",
+                    }
+                    for name, view in report.views.items()
+                ]
+            ),
+        }
+    )
+
+
+def data_end(settings: Settings) -> datetime:
+    """The end of the last accepted day: what the features in place know up to."""
+    last = written_days(settings.paths.sessions / "requests")[-1]
+    return datetime.combine(last + timedelta(days=1), time(), UTC)

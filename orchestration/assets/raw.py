@@ -1,0 +1,107 @@
+"""Group raw: logs by day, catalogue, clean sessions."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from demoshop.judged import make_judged_landing
+from demoshop.landing import make_landing
+from features.build_sessions import build_sessions, days_to_rebuild
+from features.catalog import CatalogError, build_catalog
+from features.day_report import DayReport
+from features.landing import LandingError, landing_days
+from infra.settings import get_settings
+from orchestration.assets.common import OWNERS, RETRY, SINGLE_RUN, not_retried, progress_to
+from orchestration.metadata import bar_plot, table
+from orchestration.partitions import DAYS, days_of
+from orchestration.shop import Source, shop_settings, source
+
+
+@dg.asset(group_name="raw", kinds={"parquet"}, owners=OWNERS, retry_policy=RETRY)
+def landing() -> dg.MaterializeResult:
+    """Raw logs by day: the landing folder that is set, else what the demo shop makes."""
+    settings = shop_settings()
+    given = get_settings().landing
+    kind = source(get_settings())
+    with not_retried(LandingError):
+        if kind is Source.DEMO:
+            make_landing(settings, progress_to("landing"))
+        elif kind is Source.JUDGED and given is not None:
+            folder = Path(given)
+            make_judged_landing(settings, folder / "catalog.parquet", folder / "qrels.tsv", progress_to("landing"))
+        days = landing_days(settings)
+    return dg.MaterializeResult(
+        metadata={
+            "source": kind.value,
+            "folder": given if kind is Source.GIVEN and given else str(settings.paths.landing),
+            "days": len(days),
+            "first day": days[0].isoformat(),
+            "last day": days[-1].isoformat(),
+        }
+    )
+
+
+@dg.asset(group_name="raw", kinds={"duckdb", "parquet"}, owners=OWNERS, retry_policy=RETRY, deps=[landing])
+def catalog() -> dg.MaterializeResult:
+    """The items, one row each, and from when each was there to be found."""
+    settings = shop_settings()
+    with not_retried(CatalogError):
+        report = build_catalog(settings)
+    return dg.MaterializeResult(metadata=report.metadata())
+
+
+@dg.asset(
+    group_name="raw",
+    kinds={"duckdb", "parquet"},
+    owners=OWNERS,
+    retry_policy=RETRY,
+    deps=[landing],
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+)
+def sessions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Requests, impressions and events of a day, orders attributed; what is refused goes to quarantine with a reason.
+
+    A day that runs again takes the following days that read it along.
+    """
+    settings = shop_settings()
+    landed = set(landing_days(settings))
+    asked = [day for day in days_of(context.partition_keys) if day in landed]
+    with not_retried(LandingError):
+        reports = build_sessions(settings, days_to_rebuild(settings, asked), progress_to("sessions"))
+    return dg.MaterializeResult(metadata=sessions_metadata(reports))
+
+
+def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
+    """Counts, funnel and refusals of the days that were built."""
+    reasons: Counter[str] = Counter()
+    out: Counter[str] = Counter()
+    for report in reports:
+        reasons.update(report.reasons)
+        out.update(report.rows_out)
+    actions = Counter(
+        {action: 0 for action in ("click", "cart", "order")}
+        | dict(sum((Counter({a: sum(how.values()) for a, how in r.attribution.items()}) for r in reports), Counter()))
+    )
+    return {
+        "dagster/row_count": sum(report.clean for report in reports),
+        "rows in": sum(report.rows_in for report in reports),
+        "refused": sum(reasons.values()),
+        "refused by reason": table([{"reason": reason, "rows": n} for reason, n in reasons.most_common()]),
+        "held days": "; ".join(report.message for report in reports if report.held) or "none",
+        "funnel": bar_plot("Funnel", {"requests": out["requests"], "impressions": out["impressions"], **actions}),
+        "days": table(
+            [
+                {
+                    "day": str(r.day),
+                    "rows in": r.rows_in,
+                    "refused": f"{r.bad_share:.2%}",
+                    "held": "yes" if r.held else "",
+                }
+                for r in reports
+            ]
+        ),
+    }

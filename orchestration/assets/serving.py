@@ -1,0 +1,70 @@
+"""Group serving: item vectors in Milvus, the live alias, and a look at what comes back."""
+
+import json
+
+import dagster as dg
+
+from orchestration.assets.common import OWNERS, RETRY
+from orchestration.assets.features import online_features
+from orchestration.assets.training import release
+from orchestration.metadata import table
+from orchestration.samples import side_by_side
+from orchestration.shop import candidate_release_file, shop_settings
+from serving import Retriever
+from serving.index import kept_release_ids, live_release_id, promote, push
+from training.release import clean_releases, load_release
+
+
+def candidate_release() -> str:
+    """The id of the release that the training ended in."""
+    return str(json.loads(candidate_release_file(shop_settings()).read_text(encoding="utf-8"))["id"])
+
+
+@dg.asset(group_name="serving", kinds={"milvus"}, owners=OWNERS, retry_policy=RETRY, deps=[release])
+def item_index() -> dg.MaterializeResult:
+    """Item vectors and filter fields of the new release, in a collection of its own; nothing reads it yet."""
+    settings = shop_settings()
+    report = push(settings, load_release(settings.paths.releases / candidate_release()))
+    return dg.MaterializeResult(
+        metadata={
+            "collection": report.collection,
+            "dagster/row_count": report.rows,
+            "seconds": report.seconds,
+            "fields without a filter": ", ".join(report.left_out) or "none",
+        }
+    )
+
+
+@dg.asset(group_name="serving", kinds={"milvus"}, owners=OWNERS, retry_policy=RETRY, deps=[item_index, online_features])
+def live() -> dg.MaterializeResult:
+    """The release that serves: the alias moves in one step and is verified after; the one before is kept."""
+    settings = shop_settings()
+    before = live_release_id(settings)
+    promote(settings, candidate_release())
+    removed = clean_releases(settings, keep=kept_release_ids(settings))
+    return dg.MaterializeResult(
+        metadata={
+            "live": live_release_id(settings),
+            "before": before or "nothing",
+            "removed": ", ".join(removed) or "none",
+        }
+    )
+
+
+@dg.asset(group_name="serving", kinds={"python"}, owners=OWNERS, deps=[live])
+def sample_results() -> dg.MaterializeResult:
+    """The same query for two users with different tastes and for an unknown user."""
+    settings = shop_settings()
+    with Retriever(settings) as retriever:
+        sample = side_by_side(settings, retriever)
+    rows = [
+        {"rank": rank} | dict(zip((name for name, _ in sample.users), titles, strict=True))
+        for rank, titles in enumerate(zip(*sample.columns, strict=True), start=1)
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "query": sample.query,
+            "results": table(rows),
+            "users": table([{"user": name, "history": history} for name, history in sample.users]),
+        }
+    )

@@ -1,0 +1,56 @@
+"""Data checks that stop what is downstream."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import dagster as dg
+
+from features import quality
+from orchestration.assets.features import item_features, query_features, user_features
+from orchestration.assets.raw import sessions
+from orchestration.assets.training import training_set
+from orchestration.partitions import DAYS, days_of
+from orchestration.shop import shop_settings
+
+
+def to_check_result(result: quality.SuiteResult) -> dg.AssetCheckResult:
+    """A Great Expectations result as Dagster shows it, with the link to its page in Data Docs."""
+    failed = [outcome for outcome in result.outcomes if not outcome.success]
+    return dg.AssetCheckResult(
+        passed=result.success,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="; ".join(f"{o.name}({o.column}): {o.error or o.observed}" for o in failed) or "All as expected.",
+        metadata={
+            "expectations": len(result.outcomes),
+            "failed": len(failed),
+            "outcomes": dg.MetadataValue.md(quality.as_markdown(result)),
+            "data docs": dg.MetadataValue.url(data_docs_url(result.data_docs)),
+            "data docs file": dg.MetadataValue.path(str(result.data_docs)),
+        },
+    )
+
+
+def data_docs_url(page: Path) -> str:
+    """Where ``shelfwise ui`` serves a page of Data Docs: a browser follows no link from the UI to a file."""
+    settings = shop_settings()
+    return f"http://127.0.0.1:{settings.ui.docs_port}/{quote(str(page.relative_to(settings.paths.data_docs)))}"
+
+
+@dg.asset_check(asset=sessions, blocking=True, partitions_def=DAYS)
+def sessions_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Share of refused rows, rows in = rows out, funnel order, volume, ids: a day that fails stops here."""
+    return to_check_result(quality.check_sessions(shop_settings(), days_of(context.partition_keys)))
+
+
+@dg.asset_check(
+    asset=query_features, additional_deps=[user_features, item_features], blocking=True, partitions_def=DAYS
+)
+def features_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Null and range bounds, one row per entity and time, nothing stamped after its day."""
+    return to_check_result(quality.check_features(shop_settings(), days_of(context.partition_keys)))
+
+
+@dg.asset_check(asset=training_set, blocking=True)
+def training_set_is_sound() -> dg.AssetCheckResult:
+    """Ordered within clicked, shares of the stages, the split in time, item ids in the catalogue."""
+    return to_check_result(quality.check_training_set(shop_settings()))

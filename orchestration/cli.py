@@ -1,0 +1,158 @@
+"""The ``shelfwise`` command."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from infra.settings import Settings, get_settings
+from infra.telemetry import silence
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Personalized search retrieval, from logs to live.",
+)
+console = Console()
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Folder or fsspec URL of logs by day (or of a catalogue and judged queries). None: the demo shop.",
+    ),
+]
+Shop = Annotated[str | None, typer.Option("--shop", help="Name of the shop; None: the last part of --data, or demo.")]
+
+
+def use_shop(data: str | None, shop: str | None) -> Settings:
+    """Name the shop to this process and its children through the environment, as any setting is named."""
+    if data is not None:
+        os.environ["SHELFWISE_LANDING"] = data if "://" in data else str(Path(data).expanduser().resolve())
+    if shop is not None:
+        os.environ["SHELFWISE_SHOP"] = shop
+    silence()
+    get_settings.cache_clear()
+    settings = get_settings()
+    if data is not None and "://" not in data and not Path(data).expanduser().is_dir():
+        fail(f"--data {data}: there is no such folder.")
+    return settings
+
+
+def fail(message: str) -> None:
+    """Say what is wrong and leave with exit code 2."""
+    Console(stderr=True).print(f"[bold red]Error[/] {message}", soft_wrap=True)
+    raise typer.Exit(2)
+
+
+@app.command()
+def run(
+    data: Data = None,
+    shop: Shop = None,
+    days: Annotated[
+        str | None, typer.Option(help="FIRST:LAST or one day (YYYY-MM-DD); None: new and changed days.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option(help="Dagster's own log, too.")] = False,
+) -> None:
+    """Run the whole loop in this process: logs to live release, then show what it gives."""
+    use_shop(data, shop)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
+    )
+    logging.getLogger("shelfwise").setLevel(logging.INFO)
+    from features.landing import LandingError
+
+    try:
+        from orchestration.loop import choose_days, run_loop
+        from orchestration.report import print_outcome
+
+        chosen = choose_days(parse_days(days) if days else None)
+        outcome = run_loop(*chosen, verbose=verbose)
+    except LandingError as error:
+        fail(str(error))
+    print_outcome(console, outcome)
+    raise typer.Exit(0 if outcome.success else 1)
+
+
+@app.command()
+def ui(data: Data = None, shop: Shop = None) -> None:
+    """Open Dagster's UI (and the checks' Data Docs) on loopback until Ctrl-C."""
+    settings = use_shop(data, shop)
+    from orchestration.ui import serve_ui
+
+    raise typer.Exit(serve_ui(settings, console))
+
+
+@app.command()
+def search(
+    query: str,
+    user: Annotated[str | None, typer.Option("--user", "-u", help="A user id; None: not personalized.")] = None,
+    k: Annotated[int, typer.Option("-k")] = 10,
+    filters: Annotated[str | None, typer.Option(help='JSON, such as {"brand": "Acme", "price": {"lt": 50}}')] = None,
+    data: Data = None,
+    shop: Shop = None,
+) -> None:
+    """Search the live release as a user."""
+    use_shop(data, shop)
+    from orchestration.report import print_retrieval
+    from orchestration.shop import shop_settings
+    from serving import NoLiveRelease, Retriever
+
+    try:
+        parsed: dict[str, Any] | None = json.loads(filters) if filters else None
+    except json.JSONDecodeError as error:
+        fail(f"--filters is not JSON: {error}")
+    try:
+        retriever = Retriever(shop_settings())
+        print_retrieval(console, retriever, retriever.retrieve(user, query, k=k, filters=parsed, explain=True))
+    except (ValueError, NoLiveRelease) as error:
+        fail(str(error))
+
+
+@app.command()
+def status(shop: Shop = None, data: Data = None) -> None:
+    """Embedded services of a shop, and the release that is live."""
+    use_shop(data, shop)
+    from orchestration.report import print_status
+    from orchestration.shop import shop_settings
+
+    print_status(console, shop_settings())
+
+
+@app.command()
+def down(shop: Shop = None, data: Data = None) -> None:
+    """Stop the embedded services of a shop. Their data stays."""
+    use_shop(data, shop)
+    from infra.services import stop_all
+    from orchestration.shop import shop_settings
+
+    stopped = stop_all(shop_settings())
+    console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def parse_days(text: str) -> tuple[date, date]:
+    """``FIRST:LAST`` or one day."""
+    first, _, last = text.partition(":")
+    try:
+        return date.fromisoformat(first), date.fromisoformat(last or first)
+    except ValueError:
+        fail(f"--days {text}: write YYYY-MM-DD, or YYYY-MM-DD:YYYY-MM-DD.")
+        raise
+
+
+def main() -> None:
+    """Entry of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The Dagster instance of a shop: its folder, telemetry off, our loggers shown in the UI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from infra.settings import Settings
+
+DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+python_logs:
+  managed_python_loggers: [shelfwise]
+  python_log_level: INFO
+run_monitoring:
+  enabled: true
+"""
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Make the instance's folder, name it in ``DAGSTER_HOME`` and return it. A ``dagster.yaml`` of yours is kept."""
+    home = settings.paths.dagster
+    home.mkdir(parents=True, exist_ok=True)
+    config = home / "dagster.yaml"
+    if not config.exists():
+        config.write_text(DAGSTER_YAML, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home

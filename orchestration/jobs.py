@@ -1,0 +1,18 @@
+"""The jobs: the whole loop, and the features alone."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+retrain = dg.define_asset_job(
+    "retrain",
+    selection=dg.AssetSelection.all(),
+    description="The whole loop: logs of the chosen days -> sessions -> features -> towers -> release -> live.",
+)
+"""In a range of days it runs as one run; in one process, which is faster here and shares the embedded services."""
+
+refresh_features = dg.define_asset_job(
+    "refresh_features",
+    selection=dg.AssetSelection.assets("online_features").upstream(),
+    description="Logs of the chosen days -> sessions -> features -> online store. No training.",
+)

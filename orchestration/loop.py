@@ -1,0 +1,106 @@
+"""Run the main job in this process and time its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from features.build_sessions import read_report
+from features.landing import LandingError, day_files, landing_days
+from infra.settings import get_settings
+from orchestration.definitions import defs
+from orchestration.instance import dagster_home
+from orchestration.partitions import day_range
+from orchestration.shop import Source, shop_settings, source
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a run."""
+
+    name: str
+    status: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LoopOutcome:
+    """What became of a run: ``failures`` holds the sentence of each step or check that failed."""
+
+    run_id: str
+    success: bool
+    first: date
+    last: date
+    steps: list[Step]
+    failures: list[str]
+
+
+def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
+    """The days to run: those asked for, else from the first new or changed day to the last.
+
+    With nothing new, the last day alone: the towers are trained again on what is there.
+
+    Raises:
+        LandingError: the days asked for are not in the logs.
+    """
+    settings = shop_settings()
+    first, last = day_range(settings)
+    if asked is not None:
+        if asked[0] > asked[1] or asked[0] < first or asked[1] > last:
+            raise LandingError(
+                f"--days {asked[0]}:{asked[1]} is not within the logs, which run from {first} to {last}."
+            )
+        return asked
+    if source(get_settings()) is not Source.GIVEN and not settings.paths.sessions.exists():
+        return first, last
+    changed = []
+    for day in landing_days(settings):
+        report = read_report(settings, day)
+        if report is None or report.fingerprint != day_files(settings, day).fingerprint:
+            changed.append(day)
+    return (min(changed), last) if changed else (last, last)
+
+
+def run_loop(first: date, last: date, *, verbose: bool = False) -> LoopOutcome:
+    """Run ``retrain`` over the days ``first`` to ``last`` as one run, in this process."""
+    dagster_home(shop_settings())
+    job = defs.resolve_job_def("retrain")
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={ASSET_PARTITION_RANGE_START_TAG: first.isoformat(), ASSET_PARTITION_RANGE_END_TAG: last.isoformat()},
+            run_config={
+                "loggers": {"terminal": {}} | ({"console": {"config": {"log_level": "INFO"}}} if verbose else {})
+            },
+        )
+        steps = [
+            Step(s.step_key, s.status.value.lower(), (s.end_time or 0) - (s.start_time or 0))
+            for s in instance.get_run_step_stats(result.run_id)
+            if s.start_time and s.status
+        ]
+    return LoopOutcome(result.run_id, result.success, first, last, steps, failures(result))
+
+
+def failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """One sentence per failed check, else per failed step."""
+    checks = [
+        f"check {check.check_name} of {check.asset_key.to_user_string()}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
+    ]
+    if checks:
+        return checks
+    sentences = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            metadata = event.step_failure_data.user_failure_data
+            sentence = metadata.description if metadata and metadata.description else error.message if error else ""
+            sentences.append(f"{event.step_key}: {sentence.strip()}")
+    return sentences

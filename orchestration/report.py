@@ -1,0 +1,84 @@
+"""What the command line prints."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.services import status as services_status
+from infra.settings import Settings
+from orchestration.loop import LoopOutcome
+from orchestration.samples import SideBySide, side_by_side
+from orchestration.shop import shop_settings
+from serving import Retrieval, Retriever
+from serving.index import live_release_id
+
+
+def print_outcome(console: Console, outcome: LoopOutcome) -> None:
+    """Seconds per step; then what failed, or the evaluation and a query as three users see it."""
+    steps = Table(title=f"Run {outcome.run_id[:8]}, {outcome.first} to {outcome.last}", title_justify="left")
+    steps.add_column("step")
+    steps.add_column("status")
+    steps.add_column("seconds", justify="right")
+    for step in outcome.steps:
+        steps.add_row(step.name, step.status, f"{step.seconds:.1f}")
+    steps.add_row("all", "", f"{sum(s.seconds for s in outcome.steps):.1f}", style="bold")
+    console.print(steps)
+    settings = shop_settings()
+    if not outcome.success:
+        for sentence in outcome.failures:
+            console.print(f"[bold red]Stopped[/] {sentence}", soft_wrap=True)
+        live = live_release_id(settings)
+        console.print(f"Live is as it was: {live}." if live else "Nothing is live.")
+        return
+    with Retriever(settings) as retriever:
+        console.print(evaluation_table(settings, retriever.release_id))
+        print_side_by_side(console, side_by_side(settings, retriever))
+    console.print(f"Live: release [bold]{live_release_id(settings)}[/] of shop {settings.shop_name}.")
+
+
+def evaluation_table(settings: Settings, release_id: str) -> Table:
+    """The release's own evaluation, as it was written with it."""
+    report = json.loads((settings.paths.releases / release_id / "evaluation.json").read_text(encoding="utf-8"))
+    table = Table(title=report["title"], title_justify="left")
+    rows: list[dict[str, Any]] = report["rows"]
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for row in rows:
+        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+    return table
+
+
+def print_side_by_side(console: Console, sample: SideBySide) -> None:
+    """The same query for two users and for an unknown one."""
+    table = Table(title=f"“{sample.query}”", title_justify="left")
+    table.add_column("", justify="right")
+    for name, history in sample.users:
+        table.add_column(f"{name}\n[dim]{history}[/]", ratio=1)
+    for rank, titles in enumerate(zip(*sample.columns, strict=True), start=1):
+        table.add_row(str(rank), *titles)
+    console.print(table)
+
+
+def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -> None:
+    """Hits of one query, and what was behind them."""
+    table = Table()
+    for column in ("", "item", "score", "what it is"):
+        table.add_column(column)
+    for rank, hit in enumerate(answer.hits, start=1):
+        table.add_row(str(rank), hit.item_id, f"{hit.score:.3f}", retriever.describe(hit.item_id))
+    console.print(table)
+    timings = "  ".join(f"{step} {ms:.1f} ms" for step, ms in answer.timings_ms.items())
+    console.print(f"release {answer.release_id}   personalized: {'yes' if answer.personalized else 'no'}   {timings}")
+    if answer.fallbacks:
+        console.print(f"[yellow]Fallbacks[/] {', '.join(answer.fallbacks)}")
+
+
+def print_status(console: Console, settings: Settings) -> None:
+    """Services of the shop and the live release."""
+    for service in services_status(settings):
+        console.print(service)
+    console.print(f"Shop {settings.shop_name} under {settings.paths.root}")

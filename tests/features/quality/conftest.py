@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from quality_shop import write_shop
+
+from infra.settings import Settings
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Settings:
+    """A tiny healthy shop."""
+    settings = Settings(home=tmp_path, shop="tiny")
+    write_shop(settings)
+    return settings

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from features import documents
+from features.documents import load_documents
+from features.screening import REASONS, DayWindow, screen_events, screen_requests
+from features.ubi import read_events, read_queries
+from infra.settings import RawSettings
+from tests.features.raw_log import DAY, bulk, event, ndjson, query
+
+READERS = {"queries": read_queries, "events": read_events}
+
+
+def read(engine: Any, which: str, content: str | bytes, name: str = "log.ndjson") -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, name)
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        load_documents(engine, "documents", [file], [name])
+    return READERS[which](engine, "documents", f"raw_{which}").order_by("row_id").to_pyarrow().to_pylist()
+
+
+def read_one(engine: Any, which: str, row: dict[str, Any]) -> dict[str, Any]:
+    (found,) = read(engine, which, ndjson([row]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("logged", "micros"),
+    [
+        ("2018-11-07T00:02:35Z", 1541548955_000000),
+        ("2018-11-07T00:02:35.123456789Z", 1541548955_123456),
+        ("2018-11-07T01:02:35+01:00", 1541548955_000000),
+        ("2018-11-07T01:02:35+0100", 1541548955_000000),
+        ("2018-11-07T00:02:35", 1541548955_000000),
+        ("2018-11-07 00:02:35", 1541548955_000000),
+        (1541548955, 1541548955_000000),
+        (1541548955.25, 1541548955_250000),
+        (1541548955123, 1541548955_123000),
+        ("1541548955123", 1541548955_123000),
+        (1541548955123456, 1541548955_123456),
+        (1541548955123456000, 1541548955_123456),
+    ],
+)
+@pytest.mark.parametrize("field", ["timestamp", "@timestamp"])
+def test_times_of_any_writing(duckdb_engine: Any, field: str, logged: Any, micros: int) -> None:
+    found = read_one(duckdb_engine, "queries", {"query_id": "q", field: logged})
+    assert found["time"] == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    assert not found["wrong_type"]
+
+
+@pytest.mark.parametrize("logged", ["soon", True, {"at": 1}, [1], "infinity", "1e400", -1e30, "0001-01-01"])
+def test_what_is_no_time_is_a_wrong_type(duckdb_engine: Any, logged: Any) -> None:
+    found = read_one(duckdb_engine, "queries", {"query_id": "q", "timestamp": logged})
+    assert (found["time"], found["wrong_type"]) == (None, True)
+
+
+@pytest.mark.parametrize("logged", [None, "", "  "])
+def test_a_time_that_is_absent_is_no_wrong_type(duckdb_engine: Any, logged: Any) -> None:
+    found = read_one(duckdb_engine, "queries", {"query_id": "q", "timestamp": logged})
+    assert (found["time"], found["wrong_type"]) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("logged", "text", "wrong"),
+    [
+        ("q", "q", False),
+        (" q ", "q", False),
+        (17, "17", False),
+        (9007199254740993, "9007199254740993", False),
+        (17.0, "17", False),
+        ("17.0", "17.0", False),
+        ("", None, False),
+        (None, None, False),
+        (float("nan"), None, False),
+        ({"a": 1}, None, True),
+        (["q"], None, True),
+        (True, None, True),
+    ],
+)
+def test_ids_are_texts_or_numbers(duckdb_engine: Any, logged: Any, text: str | None, wrong: bool) -> None:
+    found = read_one(duckdb_engine, "queries", {"query_id": logged})
+    assert (found["query_id"], found["wrong_type"]) == (text, wrong)
+    found = read_one(duckdb_engine, "events", {"event_attributes": {"object": {"object_id": logged}}})
+    assert (found["item_id"], found["wrong_type"]) == (text, wrong)
+
+
+@pytest.mark.parametrize(
+    ("row", "hits", "wrong"),
+    [
+        ({"query_response_hit_ids": ["a", 2, 3.0]}, ["a", "2", "3"], False),
+        ({"query_response_object_ids": ["a"]}, ["a"], False),
+        ({"query_response_hit_ids": None, "query_response_object_ids": ["a"]}, ["a"], False),
+        ({"query_response_hit_ids": '["a", "b"]'}, ["a", "b"], False),
+        ({"query_response_hit_ids": ["a", None, " "]}, ["a", None, None], False),
+        ({"query_response_hit_ids": []}, [], False),
+        ({}, [], False),
+        ({"query_response_hit_ids": "a,b"}, [], True),
+        ({"query_response_hit_ids": {"a": 1}}, [], True),
+        ({"query_response_hit_ids": [["a"]]}, [None], True),
+    ],
+)
+def test_hit_ids(duckdb_engine: Any, row: dict[str, Any], hits: list[str | None], wrong: bool) -> None:
+    found = read_one(duckdb_engine, "queries", row)
+    assert (found["hits"], found["wrong_type"]) == (hits, wrong)
+
+
+@pytest.mark.parametrize(
+    ("row", "item", "position"),
+    [
+        ({"event_attributes": {"object": {"object_id": "a"}, "position": {"ordinal": 3}}}, "a", 3),
+        ({"event_attributes": json.dumps({"object": {"object_id": "a"}, "position": {"ordinal": "3"}})}, "a", 3),
+        ({"event_attributes.object.object_id": "a", "event_attributes.position.ordinal": 3}, "a", 3),
+        ({"object_id": "a"}, "a", None),
+        ({"event_attributes": {"object": {"internal_id": "a"}}}, "a", None),
+        ({"event_attributes": {"object": {"object_id": "a", "internal_id": "b"}, "position": {"ordinal": "x"}}}, "a", None),
+        ({"event_attributes": "no json"}, None, None),
+        ({"event_attributes": None}, None, None),
+        ({"event_attributes": []}, None, None),
+    ],
+)
+def test_where_the_item_is_found(duckdb_engine: Any, row: dict[str, Any], item: str | None, position: int | None) -> None:
+    found = read_one(duckdb_engine, "events", row)
+    assert (found["item_id"], found["position"], found["wrong_type"]) == (item, position, False)
+
+
+def test_bulk_action_lines_and_wrappers(duckdb_engine: Any) -> None:
+    plain = [query("q1"), query("q2")]
+    wanted = [row | {"row_id": 0} for row in read(duckdb_engine, "queries", ndjson(plain))]
+    found = read(duckdb_engine, "queries", bulk(plain))
+    assert [row["action_line"] for row in found] == [True, False, True, False]
+    assert [row | {"row_id": 0} for row in found if not row["action_line"]] == wanted
+    wrapped = [{"_index": "ubi", "_id": "7", "_source": row} for row in plain]
+    assert [row | {"row_id": 0} for row in read(duckdb_engine, "queries", ndjson(wrapped))] == wanted
+    assert not read_one(duckdb_engine, "queries", {"index": "a text, so a row of its own"})["action_line"]
+
+
+def test_parquet_rows_read_as_the_same_lines(duckdb_engine: Any, tmp_path: Path) -> None:
+    rows = [query("q1"), query("q2", user="u2", query_response_hit_ids=["x"])]
+    file = tmp_path / "log.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    assert read(duckdb_engine, "queries", file.read_bytes(), "log.parquet") == read(
+        duckdb_engine, "queries", ndjson(rows)
+    )
+
+
+def test_parquet_timestamps_keep_their_moment(duckdb_engine: Any, tmp_path: Path) -> None:
+    moment = datetime(2026, 5, 10, 10, 0, 0, 123456)
+    types = [pa.timestamp("ms"), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", "UTC"), pa.timestamp("us", "Asia/Tokyo")]
+    for n, kind in enumerate(types):
+        zoned = moment.replace(tzinfo=UTC) if kind.tz else moment
+        column = pa.array([zoned], pa.timestamp("us", kind.tz)).cast(kind, safe=False)
+        file = tmp_path / f"{n}.parquet"
+        pq.write_table(pa.table({"query_id": pa.array([1], pa.int64()), "timestamp": column}), file)
+        (found,) = read(duckdb_engine, "queries", file.read_bytes(), "log.parquet")
+        wanted = moment.replace(tzinfo=UTC, microsecond=123000 if kind.unit == "ms" else 123456)
+        assert (found["query_id"], found["time"]) == ("1", wanted)
+
+
+def test_lines_over_block_ends_and_runaway_lines(duckdb_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(documents, "MAX_LINE_BYTES", 1_000)
+    rows: list[Any] = [{"query_id": f"q{n}", "user_query": "ü" * n} for n in range(40)]
+    content = ndjson([*rows[:20], json.dumps({"query_id": "x" * 5_000}), *rows[20:]]).removesuffix("\n")
+    found = read(duckdb_engine, "queries", "\ufeff" + content.replace("\n", "\r\n\n"))
+    assert [row["row_id"] for row in found] == list(range(41))
+    assert [row["query_id"] for row in found] == [f"q{n}" for n in range(20)] + [None] + [f"q{n}" for n in range(20, 40)]
+    assert [row["not_json"] for row in found] == [n == 20 for n in range(41)]
+
+
+def test_deep_nesting_is_a_row_like_any(duckdb_engine: Any) -> None:
+    deep = '{"query_id": "q", "query_attributes": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    assert [r["query_id"] for r in read(duckdb_engine, "queries", ndjson([deep, "[" * 100_000]))] == ["q", None]
+
+
+def test_an_event_is_told_by_its_content_unless_the_log_names_it(duckdb_engine: Any) -> None:
+    rows = [event("click", "a"), event("click", "a"), event("click", "b"), event("order", "a", event_id="e7")]
+    ids = [row["event_id"] for row in read(duckdb_engine, "events", ndjson(rows))]
+    assert ids[0] == ids[1]
+    assert len({ids[0], ids[2], ids[3]}) == 3
+    assert ids[3] == "e7"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["q1", "q2", "1e999"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = (
+    "query_id user_id client_id session_id user_query timestamp query_response_hit_ids action_name event_attributes"
+    " event_id object_id _source index"
+).split()
+VALUES = JSON | st.sampled_from(
+    ["2026-05-10T10:00:00Z", "click", "order", "impression", "login", ["a", "b"], {"object": {"object_id": "a"}}]
+)
+LINES = (
+    st.text(max_size=30)
+    | JSON.map(json.dumps)
+    | st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=8).map(json.dumps)
+)
+
+
+@pytest.fixture(scope="module")
+def judge(duckdb_engine: Any) -> dict[str, str]:
+    """The screening of ``raw_queries`` and ``raw_events`` as SQL, compiled once for all examples."""
+    for which in READERS:
+        read(duckdb_engine, which, "")
+    window = DayWindow.of(DAY, RawSettings())
+    queries, events = duckdb_engine.table("raw_queries"), duckdb_engine.table("raw_events")
+    requests = screen_requests(queries, queries.filter(False), window)
+    clean = requests.filter(requests.reason.isnull())
+    judged = screen_events(events, clean, events.filter(False), window, RawSettings().actions)
+    return {"queries": duckdb_engine.compile(requests), "events": duckdb_engine.compile(judged)}
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(st.lists(LINES, max_size=12), st.lists(LINES, max_size=12), st.binary(max_size=20))
+def test_no_line_crashes_a_day_and_none_is_lost(
+    duckdb_engine: Any, judge: dict[str, str], query_lines: list[str], event_lines: list[str], tail: bytes
+) -> None:
+    rows_in = {}
+    for which, lines in (("queries", query_lines), ("events", event_lines)):
+        content = ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass") + tail
+        texts = content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\x00", "\ufffd").split("\n")
+        rows_in[which] = sum(bool(text.strip("\r\t ")) for text in texts)
+        assert len(read(duckdb_engine, which, content)) == rows_in[which]
+    for which, sql in judge.items():
+        reasons = [row["reason"] for row in duckdb_engine.con.sql(sql).to_arrow_table().to_pylist()]
+        assert len(reasons) == rows_in[which]
+        assert set(reasons) <= {None, "ignored", "action_line", *REASONS}

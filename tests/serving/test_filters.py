@@ -1,0 +1,138 @@
+"""Filters: what is refused, and that Milvus and memory select exactly the items whose values match."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymilvus import MilvusClient
+
+from serving.connection import client
+from serving.filters import parse_filters
+from serving.index import promote, push
+from serving.served import ServedRelease, load_served, warm
+from tests.serving.small_shop import HOSTILE, Shop, make_shop
+
+COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    shop = make_shop(tmp_path_factory.mktemp("filters"), items=300)
+    release = shop.release()
+    push(shop.settings, release)
+    promote(shop.settings, release.id)
+    return shop
+
+
+@pytest.fixture(scope="module")
+def served(shop: Shop) -> ServedRelease:
+    return load_served(shop.settings, shop.release().id)
+
+
+@pytest.fixture(scope="module")
+def milvus(shop: Shop, served: ServedRelease) -> Iterator[MilvusClient]:
+    with client(shop.settings) as opened:
+        warm(served, opened, 30)
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"size": "XL"}, "unknown filter field 'size'; this release has: price, rating, category, brand"),
+        ({3: "red"}, "unknown filter field 3"),
+        ([("brand", "Acme")], "filters must be a mapping"),
+        ({"brand": []}, "empty list"),
+        ({"brand": ""}, "not empty"),
+        ({"brand": None}, "not empty"),
+        ({"brand": 3}, "values are text"),
+        ({"brand": b"Acme"}, "values are text"),
+        ({"brand": ["Acme", 3]}, "values are text"),
+        ({"brand": "\ud800"}, "not valid Unicode"),
+        ({"brand": ["x"] * 1001}, "at most 1000"),
+        ({"brand": {"gte": "A"}}, "a range needs a number field"),
+        ({"price": "10"}, "values are numbers"),
+        ({"price": True}, "values are numbers"),
+        ({"price": math.nan}, "not a finite number"),
+        ({"price": {"lt": math.inf}}, "not a finite number"),
+        ({"price": {"lt": 10**400}}, "not a finite number"),
+        ({"price": {"lt": -1e308}}, "not a finite number"),
+        ({"price": {}}, "a range takes gt, gte, lt, lte"),
+        ({"price": {"below": 5}}, "a range takes gt, gte, lt, lte"),
+    ],
+)
+def test_bad_filters_say_what_is_wrong(served: ServedRelease, filters: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_filters(filters, served.fields)
+
+
+def matches(item: dict[str, Any], name: str, wanted: Any) -> bool:
+    """What the filter means, in plain Python over a row of the catalogue."""
+    attributes = [a["value"] for a in item["attributes"] or [] if a["key"] == name]
+    values = {"category": item["category_path"] or [], "tags": item["tags"] or []}.get(name)
+    values = attributes if values is None and name not in item else values
+    values = [item[name]] if values is None else values
+    known = [v for v in values if v not in (None, "") and not (isinstance(v, float) and math.isnan(v))]
+    if isinstance(wanted, dict):
+        return any(all(COMPARE[o](v, bound) for o, bound in wanted.items()) for v in known)
+    return any(v in (wanted if isinstance(wanted, list) else [wanted]) for v in known)
+
+
+texts = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12))
+numbers = st.one_of(
+    st.integers(-5, 120), st.floats(-1e300, 1e300, allow_nan=False), st.sampled_from([0.1, 9.99, 1e-7, 1e22])
+)
+clauses = st.one_of(
+    st.tuples(
+        st.sampled_from(["brand", "category", "tags", "colour", 'we"ird \\ key']),
+        st.one_of(texts, st.lists(texts, min_size=1, max_size=4)),
+    ),
+    st.tuples(
+        st.sampled_from(["price", "rating"]),
+        st.one_of(
+            numbers,
+            st.lists(numbers, min_size=1, max_size=3),
+            st.dictionaries(st.sampled_from(list(COMPARE)), numbers, min_size=1, max_size=3),
+        ),
+    ),
+)
+
+
+@given(wanted=st.lists(clauses, min_size=1, max_size=2, unique_by=lambda clause: clause[0]).map(dict))
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_milvus_and_memory_select_exactly_what_plain_python_does(
+    shop: Shop, served: ServedRelease, milvus: MilvusClient, wanted: dict[str, Any]
+) -> None:
+    rows = shop.catalog.to_pylist()
+    expected = {r["item_id"] for r in rows if all(matches(r, name, value) for name, value in wanted.items())}
+    filters = parse_filters(wanted, served.fields)
+    vector = np.ascontiguousarray(served.release.item_vectors[0])
+    found = served.search_index(milvus, vector, len(rows), filters, 10)
+    exact = served.search_memory(vector, len(rows), filters)
+    assert {h.item_id for h in found} == expected
+    assert {h.item_id for h in exact} == expected
+    assert [h.score for h in found] == pytest.approx([h.score for h in exact], abs=1e-5)
+
+
+def test_each_hostile_value_of_the_catalogue_is_found(shop: Shop, served: ServedRelease, milvus: MilvusClient) -> None:
+    vector = np.ascontiguousarray(served.release.item_vectors[0])
+    rows = shop.catalog.to_pylist()
+    for value in HOSTILE:
+        found = served.search_index(milvus, vector, len(rows), parse_filters({"brand": value}, served.fields), 10)
+        assert {h.item_id for h in found} == {r["item_id"] for r in rows if r["brand"] == value} != set()
+
+
+def test_a_missing_price_matches_no_range(shop: Shop, served: ServedRelease, milvus: MilvusClient) -> None:
+    known = {r["item_id"] for r in shop.catalog.to_pylist() if r["price"] is not None and not math.isnan(r["price"])}
+    assert 0 < len(known) < len(shop.catalog)
+    vector = np.ascontiguousarray(served.release.item_vectors[0])
+    anything = parse_filters({"price": {"lt": 1e300}}, served.fields)
+    assert {h.item_id for h in served.search_index(milvus, vector, 1000, anything, 10)} == known
+    assert {h.item_id for h in served.search_memory(vector, 1000, anything)} == known

@@ -1,0 +1,144 @@
+"""The objectives against loops, gradient checks, and the sign of the logQ correction."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training import losses
+
+TAU = 0.2
+
+
+def example(seed: int, requests: int = 5, draws: int = 4, unclicked: int = 3) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64) * 2 - 1
+
+    return {
+        "positive": uniform(requests),
+        "unclicked": uniform(requests, unclicked),
+        "scores": uniform(requests, requests + draws),
+        "log_q": uniform(requests + draws),
+        "excluded": uniform(requests, requests + draws) > 0.6,
+        "valid": uniform(requests, unclicked) > -0.5,
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_click_softmax_equals_loops(seed: int) -> None:
+    e = example(seed)
+    terms = []
+    for i in range(5):
+        negatives = sum(
+            math.exp(e["scores"][i, j] / TAU - e["log_q"][j])
+            for j in range(e["scores"].shape[1])
+            if not e["excluded"][i, j]
+        )
+        own = math.exp(e["positive"][i] / TAU)
+        terms.append(-math.log(own / (own + negatives)))
+    mass = losses.negative_mass(e["scores"], e["log_q"], e["excluded"], TAU)
+    got = losses.softmax_against(e["positive"], torch.ones(5, dtype=torch.bool), mass, TAU)
+    assert got.item() == pytest.approx(sum(terms) / 5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_unclicked_softmax_equals_loops(seed: int) -> None:
+    e = example(seed)
+    mass = losses.negative_mass(e["scores"], e["log_q"], e["excluded"], TAU)
+    terms = [
+        -math.log(math.exp(e["unclicked"][i, u] / TAU) / (math.exp(e["unclicked"][i, u] / TAU) + math.exp(mass[i])))
+        for i in range(5)
+        for u in range(3)
+        if e["valid"][i, u]
+    ]
+    got = losses.softmax_against(e["unclicked"], e["valid"], mass, TAU)
+    assert got.item() == pytest.approx(sum(terms) / len(terms))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hinge_equals_loops(seed: int) -> None:
+    e = example(seed)
+    terms = [
+        max(0.0, 0.1 - float(e["positive"][i]) + float(e["unclicked"][i, u]))
+        for i in range(5)
+        for u in range(3)
+        if e["valid"][i, u]
+    ]
+    got = losses.hinge_above(e["positive"], e["unclicked"], e["valid"], 0.1)
+    assert got.item() == pytest.approx(sum(terms) / len(terms))
+
+
+def test_gradients() -> None:
+    e = example(11)
+    positive, scores, unclicked = (e[n].clone().requires_grad_() for n in ("positive", "scores", "unclicked"))
+
+    def objective(positive: torch.Tensor, scores: torch.Tensor, unclicked: torch.Tensor) -> torch.Tensor:
+        mass = losses.negative_mass(scores, e["log_q"], e["excluded"], TAU)
+        return (
+            losses.softmax_against(positive, torch.ones(5, dtype=torch.bool), mass, TAU)
+            + losses.softmax_against(unclicked, e["valid"], mass, TAU)
+            + losses.hinge_above(positive, unclicked, e["valid"], 0.1)
+        )
+
+    assert torch.autograd.gradcheck(objective, (positive, scores, unclicked))
+
+
+def test_nothing_valid_is_zero_and_has_a_gradient() -> None:
+    worse = torch.ones(2, 3, requires_grad=True)
+    loss = losses.hinge_above(torch.zeros(2), worse, torch.zeros(2, 3, dtype=torch.bool), 0.1)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(worse.grad, torch.zeros(2, 3))  # type: ignore[arg-type]
+
+
+def test_all_columns_excluded_is_zero_loss() -> None:
+    mass = losses.negative_mass(torch.zeros(2, 3), torch.zeros(3), torch.ones(2, 3, dtype=torch.bool), TAU)
+    assert losses.softmax_against(torch.zeros(2), torch.ones(2, dtype=torch.bool), mass, TAU).item() == 0
+
+
+def test_log_q_makes_the_sampled_softmax_unbiased() -> None:
+    """Sampling by popularity and subtracting log Q estimates the full sum; adding it, or leaving it out, does not."""
+    generator = torch.Generator().manual_seed(0)
+    items, draws = 50, 200_000
+    share = torch.rand(items, generator=generator, dtype=torch.float64) ** 3 + 0.01
+    share = share / share.sum()
+    scores = torch.rand(items, generator=generator, dtype=torch.float64) - share * 5
+    columns = torch.multinomial(share, draws, replacement=True, generator=generator)
+    log_q, _ = losses.log_expected_counts(share, draws, 1, items)
+    full = torch.logsumexp(scores / TAU, 0)
+
+    def estimate(sign: float) -> float:
+        none_excluded = torch.zeros(1, draws, dtype=torch.bool)
+        return losses.negative_mass(scores[columns][None], sign * log_q[columns], none_excluded, TAU).item()
+
+    assert estimate(1) == pytest.approx(full.item(), abs=0.02)
+    assert abs(estimate(-1) - full.item()) > 1
+    assert abs(estimate(0) - full.item()) > 1
+
+
+def test_uniform_draws_estimate_the_full_sum() -> None:
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.rand(40, generator=generator, dtype=torch.float64)
+    columns = torch.randint(0, 40, (100_000,), generator=generator)
+    _, log_q = losses.log_expected_counts(torch.ones(1, dtype=torch.float64), 1, 100_000, 40)
+    mass = losses.negative_mass(scores[columns][None], log_q, torch.zeros(1, 100_000, dtype=torch.bool), TAU)
+    assert mass.item() == pytest.approx(torch.logsumexp(scores / TAU, 0).item(), abs=0.02)
+
+
+@given(st.integers(0, 10_000))
+def test_false_negatives_are_found(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    query, user = torch.randint(0, 3, (6,), generator=generator), torch.randint(-1, 3, (6,), generator=generator)
+    pair_request = torch.randint(0, 6, (8,), generator=generator)
+    pair_item, columns = (torch.randint(0, 9, (8,), generator=generator) for _ in range(2))
+    got = losses.known_positives(query, user, pair_request, pair_item, columns)
+    for i in range(6):
+        related = [k for k in range(6) if k == i or query[k] == query[i] or (user[i] >= 0 and user[k] == user[i])]
+        positives = {int(item) for k, item in zip(pair_request, pair_item, strict=True) if int(k) in related}
+        assert got[i].tolist() == [int(c) in positives for c in columns]

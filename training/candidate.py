@@ -1,0 +1,42 @@
+"""The model of the run in progress: weights and configuration in a folder, before it is a release."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from training.towers import TowerConfig, Towers
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+TRAINING = "training.json"
+
+
+def save_candidate(folder: Path, towers: Towers, training: dict[str, Any]) -> None:
+    """Write weights, tower configuration and what the trainer reports."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous().cpu() for k, v in towers.state_dict().items()}, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(towers.config.to_json(), indent=2), encoding="utf-8")
+    (folder / TRAINING).write_text(json.dumps(training, indent=2), encoding="utf-8")
+
+
+def load_candidate(folder: Path) -> Towers:
+    """The towers of a candidate, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: nothing was trained into this folder.
+    """
+    if not (folder / WEIGHTS).exists():
+        raise FileNotFoundError(f"no candidate model under {folder}: train one first")
+    config = TowerConfig.from_json(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    towers = Towers(config)
+    towers.load_state_dict(load_file(folder / WEIGHTS))
+    return towers.eval()
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """What the trainer reported on a candidate."""
+    return dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))

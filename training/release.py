@@ -1,0 +1,256 @@
+"""A release: one trained model with all that must go live together, in an immutable, content-addressed folder.
+
+safetensors and JSON only. ``manifest.json`` has the SHA-256 of every file; the id is the SHA-256 over the entries of
+what the model *is*. What only describes the run (wall clock, evaluation, model card) is checked but not part of the id:
+the same input gives the same release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from infra.settings import Settings
+from training.query_encoder import QueryEncoder
+from training.ragged import Ragged
+from training.towers import TowerConfig, Towers
+
+if TYPE_CHECKING:
+    from training.evaluation import EvaluationReport
+
+SCHEMA_VERSION = 1
+FEATURE_SERVICE = "towers_v1"
+MANIFEST = "manifest.json"
+IDENTITY = (
+    "config.json",
+    "item_tokens.safetensors",
+    "item_vectors.safetensors",
+    "items.json",
+    "model.safetensors",
+)
+DESCRIPTION = ("clock.json", "evaluation.json", "model_card.md", "training.json")
+ITEM_TYPES: dict[str, pa.DataType] = {
+    "item_id": pa.string(),
+    "title": pa.string(),
+    "category_path": pa.list_(pa.string()),
+    "brand": pa.string(),
+    "price": pa.float64(),
+    "rating": pa.float64(),
+    "rating_count": pa.float64(),
+    "attributes": pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])),
+    "tags": pa.list_(pa.string()),
+    "available_from": pa.int64(),
+}
+"""Catalogue fields that a release carries for filters and display; ``available_from`` in microseconds since 1970."""
+
+
+class ReleaseError(ValueError):
+    """A release folder that is missing or not what its manifest says; the message says which."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A loaded release. Row ``i`` of ``items`` and ``item_vectors`` [n, dim] is item ``item_ids[i]``."""
+
+    id: str
+    path: Path
+    config: Mapping[str, Any]
+    towers: Towers
+    item_ids: list[str]
+    item_vectors: NDArray[np.float32]
+    items: pa.Table
+    evaluation: Mapping[str, Any]
+    trained_at: datetime
+    encoder: QueryEncoder
+
+    @property
+    def data_until(self) -> datetime:
+        """The end of the data window."""
+        return _time(self.config["data_window"]["end"])
+
+    @property
+    def feature_service(self) -> str:
+        return str(self.config["feature_service"])
+
+    def encode_query(
+        self,
+        text: str,
+        recent_queries: Sequence[str] = (),
+        recent_items: Sequence[str] = (),
+        recent_orders: Sequence[str] = (),
+    ) -> NDArray[np.float32]:
+        """Unit query vector [dim]; histories newest first, empty for an unknown user."""
+        return self.encoder.encode(text, recent_queries, recent_items, recent_orders)
+
+
+@dataclass(frozen=True)
+class ReleaseInfo:
+    """A release on disk, not loaded and not verified."""
+
+    id: str
+    path: Path
+    trained_at: datetime
+
+
+def write_release(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport) -> Path:
+    """Write the candidate and its evaluation as a release; return its folder ``settings.paths.releases / id``.
+
+    A release with this id that is there already is verified and kept as it is.
+
+    Raises:
+        FileNotFoundError: there is no candidate. ReleaseError: a folder of this id exists and is damaged.
+    """
+    from training.release_files import write_files
+
+    settings.paths.releases.mkdir(parents=True, exist_ok=True)
+    folder = settings.paths.releases / f".{uuid.uuid4().hex}"
+    folder.mkdir()
+    try:
+        write_files(settings, candidate_dir, evaluation, folder)
+        files = {name: _entry(folder / name) for name in (*IDENTITY, *DESCRIPTION)}
+        manifest = {"schema_version": SCHEMA_VERSION, "id": _identity(files), "files": files}
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        target = settings.paths.releases / str(manifest["id"])
+        if target.exists():
+            verify_release(target)
+        else:
+            folder.rename(target)
+        return target
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def verify_release(path: Path) -> dict[str, Any]:
+    """Check schema version, file list, every hash and the id; return the manifest.
+
+    Raises:
+        ReleaseError: one of them does not hold.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        schema, files, name = manifest["schema_version"], dict(manifest["files"]), str(manifest["id"])
+    except FileNotFoundError as error:
+        raise ReleaseError(f"{path} is no release: it has no {MANIFEST}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"the manifest of {path} cannot be read: {error}") from error
+    if schema != SCHEMA_VERSION:
+        raise ReleaseError(f"release {path.name} has schema version {schema}, this program reads {SCHEMA_VERSION}: train again")
+    if set(files) != {*IDENTITY, *DESCRIPTION}:
+        raise ReleaseError(f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release")
+    for file, entry in files.items():
+        if not (path / file).is_file():
+            raise ReleaseError(f"release {path.name} lacks {file}: copy it again or train again")
+        if _entry(path / file) != entry:
+            raise ReleaseError(f"{file} of release {path.name} is not what the manifest says: copy it again or train again")
+    if name != _identity(files):
+        raise ReleaseError(f"release {path.name} claims the id {name}, its files have {_identity(files)}")
+    return dict(manifest)
+
+
+def load_release(path: Path) -> Release:
+    """Verify a release and load it.
+
+    Raises:
+        ReleaseError: the folder is missing, damaged or of another schema version.
+    """
+    from safetensors.numpy import load_file
+    from safetensors.torch import load_file as load_tensors
+
+    manifest = verify_release(path)
+    config = _read_json(path / "config.json")
+    towers = Towers(TowerConfig.from_json(config["towers"]))
+    towers.load_state_dict(load_tensors(path / "model.safetensors"))
+    items = items_from_json(_read_json(path / "items.json"))
+    stored = load_file(path / "item_tokens.safetensors")
+    tokens = {
+        group: Ragged(stored[f"{group}.offsets"], stored[f"{group}.ids"]) for group in towers.config.history_groups
+    }
+    item_ids = items["item_id"].to_pylist()
+    return Release(
+        id=manifest["id"],
+        path=path,
+        config=config,
+        towers=towers.eval(),
+        item_ids=item_ids,
+        item_vectors=load_file(path / "item_vectors.safetensors")["vectors"],
+        items=items,
+        evaluation=_read_json(path / "evaluation.json"),
+        trained_at=_time(_read_json(path / "clock.json")["trained_at"]),
+        encoder=QueryEncoder(towers, tokens, item_ids),
+    )
+
+
+def list_releases(settings: Settings) -> list[ReleaseInfo]:
+    """Releases on disk, the newest first. A folder without manifest or clock is no release."""
+    found = []
+    for manifest in settings.paths.releases.glob(f"[!.]*/{MANIFEST}"):
+        clock = manifest.with_name("clock.json")
+        if clock.exists():
+            found.append(ReleaseInfo(manifest.parent.name, manifest.parent, _time(_read_json(clock)["trained_at"])))
+    return sorted(found, key=lambda r: (r.trained_at, r.id), reverse=True)
+
+
+def latest_release(settings: Settings) -> Release:
+    """The newest release, loaded.
+
+    Raises:
+        ReleaseError: there is none, or it is damaged.
+    """
+    found = list_releases(settings)
+    if not found:
+        raise ReleaseError(f"there is no release under {settings.paths.releases}: train one first")
+    return load_release(found[0].path)
+
+
+def clean_releases(settings: Settings, keep: Collection[str]) -> list[str]:
+    """Remove releases beyond the newest ``settings.index.kept_releases``, never one of ``keep``; return their ids."""
+    removed = []
+    for release in list_releases(settings)[settings.index.kept_releases :]:
+        if release.id not in keep:
+            shutil.rmtree(release.path)
+            removed.append(release.id)
+    return removed
+
+
+def items_from_json(columns: Mapping[str, Any]) -> pa.Table:
+    """``items.json`` to a table, one row per item."""
+    return pa.table({name: pa.array(values, ITEM_TYPES[name]) for name, values in columns.items()})
+
+
+def code_version() -> str:
+    """Version of this package; ``unknown`` where it runs without being installed."""
+    try:
+        return version("shelfwise")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _identity(files: Mapping[str, Any]) -> str:
+    entries = json.dumps({name: files[name] for name in IDENTITY}, sort_keys=True)
+    return hashlib.sha256(entries.encode()).hexdigest()[:12]
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": path.stat().st_size}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,92 @@
+"""The files of a release, written from a candidate and its evaluation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from safetensors.numpy import save_file
+
+from infra.settings import Settings
+from training.arrays import Arrays, load_arrays
+from training.candidate import TRAINING, WEIGHTS, load_candidate, read_training
+from training.evaluation import EvaluationReport
+from training.release import FEATURE_SERVICE, ITEM_TYPES, SCHEMA_VERSION, code_version
+from training.towers import Towers, encode_catalog
+
+
+def write_files(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport, folder: Path) -> None:
+    """All files of a release but its manifest."""
+    towers = load_candidate(candidate_dir)
+    arrays = load_arrays(settings.paths.training / "arrays")
+    config = _config(settings, towers, arrays)
+    training = read_training(candidate_dir)
+    shutil.copyfile(candidate_dir / WEIGHTS, folder / "model.safetensors")
+    shutil.copyfile(candidate_dir / TRAINING, folder / "training.json")
+    save_file({"vectors": encode_catalog(towers, arrays.item_tokens)}, folder / "item_vectors.safetensors")
+    tokens = {g: arrays.item_tokens[g] for g in towers.config.history_groups}
+    flat = {f"{g}.offsets": rows.offsets for g, rows in tokens.items()} | {f"{g}.ids": r.ids for g, r in tokens.items()}
+    save_file({name: values.copy() for name, values in flat.items()}, folder / "item_tokens.safetensors")
+    _write_json(folder / "items.json", _item_columns(arrays.catalog()), indent=None)
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "evaluation.json", evaluation.to_json())
+    trained_at = datetime.fromtimestamp((candidate_dir / WEIGHTS).stat().st_mtime, UTC)
+    _write_json(folder / "clock.json", {"trained_at": trained_at.isoformat(), "released_at": datetime.now(UTC).isoformat()})
+    (folder / "model_card.md").write_text(_model_card(config, training, evaluation, trained_at), encoding="utf-8")
+
+
+def _config(settings: Settings, towers: Towers, arrays: Arrays) -> dict[str, Any]:
+    split = arrays.meta["split"]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "code_version": code_version(),
+        "shop": settings.shop_name,
+        "feature_service": FEATURE_SERVICE,
+        "towers": towers.config.to_json(),
+        "data_window": {name: split[name] for name in ("train_start", "cut", "end")},
+        "index": {"index_type": settings.index.index_type},
+        "training": settings.training.model_dump(exclude={"device", "threads", "build_memory"}),
+    }
+
+
+def _item_columns(catalog: pa.Table) -> dict[str, list[Any]]:
+    columns = {name: catalog[name].cast(kind) for name, kind in ITEM_TYPES.items() if name in catalog.column_names}
+    return {name: c.to_pylist() for name, c in columns.items() if name == "item_id" or c.null_count < len(c)}
+
+
+def _model_card(
+    config: Mapping[str, Any], training: Mapping[str, Any], evaluation: EvaluationReport, trained_at: datetime
+) -> str:
+    window, towers = config["data_window"], config["towers"]
+    lines = [
+        f"# Towers for the shop `{config['shop']}`",
+        "",
+        "Query and item tower for personalized retrieval: the dot product of their unit vectors is the score.",
+        "",
+        f"- Trained {trained_at:%Y-%m-%d %H:%M} UTC on requests from {window['train_start']} to {window['cut']},",
+        f"  validated on those until {window['end']}.",
+        f"- {training['examples']:,} requests with a click, {len(training['curve'])} epochs, the best was {training['best_epoch']}.",
+        f"- Item fields on: {', '.join(towers['groups'])}.",
+        f"- {towers['dim']} dimensions, {towers['buckets']:,} hashed token buckets.",
+        "",
+        f"## Evaluation: {evaluation.truth} of {evaluation.requests:,} validation requests, whole catalogue",
+        "",
+        evaluation.markdown(),
+        "",
+        "In brackets: 95% bootstrap interval over requests.",
+        "",
+        "## Limits",
+        "",
+        "Learned from what an engine showed and people clicked, with the biases of both. An item that the catalogue does",
+        "not have at the time of the release is not found. Text of an unseen language has only hashed tokens to go by.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write_json(path: Path, value: Mapping[str, Any], indent: int | None = 2) -> None:
+    path.write_text(json.dumps(value, indent=indent, ensure_ascii=False), encoding="utf-8")
