@@ -98,7 +98,7 @@ def _build(
             f"the catalogue has no id column. Found: {', '.join(found[:30])}. Name one of them one of"
             f" {', '.join(ALIASES['item_id'])}"
         )
-    from_arrow_as(engine, "fields", fields)
+    _copy_table(engine, "fields", fields)
     connection.execute("CREATE TABLE versions (file BIGINT, landed DATE)")
     connection.executemany("INSERT INTO versions VALUES (?, ?)", [[i, day] for i, (day, _) in enumerate(dated)])
     for statement in FIELDS_SQL:
@@ -124,7 +124,7 @@ def _build(
     return report
 
 
-def from_arrow_as(engine: Any, name: str, table: Any) -> None:
+def _copy_table(engine: Any, name: str, table: Any) -> None:
     """Copy an Arrow table into a table of the engine."""
     engine.con.execute(f"CREATE TABLE {name} AS FROM {from_arrow(engine, table).get_name()}")
 

@@ -60,7 +60,7 @@ def load_documents(engine: Any, table: str, files: Sequence[Path], names: Sequen
                 _insert_lines(connection, table, file, index, rows)
         except (duckdb.Error, OSError, EOFError, zlib.error) as error:
             raise DocumentError(f"{name} cannot be read, it is damaged or not what its name says: {error}") from error
-        rows = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
     return rows
 
 

@@ -31,9 +31,10 @@ CREATE OR REPLACE TEMP MACRO opened(j) AS CASE
     WHEN json_type(j) <> 'VARCHAR' THEN j WHEN json_valid(j ->> '$') THEN (j ->> '$')::JSON END;
 CREATE OR REPLACE TEMP MACRO body_of(d) AS CASE
     WHEN json_type(d, '$._source') = 'OBJECT' THEN json_extract(d, '$._source') ELSE d END;
-CREATE OR REPLACE TEMP MACRO is_action_line(d) AS coalesce(len(json_keys(d)) = 1
-    AND 'OBJECT' IN (json_type(d, '$.index'), json_type(d, '$.create'), json_type(d, '$.update'), json_type(d, '$.delete')),
-    false);
+CREATE OR REPLACE TEMP MACRO has_object(d, path) AS coalesce(json_type(d, path) = 'OBJECT', false);
+CREATE OR REPLACE TEMP MACRO is_action_line(d) AS coalesce(len(json_keys(d)) = 1, false)
+    AND (has_object(d, '$.index') OR has_object(d, '$.create')
+        OR has_object(d, '$.update') OR has_object(d, '$.delete'));
 """
 
 

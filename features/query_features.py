@@ -14,8 +14,8 @@ from infra.settings import FeatureSettings
 def query_features(requests: Any, events: Any, catalog: Any, stamps: Any, settings: FeatureSettings) -> Any:
     """One row per (query, snapshot) with a request in the 30 days before it, in the columns of ``QUERY_FEATURES``.
 
-    A snapshot holds what has ``known_at`` strictly before it; the empty query has no row. ``clicks_30d`` and
-    ``orders_30d`` count distinct (request, item); ``top_items`` and ``top_weights`` run heaviest first.
+    A snapshot holds what has ``known_at`` strictly before it; the empty query has no row. ``query_clicks_30d`` and
+    ``query_orders_30d`` count distinct (request, item); ``top_items`` and ``top_weights`` run heaviest first.
 
     Args:
         requests: ``REQUESTS``.
@@ -25,10 +25,10 @@ def query_features(requests: Any, events: Any, catalog: Any, stamps: Any, settin
         settings: weights of the edges and how many neighbours are kept.
     """
     asked = requests_by_snapshot(requests, stamps)
-    frequency = asked.group_by("event_timestamp", "query").agg(requests_30d=asked.count())
+    frequency = asked.group_by("event_timestamp", "query").agg(query_requests_30d=asked.count())
     led = query_interactions(requests, events, stamps)
     acted = led.group_by("event_timestamp", "query").agg(
-        clicks_30d=led.count(), orders_30d=led.ordered.cast("int64").sum()
+        query_clicks_30d=led.count(), query_orders_30d=led.ordered.cast("int64").sum()
     )
     tops = heaviest_neighbours(query_item_edges(led, catalog, settings), settings.top_items)
     key = ["event_timestamp", "query"]
@@ -36,8 +36,8 @@ def query_features(requests: Any, events: Any, catalog: Any, stamps: Any, settin
     rows = rows.left_join(tops, key).drop("event_timestamp_right", "query_right")
     return rows.mutate(
         created=rows.event_timestamp,
-        clicks_30d=rows.clicks_30d.fill_null(0),
-        orders_30d=rows.orders_30d.fill_null(0),
+        query_clicks_30d=rows.query_clicks_30d.fill_null(0),
+        query_orders_30d=rows.query_orders_30d.fill_null(0),
         top_items=rows.top_items.fill_null(ibis.literal([], "array<string>")),
         top_weights=rows.top_weights.fill_null(ibis.literal([], "array<float64>")),
     ).select(QUERY_FEATURES.names)

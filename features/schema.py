@@ -120,9 +120,9 @@ QUERY_FEATURES = pa.schema(
         ("query", pa.string()),
         ("event_timestamp", TIME),
         ("created", TIME),
-        ("requests_30d", pa.int64()),
-        ("clicks_30d", pa.int64()),
-        ("orders_30d", pa.int64()),
+        ("query_requests_30d", pa.int64()),
+        ("query_clicks_30d", pa.int64()),
+        ("query_orders_30d", pa.int64()),
         ("top_items", IDS),
         ("top_weights", pa.list_(pa.float64())),
     ]

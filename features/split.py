@@ -55,7 +55,7 @@ def _cut_by_share(settings: Settings, days: Sequence[date]) -> datetime:
     if not len(times):
         raise ValueError("the accepted days hold no requests: nothing can be trained on")
     at = min(math.floor(len(times) * (1 - settings.training.validation_share)), len(times) - 1)
-    cut: datetime = times.sort()[at].as_py()
+    cut: datetime = times.sort()[at].as_py().astimezone(UTC)
     return cut
 
 

@@ -27,20 +27,6 @@ DAY = timedelta(days=1)
 TIME_COLUMN = "event_timestamp"
 
 
-def _named_once(schema: pa.Schema, view: str) -> pa.Schema:
-    """The schema with ``view`` in front of each name that an earlier field has already."""
-    seen: set[str] = set()
-    fields = []
-    for column in schema:
-        fields.append(column.with_name(f"{view}_{column.name}") if column.name in seen else column)
-        seen.add(column.name)
-    return pa.schema(fields)
-
-
-REQUEST_SCHEMA = _named_once(TRAINING_REQUESTS, "query")
-"""TRAINING_REQUESTS as it is written: the user's and the query's features may share a name."""
-
-
 class LostRowsError(RuntimeError):
     """A join returned other rows than it was given."""
 
@@ -74,7 +60,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class TrainingDay:
-    """A landing day's part of the training set: requests in REQUEST_SCHEMA, rows in TRAINING_ROWS."""
+    """A landing day's part of the training set: requests in TRAINING_REQUESTS, rows in TRAINING_ROWS."""
 
     day: date
     requests: pa.Table
@@ -121,7 +107,7 @@ def training_days(sources: Sources, days: list[date], tally: Tally) -> Iterator[
     _count(requests, rows, tally)
     for day, part in _by_landing(requests):
         of_day = rows.filter(pc.equal(rows["landed"], pa.scalar(day)))
-        yield TrainingDay(day, _in_schema(part, REQUEST_SCHEMA), _in_schema(of_day, TRAINING_ROWS))
+        yield TrainingDay(day, _in_schema(part, TRAINING_REQUESTS), _in_schema(of_day, TRAINING_ROWS))
 
 
 def _requests(sources: Sources, days: list[date], tally: Tally) -> pa.Table:

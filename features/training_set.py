@@ -16,9 +16,16 @@ import pyarrow.parquet as pq
 
 from features.engine import open_engine
 from features.partitions import partition_file, write_json, write_partition, written_days
-from features.schema import STAGES, TRAINING_ROWS
+from features.schema import STAGES, TRAINING_REQUESTS, TRAINING_ROWS
 from features.split import Split, window_split
-from features.training_rows import REQUEST_SCHEMA, LostRowsError, Sources, Tally, items_of_catalog, repeated_ids, training_days
+from features.training_rows import (
+    LostRowsError,
+    Sources,
+    Tally,
+    items_of_catalog,
+    repeated_ids,
+    training_days,
+)
 from infra.settings import Settings
 
 IMPRESSIONS_PER_JOIN = 500_000
@@ -75,7 +82,7 @@ def build_training_set(settings: Settings, progress: Progress | None = None) -> 
         for batch in _batches(settings, days):
             try:
                 for part in training_days(sources, batch, tally):
-                    write_partition(building / "requests", part.day, part.requests, REQUEST_SCHEMA)
+                    write_partition(building / "requests", part.day, part.requests, TRAINING_REQUESTS)
                     write_partition(building / "rows", part.day, part.rows, TRAINING_ROWS)
             except LostRowsError as error:
                 raise TrainingSetError(str(error)) from error

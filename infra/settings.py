@@ -98,7 +98,7 @@ class FeatureSettings(Group):
     recent_orders: Count = 10
     top_items: Count = 20
     """Graph neighbours kept per query."""
-    snapshot_hours: int | None = None
+    snapshot_hours: int | None = Field(None, ge=1, le=24)
     """How often item and query statistics are stamped. None: daily, and hourly where the log has under three days."""
     user_ttl: timedelta = timedelta(days=90)
     item_ttl: timedelta = timedelta(days=30)
@@ -208,6 +208,8 @@ class CheckSettings(Group):
     max_volume_ratio: float = Field(5.0, gt=1)
     min_unclicked_share: Share = 0.2
     max_unknown_item_share: Share = 0.05
+    max_odd_item_share: Share = 0.05
+    """Of items that say nothing about themselves, or have a negative price or rating."""
     max_anonymous_share: Share = 0.5
     """A day with a larger share of requests without a user fails: there is too little to personalize from."""
     kept_validations: Count = 60

@@ -7,7 +7,7 @@ import dagster as dg
 
 from features import quality
 from orchestration.assets.features import item_features, query_features, user_features
-from orchestration.assets.raw import sessions
+from orchestration.assets.raw import catalog, sessions
 from orchestration.assets.training import training_set
 from orchestration.partitions import DAYS, days_of
 from orchestration.shop import shop_settings
@@ -15,14 +15,13 @@ from orchestration.shop import shop_settings
 
 def to_check_result(result: quality.SuiteResult) -> dg.AssetCheckResult:
     """A Great Expectations result as Dagster shows it, with the link to its page in Data Docs."""
-    failed = [outcome for outcome in result.outcomes if not outcome.success]
     return dg.AssetCheckResult(
         passed=result.success,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="; ".join(f"{o.name}({o.column}): {o.error or o.observed}" for o in failed) or "All as expected.",
+        description="; ".join(f"{o.rule}: {o.error or o.observed}" for o in result.failed) or "All as expected.",
         metadata={
-            "expectations": len(result.outcomes),
-            "failed": len(failed),
+            "expectations": result.evaluated,
+            "failed": len(result.failed),
             "outcomes": dg.MetadataValue.md(quality.as_markdown(result)),
             "data docs": dg.MetadataValue.url(data_docs_url(result.data_docs)),
             "data docs file": dg.MetadataValue.path(str(result.data_docs)),
@@ -34,6 +33,12 @@ def data_docs_url(page: Path) -> str:
     """Where ``shelfwise ui`` serves a page of Data Docs: a browser follows no link from the UI to a file."""
     settings = shop_settings()
     return f"http://127.0.0.1:{settings.ui.docs_port}/{quote(str(page.relative_to(settings.paths.data_docs)))}"
+
+
+@dg.asset_check(asset=catalog, blocking=True)
+def catalog_is_sound() -> dg.AssetCheckResult:
+    """Unique ids, bounds of prices and ratings, and how many items say nothing about themselves."""
+    return to_check_result(quality.check_catalog(shop_settings()))
 
 
 @dg.asset_check(asset=sessions, blocking=True, partitions_def=DAYS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from datetime import date
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 from infra.settings import Settings, get_settings
 from infra.telemetry import silence
@@ -65,10 +63,6 @@ def run(
 ) -> None:
     """Run the whole loop in this process: logs to live release, then show what it gives."""
     use_shop(data, shop)
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
-    )
-    logging.getLogger("shelfwise").setLevel(logging.INFO)
     from features.landing import LandingError
 
     try:
@@ -103,9 +97,10 @@ def search(
 ) -> None:
     """Search the live release as a user."""
     use_shop(data, shop)
+    from infra.services import ServiceError
     from orchestration.report import print_retrieval
     from orchestration.shop import shop_settings
-    from serving import NoLiveRelease, Retriever
+    from serving import IndexUnavailable, NoLiveRelease, Retriever
 
     try:
         parsed: dict[str, Any] | None = json.loads(filters) if filters else None
@@ -114,7 +109,7 @@ def search(
     try:
         retriever = Retriever(shop_settings())
         print_retrieval(console, retriever, retriever.retrieve(user, query, k=k, filters=parsed, explain=True))
-    except (ValueError, NoLiveRelease) as error:
+    except (ValueError, NoLiveRelease, IndexUnavailable, ServiceError) as error:
         fail(str(error))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from orchestration.samples import SideBySide, side_by_side
 from orchestration.shop import shop_settings
 from serving import Retrieval, Retriever
 from serving.index import live_release_id
+from training.evaluation import EvaluationReport
 
 
 def print_outcome(console: Console, outcome: LoopOutcome) -> None:
@@ -35,18 +37,32 @@ def print_outcome(console: Console, outcome: LoopOutcome) -> None:
         console.print(f"Live is as it was: {live}." if live else "Nothing is live.")
         return
     with Retriever(settings) as retriever:
-        console.print(evaluation_table(settings, retriever.release_id))
+        print_evaluation(console, settings, retriever.release_id)
         print_side_by_side(console, side_by_side(settings, retriever))
     console.print(f"Live: release [bold]{live_release_id(settings)}[/] of shop {settings.shop_name}.")
 
 
-def evaluation_table(settings: Settings, release_id: str) -> Table:
-    """The release's own evaluation, as it was written with it."""
-    report = json.loads((settings.paths.releases / release_id / "evaluation.json").read_text(encoding="utf-8"))
-    table = Table(title=report["title"], title_justify="left")
-    rows: list[dict[str, Any]] = report["rows"]
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column == "method" else "right")
+def print_evaluation(console: Console, settings: Settings, release_id: str) -> None:
+    """The release's own evaluation, as it was written with it, and the judgements where the shop has some."""
+    stored = json.loads((settings.paths.releases / release_id / "evaluation.json").read_text(encoding="utf-8"))
+    report = EvaluationReport.from_json(stored)
+    console.print(
+        rows_table(
+            f"{report.truth.capitalize()} of {report.requests:,} later requests, found among {report.items:,} items",
+            [{c: row[c] for c in ("method", "recall@10", "recall@100")} for row in report.table()],
+        )
+    )
+    judged = settings.paths.reports / "judged.json"
+    if judged.exists():
+        rows = json.loads(judged.read_text(encoding="utf-8"))["rows"]
+        console.print(rows_table("Against the human judgements", rows))
+
+
+def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows as a table for the terminal; the columns are those of the first row."""
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(rows[0]):
+        table.add_column(column, justify="right" if number else "left")
     for row in rows:
         table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
     return table

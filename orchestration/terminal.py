@@ -1,33 +1,56 @@
-"""Steps of a run as lines on the terminal."""
+"""A run on the terminal: the start and end of each step, and how far it is."""
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import dagster as dg
+from rich.console import Console
 
 STARTED = dg.DagsterEventType.STEP_START.value
-ENDED = {dg.DagsterEventType.STEP_SUCCESS.value: "done", dg.DagsterEventType.STEP_FAILURE.value: "failed"}
-logger = logging.getLogger("shelfwise.run")
+ENDED = {
+    dg.DagsterEventType.STEP_SUCCESS.value: "[green]done[/]",
+    dg.DagsterEventType.STEP_FAILURE.value: "[red]failed[/]",
+}
+EVERY_SECONDS = 5.0
+"""Progress of one step is shown at most this often."""
 
 
 class StepLines(logging.Handler):
-    """Passes the start and end of each step on to our own log; the rest of Dagster's events is in its UI."""
+    """Prints steps (from Dagster's events) and progress (from our own log, which reaches Dagster as messages)."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._began = time.monotonic()
+        self._started: dict[str, float] = {}
+        self._shown = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        event = getattr(record, "dagster_meta", {}).get("dagster_event")
-        if event is None or event.step_key is None:
-            return
-        if event.event_type_value == STARTED:
-            logger.info("%s started", event.step_key)
+        meta = getattr(record, "dagster_meta", {})
+        event = meta.get("dagster_event")
+        now = time.monotonic()
+        if event is None:
+            if record.levelno >= logging.INFO and now - self._shown >= EVERY_SECONDS:
+                self._shown = now
+                self._line(f"  [dim]{meta.get('orig_message', record.getMessage())}[/]")
+        elif event.event_type_value == STARTED:
+            self._started[event.step_key] = self._shown = now
+            self._line(f"{event.step_key} started")
         elif event.event_type_value in ENDED:
-            logger.info("%s %s", event.step_key, ENDED[event.event_type_value])
+            seconds = now - self._started.pop(event.step_key, now)
+            self._line(f"{event.step_key} {ENDED[event.event_type_value]} in {seconds:.1f} s")
+
+    def _line(self, text: str) -> None:
+        elapsed = int(time.monotonic() - self._began)
+        self._console.print(f"[dim]{elapsed // 60:02d}:{elapsed % 60:02d}[/] {text}", highlight=False, soft_wrap=True)
 
 
-@dg.logger(config_schema=dg.Noneable(dict), description="The start and end of each step, on the terminal.")
+@dg.logger(config_schema=dg.Noneable(dict), description="Steps and their progress on the terminal.")
 def terminal(_: Any) -> logging.Logger:
-    """A Dagster logger that shows steps and nothing else."""
+    """A Dagster logger that prints what a person waits for; everything else is in the UI."""
     steps = logging.Logger("dagster.terminal", logging.DEBUG)
-    steps.addHandler(StepLines())
+    steps.addHandler(StepLines(Console()))
     return steps

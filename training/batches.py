@@ -57,7 +57,14 @@ def histories_of(arrays: Arrays, requests: I64) -> Histories:
 
 
 def training_batches(
-    arrays: Arrays, requests: I64, *, size: int, unclicked: int, uniform: int, forgotten: float, rng: np.random.Generator
+    arrays: Arrays,
+    requests: I64,
+    *,
+    size: int,
+    unclicked: int,
+    uniform: int,
+    forgotten: float,
+    rng: np.random.Generator,
 ) -> Iterator[Batch]:
     """One epoch over ``requests``, shuffled; the last requests that do not fill a batch wait for another epoch.
 

@@ -39,8 +39,10 @@ class ItemTokens:
 
 def fit_price_edges(prices: pa.Array | pa.ChunkedArray, buckets: int) -> tuple[float, ...]:
     """Inner quantile edges that cut the known prices into ``buckets`` parts; equal edges are merged."""
-    values = pc.drop_null(prices).to_numpy(zero_copy_only=False) if isinstance(prices, pa.Array) else (
-        prices.drop_null().to_numpy()
+    values = (
+        pc.drop_null(prices).to_numpy(zero_copy_only=False)
+        if isinstance(prices, pa.Array)
+        else (prices.drop_null().to_numpy())
     )
     finite = values[np.isfinite(values)]
     if len(finite) == 0:
@@ -66,7 +68,9 @@ def item_tokens(catalog: pa.Table, hasher: Hasher, price_edges: Sequence[float])
     }
     on = {name: rows for name, rows in built.items() if len(rows.ids)}
     if not on:
-        raise ValueError("the catalogue has no text, category, price or attribute: there is nothing to learn items from")
+        raise ValueError(
+            "the catalogue has no text, category, price or attribute: there is nothing to learn items from"
+        )
     return ItemTokens(on, tuple(price_edges))
 
 

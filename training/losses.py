@@ -73,9 +73,7 @@ def hinge_above(better: Tensor, worse: Tensor, valid: Tensor, margin: float) -> 
     return _mean(F.relu(margin - better[:, None] + worse), valid)
 
 
-def known_positives(
-    query: Tensor, user: Tensor, pair_request: Tensor, pair_item: Tensor, columns: Tensor
-) -> Tensor:
+def known_positives(query: Tensor, user: Tensor, pair_request: Tensor, pair_item: Tensor, columns: Tensor) -> Tensor:
     """Which columns are no negative of a request, bool [B, C].
 
     Column j is excluded from row i if its item was clicked in i, or in a request of the batch with i's query or user

@@ -146,14 +146,18 @@ def verify_release(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ReleaseError(f"the manifest of {path} cannot be read: {error}") from error
     if schema != SCHEMA_VERSION:
-        raise ReleaseError(f"release {path.name} has schema version {schema}, this program reads {SCHEMA_VERSION}: train again")
+        raise ReleaseError(
+            f"release {path.name} has schema version {schema}, this program reads {SCHEMA_VERSION}: train again"
+        )
     if set(files) != {*IDENTITY, *DESCRIPTION}:
         raise ReleaseError(f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release")
     for file, entry in files.items():
         if not (path / file).is_file():
             raise ReleaseError(f"release {path.name} lacks {file}: copy it again or train again")
         if _entry(path / file) != entry:
-            raise ReleaseError(f"{file} of release {path.name} is not what the manifest says: copy it again or train again")
+            raise ReleaseError(
+                f"{file} of release {path.name} is not what the manifest says: copy it again or train again"
+            )
     if name != _identity(files):
         raise ReleaseError(f"release {path.name} claims the id {name}, its files have {_identity(files)}")
     return dict(manifest)

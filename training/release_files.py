@@ -36,7 +36,9 @@ def write_files(settings: Settings, candidate_dir: Path, evaluation: EvaluationR
     _write_json(folder / "config.json", config)
     _write_json(folder / "evaluation.json", evaluation.to_json())
     trained_at = datetime.fromtimestamp((candidate_dir / WEIGHTS).stat().st_mtime, UTC)
-    _write_json(folder / "clock.json", {"trained_at": trained_at.isoformat(), "released_at": datetime.now(UTC).isoformat()})
+    _write_json(
+        folder / "clock.json", {"trained_at": trained_at.isoformat(), "released_at": datetime.now(UTC).isoformat()}
+    )
     (folder / "model_card.md").write_text(_model_card(config, training, evaluation, trained_at), encoding="utf-8")
 
 

@@ -3,8 +3,11 @@
 One hashed embedding table is shared by titles, categories, attributes, descriptions, queries and histories. Items:
 mean per field group, groups concatenated (UEPPR: one mean over all fields lets a noisy field hurt), feed-forward with
 BatchNorm. Queries: the query's tokens, recent queries, recently clicked and ordered items through the same table, a
-small MLP, so that it stays well under a millisecond on one core. To both a projection of the words' mean is added
-[D], the same one for queries and items: a query never seen in training then still lands near items that share words.
+small MLP, so that it stays well under a millisecond on one core.
+
+Two projections that both towers share are added to that [D]. ``words``: of the text's tokens, so that a query never
+seen in training still lands near items that share its words. ``taste``: of attribute labels, an item's own and those
+of a user's items, so that an item moves towards the users who chose its brand, price or colour before.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from training.items import GROUPS
 from training.ragged import Ragged, stack
 
 HISTORY_GROUPS = ("title", "category", "attributes")
+LABELS = "attributes"
 WORD_GROUPS = ("title", "category_words", "attribute_words", "description")
 
 
@@ -103,8 +107,9 @@ class QueryTower(nn.Module):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         item_width = len(config.history_groups) * config.token_dim
+        width = 2 * config.token_dim + 2 * item_width + 3
         self.layers = nn.Sequential(
-            nn.Linear(2 * config.token_dim + 2 * item_width + 3, config.hidden),
+            nn.Linear(width, config.hidden),
             nn.ReLU(),
             nn.Linear(config.hidden, config.dim),
         )
@@ -129,6 +134,9 @@ class Towers(nn.Module):
         self.words = nn.Linear(config.token_dim, config.dim, bias=False)
         self.item = ItemTower(config)
         self.query = QueryTower(config)
+        self.taste = nn.Linear(config.token_dim, config.dim, bias=False)
+        self.taste_weights = nn.Parameter(torch.full((2,), 0.5))
+        """How much the labels of recently clicked, and of ordered items count."""
         self._word_groups = [config.groups.index(g) for g in config.groups if g in WORD_GROUPS]
         self.word_weights = nn.Parameter(torch.zeros(max(len(self._word_groups), 1)))
 
@@ -148,11 +156,19 @@ class Towers(nn.Module):
         if self._word_groups:
             weights = self.word_weights.softmax(0)
             vectors = vectors + self.words(torch.einsum("ngd,g->nd", means[:, self._word_groups], weights))
+        if LABELS in self.config.groups:
+            vectors = vectors + self.taste(means[:, self.config.groups.index(LABELS)])
         return F.normalize(vectors, dim=1)
 
     def encode_queries(self, batch: QueryBatch) -> Tensor:
         """Requests to unit vectors [B, dim]."""
-        return F.normalize(self.query(batch) + self.words(batch.text_means[batch.query]), dim=1)
+        vectors = self.query(batch) + self.words(batch.text_means[batch.query])
+        if LABELS in self.config.groups:
+            labels = batch.item_means[:, self.config.history_groups.index(LABELS)]
+            chosen = (_mean_of(labels, recent)[0] for recent in (batch.recent_items, batch.recent_orders))
+            liked = sum(weight * mean for weight, mean in zip(self.taste_weights, chosen, strict=True))
+            vectors = vectors + self.taste(liked)
+        return F.normalize(vectors, dim=1)
 
 
 def _mean_of(rows: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -130,13 +130,18 @@ class _Run:
         has_click = arrays.clicked.lengths > 0
         self.examples = np.flatnonzero(has_click & ~arrays.is_validation)
         if len(self.examples) < 2:
-            raise TrainingSetError("fewer than two requests of the train window have a click: there is nothing to learn")
+            raise TrainingSetError(
+                "fewer than two requests of the train window have a click: there is nothing to learn"
+            )
         validation = np.flatnonzero(has_click & arrays.is_validation)
         held = np.random.default_rng(self.settings.seed).permutation(validation)[: self.settings.validation_requests]
         self.validation = np.sort(held)
         self.click_share = torch.from_numpy(_click_share(arrays, self.examples)).to(self.device)
         self.optimiser = torch.optim.AdamW(
-            self.towers.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
+            self.towers.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            fused=True,
         )
         self.steps = max(1, len(self.examples) // min(self.settings.batch_size, len(self.examples)))
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -168,7 +173,10 @@ class _Run:
             self.seen += len(batch.requests)
             if step % 20 == 0:
                 done = (number - 1 + step / self.steps) / self.settings.epochs
-                report(f"epoch {number}: step {step} of {self.steps}, loss {(totals / step) @ self.weights.cpu():.3f}", done)
+                report(
+                    f"epoch {number}: step {step} of {self.steps}, loss {(totals / step) @ self.weights.cpu():.3f}",
+                    done,
+                )
         mean = totals / self.steps
         names = ("click", "unclicked", "click_over_unclicked", "order_over_unclicked")
         return {
@@ -199,7 +207,11 @@ class _Run:
             )
         )
         excluded = losses.known_positives(
-            batch.query.to(device), batch.user.to(device), batch.pair_request.to(device), batch.pair_item.to(device), columns
+            batch.query.to(device),
+            batch.user.to(device),
+            batch.pair_request.to(device),
+            batch.pair_item.to(device),
+            columns,
         )
         s_clicked = (queries * items[clicked]).sum(1)
         s_ordered = (queries * items[ordered.clamp(min=0)]).sum(1)

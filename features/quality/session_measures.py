@@ -78,7 +78,7 @@ def session_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
                 anonymous_share=rows["requests"].user_id.isnull().mean(),
             ),
             _shown_miscounted(rows["requests"], rows["impressions"]),
-            _funnel(rows["requests"], wide["events"], wide["impressions"]),
+            _funnel(rows["requests"], wide["events"]),
             *_attribution(rows["events"], wide["requests"], wide["impressions"]),
             _without_request(rows["impressions"], wide["requests"], "impressions_without_request"),
             _without_request(rows["events"], wide["requests"], "events_without_request"),
@@ -163,16 +163,16 @@ def _shown_miscounted(requests: Any, impressions: Any) -> pd.DataFrame:
     return count_per_day(wrong, "shown_miscounted")
 
 
-def _funnel(requests: Any, events: Any, impressions: Any) -> pd.DataFrame:
-    """Shown items per stage over the requests of a day, each stage with all that went further.
+def _funnel(requests: Any, events: Any) -> pd.DataFrame:
+    """Distinct items clicked, carted or ordered over the requests of a day that showed something.
 
-    An order without a click counts as clicked: some logs have more orders than clicks. What was clicked without having
-    been shown (a log may show less than its users saw) is outside the funnel.
+    All that went further counts as clicked, for some logs have more orders than clicks; that orders are within clicks
+    is therefore no measure here, and is judged on the training set, which says both. A request that shows nothing is
+    left out: its log has no impressions.
     """
-    took = events.select("query_id", "item_id", "action").semi_join(impressions, ["query_id", "item_id"])
-    pairs = took.group_by("query_id", "item_id").agg(ordered=(took.action == "order").any())
-    of_day = pairs.join(requests.select("query_id", DAY), "query_id")
-    return per_day(of_day, clicked_pairs=of_day.count(), ordered_pairs=of_day.ordered.sum())
+    pairs = events.filter(events.query_id.notnull()).select("query_id", "item_id").distinct()
+    of_day = pairs.inner_join(requests.filter(requests.shown > 0).select("query_id", DAY), "query_id")
+    return count_per_day(of_day, "clicked_pairs")
 
 
 def _attribution(events: Any, requests: Any, impressions: Any) -> list[pd.DataFrame]:

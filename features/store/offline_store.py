@@ -7,6 +7,8 @@ row of a key before the range can be left out beforehand, with the same result.
 
 from __future__ import annotations
 
+import atexit
+import gc
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -24,6 +26,13 @@ from feast.infra.offline_stores.ibis import IbisRetrievalJob, get_historical_fea
 from features.store.definitions import CREATED, EVENT_TIME
 
 STORE_TYPE = "features.store.offline_store.RecentDuckDBOfflineStore"
+
+
+@atexit.register
+def _close_default_backend() -> None:
+    """Feast works in Ibis's default connection; one that is open when Python ends prints pages of leaked references."""
+    ibis.options.default_backend = None
+    gc.collect()
 
 
 class RecentDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc] # Feast is not typed

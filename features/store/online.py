@@ -37,9 +37,9 @@ class UserFeatures:
 class QueryFeatures:
     """What is known of a query, best item first; the columns of ``features.schema.QUERY_FEATURES``."""
 
-    requests_30d: int
-    clicks_30d: int
-    orders_30d: int
+    query_requests_30d: int
+    query_clicks_30d: int
+    query_orders_30d: int
     top_items: tuple[str, ...]
     top_weights: tuple[float, ...]
 

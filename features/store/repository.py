@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 WRITE_BATCH = 2_000
 """Rows per round trip to Redis in a materialization."""
+MADE_AT = re.compile(r"(created|last_updated)_timestamp \{[^}]*\}")
+"""Feast puts the time of its making into an object, which is no part of a definition."""
 
 
 def open_store(settings: Settings, redis: RedisAddress | None = None, timeout_ms: int | None = None) -> FeatureStore:
@@ -71,4 +74,5 @@ def _open(settings: Settings, registry: Path, redis: RedisAddress | None, timeou
 
 def _digest(settings: Settings, objects: list[Any]) -> str:
     specs = sorted(f"{type(o).__name__} {o.to_proto().spec}" for o in objects)
-    return hashlib.sha256("\n".join([project_name(settings), *specs]).encode()).hexdigest()[:12]
+    text = MADE_AT.sub("", "\n".join([project_name(settings), *specs]))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

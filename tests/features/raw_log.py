@@ -60,7 +60,12 @@ def bulk(rows: Sequence[Row | str]) -> str:
 
 
 def land(
-    settings: Settings, queries: Sequence[Row | str], events: Sequence[Row | str], *, day: date = DAY, kind: str = "ndjson"
+    settings: Settings,
+    queries: Sequence[Row | str],
+    events: Sequence[Row | str],
+    *,
+    day: date = DAY,
+    kind: str = "ndjson",
 ) -> Path:
     """Write a landing day, replacing it; ``kind``: ndjson, ndjson.gz, bulk, source or parquet."""
     folder = Path(str(settings.landing), f"dt={day.isoformat()}")
@@ -69,7 +74,9 @@ def land(
         old.unlink()
     for name, rows in (("ubi_queries", queries), ("ubi_events", events)):
         if kind == "parquet":
-            pq.write_table(pa.Table.from_pylist([dict(r) for r in rows if isinstance(r, Mapping)]), folder / f"{name}.parquet")
+            pq.write_table(
+                pa.Table.from_pylist([dict(r) for r in rows if isinstance(r, Mapping)]), folder / f"{name}.parquet"
+            )
         elif kind == "ndjson.gz":
             (folder / f"{name}.ndjson.gz").write_bytes(gzip.compress(ndjson(rows).encode()))
         elif kind == "bulk":

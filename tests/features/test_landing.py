@@ -4,11 +4,11 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from tests.features.raw_log import DAY, event, land, ndjson, next_day, query, shop, stored
 
 from features.build_sessions import build_sessions
 from features.landing import LandingError, catalog_files, day_files, day_fingerprint, landing_days, local_copies
 from infra.settings import Settings
+from tests.features.raw_log import DAY, event, land, ndjson, next_day, query, shop, stored
 
 
 def test_days_come_in_order_and_other_names_are_left_alone(tmp_path: Path) -> None:
@@ -78,6 +78,22 @@ def test_the_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
     assert day_fingerprint(settings, DAY) == first
     (folder / "ubi_events-late.ndjson").write_text("{}")
     assert day_fingerprint(settings, DAY) != first
+
+
+def test_the_files_of_a_day_are_one_log(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    folder = land(settings, [query("q1")], [event("click", "a", query_id="q2")])
+    (folder / "ubi_queries-late.jsonl").write_text(ndjson([query("q2"), query("q3")]))
+    (folder / "ubi_events").mkdir()
+    (folder / "ubi_events" / "part.ndjson").write_text(ndjson([event("click", "b", query_id="q1")]))
+    (report,) = build_sessions(settings, [DAY])
+    assert report.rows_out == {"requests": 3, "impressions": 9, "events": 2}
+    assert report.files == (
+        "ubi_queries-late.jsonl",
+        "ubi_queries.ndjson",
+        "ubi_events.ndjson",
+        "ubi_events/part.ndjson",
+    )
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

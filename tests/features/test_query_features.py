@@ -52,9 +52,9 @@ def oracle(log: Log, chosen: FeatureSettings) -> list[dict[str, Any]]:
                     "query": query,
                     "event_timestamp": stamp,
                     "created": stamp,
-                    "requests_30d": requests,
-                    "clicks_30d": len(of_query),
-                    "orders_30d": sum(w == chosen.stage_weights["ordered"] for w in of_query.values()),
+                    "query_requests_30d": requests,
+                    "query_clicks_30d": len(of_query),
+                    "query_orders_30d": sum(w == chosen.stage_weights["ordered"] for w in of_query.values()),
                     "top_items": [item for _, item in tops],
                     "top_weights": [-weight for weight, _ in tops],
                 }

@@ -17,12 +17,16 @@ def moments(hours: list[int]) -> pa.Array:
     return pa.array([midnight(START) + timedelta(hours=h) for h in hours], TIME)
 
 
+def named(letter: str, count: int) -> pa.Array:
+    return pa.array([f"{letter}{n}" for n in range(count)], pa.string())
+
+
 def requests_at(*hours: int) -> pa.Table:
-    return pa.table({"query_id": [f"q{n}" for n in range(len(hours))], "time": moments(list(hours))})
+    return pa.table({"query_id": named("q", len(hours)), "time": moments(list(hours))})
 
 
 def items_from(*hours: int) -> pa.Table:
-    return pa.table({"item_id": [f"i{n}" for n in range(len(hours))], "available_from": moments(list(hours))})
+    return pa.table({"item_id": named("i", len(hours)), "available_from": moments(list(hours))})
 
 
 def pairs(*found: tuple[str, str]) -> pa.Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import pytest
 
 from features.build_sessions import DayReport, build_sessions, read_report
+from features.screening import REASONS
 from infra.settings import Settings
-from tests.features.raw_log import DAY, Row, at, event, land, next_day, query, quarantined, shop, stored
+from tests.features.raw_log import DAY, Row, at, event, land, next_day, quarantined, query, shop, stored
 
 
 def build(settings: Settings, queries: list[Any], events: list[Any], kind: str = "ndjson") -> DayReport:
@@ -50,56 +53,56 @@ def test_every_kind_of_file_gives_the_same_day(tmp_path: Path, kind: str) -> Non
         "known_at": datetime(2026, 5, 10, 10, tzinfo=UTC),
         "shown": 3,
     }
-    assert [(r["item_id"], r["position"]) for r in stored(settings, "impressions")[:3]] == [("a", 1), ("b", 2), ("c", 3)]
+    assert [(r["item_id"], r["position"]) for r in stored(settings, "impressions")[:3]] == [
+        ("a", 1),
+        ("b", 2),
+        ("c", 3),
+    ]
     found = the_event(settings)
     assert (found["action"], found["query_id"], found["position"], found["attribution"]) == ("click", "q1", 2, "logged")
 
 
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ("{no json", "not_json"),
-        ("[1]", "not_json"),
-        (query(None), "no_query_id"),
-        (query("q2", user=None), "no_user"),
-        (query("q2", timestamp=None), "no_time"),
-        (query("q2", timestamp="soon"), "wrong_type"),
-        (query("q2", query_response_hit_ids="a,b"), "wrong_type"),
-        (query("q2", user_query={"text": "x"}), "wrong_type"),
-        (query("q2", day=next_day(-8)), "too_old"),
-        (query("q2", day=next_day(2)), "too_new"),
-        (query("q1", "12:00:00", user="u2"), "duplicate_id"),
-    ],
-)
-def test_a_query_row_is_refused_for_a_reason(lenient: Settings, row: Any, reason: str) -> None:
-    report = build(lenient, [query("q1"), row], [])
-    assert report.reasons == {reason: 1}
+REFUSED_QUERIES: list[tuple[Any, str]] = [
+    ("{no json", "not_json"),
+    ("[1]", "not_json"),
+    (query(None), "no_query_id"),
+    (query("n1", user=None), "no_user"),
+    (query("n2", timestamp=None), "no_time"),
+    (query("n3", timestamp="soon"), "wrong_type"),
+    (query("n4", query_response_hit_ids="a,b"), "wrong_type"),
+    (query("n5", user_query={"text": "x"}), "wrong_type"),
+    (query("n6", day=next_day(-8)), "too_old"),
+    (query("n7", day=next_day(2)), "too_new"),
+    (query("q1", "12:00:00", user="u2"), "duplicate_id"),
+]
+REFUSED_EVENTS: list[tuple[Any, str]] = [
+    ("{no json", "not_json"),
+    (event("teleport", "a", query_id="q1"), "unknown_action"),
+    (event("click", None, query_id="q1"), "no_item"),
+    (event("click", {"id": 1}, query_id="q1"), "wrong_type"),
+    (event("click", "a", query_id="q1", timestamp=None), "no_time"),
+    (event("click", "a", query_id=["q1"]), "wrong_type"),
+    (event("order", "a", user=None), "no_user"),
+    (event("click", "a", query_id="gone"), "unknown_request"),
+    (event("impression", "a"), "no_query_id"),
+    (event("order", "a", day=next_day(-8)), "too_old"),
+    (event("order", "a", day=next_day(2)), "too_new"),
+    (event("order", "b", query_id="q1"), "duplicate_event"),
+]
+
+
+def test_rows_are_refused_each_for_its_reason(lenient: Settings) -> None:
+    queries = [query("q1"), *(row for row, _ in REFUSED_QUERIES)]
+    events = [event("order", "b", query_id="q1"), *(row for row, _ in REFUSED_EVENTS)]
+    report = build(lenient, queries, events)
+    wanted = [("ubi_queries", *case) for case in REFUSED_QUERIES] + [("ubi_events", *case) for case in REFUSED_EVENTS]
+    lines = [(source, row if isinstance(row, str) else json.dumps(row), reason) for source, row, reason in wanted]
+    assert sorted((r["source"], r["raw"], r["reason"]) for r in quarantined(lenient)) == sorted(lines)
+    assert {reason for *_, reason in lines} == set(REASONS)
+    assert report.reasons == dict(Counter(reason for *_, reason in lines))
+    assert report.examples["duplicate_event"] == [lines[-1][1]]
+    assert report.bad_share == 23 / 25
     assert [r["query_id"] for r in stored(lenient, "requests")] == ["q1"]
-    assert quarantined(lenient)[0]["source"] == "ubi_queries"
-    assert report.bad_share == 0.5
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ("{no json", "not_json"),
-        (event("teleport", "a", query_id="q1"), "unknown_action"),
-        (event("click", None, query_id="q1"), "no_item"),
-        (event("click", {"id": 1}, query_id="q1"), "wrong_type"),
-        (event("click", "a", query_id="q1", timestamp=None), "no_time"),
-        (event("click", "a", query_id=["q1"]), "wrong_type"),
-        (event("order", "a", user=None), "no_user"),
-        (event("click", "a", query_id="gone"), "unknown_request"),
-        (event("impression", "a"), "no_query_id"),
-        (event("order", "a", day=next_day(-8)), "too_old"),
-        (event("order", "a", day=next_day(2)), "too_new"),
-        (event("order", "b", query_id="q1"), "duplicate_event"),
-    ],
-)
-def test_an_event_row_is_refused_for_a_reason(lenient: Settings, row: Any, reason: str) -> None:
-    report = build(lenient, [query("q1")], [event("order", "b", query_id="q1"), row])
-    assert report.reasons == {reason: 1}
-    assert report.examples[reason]
     assert the_event(lenient)["item_id"] == "b"
 
 
@@ -174,45 +177,55 @@ def test_impression_events_outrank_hit_ids(tmp_path: Path) -> None:
     assert {k: v for k, v in shown.items() if k[0] == "zero"} == {("zero", "a"): 1, ("zero", "b"): 2}
     assert {k: v for k, v in shown.items() if k[0] == "none"} == {("none", "c"): 3, ("none", "z"): 3, ("none", "b"): 2}
     assert len([k for k in shown if k[0] == "hits"]) == 3
-    assert {r["query_id"]: r["shown"] for r in stored(settings, "requests")} == {"one": 2, "zero": 2, "none": 3, "hits": 3}
+    assert {r["query_id"]: r["shown"] for r in stored(settings, "requests")} == {
+        "one": 2,
+        "zero": 2,
+        "none": 3,
+        "hits": 3,
+    }
 
 
-@pytest.mark.parametrize(
-    ("more", "request_id", "attribution"),
-    [
-        ({}, "late", "last_shown"),
-        ({"query_id": "early"}, "late", "last_shown"),
-        ({"query_id": "other user"}, "late", "last_shown"),
-        ({"clock": "10:30:00"}, "late", "last_shown"),
-        ({"clock": "10:29:59"}, "early", "last_shown"),
-        ({"clock": "12:30:00"}, "late", "last_shown"),
-        ({"clock": "12:30:01"}, None, "none"),
-        ({"clock": "12:30:01", "query_id": "early"}, "early", "logged"),
-        ({"clock": "09:59:59"}, None, "none"),
-        ({"item": "never shown"}, None, "none"),
-        ({"item": "never shown", "query_id": "late"}, "late", "logged"),
-        ({"session_id": "s1"}, "early", "last_shown"),
-        ({"session_id": "s2"}, "late", "last_shown"),
-        ({"session_id": "s3"}, None, "none"),
-        ({"user": "u3"}, None, "none"),
-    ],
-)
+FOLLOWED: list[tuple[dict[str, Any], str | None, str]] = [
+    ({}, "late", "last_shown"),
+    ({"query_id": "early"}, "late", "last_shown"),
+    ({"query_id": "other user"}, "late", "last_shown"),
+    ({"clock": "10:30:00"}, "late", "last_shown"),
+    ({"clock": "10:29:59"}, "early", "last_shown"),
+    ({"clock": "12:30:00"}, "late", "last_shown"),
+    ({"clock": "12:30:01"}, None, "none"),
+    ({"clock": "12:30:01", "query_id": "early"}, "early", "logged"),
+    ({"clock": "09:59:59"}, None, "none"),
+    ({"item": "never shown"}, None, "none"),
+    ({"item": "never shown", "query_id": "late"}, "late", "logged"),
+    ({"session_id": "s1"}, "early", "last_shown"),
+    ({"session_id": "s2"}, "late", "last_shown"),
+    ({"session_id": "s3"}, None, "none"),
+    ({"user": "stranger"}, None, "none"),
+]
+
+
 @pytest.mark.parametrize("action", ["order", "add_to_cart"])
-def test_an_order_follows_the_last_request_that_showed_the_item(
-    tmp_path: Path, action: str, more: dict[str, Any], request_id: str | None, attribution: str
-) -> None:
+def test_an_order_follows_the_last_request_that_showed_the_item(tmp_path: Path, action: str) -> None:
     settings = shop(tmp_path)
-    queries = [
-        query("early", "10:00:00", session_id="s1"),
-        query("late", "10:30:00", session_id="s2", query_response_hit_ids=["x", "b"]),
-        query("other item", "10:40:00", query_response_hit_ids=["x"]),
-        query("other user", "10:45:00", user="u2"),
-    ]
-    fields = {"item": "b", "clock": "10:50:00"} | more
-    build(settings, queries, [event(action, fields.pop("item"), fields.pop("clock"), **fields)])
-    found = the_event(settings)
-    assert (found["query_id"], found["attribution"]) == (request_id, attribution)
-    assert found["action"] == {"order": "order", "add_to_cart": "cart"}[action]
+    queries, events = [], []
+    for case, (more, _, _) in enumerate(FOLLOWED):
+        user = f"u{case}"
+        queries += [
+            query(f"{case} early", "10:00:00", user=user, session_id="s1"),
+            query(f"{case} late", "10:30:00", user=user, session_id="s2", query_response_hit_ids=["x", "b"]),
+            query(f"{case} other item", "10:40:00", user=user, query_response_hit_ids=["x"]),
+            query(f"{case} other user", "10:45:00", user="somebody"),
+        ]
+        fields = {"item": "b", "clock": "10:50:00", "user": user, "event_id": f"{case}"} | more
+        if "query_id" in fields:
+            fields["query_id"] = f"{case} {fields['query_id']}"
+        events.append(event(action, fields.pop("item"), fields.pop("clock"), **fields))
+    build(settings, queries, events)
+    found = {int(row["event_id"]): row for row in stored(settings, "events")}
+    for case, (_, request, attribution) in enumerate(FOLLOWED):
+        wanted = (request and f"{case} {request}", attribution)
+        assert (found[case]["query_id"], found[case]["attribution"]) == wanted, FOLLOWED[case]
+        assert found[case]["action"] == {"order": "order", "add_to_cart": "cart"}[action]
 
 
 def test_a_request_takes_its_session_from_the_events_that_name_it(tmp_path: Path) -> None:
@@ -236,7 +249,11 @@ def test_of_requests_at_one_moment_the_named_one_counts(tmp_path: Path) -> None:
 
 def test_a_click_belongs_to_the_request_it_names_else_to_the_last(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    events = [event("click", "a", "11:00:00", query_id="q1"), event("click", "b", "11:00:01"), event("click", "z", "11:00:02")]
+    events = [
+        event("click", "a", "11:00:00", query_id="q1"),
+        event("click", "b", "11:00:01"),
+        event("click", "z", "11:00:02"),
+    ]
     report = build(settings, [query("q1", "10:00:00"), query("q2", "10:30:00")], events)
     found = [(r["query_id"], r["attribution"]) for r in stored(settings, "events")]
     assert found == [("q1", "logged"), ("q2", "last_shown"), (None, "none")]

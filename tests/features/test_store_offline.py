@@ -111,7 +111,7 @@ def test_no_feature_rows_yet(settings: Settings) -> None:
     assert joined.schema.field("top_weights").type == pa.list_(pa.float64())
     assert point_in_time(settings, asked.slice(0, 0), ["query"]).num_rows == 0
     write(settings, "query", 0, [Row("shoes", START, 1)])
-    assert point_in_time(settings, asked, ["query"])["requests_30d"].to_pylist() == [1, None]
+    assert point_in_time(settings, asked, ["query"])["query_requests_30d"].to_pylist() == [1, None]
     assert point_in_time(settings, asked.slice(0, 0), ["query"]).num_rows == 0
 
 

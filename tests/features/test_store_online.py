@@ -38,6 +38,7 @@ from tests.features.test_store_offline import entities
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+ROOT = Path(__file__).parents[2]
 PASSWORD = "a,b@c=d"
 
 
@@ -239,7 +240,7 @@ def test_killed_in_the_middle_is_completed_by_the_next(settings: Settings) -> No
     users = [f"u{i}" for i in range(200)]
     write(settings, "user", 0, [Row(u, START, 1) for u in users])
     services.redis_address(settings)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(settings.home)], check=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(settings.home)], cwd=ROOT, check=False)
     assert killed.returncode == -signal.SIGKILL
     online = OnlineFeatures(settings)
     assert 0 < len([n for n in numbers(online, users, START) if n]) < len(users)

@@ -124,13 +124,19 @@ def test_hit_ids(duckdb_engine: Any, row: dict[str, Any], hits: list[str | None]
         ({"event_attributes.object.object_id": "a", "event_attributes.position.ordinal": 3}, "a", 3),
         ({"object_id": "a"}, "a", None),
         ({"event_attributes": {"object": {"internal_id": "a"}}}, "a", None),
-        ({"event_attributes": {"object": {"object_id": "a", "internal_id": "b"}, "position": {"ordinal": "x"}}}, "a", None),
+        (
+            {"event_attributes": {"object": {"object_id": "a", "internal_id": "b"}, "position": {"ordinal": "x"}}},
+            "a",
+            None,
+        ),
         ({"event_attributes": "no json"}, None, None),
         ({"event_attributes": None}, None, None),
         ({"event_attributes": []}, None, None),
     ],
 )
-def test_where_the_item_is_found(duckdb_engine: Any, row: dict[str, Any], item: str | None, position: int | None) -> None:
+def test_where_the_item_is_found(
+    duckdb_engine: Any, row: dict[str, Any], item: str | None, position: int | None
+) -> None:
     found = read_one(duckdb_engine, "events", row)
     assert (found["item_id"], found["position"], found["wrong_type"]) == (item, position, False)
 
@@ -157,7 +163,13 @@ def test_parquet_rows_read_as_the_same_lines(duckdb_engine: Any, tmp_path: Path)
 
 def test_parquet_timestamps_keep_their_moment(duckdb_engine: Any, tmp_path: Path) -> None:
     moment = datetime(2026, 5, 10, 10, 0, 0, 123456)
-    types = [pa.timestamp("ms"), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", "UTC"), pa.timestamp("us", "Asia/Tokyo")]
+    types = [
+        pa.timestamp("ms"),
+        pa.timestamp("us"),
+        pa.timestamp("ns"),
+        pa.timestamp("us", "UTC"),
+        pa.timestamp("us", "Asia/Tokyo"),
+    ]
     for n, kind in enumerate(types):
         zoned = moment.replace(tzinfo=UTC) if kind.tz else moment
         column = pa.array([zoned], pa.timestamp("us", kind.tz)).cast(kind, safe=False)
@@ -175,7 +187,9 @@ def test_lines_over_block_ends_and_runaway_lines(duckdb_engine: Any, monkeypatch
     content = ndjson([*rows[:20], json.dumps({"query_id": "x" * 5_000}), *rows[20:]]).removesuffix("\n")
     found = read(duckdb_engine, "queries", "\ufeff" + content.replace("\n", "\r\n\n"))
     assert [row["row_id"] for row in found] == list(range(41))
-    assert [row["query_id"] for row in found] == [f"q{n}" for n in range(20)] + [None] + [f"q{n}" for n in range(20, 40)]
+    assert [row["query_id"] for row in found] == [f"q{n}" for n in range(20)] + [None] + [
+        f"q{n}" for n in range(20, 40)
+    ]
     assert [row["not_json"] for row in found] == [n == 20 for n in range(41)]
 
 
@@ -193,14 +207,16 @@ def test_an_event_is_told_by_its_content_unless_the_log_names_it(duckdb_engine: 
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["q1", "q2", "1e999"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["q1", "q2", "1e999"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = (
-    "query_id user_id client_id session_id user_query timestamp query_response_hit_ids action_name event_attributes"
-    " event_id object_id _source index"
-).split()
+FIELDS = [*query("q"), *event("click", "a"), "user_id", "session_id", "event_id", "object_id", "_source", "index"]
 VALUES = JSON | st.sampled_from(
     ["2026-05-10T10:00:00Z", "click", "order", "impression", "login", ["a", "b"], {"object": {"object_id": "a"}}]
 )

@@ -14,7 +14,7 @@ GROUPS = {
     "serving": {"item_index", "live", "sample_results"},
 }
 DAILY = {"sessions", "user_features", "item_features", "query_features"}
-BLOCKING = {"sessions_are_sound", "features_are_sound", "training_set_is_sound"}
+BLOCKING = {"catalog_is_sound", "sessions_are_sound", "features_are_sound", "training_set_is_sound"}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,9 @@ def test_jobs_schedule_and_sensor() -> None:
 def test_features_training_and_live_wait_for_the_checks(specs: dict[str, dg.AssetSpec]) -> None:
     graph = defs.resolve_asset_graph()
     live = dg.AssetKey("live")
-    upstream = {k.to_user_string() for k in graph.get_ancestor_asset_keys(live)} if hasattr(
-        graph, "get_ancestor_asset_keys"
-    ) else {k.to_user_string() for k in dg.AssetSelection.assets(live).upstream().resolve(graph)}
+    upstream = (
+        {k.to_user_string() for k in graph.get_ancestor_asset_keys(live)}
+        if hasattr(graph, "get_ancestor_asset_keys")
+        else {k.to_user_string() for k in dg.AssetSelection.assets(live).upstream().resolve(graph)}
+    )
     assert {"sessions", "query_features", "training_set", "release", "item_index", "online_features"} <= upstream

@@ -17,7 +17,9 @@ from training.text.ngrams import Hasher
 ALPHABETS = st.one_of(
     st.text(alphabet="abc -'", max_size=30),
     st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=20),
-    st.sampled_from(["東京 シューズ", "नमस्ते दुनिया", "Ünïcode ÉÀ", "ﬁsh&chips", "ﷺ", "  ", "", "İstanbul ΣΑΣ", "😀 mug"]),
+    st.sampled_from(
+        ["東京 シューズ", "नमस्ते दुनिया", "Ünïcode ÉÀ", "ﬁsh&chips", "ﷺ", "  ", "", "İstanbul ΣΑΣ", "😀 mug"]
+    ),
 )
 
 

@@ -129,7 +129,7 @@ def write_features(settings: Settings, day: date) -> None:
     values = {"click_rate": 0.3, "order_rate": 0.1, "price": 9.5, "rating": None, "age_days": None}
     stamped = {"event_timestamp": end, "created": end}
     items = [{"item_id": item, **stamped, **counts, **values} for item in ITEMS]
-    query = {"query": "lamp", "requests_30d": 3, "clicks_30d": 3, "orders_30d": 1}
+    query = {"query": "lamp", "query_requests_30d": 3, "query_clicks_30d": 3, "query_orders_30d": 1}
     queries = [query | stamped | {"top_items": ["i1", "i2"], "top_weights": [4.0, 1.0]}]
     folder = settings.paths.features
     write_partition(folder / "user", day, table(schema.USER_FEATURES, users), schema.USER_FEATURES)

@@ -63,6 +63,7 @@ CASES: list[tuple[str, Change, set[str]]] = [
     ("rows", put(stage=None), {"rows_with_nulls"}),
     ("rows", put(item_id=None), {"rows_with_nulls"}),
     ("rows", put(click_rate=1.5), {"rates_outside"}),
+    ("rows", put(click_rate=float("nan")), {"rates_outside"}),
     ("rows", put(clicks_7d=-1), {"counts_negative"}),
     ("rows", no_labels, {"validation_labelled"}),
     ("rows", unclicked_gone, {"validation_unclicked_share"}),
@@ -123,8 +124,8 @@ def test_no_training_set_is_an_error(shop: Settings) -> None:
 CATALOG_CASES: list[tuple[Change, str]] = [
     (put(item_id=" "), "blank_ids"),
     (twice, "repeated"),
-    (put(price=-2.0), "negative"),
-    (put(title=None, category_path=[], price=None), "bare"),
+    (put(price=-2.0), "negative_share"),
+    (put(title=None, category_path=[], price=None), "bare_share"),
     (lambda rows: rows.clear(), "items"),
 ]
 

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.catalog import CatalogError, build_catalog
+from features.schema import CATALOG
+from infra.settings import Settings
+from tests.features.raw_log import DAY, next_day, shop
+
+LONG = "A long text about the item, which goes on for more than sixty characters so that it reads as prose."
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def landing(settings: Settings) -> Path:
+    folder = Path(str(settings.landing))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write(folder: Path, rows: list[Any], name: str = "catalog.ndjson") -> None:
+    """One catalogue file of a kind told by its name, in place of any other there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("catalog.*"):
+        old.unlink()
+    file = folder / name
+    if name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    elif ".csv" in name:
+        plain = folder / "plain"
+        with plain.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, list({key: None for row in rows for key in row}))
+            writer.writeheader()
+            writer.writerows(rows)
+        file.write_bytes(gzip.compress(plain.read_bytes()) if name.endswith(".gz") else plain.read_bytes())
+        plain.unlink()
+    else:
+        text = "".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows).encode()
+        file.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+
+
+def items(settings: Settings) -> list[dict[str, Any]]:
+    table = pq.ParquetFile(settings.paths.catalog).read()
+    assert table.schema == CATALOG
+    return table.to_pylist()
+
+
+def one(settings: Settings, **row: Any) -> dict[str, Any]:
+    write(landing(settings), [{"item_id": "i1"} | row])
+    build_catalog(settings)
+    (found,) = items(settings)
+    return found
+
+
+RICH: list[dict[str, Any]] = [
+    {
+        "Product_ID": "b2",
+        "Name": 'Blue, "big" boots',
+        "category": "Shoes > Boots",
+        "vendor": "Acme",
+        "price": 12.5,
+        "average_rating": 4.5,
+        "review_count": 10,
+        "tags": "winter, warm",
+        "created_at": "2026-05-01T00:00:00Z",
+        "color": "blue",
+        "weight": 2.0,
+        "story": LONG,
+        "image": "https://shop.example/b2.jpg",
+    },
+    {
+        "Product_ID": "a1",
+        "Name": "Red shoes",
+        "category": "Shoes",
+        "vendor": None,
+        "price": None,
+        "average_rating": None,
+        "review_count": None,
+        "tags": None,
+        "created_at": None,
+        "color": None,
+        "weight": 1.5,
+        "story": LONG + "\nIn two lines.",
+        "image": "https://shop.example/a1.jpg",
+    },
+]
+
+
+@pytest.mark.parametrize(
+    "name", ["catalog.parquet", "catalog.ndjson", "catalog.jsonl.gz", "catalog.json", "catalog.csv", "catalog.csv.gz"]
+)
+def test_every_kind_of_file_gives_the_same_catalogue(tmp_path: Path, name: str) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), RICH, name)
+    report = build_catalog(settings)
+    red, blue = items(settings)
+    assert blue == {
+        "item_id": "b2",
+        "title": 'Blue, "big" boots',
+        "description": LONG,
+        "category_path": ["Shoes", "Boots"],
+        "brand": "Acme",
+        "price": 12.5,
+        "rating": 4.5,
+        "rating_count": 10.0,
+        "attributes": [{"key": "color", "value": "blue"}, {"key": "weight", "value": "2"}],
+        "tags": ["winter", "warm"],
+        "available_from": datetime(2026, 5, 1, tzinfo=UTC),
+    }
+    assert red == {
+        "item_id": "a1",
+        "title": "Red shoes",
+        "description": LONG + "\nIn two lines.",
+        "category_path": ["Shoes"],
+        "brand": None,
+        "price": None,
+        "rating": None,
+        "rating_count": None,
+        "attributes": [{"key": "weight", "value": "1.5"}],
+        "tags": [],
+        "available_from": EPOCH,
+    }
+    assert report.metadata()["items"] == 2
+    assert report.columns["item_id"] == "Product_ID"
+    assert (report.attribute_columns, report.description_columns) == (("color", "weight"), ("story",))
+    assert report.filled["brand"] == 1
+    first = settings.paths.catalog.read_bytes()
+    build_catalog(settings)
+    assert settings.paths.catalog.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("logged", "price"),
+    [
+        (5, 5.0),
+        ("12.50", 12.5),
+        ("$12.50", 12.5),
+        ("12,50 €", 12.5),
+        ("1,299", 1299.0),
+        ("US$ 1,299.00", 1299.0),
+        ("1.299,00", 1299.0),
+        ("1 299,00", 1299.0),
+        ("10 - 20", None),
+        ("on request", None),
+        (-3, None),
+        ("-3", None),
+        ("1.2.3", None),
+        (True, None),
+        ({"amount": 5}, None),
+    ],
+)
+def test_prices(tmp_path: Path, logged: Any, price: float | None) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), [{"item_id": "i1", "price": logged}])
+    report = build_catalog(settings)
+    assert items(settings)[0]["price"] == price
+    assert report.unreadable_prices == int(price is None)
+
+
+@pytest.mark.parametrize(
+    ("logged", "path"),
+    [
+        (["A", " B ", "", None], ["A", "B"]),
+        ("A > B > C", ["A", "B", "C"]),
+        ("A/B", ["A", "B"]),
+        ("A|B/C", ["A", "B/C"]),
+        ('["A", "B"]', ["A", "B"]),
+        ("A", ["A"]),
+        (None, []),
+        ("", []),
+        ({"a": 1}, []),
+    ],
+)
+def test_category_paths(tmp_path: Path, logged: Any, path: list[str]) -> None:
+    assert one(shop(tmp_path), category_path=logged)["category_path"] == path
+
+
+@pytest.mark.parametrize(
+    "logged",
+    [
+        {"size": 42, "colors": ["red", "blue"], "new": True, "none": None, "nested": {"a": 1}},
+        [
+            {"key": "size", "value": 42},
+            {"key": "colors", "value": ["blue", "red"]},
+            {"name": "new", "value": True},
+            {"value": "no key"},
+        ],
+        '{"size": "42", "colors": ["red", "blue"], "new": "True"}',
+    ],
+)
+def test_attributes_of_any_shape(tmp_path: Path, logged: Any) -> None:
+    found = one(shop(tmp_path), attributes=logged, size=42)["attributes"]
+    assert [(a["key"], a["value"]) for a in found] == [
+        ("colors", "blue"),
+        ("colors", "red"),
+        ("new", "true"),
+        ("size", "42"),
+    ]
+
+
+def test_parquet_maps_structs_and_gaps(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    table = pa.table(
+        {
+            "sku": pa.array([1, 2], pa.int64()),
+            "attributes": pa.array([[("size", "42")], None], pa.map_(pa.string(), pa.string())),
+            "price": pa.array([float("nan"), 3.0]),
+            "tags": pa.array([["a"], None], pa.list_(pa.string())),
+            "created_at": pa.array([datetime(2026, 1, 1), None], pa.timestamp("ns")),
+        }
+    )
+    pq.write_table(table, landing(settings) / "catalog.parquet")
+    report = build_catalog(settings)
+    first, second = items(settings)
+    assert (first["item_id"], second["item_id"]) == ("1", "2")
+    assert first["attributes"] == [{"key": "size", "value": "42"}]
+    assert (first["price"], second["price"], report.unreadable_prices) == (None, 3.0, 0)
+    assert (first["tags"], second["tags"]) == (["a"], [])
+    assert (first["available_from"], second["available_from"]) == (datetime(2026, 1, 1, tzinfo=UTC), EPOCH)
+
+
+def test_the_latest_version_of_an_item_counts_and_its_first_day_bounds_it(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    root = landing(settings)
+    write(root, [{"item_id": "old", "title": "1"}, {"item_id": "kept", "title": "1"}])
+    write(
+        root / f"dt={DAY}",
+        [{"id": "old", "name": "2"}, {"id": "new", "name": "2"}, {"id": "made", "created_at": "2026-01-01"}],
+    )
+    write(root / f"dt={next_day()}", [{"id": "new", "name": "3"}, {"id": "late", "created_at": "2030-01-01"}])
+    report = build_catalog(settings)
+    found = {row["item_id"]: (row["title"], row["available_from"]) for row in items(settings)}
+    assert found == {
+        "old": ("2", EPOCH),
+        "kept": ("1", EPOCH),
+        "new": ("3", datetime(2026, 5, 10, tzinfo=UTC)),
+        "made": (None, datetime(2026, 1, 1, tzinfo=UTC)),
+        "late": (None, datetime(2026, 5, 11, tzinfo=UTC)),
+    }
+    assert (report.rows_in, report.items, report.older_versions) == (7, 5, 2)
+
+
+def test_bad_rows_go_to_quarantine(tmp_path: Path) -> None:
+    settings = shop(tmp_path, max_bad_share=0.5)
+    bad = ["{no json", {"title": "no id"}, {"item_id": {"a": 1}}, {"item_id": "g1", "title": "again"}]
+    good = [{"item_id": f"g{n}", "title": f"{n}"} for n in range(5)]
+    lines = [line for row in [*good, *bad] for line in ({"index": {"_id": "x"}}, row)]
+    write(landing(settings), lines, "catalog.json")
+    report = build_catalog(settings)
+    assert report.reasons == {"duplicate_id": 1, "no_id": 1, "not_json": 1, "wrong_type": 1}
+    assert (report.rows_in, report.items) == (9, 5)
+    assert items(settings)[1]["title"] == "1"
+    refused = pq.read_table(settings.paths.catalog.with_name("quarantine.parquet")).to_pylist()
+    assert [r["raw"] for r in refused] == [row if isinstance(row, str) else json.dumps(row) for row in bad]
+
+
+def test_a_broken_catalogue_leaves_the_one_in_use(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), [{"item_id": "a"}])
+    build_catalog(settings)
+    write(landing(settings), [{"item_id": "a"}, "{broken"])
+    with pytest.raises(CatalogError, match=r"50\.0% of the catalogue's 2 rows were refused \(not_json 1\)"):
+        build_catalog(settings)
+    assert [row["item_id"] for row in items(settings)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([{"article": "a", "title": "t"}], r"no id column\. Found: article, title\. Name one of them one of item_id"),
+        ([], "is empty"),
+        (["", "  "], "is empty"),
+        (["[1, 2]"], "is empty"),
+    ],
+)
+def test_a_catalogue_that_is_none_says_so(tmp_path: Path, rows: list[Any], says: str) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), rows)
+    with pytest.raises(CatalogError, match=says):
+        build_catalog(settings)
+
+
+def test_no_catalogue_and_no_folder_say_so(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    with pytest.raises(CatalogError, match="there is no landing folder"):
+        build_catalog(settings)
+    landing(settings)
+    with pytest.raises(CatalogError, match=r"no catalogue in .*expected catalog\.parquet"):
+        build_catalog(settings)
+
+
+def test_a_damaged_catalogue_is_named(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    (landing(settings) / "catalog.csv.gz").write_bytes(b"no gzip")
+    with pytest.raises(CatalogError, match=r"catalog\.csv\.gz cannot be read"):
+        build_catalog(settings)

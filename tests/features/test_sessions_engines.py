@@ -1,0 +1,200 @@
+"""The session transforms on both engines, and against slow Python that does the same another way."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from features.schema import EVENTS, IDS, IMPRESSIONS, REQUESTS, TIME
+from features.screening import DayWindow, screen_events, screen_requests
+from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
+from infra.settings import RawSettings
+from tests.features.raw_log import DAY
+
+START = datetime(2026, 5, 10, tzinfo=UTC)
+RAW = RawSettings(attribution_window=timedelta(minutes=30))
+WINDOW = DayWindow.of(DAY, RAW)
+MARKS = [("row_id", pa.int64()), ("not_json", pa.bool_()), ("action_line", pa.bool_()), ("wrong_type", pa.bool_())]
+IDENTITY = [(name, pa.string()) for name in ("query_id", "user_id", "client_id", "session_id")]
+QUERIES = pa.schema([*MARKS, *IDENTITY, ("query_text", pa.string()), ("time", TIME), ("hits", IDS)])
+EVENT_ROWS = pa.schema(
+    [
+        *MARKS,
+        *IDENTITY,
+        ("action", pa.string()),
+        ("item_id", pa.string()),
+        ("position", pa.int64()),
+        ("time", TIME),
+        ("event_id", pa.string()),
+    ]
+)
+Tables = dict[str, pa.Table]
+
+
+def random_log(seed: int, size: int) -> Tables:
+    """A raw day and the day before it, with every kind of gap, repeat and tie."""
+    draw = random.Random(seed)
+    users, items = ["u1", "u2", "u3", None], ["a", "b", "c", "d", None]
+
+    def minutes(low: int, high: int) -> datetime:
+        return START + timedelta(minutes=draw.randint(low, high))
+
+    def identity(n: int, ids: list[str | None]) -> dict[str, Any]:
+        return {
+            "row_id": n,
+            "not_json": draw.random() < 0.02,
+            "action_line": draw.random() < 0.02,
+            "wrong_type": draw.random() < 0.02,
+            "query_id": draw.choice(ids),
+            "user_id": draw.choice([None, "u1", "u2"]),
+            "client_id": draw.choice(users),
+            "session_id": draw.choice([None, None, "s1", "s2"]),
+        }
+
+    new_ids = [f"q{n}" for n in range(size)]
+    old_ids = [f"p{n}" for n in range(size // 2)]
+    queries = [
+        identity(n, [*new_ids, None, "p0"])
+        | {
+            "query_text": draw.choice(["", " Red  Shoes", "ΣΊΣΥΦΟΣ İstanbul", "straße\u3000x\t", "ﬁ Ⅷ"]),
+            "time": draw.choice([None, minutes(-20_000, 4_000), *(minutes(-30, 200) for _ in range(8))]),
+            "hits": [draw.choice(items) for _ in range(draw.randint(0, 5))],
+        }
+        for n in range(size)
+    ]
+    events = [
+        identity(n, [*new_ids, *old_ids, None, None, "gone"])
+        | {
+            "action": draw.choice(["impression", "click", "purchase", "add_to_cart", "login", "warp", None]),
+            "item_id": draw.choice(items),
+            "position": draw.choice([None, -1, 0, 1, 2]),
+            "time": draw.choice([None, minutes(-20_000, 4_000), *(minutes(-30, 240) for _ in range(8))]),
+            "event_id": f"e{draw.randint(0, size * 2)}",
+        }
+        for n in range(size * 3)
+    ]
+    requests = [
+        {
+            "query_id": q,
+            "user_id": draw.choice(["u1", "u2", "u3"]),
+            "session_id": draw.choice([None, "s1"]),
+            "query_text": "x",
+            "query": "x",
+            "time": minutes(-60, -1),
+            "known_at": START - timedelta(days=1),
+            "shown": 2,
+        }
+        for q in old_ids
+    ]
+    impressions = [
+        {"query_id": r["query_id"], "user_id": r["user_id"], "item_id": item, "position": place + 1}
+        | {"time": r["time"], "known_at": r["known_at"]}
+        for r in requests
+        for place, item in enumerate(draw.sample(["a", "b", "c"], 2))
+    ]
+    done = [{"event_id": f"e{n}", "action": "click", "attribution": "none"} for n in range(3)]
+    return {
+        "queries": pa.Table.from_pylist(queries, QUERIES),
+        "events": pa.Table.from_pylist(events, EVENT_ROWS),
+        "earlier_requests": pa.Table.from_pylist(requests, REQUESTS),
+        "earlier_impressions": pa.Table.from_pylist(impressions, IMPRESSIONS),
+        "earlier_events": pa.Table.from_pylist(done, EVENTS),
+    }
+
+
+def transform(engine: Any, load: Callable[..., Any], log: Tables) -> dict[str, Any]:
+    """Each step as ``build_sessions`` takes it, its rows kept for the next one."""
+
+    def keep(name: str, rows: Any) -> Any:
+        table = rows if isinstance(rows, pa.Table) else rows.to_pyarrow()
+        utc = [pa.field(f.name, TIME) if pa.types.is_timestamp(f.type) else f for f in table.schema]
+        return load(engine, f"sessions_{name}", table.cast(pa.schema(utc)))
+
+    raw = {name: keep(name, table) for name, table in log.items()}
+    before, shown_before = raw["earlier_requests"], raw["earlier_impressions"]
+    screened = keep("screened", screen_requests(raw["queries"], before, WINDOW))
+    named = ["query_id", "user_id", "session_id", "time"]
+    asked = screened.filter(screened.reason.isnull()).select(named).union(before.select(named))
+    judged = keep("judged", screen_events(raw["events"], asked, raw["earlier_events"], WINDOW, RAW.actions))
+    events = judged.filter(judged.reason.isnull())
+    shown = keep("shown", day_impressions(screened, events, before, shown_before, WINDOW))
+    places = ["query_id", "item_id", "position"]
+    all_shown = shown.select(places).union(shown_before.select(places))
+    return {
+        "query reasons": screened.select("row_id", "reason", "user_id"),
+        "event reasons": judged.select("row_id", "reason", "user_id", "kind"),
+        "requests": clean_requests(screened, events, shown, WINDOW),
+        "impressions": shown,
+        "events": attributed_events(events, with_sessions(asked, events), all_shown, WINDOW),
+    }
+
+
+@pytest.mark.spark
+def test_spark_and_duckdb_agree(
+    duckdb_engine: Any, spark_engine: Any, load: Callable[..., Any], assert_same_rows: Callable[..., None]
+) -> None:
+    log = random_log(7, 120)
+    on_duckdb, on_spark = (transform(engine, load, log) for engine in (duckdb_engine, spark_engine))
+    for name, table in on_duckdb.items():
+        found = table.to_pyarrow()
+        assert found.num_rows > 20, f"{name} is too small to tell"
+        assert_same_rows(found, on_spark[name])
+
+
+def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dict[str, tuple[str | None, str]]:
+    """event_id -> (query_id, attribution), one event and one request at a time, over the clean rows."""
+    clean = {row["row_id"] for row in found["event reasons"] if row["reason"] is None}
+    users = {row["row_id"]: row["user_id"] for row in found["event reasons"]}
+    events = [row for row in log["events"].to_pylist() if row["row_id"] in clean]
+    carried: dict[str, list[str]] = defaultdict(list)
+    for row in events:
+        if row["query_id"] and row["session_id"]:
+            carried[row["query_id"]].append(row["session_id"])
+    requests = {r["query_id"]: r for r in [*log["earlier_requests"].to_pylist(), *found["requests"]]}
+    shown = {(r["query_id"], r["item_id"]) for r in [*log["earlier_impressions"].to_pylist(), *found["impressions"]]}
+    result: dict[str, tuple[str | None, str]] = {}
+    for row in events:
+        action = RAW.actions[row["action"]]
+        if action == "impression":
+            continue
+        best: tuple[datetime, bool, str] | None = None
+        for query_id, request in requests.items():
+            session = request["session_id"] or min(carried[query_id], default=None)
+            if (
+                (query_id, row["item_id"]) in shown
+                and request["user_id"] == users[row["row_id"]]
+                and timedelta(0) <= row["time"] - request["time"] <= RAW.attribution_window
+                and (session is None or row["session_id"] is None or session == row["session_id"])
+            ):
+                candidate = (request["time"], query_id == row["query_id"], query_id)
+                best = max(best, candidate) if best else candidate
+        if best is not None and (action != "click" or row["query_id"] is None):
+            result[row["event_id"]] = (best[2], "last_shown")
+        else:
+            result[row["event_id"]] = (row["query_id"], "logged" if row["query_id"] else "none")
+    return result
+
+
+@hypothesis_settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.integers(4, 60))
+def test_attribution_is_what_slow_python_finds(
+    duckdb_engine: Any, load: Callable[..., Any], seed: int, size: int
+) -> None:
+    log = random_log(seed, size)
+    found = {name: table.to_pyarrow().to_pylist() for name, table in transform(duckdb_engine, load, log).items()}
+    wanted = slow_attribution(log, found)
+    assert {r["event_id"]: (r["query_id"], r["attribution"]) for r in found["events"]} == wanted
+    assert len(found["events"]) == len(wanted)
+    assert len(found["query reasons"]) == size
+    assert len(found["event reasons"]) == size * 3
+    pairs = [(r["query_id"], r["item_id"]) for r in found["impressions"]]
+    assert len(pairs) == len(set(pairs))
