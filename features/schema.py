@@ -65,7 +65,8 @@ EVENTS = pa.schema(
     ]
 )
 """Clicks, carts and orders. ``query_id`` is the request it is attributed to, or null; ``attribution`` says how:
-``last_shown``, ``logged`` (the log's own query id) or ``none``."""
+``last_shown``, ``logged`` (the log's own query id) or ``none``. ``known_at`` is never before that of the request: an
+event is no part of what its own request could know."""
 
 QUARANTINE = pa.schema(
     [

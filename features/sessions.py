@@ -108,7 +108,8 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
         shown: ``query_id, item_id, position`` of this and earlier landing days.
 
     Returns:
-        ``EVENTS``, one row per event. ``position`` is the item's in that request, else the log's.
+        ``EVENTS``, one row per event. ``position`` is the item's in that request, else the log's; ``known_at`` is
+        never before the request.
     """
     rows = events.filter(events.kind.isin(["click", "cart", "order"]))
     asked = shown.select("query_id", "item_id", "position").inner_join(
@@ -123,11 +124,13 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
         ),
     )
     places = shown.select("query_id", "item_id", place=shown.position)
-    rows = rows.left_join(places, ["query_id", "item_id"])
+    rows = rows.left_join(places, ["query_id", "item_id"]).drop("query_id_right", "item_id_right")
+    rows = rows.left_join(requests.select("query_id", asked_at="time"), "query_id")
     return rows.mutate(
         action=rows.kind,
         position=ibis.coalesce(rows.place, ibis.cases((rows.ordinal > 0, rows.ordinal))),
-        known_at=_known_at(rows.time, window),
+        # Some logs stamp a request after its clicks: a request must not find its own clicks in the user's history.
+        known_at=ibis.greatest(_known_at(rows.time, window), ibis.coalesce(rows.asked_at, rows.time)),
     ).select(*EVENTS.names)
 
 

@@ -270,6 +270,14 @@ def test_a_late_row_is_known_from_the_day_it_landed(tmp_path: Path) -> None:
     assert all(r["known_at"] == start for r in stored(settings, "impressions"))
 
 
+def test_a_click_stamped_before_its_own_request_counts_from_the_request(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    build(settings, [query("q1", "10:30:00")], [event("click", "a", "10:00:00", query_id="q1")])
+    (request,) = stored(settings, "requests")
+    click = the_event(settings)
+    assert click["known_at"] == request["known_at"] > click["time"]
+
+
 def test_a_day_without_events_is_a_day(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     (land(settings, [query("q1")], []) / "ubi_events.ndjson").unlink()
