@@ -144,8 +144,8 @@ class TrainingSettings(Group):
     """Uniform negatives that each request adds to those all requests of a batch share."""
     history_dropout: Share = 0.1
     """Share of the examples that are trained as if nobody knew the user, so that unknown users work well."""
-    batch_size: Count = 1024
-    epochs: Count = 8
+    batch_size: Count = 512
+    epochs: Count = 6
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-5, ge=0)
     patience: Count = 2

@@ -1,16 +1,22 @@
 """Data checks that stop what is downstream."""
 
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from urllib.parse import quote
 
 import dagster as dg
 
 from features import quality
+from infra.settings import Settings
 from orchestration.assets.features import item_features, query_features, user_features
 from orchestration.assets.raw import catalog, sessions
+from orchestration.assets.serving import candidate_release, item_index
 from orchestration.assets.training import training_set
-from orchestration.partitions import DAYS, days_of
+from orchestration.partitions import DAYS, landed_days
+from orchestration.samples import common_query
 from orchestration.shop import shop_settings
+from serving.probe import probe
 
 
 def to_check_result(result: quality.SuiteResult) -> dg.AssetCheckResult:
@@ -29,6 +35,22 @@ def to_check_result(result: quality.SuiteResult) -> dg.AssetCheckResult:
     )
 
 
+def check_days(
+    context: dg.AssetCheckExecutionContext, check: Callable[[Settings, list[date]], quality.SuiteResult]
+) -> dg.AssetCheckResult:
+    """Check the days of the run that landed; a run none of whose days landed has nothing to go on with."""
+    settings = shop_settings()
+    days = landed_days(settings, context.partition_keys)
+    if days:
+        return to_check_result(check(settings, days))
+    asked = context.partition_key_range
+    return dg.AssetCheckResult(
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"No logs landed for {asked.start} to {asked.end}: run again when they have.",
+    )
+
+
 def data_docs_url(page: Path) -> str:
     """Where ``shelfwise ui`` serves a page of Data Docs: a browser follows no link from the UI to a file."""
     settings = shop_settings()
@@ -44,7 +66,7 @@ def catalog_is_sound() -> dg.AssetCheckResult:
 @dg.asset_check(asset=sessions, blocking=True, partitions_def=DAYS)
 def sessions_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """Share of refused rows, rows in = rows out, funnel order, volume, ids: a day that fails stops here."""
-    return to_check_result(quality.check_sessions(shop_settings(), days_of(context.partition_keys)))
+    return check_days(context, quality.check_sessions)
 
 
 @dg.asset_check(
@@ -52,10 +74,19 @@ def sessions_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
 )
 def features_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """Null and range bounds, one row per entity and time, nothing stamped after its day."""
-    return to_check_result(quality.check_features(shop_settings(), days_of(context.partition_keys)))
+    return check_days(context, quality.check_features)
 
 
 @dg.asset_check(asset=training_set, blocking=True)
 def training_set_is_sound() -> dg.AssetCheckResult:
     """Ordered within clicked, shares of the stages, the split in time, item ids in the catalogue."""
     return to_check_result(quality.check_training_set(shop_settings()))
+
+
+@dg.asset_check(asset=item_index, blocking=True)
+def release_answers() -> dg.AssetCheckResult:
+    """Whether a fresh process can load the new release and find an item with its collection, before it goes live."""
+    settings = shop_settings()
+    query = common_query(settings)
+    item = probe(settings, candidate_release(), query)
+    return dg.AssetCheckResult(passed=True, metadata={"query": query, "best item": item})

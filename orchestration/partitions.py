@@ -31,9 +31,10 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
-def days_of(keys: Iterable[str]) -> list[date]:
-    """Partition keys as dates."""
-    return sorted(date.fromisoformat(key) for key in keys)
+def landed_days(settings: Settings, keys: Iterable[str]) -> list[date]:
+    """Those of the partition keys that have logs: a backfill may run over days on which nothing landed."""
+    landed = set(landing_days(settings))
+    return sorted(day for day in map(date.fromisoformat, keys) if day in landed)
 
 
 DAYS = daily_partitions(shop_settings())

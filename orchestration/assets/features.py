@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import dagster as dg
 
-from features.landing import landing_days
 from features.partitions import written_days
 from features.snapshots import (
     DayCount,
@@ -19,7 +18,7 @@ from infra.settings import Settings
 from orchestration.assets.common import OWNERS, RETRY, SINGLE_RUN, progress_to
 from orchestration.assets.raw import catalog, sessions
 from orchestration.metadata import table
-from orchestration.partitions import DAYS, days_of
+from orchestration.partitions import DAYS, landed_days
 from orchestration.shop import shop_settings
 
 Build = Callable[[Settings, list[date], Callable[[str, float], None] | None], list[DayCount]]
@@ -28,8 +27,7 @@ Build = Callable[[Settings, list[date], Callable[[str, float], None] | None], li
 def build(context: dg.AssetExecutionContext, builder: Build) -> dg.MaterializeResult:
     """Build the days of the run, and the later days that read them, so that a late day ends as if it came in order."""
     settings = shop_settings()
-    landed = set(landing_days(settings))
-    asked = [day for day in days_of(context.partition_keys) if day in landed]
+    asked = landed_days(settings, context.partition_keys)
     counts = builder(settings, days_to_rebuild(settings, asked), progress_to(context.asset_key.to_user_string()))
     rows = sum(count.rows for count in counts)
     return dg.MaterializeResult(

@@ -16,7 +16,7 @@ from features.landing import LandingError, landing_days
 from infra.settings import get_settings
 from orchestration.assets.common import OWNERS, RETRY, SINGLE_RUN, not_retried, progress_to
 from orchestration.metadata import bar_plot, table
-from orchestration.partitions import DAYS, days_of
+from orchestration.partitions import DAYS, landed_days
 from orchestration.shop import Source, shop_settings, source
 
 
@@ -68,9 +68,8 @@ def sessions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     A day that runs again takes the following days that read it along.
     """
     settings = shop_settings()
-    landed = set(landing_days(settings))
-    asked = [day for day in days_of(context.partition_keys) if day in landed]
     with not_retried(LandingError):
+        asked = landed_days(settings, context.partition_keys)
         reports = build_sessions(settings, days_to_rebuild(settings, asked), progress_to("sessions"))
     return dg.MaterializeResult(metadata=sessions_metadata(reports))
 

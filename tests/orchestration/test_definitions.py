@@ -14,7 +14,7 @@ GROUPS = {
     "serving": {"item_index", "live", "sample_results"},
 }
 DAILY = {"sessions", "user_features", "item_features", "query_features"}
-BLOCKING = {"catalog_is_sound", "sessions_are_sound", "features_are_sound", "training_set_is_sound"}
+BLOCKING = {"catalog_is_sound", "release_answers", "sessions_are_sound", "features_are_sound", "training_set_is_sound"}
 
 
 @pytest.fixture(scope="module")
