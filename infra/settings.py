@@ -148,6 +148,8 @@ class TrainingSettings(Group):
     epochs: Count = 6
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-5, ge=0)
+    least_steps: Count = 100
+    """An epoch has at least so many steps: a small log is read several times in one."""
     patience: Count = 2
     """Epochs without a better validation recall before training stops."""
     validation_requests: Count = 4_000

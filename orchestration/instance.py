@@ -8,6 +8,8 @@ from pathlib import Path
 from infra.settings import Settings
 
 DAGSTER_YAML = """\
+nux:
+  enabled: false
 telemetry:
   enabled: false
 python_logs:

@@ -101,15 +101,23 @@ def load_arrays(path: Path) -> Arrays:
         return Ragged(column(f"{name}.offsets"), column(f"{name}.ids"))
 
     meta = json.loads((path / META).read_text(encoding="utf-8"))
-    columns = ("item_available", "request_query", "request_user", "request_time", "is_validation")
-    histories = ("recent_queries", "recent_items", "recent_orders")
     return Arrays(
         path=path,
         meta=meta,
         query_tokens=ragged("query_tokens"),
         item_tokens={group: ragged(f"item.{group}") for group in meta["groups"]},
-        **{name: column(name) for name in (*columns, *histories)},
-        **{stage: ragged(stage) for stage in STAGE_CONDITIONS},
+        item_available=column("item_available"),
+        request_query=column("request_query"),
+        request_user=column("request_user"),
+        request_time=column("request_time"),
+        is_validation=column("is_validation"),
+        recent_queries=column("recent_queries"),
+        recent_items=column("recent_items"),
+        recent_orders=column("recent_orders"),
+        clicked=ragged("clicked"),
+        ordered=ragged("ordered"),
+        unclicked=ragged("unclicked"),
+        random=ragged("random"),
     )
 
 
@@ -245,7 +253,6 @@ def _write_history(
     ).to_arrow_reader(BATCH_ROWS)
     for batch in reader:
         out[batch["request"].to_numpy(), batch["place"].to_numpy()] = batch["number"].to_numpy()
-    out.flush()
 
 
 def _write_stages(db: duckdb.DuckDBPyConnection, settings: Settings, folder: Path) -> dict[str, int]:
@@ -281,7 +288,7 @@ def _save_ragged(folder: Path, name: str, rows: Ragged) -> None:
 
 
 def _new_array(path: Path, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)  # type: ignore[no-any-return,no-untyped-call]
+    return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
 
 
 def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:

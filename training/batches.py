@@ -66,7 +66,7 @@ def training_batches(
     forgotten: float,
     rng: np.random.Generator,
 ) -> Iterator[Batch]:
-    """One epoch over ``requests``, shuffled; the last requests that do not fill a batch wait for another epoch.
+    """One pass over ``requests``, shuffled; the last requests that do not fill a batch wait for another pass.
 
     Args:
         unclicked: drawn per request; uniform: drawn per request, shared by the batch;

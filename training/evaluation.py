@@ -1,4 +1,4 @@
-"""Towers against baselines on the same rows: orders of validation requests, found in the whole catalogue of the time."""
+"""Towers against baselines on the same rows: orders of validation requests, over the whole catalogue of their time."""
 
 from __future__ import annotations
 

@@ -142,11 +142,15 @@ class _Fields:
 
 
 def _lengths(lists: pa.ListArray) -> NDArray[np.int64]:
-    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths: NDArray[np.int64] = (
+        pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    )
+    return lengths
 
 
 def _present(column: pa.Array) -> NDArray[np.int64]:
-    return column.is_valid().to_numpy(zero_copy_only=False).astype(np.int64)
+    present: NDArray[np.int64] = column.is_valid().to_numpy(zero_copy_only=False).astype(np.int64)
+    return present
 
 
 def _labels(hasher: Hasher, *parts: Labelled) -> Ragged:

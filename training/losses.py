@@ -83,14 +83,14 @@ def known_positives(query: Tensor, user: Tensor, pair_request: Tensor, pair_item
         query: [B] number of the query; user: [B] number of the user, -1 unknown (shares nothing);
         pair_request, pair_item: [n] all (request of the batch, clicked item); columns: [C] item of each column.
     """
-    distinct, column = columns.unique(return_inverse=True)
+    distinct, column = torch.unique(columns, return_inverse=True)
     place = torch.searchsorted(distinct, pair_item).clamp(max=len(distinct) - 1)
     inside = distinct[place] == pair_item
     place, request = place[inside], pair_request[inside]
     own_user = torch.where(user < 0, user.max() + 1 + torch.arange(len(user), device=user.device), user)
     excluded = torch.zeros(len(query), len(distinct), dtype=torch.bool, device=columns.device)
     for key in (query, own_user):
-        group = key.unique(return_inverse=True)[1]
+        group = torch.unique(key, return_inverse=True)[1]
         clicked = torch.zeros(int(group.max()) + 1, len(distinct), dtype=torch.bool, device=columns.device)
         clicked[group[request], place] = True
         excluded |= clicked[group]

@@ -54,7 +54,7 @@ class QueryEncoder:
             recent_items=torch.arange(len(clicked))[None],
             recent_orders=torch.arange(len(clicked), len(items))[None],
         )
-        return self._towers.encode_queries(batch)[0].numpy()  # type: ignore[no-any-return]
+        return self._towers.encode_queries(batch)[0].numpy()
 
     def _rows(self, items: Sequence[str]) -> list[int]:
         return [self._row_of[item] for item in items if item in self._row_of]

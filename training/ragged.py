@@ -41,7 +41,7 @@ class Ragged:
         return np.repeat(np.arange(len(self)), self.lengths)
 
     def sample(self, rows: Ints, count: int, rng: np.random.Generator) -> Ints:
-        """``count`` entries of each row of ``rows``, uniform and with repeats, [m, count]; -1 where the row is empty."""
+        """``count`` entries of each of ``rows``, uniform and with repeats, [m, count]; -1 where the row is empty."""
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         chosen = (rng.random((len(rows), count)) * lengths[:, None]).astype(np.int64)
         empty = lengths == 0

@@ -72,7 +72,8 @@ def _model_card(
         "",
         f"- Trained {trained_at:%Y-%m-%d %H:%M} UTC on requests from {window['train_start']} to {window['cut']},",
         f"  validated on those until {window['end']}.",
-        f"- {training['examples']:,} requests with a click, {len(training['curve'])} epochs, the best was {training['best_epoch']}.",
+        f"- {training['examples']:,} requests with a click; {len(training['curve'])} epochs, the weights of number"
+        f" {training['best_epoch']}.",
         f"- Item fields on: {', '.join(towers['groups'])}.",
         f"- {towers['dim']} dimensions, {towers['buckets']:,} hashed token buckets.",
         "",
@@ -84,8 +85,9 @@ def _model_card(
         "",
         "## Limits",
         "",
-        "Learned from what an engine showed and people clicked, with the biases of both. An item that the catalogue does",
-        "not have at the time of the release is not found. Text of an unseen language has only hashed tokens to go by.",
+        "Learned from what an engine showed and people clicked, with the biases of both. An item that the catalogue",
+        "does not have at the time of the release is not found. What history adds is the difference between the first",
+        "two rows.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -27,6 +27,8 @@ from training.ragged import Ragged, stack
 
 HISTORY_GROUPS = ("title", "category", "attributes")
 LABELS = "attributes"
+WORDS_GAIN, OUTPUT_SCALE = 3.0, 0.1
+"""Weights at the start [D]: texts that share words are close before the first step, and a small log needs no more."""
 WORD_GROUPS = ("title", "category_words", "attribute_words", "description")
 
 
@@ -91,7 +93,7 @@ class ItemTower(nn.Module):
             nn.Linear(len(config.groups) * config.token_dim, config.hidden),
             nn.BatchNorm1d(config.hidden),
             nn.ReLU(),
-            nn.Linear(config.hidden, config.dim),
+            _small(nn.Linear(config.hidden, config.dim)),
         )
 
     def forward(self, means: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ class QueryTower(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(width, config.hidden),
             nn.ReLU(),
-            nn.Linear(config.hidden, config.dim),
+            _small(nn.Linear(config.hidden, config.dim)),
         )
 
     def forward(self, batch: QueryBatch) -> Tensor:
@@ -132,6 +134,7 @@ class Towers(nn.Module):
         self.tokens = nn.EmbeddingBag(config.buckets, config.token_dim, mode="mean")
         nn.init.normal_(self.tokens.weight, std=config.token_dim**-0.5)
         self.words = nn.Linear(config.token_dim, config.dim, bias=False)
+        nn.init.orthogonal_(self.words.weight, gain=WORDS_GAIN)
         self.item = ItemTower(config)
         self.query = QueryTower(config)
         self.taste = nn.Linear(config.token_dim, config.dim, bias=False)
@@ -169,6 +172,14 @@ class Towers(nn.Module):
             liked = sum(weight * mean for weight, mean in zip(self.taste_weights, chosen, strict=True))
             vectors = vectors + self.taste(liked)
         return F.normalize(vectors, dim=1)
+
+
+def _small(layer: nn.Linear) -> nn.Linear:
+    """Before training the shared projections, not this layer, say where a vector lies."""
+    with torch.no_grad():
+        layer.weight.mul_(OUTPUT_SCALE)
+        layer.bias.mul_(OUTPUT_SCALE)
+    return layer
 
 
 def _mean_of(rows: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,14 @@
-"""Training of the towers: one pass over the requests with a click per epoch, until validation recall stops rising."""
+"""Training of the towers on requests with a click, epoch by epoch until validation recall stops rising."""
 
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils import deterministic
 
 from infra.settings import Settings, TrainingSettings
 from training import losses
@@ -72,6 +73,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
     if device.type != "cpu":
         yield
         return
+    deterministic: Any = torch.utils.deterministic
     before, filled = torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     deterministic.fill_uninitialized_memory = False  # it would write each embedding gradient twice
@@ -143,30 +145,22 @@ class _Run:
             weight_decay=self.settings.weight_decay,
             fused=True,
         )
-        self.steps = max(1, len(self.examples) // min(self.settings.batch_size, len(self.examples)))
+        one_pass = max(1, len(self.examples) // self.settings.batch_size)
+        self.steps = one_pass * math.ceil(self.settings.least_steps / one_pass)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, self.settings.learning_rate, total_steps=self.steps * self.settings.epochs, pct_start=0.1
         )
         self.seen = 0
 
     def epoch(self, number: int, report: Progress) -> dict[str, Any]:
-        """One pass over the examples; the mean of each part of the loss."""
+        """A pass over the examples, or as many as make ``least_steps``; the mean of each part of the loss."""
         started, totals = time.perf_counter(), torch.zeros(4)
-        batches = training_batches(
-            self.arrays,
-            self.examples,
-            size=self.settings.batch_size,
-            unclicked=self.settings.unclicked_per_step,
-            uniform=self.settings.uniform_per_step,
-            forgotten=self.settings.history_dropout,
-            rng=self.rng,
-        )
         self.towers.train()
-        for step, batch in enumerate(batches, start=1):
+        for step, batch in enumerate(islice(self.batches(), self.steps), start=1):
             parts = self.parts(batch)
             loss = parts @ self.weights
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             self.optimiser.step()
             self.schedule.step()
             totals += parts.detach().cpu()
@@ -185,6 +179,19 @@ class _Run:
             **dict(zip(names, mean.tolist(), strict=True)),
             "seconds": time.perf_counter() - started,
         }
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches without end, pass after pass."""
+        while True:
+            yield from training_batches(
+                self.arrays,
+                self.examples,
+                size=self.settings.batch_size,
+                unclicked=self.settings.unclicked_per_step,
+                uniform=self.settings.uniform_per_step,
+                forgotten=self.settings.history_dropout,
+                rng=self.rng,
+            )
 
     @property
     def weights(self) -> Tensor:

@@ -72,7 +72,8 @@ def write_toy_shop(paths: Paths, shop: ToyShop) -> None:
         for position, (item, stage) in enumerate(stages):
             rows.append(
                 {
-                    "query_id": request["query_id"], "item_id": f"i{item}", "time": time, "split": split, "stage": stage,
+                    "query_id": request["query_id"], "item_id": f"i{item}", "time": time, "split": split,
+                    "stage": stage,
                     "clicked": stage in ("clicked", "ordered"), "carted": stage == "ordered",
                     "ordered": stage == "ordered", "position": position,
                 }
@@ -138,6 +139,7 @@ SMALL = TrainingSettings(
     hidden=32,
     batch_size=128,
     epochs=3,
+    least_steps=1,
     learning_rate=5e-3,
     device="cpu",
     threads=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,7 @@ def bucket(text: str, salt: int, buckets: int) -> int:
 
 def slow_ngrams(text: str, buckets: int, limit: int) -> list[int]:
     words = [w for w in words_of(text) if w]
-    pairs = [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    pairs = [f"{a} {b}" for a, b in pairwise(words)]
     trigrams = [f" {w} "[i : i + 3] for w in words for i in range(len(w))]
     kinds = ((ngrams.UNIGRAM, words), (ngrams.BIGRAM, pairs), (ngrams.TRIGRAM, trigrams))
     return [bucket(gram, salt, buckets) for salt, grams in kinds for gram in grams][:limit]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +58,7 @@ class Hasher:
         if len(texts) == 0 or ends[-1] <= CHUNK_CHARS:
             return encode(texts)
         bounds = [0, *(np.flatnonzero(np.diff(ends // CHUNK_CHARS)) + 1).tolist(), len(texts)]
-        return stack([encode(texts.slice(a, b - a)) for a, b in zip(bounds, bounds[1:], strict=False)])
+        return stack([encode(texts.slice(a, b - a)) for a, b in pairwise(bounds)])
 
     def _ngrams(self, texts: pa.Array, trigrams: bool) -> Ragged:
         layout = _lay_out(texts)
