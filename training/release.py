@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +25,6 @@ from infra.settings import Settings
 from training.query_encoder import QueryEncoder
 from training.ragged import Ragged
 from training.towers import TowerConfig, Towers
-
-if TYPE_CHECKING:
-    from training.evaluation import EvaluationReport
 
 SCHEMA_VERSION = 1
 FEATURE_SERVICE = "towers_v1"
@@ -104,34 +100,6 @@ class ReleaseInfo:
     trained_at: datetime
 
 
-def write_release(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport) -> Path:
-    """Write the candidate and its evaluation as a release; return its folder ``settings.paths.releases / id``.
-
-    A release with this id that is there already is verified and kept as it is.
-
-    Raises:
-        FileNotFoundError: there is no candidate. ReleaseError: a folder of this id exists and is damaged.
-    """
-    from training.release_files import write_files
-
-    settings.paths.releases.mkdir(parents=True, exist_ok=True)
-    folder = settings.paths.releases / f".{uuid.uuid4().hex}"
-    folder.mkdir()
-    try:
-        write_files(settings, candidate_dir, evaluation, folder)
-        files = {name: _entry(folder / name) for name in (*IDENTITY, *DESCRIPTION)}
-        manifest = {"schema_version": SCHEMA_VERSION, "id": _identity(files), "files": files}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-        target = settings.paths.releases / str(manifest["id"])
-        if target.exists():
-            verify_release(target)
-        else:
-            folder.rename(target)
-        return target
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def verify_release(path: Path) -> dict[str, Any]:
     """Check schema version, file list, every hash and the id; return the manifest.
 
@@ -154,12 +122,12 @@ def verify_release(path: Path) -> dict[str, Any]:
     for file, entry in files.items():
         if not (path / file).is_file():
             raise ReleaseError(f"release {path.name} lacks {file}: copy it again or train again")
-        if _entry(path / file) != entry:
+        if file_entry(path / file) != entry:
             raise ReleaseError(
                 f"{file} of release {path.name} is not what the manifest says: copy it again or train again"
             )
-    if name != _identity(files):
-        raise ReleaseError(f"release {path.name} claims the id {name}, its files have {_identity(files)}")
+    if name != content_id(files):
+        raise ReleaseError(f"release {path.name} claims the id {name}, its files have {content_id(files)}")
     return dict(manifest)
 
 
@@ -241,12 +209,12 @@ def code_version() -> str:
         return "unknown"
 
 
-def _identity(files: Mapping[str, Any]) -> str:
+def content_id(files: Mapping[str, Any]) -> str:
     entries = json.dumps({name: files[name] for name in IDENTITY}, sort_keys=True)
     return hashlib.sha256(entries.encode()).hexdigest()[:12]
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def file_entry(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": path.stat().st_size}
 

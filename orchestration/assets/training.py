@@ -16,7 +16,7 @@ from orchestration.metadata import bar_plot, line_plot, table
 from orchestration.shop import Source, candidate_dir, candidate_release_file, shop_settings, source
 from training.candidate import load_candidate
 from training.evaluation import evaluate, judge, read_evaluation
-from training.release import write_release
+from training.release_writer import write_release
 from training.trainer import train
 
 

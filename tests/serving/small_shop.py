@@ -19,7 +19,8 @@ from infra.settings import Settings, TrainingSettings
 from training.arrays import prepare_arrays
 from training.candidate import save_candidate
 from training.evaluation import EvaluationReport
-from training.release import Release, load_release, write_release
+from training.release import Release, load_release
+from training.release_writer import write_release
 from training.towers import Towers
 from training.trainer import tower_config
 

@@ -21,8 +21,8 @@ from training.release import (
     latest_release,
     list_releases,
     load_release,
-    write_release,
 )
+from training.release_writer import write_release
 from training.trainer import train
 
 MakeShop = Callable[..., Settings]

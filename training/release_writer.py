@@ -1,9 +1,10 @@
-"""The files of a release, written from a candidate and its evaluation."""
+"""Write a release from a candidate and its evaluation."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +17,48 @@ from infra.settings import Settings
 from training.arrays import Arrays, load_arrays
 from training.candidate import TRAINING, WEIGHTS, load_candidate, read_training
 from training.evaluation import EvaluationReport
-from training.release import FEATURE_SERVICE, ITEM_TYPES, SCHEMA_VERSION, code_version
+from training.release import (
+    DESCRIPTION,
+    FEATURE_SERVICE,
+    IDENTITY,
+    ITEM_TYPES,
+    MANIFEST,
+    SCHEMA_VERSION,
+    code_version,
+    content_id,
+    file_entry,
+    verify_release,
+)
 from training.towers import Towers, encode_catalog
 
 
-def write_files(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport, folder: Path) -> None:
+def write_release(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport) -> Path:
+    """Write the candidate and its evaluation as a release; return its folder ``settings.paths.releases / id``.
+
+    A release with this id that is there already is verified and kept as it is.
+
+    Raises:
+        FileNotFoundError: there is no candidate. ReleaseError: a folder of this id exists and is damaged.
+    """
+    settings.paths.releases.mkdir(parents=True, exist_ok=True)
+    folder = settings.paths.releases / f".{uuid.uuid4().hex}"
+    folder.mkdir()
+    try:
+        _write_files(settings, candidate_dir, evaluation, folder)
+        files = {name: file_entry(folder / name) for name in (*IDENTITY, *DESCRIPTION)}
+        manifest = {"schema_version": SCHEMA_VERSION, "id": content_id(files), "files": files}
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        target = settings.paths.releases / str(manifest["id"])
+        if target.exists():
+            verify_release(target)
+        else:
+            folder.rename(target)
+        return target
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_files(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport, folder: Path) -> None:
     """All files of a release but its manifest."""
     towers = load_candidate(candidate_dir)
     arrays = load_arrays(settings.paths.training / "arrays")
