@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from quality_shop import write_shop
 
 from infra.settings import Settings
+from tests.features.quality.quality_shop import write_shop
 
 
 @pytest.fixture

@@ -5,11 +5,23 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from quality_shop import DAYS, FIRST, LAST, Change, Row, broken_on, broken_rules, change, put, twice, write_shop
 
 from features.partitions import drop_partition, partition_file
 from features.quality import SuiteResult, check_features
 from infra.settings import Settings
+from tests.features.quality.quality_shop import (
+    DAYS,
+    FIRST,
+    LAST,
+    Change,
+    Row,
+    broken_on,
+    broken_rules,
+    change,
+    put,
+    twice,
+    write_shop,
+)
 
 DAY, HOUR, MICROSECOND = timedelta(days=1), timedelta(hours=1), timedelta(microseconds=1)
 LONG = ["x"] * 50

@@ -6,7 +6,11 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from quality_shop import (
+
+from features.partitions import drop_partition, partition_file
+from features.quality import SuiteResult, check_sessions
+from infra.settings import Settings
+from tests.features.quality.quality_shop import (
     DAYS,
     FIRST,
     ITEMS,
@@ -21,10 +25,6 @@ from quality_shop import (
     write_report,
     write_shop,
 )
-
-from features.partitions import drop_partition, partition_file
-from features.quality import SuiteResult, check_sessions
-from infra.settings import Settings
 
 
 def every(**values: Any) -> Change:

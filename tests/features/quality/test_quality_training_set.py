@@ -5,7 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from quality_shop import (
+
+from features import schema
+from features.partitions import drop_partition, write_parquet
+from features.quality import check_catalog, check_training_set
+from infra.settings import Settings
+from tests.features.quality.quality_shop import (
     DAYS,
     ITEMS,
     LAST,
@@ -20,11 +25,6 @@ from quality_shop import (
     training_file,
     twice,
 )
-
-from features import schema
-from features.partitions import drop_partition, write_parquet
-from features.quality import check_catalog, check_training_set
-from infra.settings import Settings
 
 
 def test_a_healthy_training_set_meets_every_rule(shop: Settings) -> None:
