@@ -152,6 +152,8 @@ class TrainingSettings(Group):
     """An epoch has at least so many steps: a small log is read several times in one."""
     patience: Count = 2
     """Epochs without a better validation recall before training stops."""
+    stopping_share: Share = 0.25
+    """Share of the validation users whose requests choose the epoch; the others' judge it."""
     validation_requests: Count = 4_000
     """Validation requests that are searched after each epoch."""
     threads: Count = 2

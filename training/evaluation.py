@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from infra.settings import Settings
+from infra.settings import Settings, TrainingSettings
 from training.arrays import Arrays, prepare_arrays
 from training.baselines import Bm25, bm25_top, catalog_text, popular_top
 from training.batches import encode_requests
 from training.candidate import load_candidate
+from training.held_out import stopping_and_judging
 from training.items import item_tokens
 from training.metrics import MEASURES, Values, mean_rows, per_request, summarise
 from training.query_encoder import QueryEncoder
@@ -78,7 +79,7 @@ def evaluate(settings: Settings, candidate_dir: Path) -> EvaluationReport:
     """
     arrays = prepare_arrays(settings)
     towers = load_candidate(candidate_dir)
-    truth, requests = _wanted_requests(arrays)
+    truth, requests = _wanted_requests(arrays, settings.training)
     wanted = (arrays.ordered if truth == "orders" else arrays.clicked).take(requests)
     items = encode_catalog(towers, arrays.item_tokens)
     asked_at = arrays.request_time[requests]
@@ -167,9 +168,10 @@ def _entries(judgements: pa.Table, texts: pa.Array) -> tuple[NDArray[np.int64], 
     return row, item, grade
 
 
-def _wanted_requests(arrays: Arrays) -> tuple[str, NDArray[np.int64]]:
+def _wanted_requests(arrays: Arrays, settings: TrainingSettings) -> tuple[str, NDArray[np.int64]]:
+    _, judging = stopping_and_judging(arrays, settings)
     for truth, stage in (("orders", arrays.ordered), ("clicks", arrays.clicked)):
-        requests = np.flatnonzero(arrays.is_validation & (stage.lengths > 0))
+        requests = judging[stage.lengths[judging] > 0]
         if len(requests):
             return truth, requests
     raise ValueError("no validation request has an order or a click: the log is too short to evaluate on")

@@ -22,6 +22,7 @@ from training import losses
 from training.arrays import Arrays, TrainingSetError, prepare_arrays
 from training.batches import Batch, encode_requests, look_up, training_batches
 from training.candidate import save_candidate
+from training.held_out import stopping_and_judging
 from training.search import exact_top, recall
 from training.towers import TowerConfig, Towers, encode_catalog
 
@@ -135,8 +136,8 @@ class _Run:
             raise TrainingSetError(
                 "fewer than two requests of the train window have a click: there is nothing to learn"
             )
-        validation = np.flatnonzero(has_click & arrays.is_validation)
-        held = np.random.default_rng(self.settings.seed).permutation(validation)[: self.settings.validation_requests]
+        stopping, _ = stopping_and_judging(arrays, self.settings)
+        held = np.random.default_rng(self.settings.seed).permutation(stopping)[: self.settings.validation_requests]
         self.validation = np.sort(held)
         self.click_share = torch.from_numpy(_click_share(arrays, self.examples)).to(self.device)
         self.optimiser = torch.optim.AdamW(

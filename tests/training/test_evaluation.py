@@ -14,6 +14,7 @@ from training.arrays import prepare_arrays
 from training.baselines import Bm25, bm25_top, catalog_text, popular_top
 from training.candidate import load_candidate
 from training.evaluation import evaluate, judge
+from training.held_out import stopping_and_judging
 from training.metrics import MEASURES, per_request, with_interval
 from training.ragged import Ragged
 from training.search import exact_top, recall
@@ -104,7 +105,10 @@ def test_the_table_has_every_method_on_the_same_rows(make_shop: MakeShop) -> Non
     report = evaluate(settings, train(settings).candidate_dir)
     arrays = prepare_arrays(settings)
     assert report.truth == "orders"
-    assert report.requests == int((arrays.is_validation & (arrays.ordered.lengths > 0)).sum())
+    stopping, judging = stopping_and_judging(arrays, settings.training)
+    assert report.requests == int((arrays.ordered.lengths[judging] > 0).sum()) > 0
+    assert len(stopping)
+    assert not set(arrays.request_user[stopping].tolist()) & set(arrays.request_user[judging].tolist())
     assert [r["method"] for r in report.rows] == ["towers", "towers, not personalized", "bm25", "popularity"]
     for row in report.rows:
         for measure in MEASURES:
