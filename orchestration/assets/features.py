@@ -21,6 +21,17 @@ from orchestration.metadata import table
 from orchestration.partitions import DAYS, landed_days
 from orchestration.shop import shop_settings
 
+daily = dg.asset(
+    group_name="features",
+    kinds={"duckdb", "parquet"},
+    owners=OWNERS,
+    retry_policy=RETRY,
+    deps=[sessions, catalog],
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+)
+"""A feature view, built by day."""
+
 Build = Callable[[Settings, list[date], Callable[[str, float], None] | None], list[DayCount]]
 
 
@@ -39,43 +50,19 @@ def build(context: dg.AssetExecutionContext, builder: Build) -> dg.MaterializeRe
     )
 
 
-@dg.asset(
-    group_name="features",
-    kinds={"duckdb", "parquet"},
-    owners=OWNERS,
-    retry_policy=RETRY,
-    deps=[sessions, catalog],
-    partitions_def=DAYS,
-    backfill_policy=SINGLE_RUN,
-)
+@daily
 def user_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Each user's history after each moment at which something of theirs became known."""
     return build(context, build_user_features)
 
 
-@dg.asset(
-    group_name="features",
-    kinds={"duckdb", "parquet"},
-    owners=OWNERS,
-    retry_policy=RETRY,
-    deps=[sessions, catalog],
-    partitions_def=DAYS,
-    backfill_policy=SINGLE_RUN,
-)
+@daily
 def item_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Behaviour of each item over the windows that end at the snapshot."""
     return build(context, build_item_features)
 
 
-@dg.asset(
-    group_name="features",
-    kinds={"duckdb", "parquet"},
-    owners=OWNERS,
-    retry_policy=RETRY,
-    deps=[sessions, catalog],
-    partitions_def=DAYS,
-    backfill_policy=SINGLE_RUN,
-)
+@daily
 def query_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """How often each query comes, and its heaviest neighbours in the query-item graph."""
     return build(context, build_query_features)
