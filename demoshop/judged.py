@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from demoshop.items import Items, Shelved
-from demoshop.judgements import read_judgements
+from demoshop.judgements import held_out_queries, read_judgements
 from demoshop.landing import LandingReport, OpenShop, Progress, make_days
 from demoshop.randomness import Floats, Ints, Longs, stream
 from demoshop.shop import NARROWED_PLACES, NARROWED_SHARE, Asked
@@ -49,7 +49,10 @@ def make_judged_landing(
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (catalog_file, qrels_file)]
 
     def open_shop() -> OpenShop:
-        shop = JudgedShop(settings.demo.seed, pq.read_table(catalog_file), read_judgements(qrels_file))
+        judgements = read_judgements(qrels_file)
+        held_out = held_out_queries(judgements, settings.demo)["query"].combine_chunks()
+        searched = judgements.filter(pc.invert(pc.is_in(judgements["query"], held_out)))
+        shop = JudgedShop(settings.demo.seed, pq.read_table(catalog_file), searched)
         users = min(settings.demo.users, USERS_PER_QUERY * len(shop.queries))
         return OpenShop(shop, users, lambda path: copy(catalog_file, path))
 

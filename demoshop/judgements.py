@@ -8,6 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from demoshop.randomness import stream
+from infra.settings import DemoSettings
+
 QUERY = ("query", "query_text")
 ITEM = ("item_id", "asin", "product_id")
 LABELS = pa.array(["I", "C", "S", "E"])
@@ -51,6 +54,13 @@ def read_judgements(qrels_file: Path) -> pa.Table:
         raise ValueError(f"{qrels_file}: {empty.num_rows} judgements lack the query or the item")
     best = judged.group_by(["query", "item_id"], use_threads=False).aggregate([("grade", "max")])
     return best.rename_columns(["query", "item_id", "grade"]).cast(JUDGEMENTS)
+
+
+def held_out_queries(judgements: pa.Table, settings: DemoSettings) -> pa.Table:
+    """The judged queries (column ``query``) that get no sessions: a model is judged on what it never saw."""
+    queries = pc.unique(judgements["query"]).sort()
+    order = stream(settings.seed, "held out").permutation(len(queries))
+    return pa.table({"query": queries.take(pa.array(order[: int(len(queries) * settings.judged_held_out)]))})
 
 
 def required(table: pa.Table, names: tuple[str, ...], qrels_file: Path) -> pa.ChunkedArray:

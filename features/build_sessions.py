@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -90,6 +90,21 @@ def days_to_rebuild(settings: Settings, days: Sequence[date]) -> list[date]:
     return sorted(wanted)
 
 
+def withdraw(settings: Settings, day: date, failed_rules: Sequence[str]) -> None:
+    """Hold a day whose tables broke a rule: take them out, so that no later run reads them; its report says why.
+
+    A day that is held for its refused rows stays as it is, with its last accepted version if it has one.
+    """
+    report = read_report(settings, day)
+    if report is None or report.held:
+        return
+    write_report(
+        settings, replace(report, held=True, kept_previous=False, output=None, failed_rules=tuple(failed_rules))
+    )
+    for name in TABLES:
+        drop_partition(settings.paths.sessions / name, day)
+
+
 def lookback(settings: Settings) -> timedelta:
     """How many landing days before its own a day reads: all that can hold a request which one of its events follows.
 
@@ -108,7 +123,8 @@ def _build_day(settings: Settings, day: date) -> DayReport:
     inputs = _inputs(settings, files, earlier)
     previous = read_report(settings, day)
     in_use = previous.output if previous and previous.output == _output(settings, day) else None
-    if previous and previous.inputs == inputs and previous.output == in_use and _told_apart(files):
+    unchanged = previous and previous.inputs == inputs and previous.output == in_use and not previous.failed_rules
+    if previous and unchanged and _told_apart(files):
         return previous
 
     with open_engine(settings) as engine:

@@ -56,12 +56,19 @@ class DayReport:
     output: str | None
     """Hash of the tables of the day that are in use; None where none are."""
     seconds: float
+    failed_rules: tuple[str, ...] = ()
+    """Rules that the day's tables broke, for which they were taken out again; see ``build_sessions.withdraw``."""
 
     @property
     def message(self) -> str:
         """What to know and what to do, in a sentence or two."""
         parts = []
-        if self.held:
+        if self.failed_rules:
+            parts.append(
+                f"{self.day} is held: {'; '.join(self.failed_rules)}. Nothing of it is used. Mend the files, or the"
+                " bound in settings.checks, and run the day again"
+            )
+        elif self.held:
             counts = ", ".join(f"{reason} {n:,}" for reason, n in _largest_first(self.reasons))
             rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
             parts.append(
@@ -103,6 +110,7 @@ def read_report(settings: Settings, day: date) -> DayReport | None:
     values = {name: stored[name] for name in names}
     values["day"] = date.fromisoformat(values["day"])
     values["files"] = tuple(values["files"])
+    values["failed_rules"] = tuple(values["failed_rules"])
     values["sources"] = {name: SourceCounts(**counts) for name, counts in values["sources"].items()}
     return DayReport(**values)
 

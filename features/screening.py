@@ -68,7 +68,6 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
         (raw.wrong_type, "wrong_type"),
         (raw.query_id.isnull(), "no_query_id"),
         (raw.time.isnull(), "no_time"),
-        (user.isnull(), "no_user"),
         (raw.time < ibis.literal(window.earliest), "too_old"),
         (raw.time >= ibis.literal(window.latest), "too_new"),
     )
@@ -88,7 +87,8 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
 def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindow, actions: Mapping[str, str]) -> Any:
     """Give each row of ``ubi_events`` its kind, its user and, where it is not taken, a reason.
 
-    An event without a user takes its request's. An impression needs neither user nor time of its own: its request has
+    An event without a user takes its request's, which may have none: nobody knows who asked. One with neither user nor
+    request belongs to nothing. An impression needs neither user nor time of its own: its request has
     them.
 
     Args:
@@ -102,7 +102,7 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
         ``reason``, null for a clean row.
     """
     rows = raw.mutate(kind=raw.action.cases(*actions.items()))
-    known = requests.select("query_id", asker=requests.user_id)
+    known = requests.select("query_id", asker=requests.user_id, asked=ibis.literal(True))
     rows = rows.left_join(known, "query_id").drop("query_id_right")
     user = ibis.coalesce(rows.user_id, rows.client_id, rows.asker)
     impression = rows.kind == "impression"
@@ -117,8 +117,8 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
         (rows.time.isnull() & ~impression, "no_time"),
         (rows.time < ibis.literal(window.earliest), "too_old"),
         (rows.time >= ibis.literal(window.latest), "too_new"),
-        (rows.query_id.notnull() & rows.asker.isnull(), "unknown_request"),
-        (user.isnull(), "no_user"),
+        (rows.query_id.notnull() & rows.asked.isnull(), "unknown_request"),
+        (user.isnull() & rows.query_id.isnull(), "no_user"),
     )
     judged = rows.mutate(user_id=user, own_reason=own_reason)
     seen = earlier_events.select("event_id").distinct().mutate(seen=True)

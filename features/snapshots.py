@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.engine import batches_of, from_arrow, open_engine, read_catalog, read_days
+from features.freshness import record_built, stale_days
 from features.interactions import LONG
 from features.item_features import item_features
 from features.partitions import write_partition, written_days
@@ -71,8 +72,7 @@ def build_user_features(settings: Settings, days: Iterable[date], progress: Prog
         requests, events = _sessions(engine, settings, part, ("requests", "events"))
         return user_features(requests, events, read_catalog(engine, settings), settings.features)
 
-    history = max(timedelta(days=settings.features.history_days), LONG)
-    return _build(settings, days, _View("user", USER_FEATURES, history), expression, progress)
+    return _build(settings, days, _View("user", USER_FEATURES, _user_history(settings)), expression, progress)
 
 
 def build_item_features(settings: Settings, days: Iterable[date], progress: Progress | None = None) -> list[DayCount]:
@@ -106,21 +106,25 @@ def build_query_features(settings: Settings, days: Iterable[date], progress: Pro
     return _build(settings, days, _View("query", QUERY_FEATURES, LONG), expression, progress)
 
 
-def days_to_rebuild(settings: Settings, days: Iterable[date]) -> list[date]:
-    """``days`` and every built day whose features read one of them, in order.
+def days_to_build(settings: Settings, view: str) -> list[date]:
+    """The accepted days whose ``view`` (user, item or query) has to be built, or built again, in order.
 
-    With these rebuilt, a day that is run late or again leaves the features as if all days had come in order.
+    With these built, days that landed late, were run again or were cut off by a kill leave the features as if all days
+    had come in order. A run that does not build them trains on holes.
+
+    Raises:
+        FileNotFoundError: the catalogue was not built yet.
     """
-    asked = set(days)
-    if not asked:
-        return []
-    built = {day for view in ("user", "item", "query") for day in written_days(settings.paths.features / view)}
-    reach = max(timedelta(days=settings.features.history_days), LONG) + _ahead(settings)
-    readers = {day for day in built if any(start <= day <= start + reach for start in asked)}
-    accepted = set(written_days(settings.paths.sessions / "requests"))
-    if settings.features.snapshot_hours is None and len(accepted - asked) < SHORT_LOG <= len(accepted):
-        readers = built  # the spacing of the snapshots changes when the log stops being a short one
-    return sorted(asked | readers)
+    return stale_days(settings, view, _reach(settings, view), _step_hours(settings))
+
+
+def _reach(settings: Settings, view: str) -> timedelta:
+    """How far before a day lie the landing days that a view of that day reads."""
+    return (_user_history(settings) if view == "user" else LONG) + _ahead(settings)
+
+
+def _user_history(settings: Settings) -> timedelta:
+    return max(timedelta(days=settings.features.history_days), LONG)
 
 
 def _ahead(settings: Settings) -> timedelta:
@@ -178,6 +182,7 @@ def _build(
                 counts.append(DayCount(day, written))
                 if progress:
                     progress(f"{view.name} features of {day}: {written:,} rows", len(counts) / len(asked))
+    record_built(settings, view.name, asked, _reach(settings, view.name), _step_hours(settings))
     return counts
 
 

@@ -36,6 +36,8 @@ class DemoSettings(Group):
     new_items_per_day: int = Field(20, ge=0)
     requests_per_user_day: float = Field(0.8, gt=0)
     shown_per_request: Count = 20
+    judged_held_out: Share = 0.34
+    """Share of the judged queries that get no sessions, over a given catalogue and judgements."""
     taste_strength: float = Field(1.0, ge=0)
     """How much a user's hidden taste moves clicks and orders. 0: everybody clicks alike."""
     taste_drift: Share = 0.05
@@ -214,7 +216,7 @@ class CheckSettings(Group):
     max_unknown_item_share: Share = 0.05
     max_odd_item_share: Share = 0.05
     """Of items that say nothing about themselves, or have a negative price or rating."""
-    max_anonymous_share: Share = 0.5
+    max_anonymous_share: Share = 1.0
     """A day with a larger share of requests without a user fails: there is too little to personalize from."""
     kept_validations: Count = 60
     """Validations per suite that Data Docs keeps: with a check per day, the last two months."""

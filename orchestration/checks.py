@@ -1,6 +1,5 @@
 """Data checks that stop what is downstream."""
 
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from urllib.parse import quote
@@ -8,7 +7,8 @@ from urllib.parse import quote
 import dagster as dg
 
 from features import quality
-from infra.settings import Settings
+from features.build_sessions import days_to_rebuild, withdraw
+from features.freshness import last_built
 from orchestration.assets.features import item_features, query_features, user_features
 from orchestration.assets.raw import catalog, sessions
 from orchestration.assets.serving import candidate_release, item_index
@@ -35,20 +35,23 @@ def to_check_result(result: quality.SuiteResult) -> dg.AssetCheckResult:
     )
 
 
-def check_days(
-    context: dg.AssetCheckExecutionContext, check: Callable[[Settings, list[date]], quality.SuiteResult]
-) -> dg.AssetCheckResult:
-    """Check the days of the run that landed; a run none of whose days landed has nothing to go on with."""
-    settings = shop_settings()
-    days = landed_days(settings, context.partition_keys)
-    if days:
-        return to_check_result(check(settings, days))
+def nothing_landed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """A run none of whose days landed has nothing to go on with."""
     asked = context.partition_key_range
     return dg.AssetCheckResult(
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"No logs landed for {asked.start} to {asked.end}: run again when they have.",
     )
+
+
+def broken_days(result: quality.SuiteResult) -> dict[date, list[str]]:
+    """The days that broke a rule, with the rules in words."""
+    broken: dict[date, list[str]] = {}
+    for outcome in result.failed:
+        for day in outcome.rows:
+            broken.setdefault(date.fromisoformat(day), []).append(f"{outcome.rule}: {outcome.observed}")
+    return broken
 
 
 def data_docs_url(page: Path) -> str:
@@ -63,10 +66,17 @@ def catalog_is_sound() -> dg.AssetCheckResult:
     return to_check_result(quality.check_catalog(shop_settings()))
 
 
-@dg.asset_check(asset=sessions, blocking=True, partitions_def=DAYS)
+@dg.asset_check(asset=sessions, additional_deps=[catalog], blocking=True, partitions_def=DAYS)
 def sessions_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """Share of refused rows, rows in = rows out, funnel order, volume, ids: a day that fails stops here."""
-    return check_days(context, quality.check_sessions)
+    settings = shop_settings()
+    asked = landed_days(settings, context.partition_keys)
+    if not asked:
+        return nothing_landed(context)
+    result = quality.check_sessions(settings, days_to_rebuild(settings, asked))
+    for day, rules in broken_days(result).items():
+        withdraw(settings, day, rules)
+    return to_check_result(result)
 
 
 @dg.asset_check(
@@ -74,7 +84,9 @@ def sessions_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
 )
 def features_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """Null and range bounds, one row per entity and time, nothing stamped after its day."""
-    return check_days(context, quality.check_features)
+    settings = shop_settings()
+    days = {day for view in ("user", "item", "query") for day in last_built(settings, view)}
+    return to_check_result(quality.check_features(settings, sorted(days)))
 
 
 @dg.asset_check(asset=training_set, blocking=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,16 +64,10 @@ def run(
 ) -> None:
     """Run the whole loop in this process: logs to live release, then show what it gives."""
     use_shop(data, shop)
-    from features.landing import LandingError
+    from orchestration.loop import choose_days, run_loop
+    from orchestration.report import print_outcome
 
-    try:
-        from orchestration.loop import choose_days, run_loop
-        from orchestration.report import print_outcome
-
-        chosen = choose_days(parse_days(days) if days else None)
-        outcome = run_loop(*chosen, verbose=verbose)
-    except LandingError as error:
-        fail(str(error))
+    outcome = run_loop(*choose_days(parse_days(days) if days else None), verbose=verbose)
     print_outcome(console, outcome)
     raise typer.Exit(0 if outcome.success else 1)
 
@@ -96,41 +91,38 @@ def search(
     shop: Shop = None,
 ) -> None:
     """Search the live release as a user."""
-    use_shop(data, shop)
-    from infra.services import ServiceError
-    from orchestration.report import print_retrieval
-    from orchestration.shop import shop_settings
-    from serving import IndexUnavailable, NoLiveRelease, Retriever
+    settings = use_shop(data, shop)
+    from orchestration.show import print_retrieval
+    from serving import Retriever
 
     try:
         parsed: dict[str, Any] | None = json.loads(filters) if filters else None
     except json.JSONDecodeError as error:
         fail(f"--filters is not JSON: {error}")
-    try:
-        retriever = Retriever(shop_settings())
-        print_retrieval(console, retriever, retriever.retrieve(user, query, k=k, filters=parsed, explain=True))
-    except (ValueError, NoLiveRelease, IndexUnavailable, ServiceError) as error:
-        fail(str(error))
+    with Retriever(settings) as retriever:
+        try:
+            answer = retriever.retrieve(user, query, k=k, filters=parsed, explain=True)
+        except ValueError as error:
+            fail(str(error))
+        print_retrieval(console, retriever, answer)
 
 
 @app.command()
 def status(shop: Shop = None, data: Data = None) -> None:
     """Embedded services of a shop, and the release that is live."""
-    use_shop(data, shop)
-    from orchestration.report import print_status
-    from orchestration.shop import shop_settings
+    settings = use_shop(data, shop)
+    from orchestration.show import print_status
 
-    print_status(console, shop_settings())
+    print_status(console, settings)
 
 
 @app.command()
 def down(shop: Shop = None, data: Data = None) -> None:
     """Stop the embedded services of a shop. Their data stays."""
-    use_shop(data, shop)
+    settings = use_shop(data, shop)
     from infra.services import stop_all
-    from orchestration.shop import shop_settings
 
-    stopped = stop_all(shop_settings())
+    stopped = stop_all(settings)
     console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
@@ -145,8 +137,26 @@ def parse_days(text: str) -> tuple[date, date]:
 
 
 def main() -> None:
-    """Entry of the console script."""
-    app()
+    """Entry of the console script: what a user can mend is said in a sentence, anything else keeps its traceback."""
+    try:
+        app()
+    except Exception as error:
+        if not isinstance(error, mendable()):
+            raise
+        Console(stderr=True).print(f"[bold red]Error[/] {error}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+
+
+def mendable() -> tuple[type[Exception], ...]:
+    """Errors whose message says what to do. Imported only where one was raised: each costs import time."""
+    from pydantic import ValidationError
+
+    from features.landing import LandingError
+    from infra.services import ServiceError
+    from serving import IndexUnavailable, NoLiveRelease
+    from training.release import ReleaseError
+
+    return (ValidationError, LandingError, ServiceError, IndexUnavailable, NoLiveRelease, ReleaseError)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from orchestration import checks, jobs, schedules, sensors  # noqa: E402
 from orchestration.assets import features, raw, serving, training  # noqa: E402
+from orchestration.run_lock import KEY, RunLock  # noqa: E402
 from orchestration.terminal import terminal  # noqa: E402
 
 defs = dg.Definitions(
@@ -23,6 +24,7 @@ defs = dg.Definitions(
     jobs=[jobs.retrain, jobs.refresh_features],
     schedules=[schedules.nightly_retrain],
     sensors=[sensors.new_landing_days],
+    resources={KEY: RunLock()},
     loggers={"terminal": terminal, "console": dg.colored_console_logger},
     executor=dg.in_process_executor,
 )

@@ -15,6 +15,9 @@ telemetry:
 python_logs:
   managed_python_loggers: [shelfwise]
   python_log_level: INFO
+concurrency:
+  runs:
+    max_concurrent_runs: 1
 run_monitoring:
   enabled: true
 """

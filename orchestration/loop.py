@@ -8,12 +8,11 @@ from datetime import date
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from features.build_sessions import read_report
-from features.landing import LandingError, day_files, landing_days
+from features.landing import LandingError
 from infra.settings import get_settings
 from orchestration.definitions import defs
 from orchestration.instance import dagster_home
-from orchestration.partitions import day_range
+from orchestration.partitions import day_range, fingerprints, is_built
 from orchestration.shop import Source, shop_settings, source
 
 
@@ -54,13 +53,9 @@ def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
                 f"--days {asked[0]}:{asked[1]} is not within the logs, which run from {first} to {last}."
             )
         return asked
-    if source(get_settings()) is not Source.GIVEN and not settings.paths.sessions.exists():
-        return first, last
-    changed = []
-    for day in landing_days(settings):
-        report = read_report(settings, day)
-        if report is None or report.fingerprint != day_files(settings, day).fingerprint:
-            changed.append(day)
+    if source(get_settings()) is not Source.GIVEN:
+        return first, last  # other demo settings make other days; unchanged ones are left as they are
+    changed = [day for day, fingerprint in fingerprints(settings).items() if not is_built(settings, day, fingerprint)]
     return (min(changed), last) if changed else (last, last)
 
 

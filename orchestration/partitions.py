@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from features.landing import landing_days
+from features.build_sessions import read_report
+from features.landing import LandingError, day_files, landing_days
 from infra.settings import Settings, get_settings
 from orchestration.shop import Source, shop_settings, source
+
+logger = logging.getLogger("shelfwise.landing")
 
 STILL_ARRIVING = timedelta(days=7)
 
@@ -31,9 +35,26 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
+def fingerprints(settings: Settings) -> dict[date, str]:
+    """The days that have landed, each with the fingerprint of its files. A folder without queries is still landing."""
+    found = {}
+    for day in landing_days(settings):
+        try:
+            found[day] = day_files(settings, day).fingerprint
+        except LandingError as error:
+            logger.warning("%s is left out: %s", day, error)
+    return found
+
+
+def is_built(settings: Settings, day: date, fingerprint: str) -> bool:
+    """Whether the sessions of a day were built (or held) from the files that are there."""
+    report = read_report(settings, day)
+    return report is not None and report.fingerprint == fingerprint
+
+
 def landed_days(settings: Settings, keys: Iterable[str]) -> list[date]:
     """Those of the partition keys that have logs: a backfill may run over days on which nothing landed."""
-    landed = set(landing_days(settings))
+    landed = fingerprints(settings)
     return sorted(day for day in map(date.fromisoformat, keys) if day in landed)
 
 

@@ -9,12 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from infra.services import status as services_status
 from infra.settings import Settings
 from orchestration.loop import LoopOutcome
 from orchestration.samples import SideBySide, side_by_side
 from orchestration.shop import shop_settings
-from serving import Retrieval, Retriever
+from serving import Retriever
 from serving.index import live_release_id
 from training.evaluation import EvaluationReport
 
@@ -55,7 +54,7 @@ def print_evaluation(console: Console, settings: Settings, release_id: str) -> N
     judged = settings.paths.reports / "judged.json"
     if judged.exists():
         rows = json.loads(judged.read_text(encoding="utf-8"))["rows"]
-        console.print(rows_table("Against the human judgements", rows))
+        console.print(rows_table("Against the human judgements, on queries that nobody searched", rows))
 
 
 def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -77,24 +76,3 @@ def print_side_by_side(console: Console, sample: SideBySide) -> None:
     for rank, titles in enumerate(zip(*sample.columns, strict=True), start=1):
         table.add_row(str(rank), *titles)
     console.print(table)
-
-
-def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -> None:
-    """Hits of one query, and what was behind them."""
-    table = Table()
-    for column in ("", "item", "score", "what it is"):
-        table.add_column(column)
-    for rank, hit in enumerate(answer.hits, start=1):
-        table.add_row(str(rank), hit.item_id, f"{hit.score:.3f}", retriever.describe(hit.item_id))
-    console.print(table)
-    timings = "  ".join(f"{step} {ms:.1f} ms" for step, ms in answer.timings_ms.items())
-    console.print(f"release {answer.release_id}   personalized: {'yes' if answer.personalized else 'no'}   {timings}")
-    if answer.fallbacks:
-        console.print(f"[yellow]Fallbacks[/] {', '.join(answer.fallbacks)}")
-
-
-def print_status(console: Console, settings: Settings) -> None:
-    """Services of the shop and the live release."""
-    for service in services_status(settings):
-        console.print(service)
-    console.print(f"Shop {settings.shop_name} under {settings.paths.root}")

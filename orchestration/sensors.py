@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from features.build_sessions import read_report
-from features.landing import LandingError, day_files, landing_days
+from features.landing import LandingError
 from orchestration.jobs import refresh_features
-from orchestration.partitions import DAYS
+from orchestration.partitions import DAYS, fingerprints, is_built
 from orchestration.shop import shop_settings
 
 
@@ -14,17 +13,14 @@ def new_landing_days(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     """A run for each day that landed, or whose files changed, since its sessions were built."""
     settings = shop_settings()
     try:
-        days = landing_days(settings)
+        days = fingerprints(settings)
     except LandingError as error:
         return dg.SkipReason(str(error))
     known = set(DAYS.get_partition_keys())
-    requests = []
-    for day in days:
-        fingerprint = day_files(settings, day).fingerprint
-        report = read_report(settings, day)
-        if report is not None and report.fingerprint == fingerprint:
-            continue
-        if day.isoformat() not in known:
-            return dg.SkipReason(f"{day} is beyond the partitions of this code location: reload it to take the day in.")
-        requests.append(dg.RunRequest(run_key=f"{day}:{fingerprint}", partition_key=day.isoformat()))
-    return dg.SensorResult(run_requests=requests)
+    new = {str(day): fingerprint for day, fingerprint in days.items() if not is_built(settings, day, fingerprint)}
+    beyond = sorted(set(new) - known)
+    if beyond:
+        context.log.warning("%s lie beyond the partitions of this code location: reload it.", ", ".join(beyond))
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"{day}:{new[day]}", partition_key=day) for day in sorted(set(new) & known)]
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
 from demoshop.judged import is_judged_folder
+from features.landing import LandingError
+from features.partitions import write_json
 from infra.settings import Settings, get_settings
 
 
@@ -25,7 +28,29 @@ def source(settings: Settings) -> Source:
     """Tell where the raw sessions come from."""
     if settings.landing is None:
         return Source.DEMO
-    return Source.JUDGED if is_judged_folder(settings.landing) else Source.GIVEN
+    try:
+        judged = is_judged_folder(settings.landing)
+    except (ImportError, ValueError, OSError):
+        judged = False  # what is wrong with the folder is said where its days are read
+    return Source.JUDGED if judged else Source.GIVEN
+
+
+def claim_shop(settings: Settings, landing: str | None) -> None:
+    """Note whose logs the shop's folder holds: those of two landing folders must never mix.
+
+    Raises:
+        LandingError: the folder holds the tables of another landing.
+    """
+    note = settings.paths.root / "shop.json"
+    if not note.exists():
+        write_json(note, {"landing": landing})
+    held = json.loads(note.read_text(encoding="utf-8"))["landing"]
+    if held != landing:
+        ours, other = landing or "the demo shop", held or "the demo shop"
+        raise LandingError(
+            f"shop {settings.shop_name} holds the logs of {other}, not of {ours}:"
+            " give these a name of their own with --shop NAME (SHELFWISE_SHOP)"
+        )
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -23,20 +24,27 @@ def serve_ui(settings: Settings, console: Console) -> int:
     home = dagster_home(shop_settings())
     paths.data_docs.mkdir(parents=True, exist_ok=True)
     python = sys.executable
-    docs = subprocess.Popen(
-        [
-            python,
-            "-m",
-            "http.server",
-            str(settings.ui.docs_port),
-            "--bind",
-            "127.0.0.1",
-            "--directory",
-            str(paths.data_docs),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    log = home / "data_docs.log"
+    with log.open("w", encoding="utf-8") as errors:
+        docs = subprocess.Popen(
+            [
+                python,
+                "-m",
+                "http.server",
+                str(settings.ui.docs_port),
+                "--bind",
+                "127.0.0.1",
+                "-d",
+                str(paths.data_docs),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+    time.sleep(1)  # long enough to find the port taken
+    if docs.poll() is not None:
+        console.print(f"[red]Data Docs cannot be served on port {settings.ui.docs_port}[/]; see {log}.")
+        console.print("Name a free port with SHELFWISE_UI__DOCS_PORT.")
+        return 1
     # A relative home would move with the code server's working folder.
     environment = os.environ | {"DAGSTER_HOME": str(home), "SHELFWISE_HOME": str(settings.home.expanduser().resolve())}
     dagster = subprocess.Popen(
@@ -45,7 +53,7 @@ def serve_ui(settings: Settings, console: Console) -> int:
         start_new_session=True,
     )
     console.print(f"Dagster http://127.0.0.1:{settings.ui.port}   Data Docs http://127.0.0.1:{settings.ui.docs_port}")
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return dagster.wait()
     except KeyboardInterrupt:

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from orchestration.run_lock import KEY
+
 OWNERS = ["team:search"]
+
+LOCKED = {KEY}
+"""Every step needs the shop to itself."""
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """For steps that read or write what may be away for a moment: a landing URL, Redis, Milvus."""

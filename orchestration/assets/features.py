@@ -11,20 +11,21 @@ from features.snapshots import (
     build_item_features,
     build_query_features,
     build_user_features,
-    days_to_rebuild,
+    days_to_build,
 )
 from features.store import materialize
 from infra.settings import Settings
-from orchestration.assets.common import OWNERS, RETRY, SINGLE_RUN, progress_to
+from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, progress_to
 from orchestration.assets.raw import catalog, sessions
 from orchestration.metadata import table
-from orchestration.partitions import DAYS, landed_days
+from orchestration.partitions import DAYS
 from orchestration.shop import shop_settings
 
 daily = dg.asset(
     group_name="features",
     kinds={"duckdb", "parquet"},
     owners=OWNERS,
+    required_resource_keys=LOCKED,
     retry_policy=RETRY,
     deps=[sessions, catalog],
     partitions_def=DAYS,
@@ -36,10 +37,11 @@ Build = Callable[[Settings, list[date], Callable[[str, float], None] | None], li
 
 
 def build(context: dg.AssetExecutionContext, builder: Build) -> dg.MaterializeResult:
-    """Build the days of the run, and the later days that read them, so that a late day ends as if it came in order."""
+    """Build every day that does not follow from the sessions in place: those of the run, those that read a day which
+    came late or again, and those that a stopped run left out."""
     settings = shop_settings()
-    asked = landed_days(settings, context.partition_keys)
-    counts = builder(settings, days_to_rebuild(settings, asked), progress_to(context.asset_key.to_user_string()))
+    name = context.asset_key.to_user_string()
+    counts = builder(settings, days_to_build(settings, name.removesuffix("_features")), progress_to(name))
     rows = sum(count.rows for count in counts)
     return dg.MaterializeResult(
         metadata={
@@ -72,6 +74,7 @@ def query_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     group_name="features",
     kinds={"redis", "feast"},
     owners=OWNERS,
+    required_resource_keys=LOCKED,
     retry_policy=RETRY,
     deps=[user_features, item_features, query_features],
 )

@@ -14,19 +14,20 @@ from features.catalog import CatalogError, build_catalog
 from features.day_report import DayReport
 from features.landing import LandingError, landing_days
 from infra.settings import get_settings
-from orchestration.assets.common import OWNERS, RETRY, SINGLE_RUN, not_retried, progress_to
+from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, not_retried, progress_to
 from orchestration.metadata import bar_plot, table
 from orchestration.partitions import DAYS, landed_days
-from orchestration.shop import Source, shop_settings, source
+from orchestration.shop import Source, claim_shop, shop_settings, source
 
 
-@dg.asset(group_name="raw", kinds={"parquet"}, owners=OWNERS, retry_policy=RETRY)
+@dg.asset(group_name="raw", kinds={"parquet"}, owners=OWNERS, required_resource_keys=LOCKED, retry_policy=RETRY)
 def landing() -> dg.MaterializeResult:
     """Raw logs by day: the landing folder that is set, else what the demo shop makes."""
     settings = shop_settings()
     given = get_settings().landing
     kind = source(get_settings())
     with not_retried(LandingError):
+        claim_shop(settings, given)
         if kind is Source.DEMO:
             make_landing(settings, progress_to("landing"))
         elif kind is Source.JUDGED and given is not None:
@@ -44,7 +45,14 @@ def landing() -> dg.MaterializeResult:
     )
 
 
-@dg.asset(group_name="raw", kinds={"duckdb", "parquet"}, owners=OWNERS, retry_policy=RETRY, deps=[landing])
+@dg.asset(
+    group_name="raw",
+    kinds={"duckdb", "parquet"},
+    owners=OWNERS,
+    required_resource_keys=LOCKED,
+    retry_policy=RETRY,
+    deps=[landing],
+)
 def catalog() -> dg.MaterializeResult:
     """The items, one row each, and from when each was there to be found."""
     settings = shop_settings()
@@ -57,6 +65,7 @@ def catalog() -> dg.MaterializeResult:
     group_name="raw",
     kinds={"duckdb", "parquet"},
     owners=OWNERS,
+    required_resource_keys=LOCKED,
     retry_policy=RETRY,
     deps=[landing],
     partitions_def=DAYS,

@@ -4,7 +4,7 @@ import json
 
 import dagster as dg
 
-from orchestration.assets.common import OWNERS, RETRY
+from orchestration.assets.common import LOCKED, OWNERS, RETRY
 from orchestration.assets.features import online_features
 from orchestration.assets.training import release
 from orchestration.metadata import table
@@ -20,7 +20,14 @@ def candidate_release() -> str:
     return str(json.loads(candidate_release_file(shop_settings()).read_text(encoding="utf-8"))["id"])
 
 
-@dg.asset(group_name="serving", kinds={"milvus"}, owners=OWNERS, retry_policy=RETRY, deps=[release])
+@dg.asset(
+    group_name="serving",
+    kinds={"milvus"},
+    owners=OWNERS,
+    required_resource_keys=LOCKED,
+    retry_policy=RETRY,
+    deps=[release],
+)
 def item_index() -> dg.MaterializeResult:
     """Item vectors and filter fields of the new release, in a collection of its own; nothing reads it yet."""
     settings = shop_settings()
@@ -35,7 +42,14 @@ def item_index() -> dg.MaterializeResult:
     )
 
 
-@dg.asset(group_name="serving", kinds={"milvus"}, owners=OWNERS, retry_policy=RETRY, deps=[item_index, online_features])
+@dg.asset(
+    group_name="serving",
+    kinds={"milvus"},
+    owners=OWNERS,
+    required_resource_keys=LOCKED,
+    retry_policy=RETRY,
+    deps=[item_index, online_features],
+)
 def live() -> dg.MaterializeResult:
     """The release that serves: the alias moves in one step and is verified after; the one before is kept."""
     settings = shop_settings()
@@ -51,7 +65,7 @@ def live() -> dg.MaterializeResult:
     )
 
 
-@dg.asset(group_name="serving", kinds={"python"}, owners=OWNERS, deps=[live])
+@dg.asset(group_name="serving", kinds={"python"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[live])
 def sample_results() -> dg.MaterializeResult:
     """The same query for two users with different tastes and for an unknown user."""
     settings = shop_settings()

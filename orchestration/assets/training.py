@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 
-from demoshop.judgements import read_judgements
+from demoshop.judgements import held_out_queries, read_judgements
 from features.partitions import write_json
 from features.training_set import TrainingSetError, build_training_set
 from infra.settings import get_settings
-from orchestration.assets.common import OWNERS, not_retried, progress_to
+from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.features import item_features, query_features, user_features
 from orchestration.metadata import bar_plot, line_plot, table
 from orchestration.shop import Source, candidate_dir, candidate_release_file, shop_settings, source
@@ -24,6 +24,7 @@ from training.trainer import train
     group_name="training",
     kinds={"feast", "duckdb", "parquet"},
     owners=OWNERS,
+    required_resource_keys=LOCKED,
     deps=[user_features, item_features, query_features],
 )
 def training_set() -> dg.MaterializeResult:
@@ -50,7 +51,7 @@ def training_set() -> dg.MaterializeResult:
     )
 
 
-@dg.asset(group_name="training", kinds={"torch"}, owners=OWNERS, deps=[training_set])
+@dg.asset(group_name="training", kinds={"torch"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[training_set])
 def towers() -> dg.MaterializeResult:
     """Query and item tower, trained on every stage."""
     result = train(shop_settings(), progress_to("towers"))
@@ -71,7 +72,7 @@ def towers() -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata=metadata)
 
 
-@dg.asset(group_name="training", kinds={"torch", "bm25s"}, owners=OWNERS, deps=[towers])
+@dg.asset(group_name="training", kinds={"torch", "bm25s"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[towers])
 def evaluation() -> dg.MaterializeResult:
     """Recall of later orders over the whole catalogue: towers, BM25 and popularity on the same rows."""
     settings = shop_settings()
@@ -93,9 +94,12 @@ def evaluation() -> dg.MaterializeResult:
     given = get_settings().landing
     if source(get_settings()) is Source.JUDGED and given is not None:
         judgements = read_judgements(Path(given) / "qrels.tsv")
-        judged = judge(load_candidate(candidate_dir(settings)), None, judgements, pq.read_table(settings.paths.catalog))
+        unseen = held_out_queries(judgements, settings.demo)
+        judged = judge(
+            load_candidate(candidate_dir(settings)), unseen, judgements, pq.read_table(settings.paths.catalog)
+        )
         write_json(settings.paths.reports / "judged.json", {"rows": judged})
-        metadata["against the judgements"] = table(judged)
+        metadata["against the judgements, queries never searched"] = table(judged)
     return dg.MaterializeResult(metadata=metadata)
 
 
@@ -115,7 +119,7 @@ def towers_beat_the_baselines() -> dg.AssetCheckResult:
     )
 
 
-@dg.asset(group_name="training", kinds={"safetensors"}, owners=OWNERS, deps=[evaluation])
+@dg.asset(group_name="training", kinds={"safetensors"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[evaluation])
 def release() -> dg.MaterializeResult:
     """All that must go live together, in one immutable folder named by its content."""
     settings = shop_settings()

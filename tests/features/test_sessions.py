@@ -66,7 +66,6 @@ REFUSED_QUERIES: list[tuple[Any, str]] = [
     ("{no json", "not_json"),
     ("[1]", "not_json"),
     (query(None), "no_query_id"),
-    (query("n1", user=None), "no_user"),
     (query("n2", timestamp=None), "no_time"),
     (query("n3", timestamp="soon"), "wrong_type"),
     (query("n4", query_response_hit_ids="a,b"), "wrong_type"),
@@ -258,6 +257,21 @@ def test_a_click_belongs_to_the_request_it_names_else_to_the_last(tmp_path: Path
     found = [(r["query_id"], r["attribution"]) for r in stored(settings, "events")]
     assert found == [("q1", "logged"), ("q2", "last_shown"), (None, "none")]
     assert report.attribution == {"click": {"last_shown": 1, "logged": 1, "none": 1}}
+
+
+def test_a_log_without_users_keeps_what_names_its_request(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    events = [
+        event("click", "a", "10:01:00", query_id="q1", user=None),
+        event("order", "a", "10:02:00", query_id="q1", user=None),
+    ]
+    report = build(settings, [query("q1", user=None)], events)
+    assert report.reasons == {}
+    assert [r["user_id"] for r in stored(settings, "requests")] == [None]
+    assert [(r["action"], r["query_id"], r["attribution"]) for r in stored(settings, "events")] == [
+        ("click", "q1", "logged"),
+        ("order", "q1", "logged"),
+    ]
 
 
 def test_a_late_row_is_known_from_the_day_it_landed(tmp_path: Path) -> None:

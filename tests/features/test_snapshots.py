@@ -11,7 +11,7 @@ import pytest
 
 from features.partitions import drop_partition, partition_file, written_days
 from features.schema import ITEM_FEATURES, QUERY_FEATURES, USER_FEATURES
-from features.snapshots import build_item_features, build_query_features, build_user_features, days_to_rebuild
+from features.snapshots import build_item_features, build_query_features, build_user_features, days_to_build
 from infra.settings import FeatureSettings, Settings
 from tests.features.small_log import START, Log, small_log
 
@@ -35,6 +35,11 @@ def content(settings: Settings) -> dict[tuple[str, date], pa.Table]:
         for view in BUILDERS
         for day in written_days(settings.paths.features / view)
     }
+
+
+def build_stale(settings: Settings) -> None:
+    for view, builder in BUILDERS.items():
+        builder(settings, days_to_build(settings, view))
 
 
 def built(home: Path, log: Log, **features: int) -> dict[tuple[str, date], pa.Table]:
@@ -68,9 +73,9 @@ def test_a_day_is_the_same_however_many_are_built_with_it(tmp_path: Path, days_a
 def test_days_that_come_one_by_one_end_as_if_they_came_together(tmp_path: Path) -> None:
     log = small_log(2)
     settings = shop(tmp_path / "daily")
-    for n, day in enumerate(DAYS):
+    for n in range(len(DAYS)):
         log.write(settings, DAYS[: n + 1])
-        build(settings, days_to_rebuild(settings, [day]))
+        build_stale(settings)
     assert content(settings) == built(tmp_path / "together", log)
 
 
@@ -82,21 +87,42 @@ def test_a_day_that_comes_late_leaves_the_same_as_in_order(tmp_path: Path, held:
     build(settings, DAYS)
     broken = content(settings)
     log.write(settings)
-    build(settings, days_to_rebuild(settings, [DAYS[held]]))
+    build_stale(settings)
     assert content(settings) == built(tmp_path / "in order", log)
     assert content(settings) != broken
 
 
-def test_only_days_that_read_a_day_are_rebuilt_with_it(tmp_path: Path) -> None:
-    settings = shop(tmp_path, history_days=1)
+def test_only_days_that_read_what_changed_are_built_again(tmp_path: Path) -> None:
+    settings = shop(tmp_path, history_days=30)
     log = small_log(days=5)
     log.write(settings)
-    build(settings, DAYS)
-    assert days_to_rebuild(settings, [DAYS[2]]) == DAYS[2:]
-    assert days_to_rebuild(settings, []) == []
-    far = START + timedelta(days=400)
-    assert days_to_rebuild(settings, [far]) == [far]
-    assert days_to_rebuild(settings, [START - timedelta(days=400)]) == [START - timedelta(days=400)]
+    assert all(days_to_build(settings, view) == DAYS for view in BUILDERS)
+    build_stale(settings)
+    assert all(days_to_build(settings, view) == [] for view in BUILDERS)
+    log.write(settings, [DAYS[2]])
+    assert all(days_to_build(settings, view) == DAYS[2:] for view in BUILDERS)
+
+
+def test_a_new_catalogue_or_other_settings_make_every_day_stale(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    log = small_log(days=5)
+    log.write(settings)
+    build_stale(settings)
+    other = settings.model_copy(update={"features": settings.features.model_copy(update={"recent_items": 3})})
+    assert days_to_build(other, "user") == DAYS
+    catalog = pq.read_table(settings.paths.catalog)
+    pq.write_table(catalog.slice(1), settings.paths.catalog)
+    assert days_to_build(settings, "user") == DAYS
+
+
+def test_a_build_cut_off_half_way_is_finished_by_the_next(tmp_path: Path) -> None:
+    settings = shop(tmp_path / "cut")
+    log = small_log(5)
+    log.write(settings)
+    build_user_features(settings, DAYS[3:])
+    assert days_to_build(settings, "user") == DAYS[:3]
+    build_stale(settings)
+    assert content(settings) == built(tmp_path / "whole", log)
 
 
 def test_a_day_without_sessions_still_has_its_snapshots(tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""Which days of a feature table do not follow, or no longer follow, from the sessions and the catalogue in place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from features.partitions import partition_file, write_json, written_days
+from infra.settings import Settings
+
+VERSION = 1
+"""Raised when the features of the same sessions become other ones."""
+
+
+def stale_days(settings: Settings, view: str, reach: timedelta, step_hours: int) -> list[date]:
+    """The accepted days whose partition is missing or was built from something else, in order.
+
+    A day that landed late or again, a run that died half way, a new catalogue and changed settings all show here.
+
+    Args:
+        view: ``user``, ``item`` or ``query``.
+        reach: how far before a day lie the landing days that its features read.
+        step_hours: time between snapshots.
+    """
+    recorded = _read(settings, view)["inputs"]
+    current = _inputs(settings, reach, step_hours)
+    table = settings.paths.features / view
+    return [d for d, now in current.items() if recorded.get(str(d)) != now or not partition_file(table, d).exists()]
+
+
+def record_built(settings: Settings, view: str, days: Iterable[date], reach: timedelta, step_hours: int) -> None:
+    """Remember from what ``days`` were built, and that they were the last ones built."""
+    built = sorted(set(days))
+    current = _inputs(settings, reach, step_hours)
+    inputs = _read(settings, view)["inputs"] | {str(d): current[d] for d in built if d in current}
+    write_json(_file(settings, view), {"inputs": inputs, "last_built": [str(d) for d in built]})
+
+
+def last_built(settings: Settings, view: str) -> list[date]:
+    """The days that the last build of a view made."""
+    return [date.fromisoformat(day) for day in _read(settings, view)["last_built"]]
+
+
+def _inputs(settings: Settings, reach: timedelta, step_hours: int) -> dict[date, str]:
+    with settings.paths.catalog.open("rb") as stream:
+        catalog = hashlib.file_digest(stream, "sha256").hexdigest()
+    common = [VERSION, catalog, settings.features.model_dump(mode="json"), step_hours]
+    accepted = written_days(settings.paths.sessions / "requests")
+    written = {day: _stamps(settings, day) for day in accepted}
+    return {
+        day: _digest([*common, [(str(d), written[d]) for d in accepted if day - reach <= d <= day]]) for day in accepted
+    }
+
+
+def _stamps(settings: Settings, day: date) -> list[tuple[int, int]]:
+    """Size and time of a day's session tables: a day that was left as it is keeps its files."""
+    files = (partition_file(settings.paths.sessions / name, day) for name in ("requests", "impressions", "events"))
+    return [(found.st_size, found.st_mtime_ns) for found in (file.stat() for file in files if file.exists())]
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _file(settings: Settings, view: str) -> Path:
+    return settings.paths.reports / "features" / f"{view}.json"
+
+
+def _read(settings: Settings, view: str) -> dict[str, Any]:
+    file = _file(settings, view)
+    if not file.exists():
+        return {"inputs": {}, "last_built": []}
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
