@@ -17,7 +17,7 @@ from features.day_report import DayReport, SourceCounts, built_days, read_report
 from features.documents import DocumentError, load_documents
 from features.engine import batches_of, open_engine, read_days
 from features.landing import DayFiles, LandingError, LandingFile, day_files, local_copies
-from features.partitions import drop_partition, partition_file, write_partition
+from features.partitions import drop_partition, partition_file, write_partition, written_days
 from features.schema import EVENTS, IMPRESSIONS, QUARANTINE, REQUESTS
 from features.screening import ACTION_LINE, IGNORED, DayWindow, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
@@ -103,6 +103,16 @@ def withdraw(settings: Settings, day: date, failed_rules: Sequence[str]) -> None
     )
     for name in TABLES:
         drop_partition(settings.paths.sessions / name, day)
+
+
+def forget_other_days(settings: Settings, days: Sequence[date]) -> None:
+    """Take out what was built of days that are not among ``days``: a made log has those days and no others."""
+    kept = set(days)
+    for day in set(built_days(settings)) - kept:
+        report_path(settings, day).unlink(missing_ok=True)
+    for table in (*settings.paths.sessions.glob("*"), *settings.paths.features.glob("*"), settings.paths.quarantine):
+        for day in set(written_days(table)) - kept:
+            drop_partition(table, day)
 
 
 def lookback(settings: Settings) -> timedelta:

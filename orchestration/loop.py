@@ -7,6 +7,7 @@ from datetime import date
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster_shared.error import SerializableErrorInfo
 
 from features.landing import LandingError
 from infra.settings import get_settings
@@ -92,10 +93,16 @@ def failures(result: dg.ExecuteInProcessResult) -> list[str]:
     sentences = []
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            metadata = event.step_failure_data.user_failure_data
-            sentence = metadata.description if metadata and metadata.description else error.message if error else ""
-            sentences.append(f"{event.step_key}: {sentence.strip()}")
+            told = event.step_failure_data.user_failure_data
+            sentence = told.description if told else None
+            sentences.append(f"{event.step_key}: {sentence or innermost(event.step_failure_data.error)}")
+    if not sentences:  # the run ended before its first step
+        sentences = [innermost(event.job_failure_data.error) for event in result.all_events if event.is_run_failure]
     return sentences
+
+
+def innermost(error: SerializableErrorInfo | None) -> str:
+    """The sentence of the error that began it."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error else "failed without an error"

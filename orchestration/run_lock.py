@@ -21,8 +21,8 @@ class RunLock(dg.ConfigurableResource):
         try:
             with FileLock(root / "run.lock", timeout=0):
                 yield self
-        except Timeout as error:
+        except Timeout:
             raise dg.Failure(
                 description=f"Another run works on shop {root.name}: wait for it to end, or stop it.",
                 allow_retries=False,
-            ) from error
+            ) from None  # the lock's own error says less

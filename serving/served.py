@@ -91,9 +91,15 @@ def load_served(settings: Settings, release_id: str) -> ServedRelease:
     Raises:
         ReleaseError: the folder is missing, or not what its manifest says.
     """
+    from features.store import FEATURE_SERVICE
     from training.release import ReleaseError, load_release
 
     release = load_release(settings.paths.releases / release_id)
+    if release.feature_service != FEATURE_SERVICE:
+        raise ReleaseError(
+            f"release {release_id} reads the feature service {release.feature_service}, this program serves"
+            f" {FEATURE_SERVICE}: train again"
+        )
     if release.id != release_id:
         raise ReleaseError(f"the folder of release {release_id} holds release {release.id}: copy the right one")
     return ServedRelease(

@@ -29,8 +29,11 @@ class Weights:
 def log_expected_counts(click_share: Tensor, batch: int, draws: int, items: int) -> tuple[Tensor, Tensor]:
     """log Q per source: how often an item is expected among the columns of each.
 
+    Each source alone estimates the sum over the catalogue; the two together give about twice it, which adds log 2 to
+    the mass of every row alike.
+
     In-batch: ``log(B p_j)``, ``click_share`` p_j [B] being the share of training positives that are item j. Uniform:
-    ``log(draws / items)``, [draws]. (Sampled softmax, Bengio and Senecal 2008; mixed sources, Yang et al. 2020.)
+    ``log(draws / items)``, [draws]. (Sampled softmax, Bengio and Senecal 2008; the correction per source is ours [D].)
     """
     in_batch = torch.log(batch * click_share.clamp(min=1e-12))
     uniform = torch.full((draws,), draws / items, dtype=click_share.dtype, device=click_share.device).log()

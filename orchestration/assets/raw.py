@@ -9,7 +9,7 @@ import dagster as dg
 
 from demoshop.judged import make_judged_landing
 from demoshop.landing import make_landing
-from features.build_sessions import build_sessions, days_to_rebuild
+from features.build_sessions import build_sessions, days_to_rebuild, forget_other_days
 from features.catalog import CatalogError, build_catalog
 from features.day_report import DayReport
 from features.landing import LandingError, landing_days
@@ -34,6 +34,8 @@ def landing() -> dg.MaterializeResult:
             folder = Path(given)
             make_judged_landing(settings, folder / "catalog.parquet", folder / "qrels.tsv", progress_to("landing"))
         days = landing_days(settings)
+        if kind is not Source.GIVEN:
+            forget_other_days(settings, days)
     return dg.MaterializeResult(
         metadata={
             "source": kind.value,

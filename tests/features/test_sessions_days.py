@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 
 from features import build_sessions as building
-from features.build_sessions import build_sessions, days_to_rebuild, lookback, read_report
-from features.partitions import partition_file
+from features.build_sessions import (
+    build_sessions,
+    days_to_rebuild,
+    forget_other_days,
+    lookback,
+    read_report,
+    withdraw,
+)
+from features.partitions import partition_file, written_days
 from infra.settings import Settings
 from tests.features.raw_log import (
     DAY,
@@ -187,3 +194,27 @@ def test_progress_and_the_folder_of_a_shop(tmp_path: Path) -> None:
     build_sessions(settings, [DAY], lambda message, share: told.append((message, share)))
     assert told == [(f"sessions of {DAY}", 0.0), ("sessions of 1 days", 1.0)]
     assert {p.name for p in settings.paths.root.iterdir()} == {"sessions", "quarantine", "reports", "sessions.lock"}
+
+
+def test_a_withdrawn_day_is_used_by_nobody_until_it_runs_again(tmp_path: Path, in_order: dict[str, bytes]) -> None:
+    settings = shop(tmp_path / "withdrawn")
+    land_three_days(settings)
+    build_sessions(settings, [DAY, NEXT, THIRD])
+    withdraw(settings, NEXT, ["Requests against the median of the days before: 0.1"])
+    assert not [table for table in settings.paths.sessions.iterdir() if partition_file(table, NEXT).exists()]
+    report = read_report(settings, NEXT)
+    assert report is not None
+    assert report.held
+    assert report.output is None
+    assert "against the median" in report.message
+    build_sessions(settings, days_to_rebuild(settings, [NEXT]))
+    assert files_of(settings) == in_order
+
+
+def test_days_that_a_made_log_no_longer_has_are_forgotten(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    land_three_days(settings)
+    build_sessions(settings, [DAY, NEXT, THIRD])
+    forget_other_days(settings, [DAY, NEXT])
+    assert read_report(settings, THIRD) is None
+    assert [written_days(settings.paths.sessions / name) for name in ("requests", "events")] == [[DAY, NEXT]] * 2

@@ -1,0 +1,50 @@
+"""Whose logs a shop's folder holds, and that one run at a time works on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from features.landing import LandingError
+from infra.settings import Settings
+from orchestration.shop import claim_shop
+from tests.orchestration.conftest import SmallShop
+
+
+def test_two_landings_do_not_mix_in_one_shop(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, shop="logs")
+    claim_shop(settings, "/here/logs")
+    claim_shop(settings, "/here/logs")
+    with pytest.raises(LandingError, match="--shop NAME"):
+        claim_shop(settings, "/there/logs")
+
+
+def test_a_second_run_on_a_shop_is_refused(new_shop: Callable[[], SmallShop]) -> None:
+    shop = new_shop()
+    root = shop.settings().paths.root
+    root.mkdir(parents=True)
+    with FileLock(root / "run.lock"):
+        ran = shop.run("run")
+    assert ran.code == 1, ran.output
+    assert "Another run works on shop demo" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "--data", "nowhere://bucket/logs"), "cannot be opened"),
+        (("run", "--days", "2026-03-99"), "write YYYY-MM-DD"),
+        (("run", "--days", "2020-01-01"), "not within the logs"),
+        (("search", "shoes"), "shelfwise run"),
+    ],
+)
+def test_what_a_user_can_mend_is_said_in_a_sentence(
+    new_shop: Callable[[], SmallShop], arguments: tuple[str, ...], says: str
+) -> None:
+    ran = new_shop().run(*arguments)
+    assert ran.code == 2, ran.output
+    assert says in ran.output
+    assert "Traceback" not in ran.output
