@@ -13,7 +13,15 @@ from typing import Any
 
 from filelock import FileLock
 
-from features.day_report import DayReport, SourceCounts, built_days, read_report, report_path, write_report
+from features.day_report import (
+    DayReport,
+    SourceCounts,
+    built_days,
+    read_report,
+    report_path,
+    settings_hash,
+    write_report,
+)
 from features.documents import DocumentError, load_documents
 from features.engine import batches_of, open_engine, read_days
 from features.landing import DayFiles, LandingError, LandingFile, day_files, local_copies
@@ -135,7 +143,10 @@ def _build_day(settings: Settings, day: date) -> DayReport:
     in_use = previous.output if previous and previous.output == _output(settings, day) else None
     unchanged = previous and previous.inputs == inputs and previous.output == in_use and not previous.failed_rules
     if previous and unchanged and _told_apart(files):
-        return previous
+        report = replace(previous, settings=settings_hash(settings))
+        if report != previous:
+            write_report(settings, report)
+        return report
 
     with open_engine(settings) as engine:
         _read(settings, engine, files)
@@ -170,6 +181,7 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         unknown_actions=counts.unknown_actions,
         inputs=inputs,
         output=_output(settings, day),
+        settings=settings_hash(settings),
         seconds=round(time.perf_counter() - started, 3),
     )
     write_report(settings, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -55,6 +56,8 @@ class DayReport:
     """Hash of all that the tables follow from: the files, the settings, the earlier days that were read."""
     output: str | None
     """Hash of the tables of the day that are in use; None where none are."""
+    settings: str
+    """Hash of the settings that decide what is refused and when a day is held."""
     seconds: float
     failed_rules: tuple[str, ...] = ()
     """Rules that the day's tables broke, for which they were taken out again; see ``build_sessions.withdraw``."""
@@ -65,27 +68,33 @@ class DayReport:
         parts = []
         if self.failed_rules:
             parts.append(
-                f"{self.day} is held: {'; '.join(self.failed_rules)}. Nothing of it is used. Mend the files, or the"
-                " bound in settings.checks, and run the day again"
+                f"{self.day} is held: {'; '.join(self.failed_rules)}. Nothing of it is used. Mend the files, or"
+                " the bound under [checks] in shelfwise.toml, and run again"
             )
         elif self.held:
             counts = ", ".join(f"{reason} {n:,}" for reason, n in _largest_first(self.reasons))
             rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
             parts.append(
-                f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}); {rest}. Mend the files"
-                " and run the day again, or raise settings.raw.max_bad_share"
+                f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}); {rest}. Mend the files,"
+                " or raise SHELFWISE_RAW__MAX_BAD_SHARE, and run again"
             )
         if self.unknown_actions:
             named = ", ".join(f"{name or '(no name)'} {n:,}" for name, n in _largest_first(self.unknown_actions))
             parts.append(
-                f"unknown actions: {named}. Say in settings.raw.actions what each is, impression, click, cart, order or"
-                " ignore"
+                f"unknown actions: {named}. Say in shelfwise.toml, under [raw.actions], what each is, such as"
+                f' "{next(iter(self.unknown_actions))}" = "ignore" (or impression, click, cart, order)'
             )
         return ". ".join(parts)
 
 
 def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def settings_hash(settings: Settings) -> str:
+    """Changes where a setting does that decides what becomes of a day's rows."""
+    content = [settings.raw.model_dump(mode="json"), settings.checks.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def report_path(settings: Settings, day: date) -> Path:

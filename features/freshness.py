@@ -37,11 +37,12 @@ def record_built(settings: Settings, view: str, days: Iterable[date], reach: tim
     built = sorted(set(days))
     current = _inputs(settings, reach, step_hours)
     inputs = _read(settings, view)["inputs"] | {str(d): current[d] for d in built if d in current}
-    write_json(_file(settings, view), {"inputs": inputs, "last_built": [str(d) for d in built]})
+    last = [str(d) for d in built] or _read(settings, view)["last_built"]
+    write_json(_file(settings, view), {"inputs": inputs, "last_built": last})
 
 
 def last_built(settings: Settings, view: str) -> list[date]:
-    """The days that the last build of a view made."""
+    """The days that the last build of a view made, of those builds that had anything to do."""
     return [date.fromisoformat(day) for day in _read(settings, view)["last_built"]]
 
 

@@ -10,9 +10,9 @@ import re
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -49,37 +49,42 @@ class DemoSettings(Group):
     """Share of the users who never log in: only their client id is in the logs."""
 
 
+Meaning = Literal["impression", "click", "cart", "order", "ignore"]
+ACTIONS: dict[str, Meaning] = {
+    "impression": "impression",
+    "view": "impression",
+    "click": "click",
+    "item_click": "click",
+    "product_click": "click",
+    "add_to_cart": "cart",
+    "cart": "cart",
+    "purchase": "order",
+    "order": "order",
+    "buy": "order",
+    "search": "ignore",
+    "on_search": "ignore",
+    "product_hover": "ignore",
+    "item_hover": "ignore",
+    "page_exit": "ignore",
+    "page_view": "ignore",
+    "login": "ignore",
+    "logout": "ignore",
+    "scroll": "ignore",
+    "type_filter": "ignore",
+    "brand_filter": "ignore",
+    "filter": "ignore",
+    "sort": "ignore",
+    "product_sort": "ignore",
+    "remove_from_cart": "ignore",
+}
+
+
 class RawSettings(Group):
     """Reading UBI logs: what an action means, and when a day is held."""
 
-    actions: dict[str, Literal["impression", "click", "cart", "order", "ignore"]] = {
-        "impression": "impression",
-        "view": "impression",
-        "click": "click",
-        "item_click": "click",
-        "product_click": "click",
-        "add_to_cart": "cart",
-        "cart": "cart",
-        "purchase": "order",
-        "order": "order",
-        "buy": "order",
-        "search": "ignore",
-        "on_search": "ignore",
-        "product_hover": "ignore",
-        "item_hover": "ignore",
-        "page_exit": "ignore",
-        "page_view": "ignore",
-        "login": "ignore",
-        "logout": "ignore",
-        "scroll": "ignore",
-        "type_filter": "ignore",
-        "brand_filter": "ignore",
-        "filter": "ignore",
-        "sort": "ignore",
-        "product_sort": "ignore",
-        "remove_from_cart": "ignore",
-    }
-    """UBI action name (lower case) -> what it is. An action that is not listed goes to quarantine."""
+    actions: dict[str, Meaning] = ACTIONS
+    """UBI action name (lower case) -> what it is. What you set comes on top of ``ACTIONS``; an action that is not
+    listed goes to quarantine."""
     attribution_window: timedelta = timedelta(hours=2)
     """An order or cart belongs to the user's last request that showed the item, at most this long before it."""
     late_window: timedelta = timedelta(days=7)
@@ -88,6 +93,11 @@ class RawSettings(Group):
     """A row that claims to be later than the end of its landing day by more than this goes to quarantine."""
     max_bad_share: Share = 0.05
     """A day with a larger share of quarantined rows is held: nothing of it is used until it is run again."""
+
+    @field_validator("actions", mode="before")
+    @classmethod
+    def _on_top_of_the_known_ones(cls, value: Any) -> Any:
+        return {**ACTIONS, **value} if isinstance(value, dict) else value
 
 
 class FeatureSettings(Group):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 SWITCHES = {
     # Keeps Dagster's webserver and daemon from uploading; `telemetry: {enabled: false}` in dagster.yaml keeps them from
@@ -17,3 +18,5 @@ SWITCHES = {
 def silence() -> None:
     """Switch off what the libraries, and those of child processes, send home. Call it before they are imported."""
     os.environ.update(SWITCHES)
+    # Feast's own class, of a store that we do not use; nobody can mend it here.
+    warnings.filterwarnings("ignore", message='Field name "vector_enabled"')

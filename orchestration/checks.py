@@ -8,6 +8,7 @@ import dagster as dg
 
 from features import quality
 from features.build_sessions import days_to_rebuild, withdraw
+from features.day_report import read_report
 from features.freshness import last_built
 from orchestration.assets.features import item_features, query_features, user_features
 from orchestration.assets.raw import catalog, sessions
@@ -19,12 +20,18 @@ from orchestration.shop import shop_settings
 from serving.probe import probe
 
 
-def to_check_result(result: quality.SuiteResult) -> dg.AssetCheckResult:
-    """A Great Expectations result as Dagster shows it, with the link to its page in Data Docs."""
+def to_check_result(result: quality.SuiteResult, told: str = "") -> dg.AssetCheckResult:
+    """A Great Expectations result as Dagster shows it, with the link to its page in Data Docs.
+
+    Args:
+        told: what is wrong, where somebody can say it better than the rules that were broken.
+    """
     return dg.AssetCheckResult(
         passed=result.success,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="; ".join(f"{o.rule}: {o.error or o.observed}" for o in result.failed) or "All as expected.",
+        description=told
+        or "; ".join(f"{o.rule}: {o.error or o.observed}" for o in result.failed)
+        or "All as expected.",
         metadata={
             "expectations": result.evaluated,
             "failed": len(result.failed),
@@ -73,10 +80,12 @@ def sessions_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
     asked = landed_days(settings, context.partition_keys)
     if not asked:
         return nothing_landed(context)
-    result = quality.check_sessions(settings, days_to_rebuild(settings, asked))
+    days = days_to_rebuild(settings, asked)
+    result = quality.check_sessions(settings, days)
     for day, rules in broken_days(result).items():
         withdraw(settings, day, rules)
-    return to_check_result(result)
+    reports = [report for report in (read_report(settings, day) for day in days) if report]
+    return to_check_result(result, "\n".join(report.message for report in reports if report.held))
 
 
 @dg.asset_check(

@@ -42,6 +42,10 @@ def use_shop(data: str | None, shop: str | None) -> Settings:
     silence()
     get_settings.cache_clear()
     settings = get_settings()
+    if (settings.paths.root / "shop.json").exists():
+        from orchestration.shop import claim_shop
+
+        claim_shop(settings, settings.landing)
     if data is not None and "://" not in data and not Path(data).expanduser().is_dir():
         fail(f"--data {data}: there is no such folder.")
     return settings

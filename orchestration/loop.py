@@ -105,4 +105,6 @@ def innermost(error: SerializableErrorInfo | None) -> str:
     """The sentence of the error that began it."""
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error else "failed without an error"
+    if error is None:
+        return "failed without an error"
+    return "interrupted" if error.cls_name == "DagsterExecutionInterruptedError" else error.message.strip()

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from features.build_sessions import read_report
+from features.day_report import read_report, settings_hash
 from features.landing import LandingError, day_files, landing_days
 from infra.settings import Settings, get_settings
 from orchestration.shop import Source, shop_settings, source
@@ -47,9 +47,9 @@ def fingerprints(settings: Settings) -> dict[date, str]:
 
 
 def is_built(settings: Settings, day: date, fingerprint: str) -> bool:
-    """Whether the sessions of a day were built (or held) from the files that are there."""
+    """Whether the sessions of a day were built (or held) from the files that are there, under these settings."""
     report = read_report(settings, day)
-    return report is not None and report.fingerprint == fingerprint
+    return report is not None and (report.fingerprint, report.settings) == (fingerprint, settings_hash(settings))
 
 
 def landed_days(settings: Settings, keys: Iterable[str]) -> list[date]:

@@ -51,6 +51,7 @@ def least_alike(users: list[str], results: list[set[str]]) -> list[str]:
     for row, result in enumerate(results):
         has[row, [items[item] for item in result]] = 1
     common = has @ has.T
+    np.fill_diagonal(common, common.max() + 1)
     left, right = np.unravel_index(np.argmin(common), common.shape)
     return [users[int(left)], users[int(right)]]
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from infra.services import status as services_status
 from infra.settings import Settings
 from serving import Retrieval, Retriever
+from serving.index import live_release_id
 
 
 def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -> None:
@@ -26,6 +27,12 @@ def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -
 
 def print_status(console: Console, settings: Settings) -> None:
     """Services of the shop and the live release."""
+    table = Table(title=f"Shop {settings.shop_name} under {settings.paths.root}", title_justify="left")
+    for column in ("service", "state", "pid", "address", "log"):
+        table.add_column(column)
     for service in services_status(settings):
-        console.print(service)
-    console.print(f"Shop {settings.shop_name} under {settings.paths.root}")
+        state = "in use" if service.used else "running" if service.running else "not running"
+        table.add_row(service.name, state, str(service.pid or ""), service.address or "", service.log[-200:])
+    console.print(table)
+    live = live_release_id(settings)
+    console.print(f"Live: release [bold]{live}[/]" if live else "Nothing is live: run shelfwise run.")

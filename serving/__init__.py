@@ -5,6 +5,7 @@ Importing this package loads nothing heavy: torch, Feast and pymilvus come with 
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import threading
 from collections.abc import Mapping
@@ -50,6 +51,8 @@ def _default_retriever() -> Retriever:
             from serving.retriever import Retriever
 
             _default = Retriever(get_settings())
+            # Before the embedded services are let go of: else its thread finds them gone and says so.
+            atexit.register(_default.close)
         return _default
 
 

@@ -42,7 +42,11 @@ def training_suite(settings: Settings) -> Suite:
     for split in SPLITS:
         rules += [
             Between(f"{split}_requests", f"{split}: has requests", low=1),
-            Between(f"{split}_labelled", f"{split}: has clicked or ordered rows", low=1),
+            Between(
+                f"{split}_labelled",
+                f"{split}: some rows are clicked or ordered (without any there is nothing to learn from)",
+                low=1,
+            ),
             Between(
                 f"{split}_unclicked_share",
                 f"{split}: share of unclicked among shown items, where the log has impressions",

@@ -140,7 +140,7 @@ def test_what_harms_nothing_is_not_refused(tmp_path: Path) -> None:
 def test_unknown_actions_name_the_setting(lenient: Settings) -> None:
     report = build(lenient, [query("q1")], [event("Teleport", "a"), event("Teleport", "b"), event("warp", "a")])
     assert report.unknown_actions == {"teleport": 2, "warp": 1}
-    assert "teleport 2, warp 1. Say in settings.raw.actions what each is" in report.message
+    assert "teleport 2, warp 1. Say in shelfwise.toml, under [raw.actions], what each is" in report.message
 
 
 def test_the_first_by_time_of_one_id_is_the_request(lenient: Settings) -> None:

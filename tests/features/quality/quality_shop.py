@@ -101,6 +101,7 @@ def write_report(settings: Settings, day: date, **changes: Any) -> None:
         unknown_actions={},
         inputs="",
         output="",
+        settings="",
         seconds=0.1,
     )
     day_report.write_report(settings, replace(report, **changes))
