@@ -9,7 +9,7 @@ import pytest
 
 from features.partitions import drop_partition, partition_file
 from features.quality import SuiteResult, check_sessions
-from infra.settings import Settings
+from infra.settings import CheckSettings, Settings
 from tests.features.quality.quality_shop import (
     DAYS,
     FIRST,
@@ -91,7 +91,9 @@ FIRST_DAMAGED = len(DAYS)
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> SuiteResult:
     """The check of a log whose first days are healthy, and each later one has the damage of a case."""
-    settings = Settings(home=tmp_path_factory.mktemp("damaged"), shop="tiny")
+    settings = Settings(
+        home=tmp_path_factory.mktemp("damaged"), shop="tiny", checks=CheckSettings(max_anonymous_share=0.5)
+    )
     days = [day_of(n - FIRST_DAMAGED) for n in range(FIRST_DAMAGED + len(CASES))]
     write_shop(settings, days)
     for case, (name, damage, _) in enumerate(CASES):
