@@ -192,8 +192,3 @@ def local_copies(settings: Settings, files: Sequence[LandingFile]) -> Iterator[l
             except OSError as error:
                 raise LandingError(f"{file.path} could not be copied from {landing_url(settings)}: {error}") from error
         yield copies
-
-
-def day_fingerprint(settings: Settings, day: date) -> str:
-    """Changes where the UBI files of a day do; raises as ``day_files``."""
-    return day_files(settings, day).fingerprint

@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from features.build_sessions import build_sessions
-from features.landing import LandingError, catalog_files, day_files, day_fingerprint, landing_days, local_copies
+from features.landing import LandingError, catalog_files, day_files, landing_days, local_copies
 from infra.settings import Settings
 from tests.features.raw_log import DAY, event, land, ndjson, next_day, query, shop, stored
 
@@ -74,10 +74,10 @@ def test_files_are_found_by_name_in_parts_and_in_folders(tmp_path: Path) -> None
 def test_the_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     folder = land(settings, [query("q1")], [])
-    first = day_fingerprint(settings, DAY)
-    assert day_fingerprint(settings, DAY) == first
+    first = day_files(settings, DAY).fingerprint
+    assert day_files(settings, DAY).fingerprint == first
     (folder / "ubi_events-late.ndjson").write_text("{}")
-    assert day_fingerprint(settings, DAY) != first
+    assert day_files(settings, DAY).fingerprint != first
 
 
 def test_the_files_of_a_day_are_one_log(tmp_path: Path) -> None:
