@@ -26,7 +26,8 @@ from features.documents import DocumentError, load_documents
 from features.engine import batches_of, open_engine, read_days
 from features.landing import DayFiles, LandingError, LandingFile, day_files, local_copies
 from features.partitions import drop_partition, partition_file, write_partition, written_days
-from features.schema import EVENTS, IMPRESSIONS, QUARANTINE, REQUESTS
+from features.schema import QUARANTINE, columns_of
+from features.schema import SESSION_TABLES as TABLES
 from features.screening import ACTION_LINE, IGNORED, DayWindow, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
 from features.ubi import read_events, read_queries
@@ -36,7 +37,6 @@ __all__ = ["DayReport", "build_sessions", "days_to_rebuild", "read_report"]
 
 Progress = Callable[[str, float], None]
 
-TABLES = {"requests": REQUESTS, "impressions": IMPRESSIONS, "events": EVENTS}
 ORDER = {
     "requests": ("time", "query_id"),
     "impressions": ("time", "query_id", "position", "item_id"),
@@ -300,6 +300,7 @@ def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
 def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str]) -> str:
     content = {
         "version": VERSION,
+        "columns": {name: columns_of(schema) for name, schema in TABLES.items()},
         "files": files.fingerprint,
         "settings": settings.raw.model_dump(mode="json"),
         "earlier": {day.isoformat(): output for day, output in earlier.items()},

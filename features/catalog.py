@@ -12,8 +12,9 @@ from features.documents import DocumentError, load_documents
 from features.engine import batches_of, from_arrow, open_engine
 from features.json_macros import create_macros
 from features.landing import LandingError, LandingFile, catalog_files, landing_url, local_copies
+from features.location import create_place_macros
 from features.partitions import write_json, write_parquet
-from features.schema import CATALOG, QUARANTINE
+from features.schema import CATALOG, LOCATION_NAMES, QUARANTINE
 from infra.settings import Settings
 
 
@@ -86,6 +87,7 @@ def _build(
     settings: Settings, engine: Any, dated: Sequence[tuple[date | None, LandingFile]], rows_in: int
 ) -> CatalogReport:
     create_macros(engine)
+    create_place_macros(engine)
     connection = engine.con
     connection.execute(_ENTRIES_SQL)
     keys = connection.execute("SELECT DISTINCT file, key FROM entries ORDER BY file, key").fetchall()
@@ -151,7 +153,7 @@ def _report(
         return found
 
     lines = rows_in - rows("SELECT count(*) FROM bodies")[0][0]
-    texts = ("title", "description", "brand", "price", "rating", "rating_count")
+    texts = ("title", "description", "brand", "price", "rating", "rating_count", *LOCATION_NAMES)
     lists = ("category_path", "attributes", "tags")
     filled = [f"count({name})" for name in texts] + [f"count(*) FILTER (len({name}) > 0)" for name in lists]
     roles = rows("SELECT role, key FROM roles ORDER BY ALL")

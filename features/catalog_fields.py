@@ -2,7 +2,7 @@
 
 A column of a known name becomes its field, the first name of each list that a file has. Of the others, short texts,
 numbers and lists of them become attributes (key = column), long texts (over 60 characters on average) are added to the
-description, and links and nested objects are left out.
+description, and links and nested objects are left out. All names of a location are its own, see ``features.location``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pyarrow as pa
+
+from features.location import PLACE_NAMES, places_sql
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "item_id": ("item_id", "product_id", "asin", "sku", "id"),
@@ -36,7 +38,8 @@ def assign_fields(keys: Iterable[tuple[int, str]]) -> pa.Table:
         keys: (index of the file, column), each once.
 
     Returns:
-        ``file, key, field``; ``field`` is null for a column of no known name, and for the second name of a field.
+        ``file, key, field``; ``field`` is null for a column of no known name, and for the second name of a field but
+        for those of ``PLACE_NAMES``.
     """
     by_file: dict[int, dict[str, str]] = {}
     for file, key in keys:
@@ -48,6 +51,7 @@ def assign_fields(keys: Iterable[tuple[int, str]]) -> pa.Table:
             name = next((n for n in names if n in columns), None)
             if name is not None:
                 taken[columns[name]] = field
+        taken |= {columns[n]: field for field, names in PLACE_NAMES.items() for n in names if n in columns}
         rows += [{"file": file, "key": key, "field": taken.get(key)} for key in columns.values()]
     return pa.Table.from_pylist(
         rows, schema=pa.schema([("file", pa.int64()), ("key", pa.string()), ("field", pa.string())])
@@ -91,7 +95,8 @@ CREATE OR REPLACE TEMP MACRO first_number(j) AS
 
 _KEYED = """
 CREATE TABLE keyed AS
-SELECT row_id, file, key, field, value FROM entries JOIN fields USING (file, key)
+SELECT row_id, file, key, CASE WHEN field <> 'point' OR is_point(value) THEN field END AS field, value
+FROM entries JOIN fields USING (file, key)
 """
 
 _VERSIONS = """
@@ -141,6 +146,8 @@ FROM keyed LEFT JOIN roles USING (key)
 WHERE as_id(value) IS NOT NULL AND (field = 'description' OR (field IS NULL AND role = 'description')) GROUP BY row_id
 """
 
+_PLACES = f"CREATE TABLE places AS {places_sql('keyed')}"
+
 _ITEMS = """
 CREATE TABLE items AS
 WITH wide AS (
@@ -159,10 +166,11 @@ SELECT item_id, as_id(title) AS title, description, coalesce(as_path(path), []) 
     as_id(brand) AS brand, as_amount(price) AS price, NOT is_absent(price) AS price_logged,
     first_number(rating) AS rating, as_amount(rating_count) AS rating_count,
     coalesce(attributes, []) AS attributes, coalesce(as_tags(tags), []) AS tags,
+    country, language, zip, latitude, longitude,
     coalesce(least(as_time(created), first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from
 FROM chosen LEFT JOIN wide USING (row_id) LEFT JOIN attribute_lists USING (row_id)
-LEFT JOIN long_texts USING (row_id) JOIN seen ON seen.file = first_file
+LEFT JOIN long_texts USING (row_id) LEFT JOIN places USING (row_id) JOIN seen ON seen.file = first_file
 """
 
-FIELDS_SQL = (_MACROS, _KEYED, _VERSIONS, _ROLES, _ATTRIBUTES, _TEXTS, _ITEMS)
+FIELDS_SQL = (_MACROS, _KEYED, _VERSIONS, _ROLES, _ATTRIBUTES, _TEXTS, _PLACES, _ITEMS)
 """In order: from ``entries``, ``bodies``, ``fields`` and ``versions`` to ``items``, ``refused`` and ``roles``."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from features.partitions import write_json
+from features.schema import SESSION_TABLES, columns_of
 from infra.settings import Settings
 
 
@@ -57,7 +58,7 @@ class DayReport:
     output: str | None
     """Hash of the tables of the day that are in use; None where none are."""
     settings: str
-    """Hash of the settings that decide what is refused and when a day is held."""
+    """Hash of the settings that decide what is refused and when a day is held, and of the tables' columns."""
     seconds: float
     failed_rules: tuple[str, ...] = ()
     """Rules that the day's tables broke, for which they were taken out again; see ``build_sessions.withdraw``."""
@@ -92,8 +93,9 @@ def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def settings_hash(settings: Settings) -> str:
-    """Changes where a setting does that decides what becomes of a day's rows."""
-    content = [settings.raw.model_dump(mode="json"), settings.checks.model_dump(mode="json")]
+    """Changes where a setting does that decides what becomes of a day's rows, or a column of their tables."""
+    columns = [columns_of(schema) for schema in SESSION_TABLES.values()]
+    content = [settings.raw.model_dump(mode="json"), settings.checks.model_dump(mode="json"), columns]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

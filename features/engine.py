@@ -36,13 +36,16 @@ def open_engine(settings: Settings) -> Iterator[Any]:
 def read_days(engine: Any, table: Path, days: Iterable[date], schema: pa.Schema) -> Any:
     """Those of ``days`` that ``table`` holds, as one Ibis table in ``schema``; no rows where it holds none.
 
-    A last column, ``landed``, says the partition's day.
+    A last column, ``landed``, says the partition's day. A column that an older version of Shelfwise did not write is
+    null in its partitions.
     """
     files = partition_files(table, days)
     if not files:
         return from_arrow(engine, schema.append(pa.field("landed", pa.date32())).empty_table())
-    rows = engine.read_parquet(files, hive_partitioning=True)
-    return rows.select(*schema.names, landed=rows.dt.cast("date"))
+    rows = engine.read_parquet(files, hive_partitioning=True, union_by_name=True)
+    types = ibis.Schema.from_pyarrow(schema)
+    added = {name: ibis.null(types[name]) for name in schema.names if name not in rows.columns}
+    return rows.mutate(**added).select(*schema.names, landed=rows.dt.cast("date"))
 
 
 def read_catalog(engine: Any, settings: Settings) -> Any:

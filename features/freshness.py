@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from features.partitions import partition_file, write_json, written_days
+from features.schema import FEATURE_TABLES, columns_of
 from infra.settings import Settings
 
 VERSION = 1
@@ -19,7 +20,8 @@ VERSION = 1
 def stale_days(settings: Settings, view: str, reach: timedelta, step_hours: int) -> list[date]:
     """The accepted days whose partition is missing or was built from something else, in order.
 
-    A day that landed late or again, a run that died half way, a new catalogue and changed settings all show here.
+    A day that landed late or again, a run that died half way, a new catalogue, changed settings and a table with other
+    columns than before all show here.
 
     Args:
         view: ``user``, ``item`` or ``query``.
@@ -27,7 +29,7 @@ def stale_days(settings: Settings, view: str, reach: timedelta, step_hours: int)
         step_hours: time between snapshots.
     """
     recorded = _read(settings, view)["inputs"]
-    current = _inputs(settings, reach, step_hours)
+    current = _inputs(settings, view, reach, step_hours)
     table = settings.paths.features / view
     return [d for d, now in current.items() if recorded.get(str(d)) != now or not partition_file(table, d).exists()]
 
@@ -35,7 +37,7 @@ def stale_days(settings: Settings, view: str, reach: timedelta, step_hours: int)
 def record_built(settings: Settings, view: str, days: Iterable[date], reach: timedelta, step_hours: int) -> None:
     """Remember from what ``days`` were built, and that they were the last ones built."""
     built = sorted(set(days))
-    current = _inputs(settings, reach, step_hours)
+    current = _inputs(settings, view, reach, step_hours)
     inputs = _read(settings, view)["inputs"] | {str(d): current[d] for d in built if d in current}
     last = [str(d) for d in built] or _read(settings, view)["last_built"]
     write_json(_file(settings, view), {"inputs": inputs, "last_built": last})
@@ -46,10 +48,11 @@ def last_built(settings: Settings, view: str) -> list[date]:
     return [date.fromisoformat(day) for day in _read(settings, view)["last_built"]]
 
 
-def _inputs(settings: Settings, reach: timedelta, step_hours: int) -> dict[date, str]:
+def _inputs(settings: Settings, view: str, reach: timedelta, step_hours: int) -> dict[date, str]:
     with settings.paths.catalog.open("rb") as stream:
         catalog = hashlib.file_digest(stream, "sha256").hexdigest()
-    common = [VERSION, catalog, settings.features.model_dump(mode="json"), step_hours]
+    columns = columns_of(FEATURE_TABLES[view])
+    common = [VERSION, columns, catalog, settings.features.model_dump(mode="json"), step_hours]
     accepted = written_days(settings.paths.sessions / "requests")
     written = {day: _stamps(settings, day) for day in accepted}
     return {

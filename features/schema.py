@@ -7,6 +7,16 @@ import pyarrow as pa
 TIME = pa.timestamp("us", tz="UTC")  # nanoseconds fail in Feast's materialization on duckdb 2.0
 IDS = pa.list_(pa.string())
 
+LOCATION = (
+    pa.field("country", pa.string()),
+    pa.field("language", pa.string()),
+    pa.field("zip", pa.string()),
+    pa.field("latitude", pa.float64()),
+    pa.field("longitude", pa.float64()),
+)
+"""Where an item or a request is, all null where the log does not say; degrees, both or neither."""
+LOCATION_NAMES = tuple(field.name for field in LOCATION)
+
 CATALOG = pa.schema(
     [
         pa.field("item_id", pa.string(), nullable=False),
@@ -19,6 +29,7 @@ CATALOG = pa.schema(
         ("rating_count", pa.float64()),
         ("attributes", pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))),
         ("tags", IDS),
+        *LOCATION,
         pa.field("available_from", TIME, nullable=False),
     ]
 )
@@ -34,6 +45,7 @@ REQUESTS = pa.schema(
         ("time", TIME),
         ("known_at", TIME),
         ("shown", pa.int64()),
+        *LOCATION,
     ]
 )
 """One row per request. ``query`` is the normalised text (lower case, single spaces), the key of query features.
@@ -138,6 +150,7 @@ TRAINING_REQUESTS = pa.schema(
         ("query_text", pa.string()),
         ("time", TIME),
         ("split", pa.string()),
+        *LOCATION,
         *[f for f in USER_FEATURES if f.name not in ("user_id", "event_timestamp", "created")],
         *[f for f in QUERY_FEATURES if f.name not in ("query", "event_timestamp", "created")],
     ]
@@ -161,4 +174,12 @@ TRAINING_ROWS = pa.schema(
 """One row per (request, item): ``stage`` is the deepest of ordered, carted, clicked, unclicked, random; ordered and
 carted imply clicked. Item features as of ``time``."""
 
+SESSION_TABLES = {"requests": REQUESTS, "impressions": IMPRESSIONS, "events": EVENTS}
+FEATURE_TABLES = {"user": USER_FEATURES, "item": ITEM_FEATURES, "query": QUERY_FEATURES}
+
 STAGES = ("ordered", "carted", "clicked", "unclicked", "random")
+
+
+def columns_of(schema: pa.Schema) -> list[tuple[str, str]]:
+    """Name and type of each column: a table built with others is built again."""
+    return [(field.name, str(field.type)) for field in schema]

@@ -11,7 +11,7 @@ from typing import Any
 import ibis
 
 from features.query_text import normalised
-from features.schema import EVENTS, IMPRESSIONS, REQUESTS
+from features.schema import EVENTS, IMPRESSIONS, LOCATION_NAMES, REQUESTS
 from features.screening import DayWindow
 
 
@@ -28,7 +28,8 @@ def clean_requests(screened: Any, events: Any, shown: Any, window: DayWindow) ->
     """
     rows = screened.filter(screened.reason.isnull())
     counts = shown.group_by("query_id").agg(shown=shown.count())
-    rows = with_sessions(rows.select("query_id", "user_id", "session_id", "query_text", "time"), events)
+    asked = rows.select("query_id", "user_id", "session_id", "query_text", "time", *LOCATION_NAMES)
+    rows = with_sessions(asked, events)
     rows = rows.left_join(counts, "query_id").drop("query_id_right")
     return rows.mutate(
         query=normalised(rows.query_text),

@@ -14,11 +14,13 @@ action         ``action_name``, lower case
 item_id        ``event_attributes.object.object_id``, ``object_id``, ``event_attributes.object.internal_id``
 position       ``event_attributes.position.ordinal``
 event_id       ``event_id``, else a hash of action, query, user, item and time
+location       ``query_attributes``, by the names in ``features.location``
 =============  ======================================================================================================
 
-``event_attributes`` may be an object, an object as JSON text, or flattened to dotted keys. Documents under ``_source``
-(scroll exports, elasticdump) are unwrapped, and bulk action lines (``{"index": {...}}``) are marked as such. Ids that
-are numbers are read as text. ``wrong_type`` marks a row with a field that is there and cannot be what it should be.
+``event_attributes`` and ``query_attributes`` may be an object, an object as JSON text, or flattened to dotted keys.
+Documents under ``_source`` (scroll exports, elasticdump) are unwrapped, and bulk action lines (``{"index": {...}}``)
+are marked as such. Ids that are numbers are read as text. ``wrong_type`` marks a row with a field that is there and
+cannot be what it should be.
 """
 
 from __future__ import annotations
@@ -26,6 +28,19 @@ from __future__ import annotations
 from typing import Any
 
 from features.json_macros import create_macros
+from features.location import create_place_macros, places_sql
+
+_ATTRIBUTES = """
+CREATE OR REPLACE TEMP TABLE query_attributes AS
+WITH nested AS (
+    SELECT row_id, opened(json_extract(body_of(document), '$.query_attributes')) AS given FROM {source}
+)
+SELECT row_id, e.key AS key, e.value AS value FROM nested, json_each(nested.given) AS e
+WHERE json_type(nested.given) = 'OBJECT'
+UNION ALL
+SELECT row_id, e.key[len('query_attributes.') + 1:], e.value FROM {source}, json_each(body_of(document)) AS e
+WHERE contains(document::VARCHAR, '"query_attributes.') AND starts_with(e.key, 'query_attributes.')
+"""
 
 _QUERIES = """
 CREATE OR REPLACE TABLE {target} AS
@@ -49,8 +64,8 @@ SELECT row_id, not_json, action_line,
         OR NOT (is_absent(hits) OR is_list) OR len(list_filter(elements, lambda e: no_scalar(e))) > 0 AS wrong_type,
     as_id(query_id) AS query_id, as_id(user_id) AS user_id, as_id(client_id) AS client_id,
     as_id(session_id) AS session_id, coalesce(as_text(query_text), '') AS query_text, as_time(time) AS time,
-    list_transform(elements, lambda e: as_id(e)) AS hits
-FROM listed
+    list_transform(elements, lambda e: as_id(e)) AS hits, country, language, zip, latitude, longitude
+FROM listed LEFT JOIN ({places}) USING (row_id)
 """
 
 _EVENTS = """
@@ -98,10 +113,12 @@ def read_queries(engine: Any, source: str, target: str) -> Any:
     Returns:
         ``target``: one row per document: ``row_id``, ``not_json``, ``action_line``, ``wrong_type``, ``query_id``,
         ``user_id``, ``client_id``, ``session_id``, ``query_text`` ('' where absent), ``time``, ``hits`` (a list with
-        nulls where an element was null or blank; empty where absent).
+        nulls where an element was null or blank; empty where absent) and the columns of ``LOCATION``.
     """
     create_macros(engine)
-    engine.con.execute(_QUERIES.format(source=source, target=target))
+    create_place_macros(engine)
+    engine.con.execute(_ATTRIBUTES.format(source=source))
+    engine.con.execute(_QUERIES.format(source=source, target=target, places=places_sql("query_attributes")))
     return engine.table(target)
 
 

@@ -7,22 +7,34 @@ folder, else from the default below; every default works on a laptop.
 from __future__ import annotations
 
 import re
+import tomllib
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 
 
 class Group(BaseModel):
     """A group of settings: immutable, and a misspelt name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+RECIPES = Path(__file__).with_name("recipes")
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """A recipe's settings of the group ``training``; an unknown name gives none, and the settings say what is wrong."""
+    file = RECIPES / f"{name}.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 class DemoSettings(Group):
@@ -108,6 +120,8 @@ class FeatureSettings(Group):
     recent_queries: Count = 5
     recent_items: Count = 10
     recent_orders: Count = 10
+    ordered_tags: Count = 20
+    """Tags of ordered items that the query tower reads."""
     top_items: Count = 20
     """Graph neighbours kept per query."""
     snapshot_hours: int | None = Field(None, ge=1, le=24)
@@ -125,10 +139,57 @@ class FeatureSettings(Group):
     """Days whose features are built by one query."""
 
 
-class TrainingSettings(Group):
-    """Training set, towers, objectives. Each default is a declared choice of ours unless a paper is named."""
+class PretrainingSettings(Group):
+    """Text encoders that are trained on the shop's own text, from scratch: small, so that two cores suffice."""
 
+    checkpoint: str | None = None
+    """Folder or hub name of a checkpoint to go on from; None: a small configuration from scratch."""
+    vocabulary: int = Field(8_000, ge=300)
+    """Tokens of the vocabulary: the 256 bytes and the special ones are always in it."""
+    width: Count = 128
+    layers: Count = 4
+    heads: Count = 4
+    steps: Count = 1_000
+    batch_size: Count = 64
+    learning_rate: Positive = 1e-3
+
+
+class BoostingSettings(Group):
+    """Quality boosting inside the index (UEPPR)."""
+
+    on: bool = True
+    trials: Count = 40
+    """Optuna trials of the search for the weights."""
+    max_weight: Positive = 0.2
+    """Largest weight of a quality feature, which lies in [0, 1], beside a cosine."""
+    least_relevance: Share = 0.97
+    """Weights that take the mean cosine of the first ten hits below this share of what it was are refused."""
+    candidates: Count = 500
+    """Nearest items of each request that a trial ranks again; the weights that win are measured on all items."""
+    requests: Count = 4_000
+    """Most requests that the search reads."""
+    least_requests: Count = 50
+    """Without this many requests in each half, one to fit and one to confirm, there are no weights."""
+    least_gain: NonNegative = 1.64
+    """Standard errors by which recall must rise on the half that confirms."""
+
+
+ItemField = Literal["title", "category", "category_words", "attributes", "attribute_words", "description"]
+Ngram = Literal["words", "pairs", "trigrams"]
+Ramp = tuple[NonNegative, NonNegative]
+"""Weight at the first step and at the end of the schedule; it moves linearly between them."""
+
+
+class TrainingSettings(Group):
+    """Training set, encoders, objectives, negatives, and the run itself.
+
+    The defaults of a model are its recipe's, a file of ``infra/recipes``; what is set here or by you comes on top of
+    it. Each default is a declared choice of ours unless a paper is named.
+    """
+
+    recipe: Literal["shelfwise", "mmse", "ueppr"] = "shelfwise"
     seed: int = 7
+
     train_days: Count = 60
     validation_days: Count = 1
     validation_share: Share = 0.2
@@ -136,31 +197,106 @@ class TrainingSettings(Group):
     random_per_request: Count = 4
     unclicked_per_request: Count = 20
     """Unclicked impressions kept per request (the first by position)."""
+
+    fields: tuple[ItemField, ...] = get_args(ItemField)
+    """Field groups of an item that the term encoder reads, where the catalogue fills them."""
+    ngrams: tuple[Ngram, ...] = ("words", "pairs", "trigrams")
     buckets: Count = 2**17
     """Rows of the shared hashed embedding table."""
     token_dim: Count = 64
     dim: Count = 128
-    """Width of query and item vectors (a sister paper of MMSE: 128)."""
+    """Width of the learned part of query and item vectors (a sister paper of MMSE: 128)."""
     hidden: Count = 256
-    temperature: float = Field(1 / 30, gt=0)
+    max_query_tokens: Count = 64
+    max_item_tokens: Count = 256
+    """Tokens kept of each field group of an item."""
+    price_buckets: Count = 10
+    least_queries_per_token: Count = 3
+    """Distinct training queries that share a token before the query tower's layers read it."""
+    shared_words: bool = True
+    """One projection of words for queries and items: texts that share words start close."""
+    shared_taste: bool = True
+    """One projection of labels (brand, price, colour) for items and for the items of a history."""
+
+    text_encoder: Literal["none", "minilm", "t5", "mlm"] = "none"
+    """``minilm``: a pretrained sentence encoder; ``t5``: the encoder of a T5 that was trained on this shop to write
+    the query an item is ordered by (UEPPR); ``mlm``: a 4-layer Transformer pre-trained on this shop's text (MMSE)."""
+    text_in_query: bool = False
+    """The text encoder reads the query as well, not items alone."""
+    text_dim: Count = 128
+    """Width of the text part of query and item vectors, where both have one."""
+    text_fusion: Literal["scores", "features"] = "scores"
+    """``scores``: query and item text meet in a part of the vectors of their own, and the scores add up;
+    ``features``: the text goes through the towers' layers with everything else (MMSE's post-fusion, reading ii)."""
+    text_tokens: Count = 64
+    """Tokens that a text encoder reads of a text."""
+    pretraining: PretrainingSettings = PretrainingSettings()
+
+    graph: bool = True
+    """Items also learn from queries that led to them before."""
+    graph_neighbours: Count = 5
+    """Neighbour queries sampled per item in a step."""
+    graph_kept: Count = 32
+    """Heaviest neighbour queries of an item that its final vector is made of."""
+    graph_leave_out: Share = 0.5
+    """Share of the items of a step whose neighbours leave out the query that they are to be found by (UEPPR: all)."""
+    graph_dropout: Share = 0.3
+    """Share of the items of a step that are trained as if nobody had met them yet."""
+    location: bool = True
+    scalars: bool = True
+    """Quantile-transformed figures of items (price, rating, age, rates), users and queries."""
+    history: Literal["none", "mean", "transformer"] = "transformer"
+    """How the query tower reads a user: means, or a Transformer layer over query, searches and brands (UEPPR)."""
+    history_dropout: Share = 0.1
+    """Share of the examples that are trained as if nobody knew the user, so that unknown users work well."""
+
+    query_dropout: Share = 0.15
+    """Share of the examples whose query is trained as if nobody had asked it and no word of it were familiar, where
+    the text encoder reads queries, so that unknown queries work well."""
+
+    weight_click: NonNegative = 1.0
+    weight_unclicked: NonNegative = 0.2
+    weight_click_over_unclicked: NonNegative = 1.0
+    weight_order_over_unclicked: NonNegative = 1.0
+    weight_fused: NonNegative = 0.0
+    """One softmax over the scores of all stages together (MMSE's post-fusion, reading i)."""
+    weight_multi_part_hinge: NonNegative = 0.0
+    """UEPPR's hinge with a threshold per stage."""
+    temperature: Positive = 1 / 30
     """Softmax temperature (a sister paper of MMSE: 1/30)."""
-    click_margin: float = Field(0.1, ge=0)
-    order_margin: float = Field(0.2, ge=0)
-    weight_click: float = Field(1.0, ge=0)
-    weight_unclicked: float = Field(0.2, ge=0)
-    weight_click_over_unclicked: float = Field(1.0, ge=0)
-    weight_order_over_unclicked: float = Field(1.0, ge=0)
+    click_margin: NonNegative = 0.1
+    order_margin: NonNegative = 0.2
+    threshold_ordered: float = 0.8
+    threshold_clicked: float = 0.6
+    threshold_unclicked: float = 0.3
+    threshold_negative: float = 0.2
+    """Thresholds of the multi-part hinge: scores of a stage are pushed above its own, those of negatives below the
+    last."""
+
+    in_batch: Ramp = (1.0, 1.0)
+    """Weight of the other requests' clicked items as negatives."""
+    uniform: Ramp = (1.0, 1.0)
+    """Weight of uniform draws from the catalogue."""
+    hard_in_batch: Ramp = (0.0, 0.0)
+    """Weight of the most similar of the other requests' clicked items."""
+    dynamic: Ramp = (0.0, 0.0)
+    """Weight of the most similar of a large random batch, by the towers as they are."""
+    ramp_share: Share = 0.5
+    """Share of the steps over which these weights move from their first to their last value."""
+    hard_in_batch_kept: Count = 16
+    dynamic_kept: Count = 16
     unclicked_per_step: Count = 2
     """Unclicked items drawn per request in a step."""
     uniform_per_step: Count = 1
     """Uniform negatives that each request adds to those all requests of a batch share."""
-    history_dropout: Share = 0.1
-    """Share of the examples that are trained as if nobody knew the user, so that unknown users work well."""
+
+    start: Literal["scratch", "live"] = "scratch"
+    """``live``: from the weights of the release that serves, where they fit (the nightly run)."""
     batch_size: Count = 512
     epochs: Count = 6
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-5, ge=0)
-    least_steps: Count = 100
+    learning_rate: Positive = 2e-3
+    weight_decay: NonNegative = 1e-5
+    least_steps: Count = 40
     """An epoch has at least so many steps: a small log is read several times in one."""
     patience: Count = 2
     """Epochs without a better validation recall before training stops."""
@@ -168,14 +304,25 @@ class TrainingSettings(Group):
     """Share of the validation users whose requests choose the epoch; the others' judge it."""
     validation_requests: Count = 4_000
     """Validation requests that are searched after each epoch."""
+    checkpoint_steps: Count = 200
+    """Steps between checkpoints, from which a killed run goes on."""
     threads: Count = 2
-    max_query_tokens: Count = 64
-    max_item_tokens: Count = 256
-    """Tokens kept of each field group of an item."""
-    price_buckets: Count = 10
+    prefetch: Count = 2
+    """Batches that are made while a step computes."""
+    mixed_precision: bool = True
+    """bfloat16 where the device is a GPU."""
+    compile: bool = False
+    """``torch.compile`` the towers' layers: pays on a GPU."""
+    device: str = "auto"
     build_memory: str = "2GB"
     """What DuckDB may hold in memory while it turns the training set into arrays."""
-    device: str = "auto"
+    boosting: BoostingSettings = BoostingSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_top_of_the_recipe(cls, value: Any) -> Any:
+        given = dict(value) if isinstance(value, dict) else value
+        return read_recipe(given.get("recipe", "shelfwise")) | given if isinstance(given, dict) else given
 
 
 class IndexSettings(Group):

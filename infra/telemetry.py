@@ -12,6 +12,7 @@ SWITCHES = {
     # Great Expectations 1.24 and Feast 0.67 send nothing by themselves; other versions of both read these.
     "GX_ANALYTICS_ENABLED": "false",
     "FEAST_USAGE": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from infra.settings import Settings, get_settings
 from infra.telemetry import silence
+from infra.threads import wait_quietly
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -40,6 +41,7 @@ def use_shop(data: str | None, shop: str | None) -> Settings:
     if shop is not None:
         os.environ["SHELFWISE_SHOP"] = shop
     silence()
+    wait_quietly()
     get_settings.cache_clear()
     settings = get_settings()
     if (settings.paths.root / "shop.json").exists():

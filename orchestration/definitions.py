@@ -7,19 +7,21 @@ import warnings
 import dagster as dg
 
 from infra.telemetry import silence
+from infra.threads import wait_quietly
 
 silence()
+wait_quietly()
 # Partitioned checks and single-run backfills are what blocks a bad day; both are pinned by tests on this exact version.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from orchestration import checks, jobs, schedules, sensors  # noqa: E402
-from orchestration.assets import features, raw, serving, training  # noqa: E402
+from orchestration.assets import features, pretraining, raw, serving, training  # noqa: E402
 from orchestration.run_lock import KEY, RunLock  # noqa: E402
 from orchestration.terminal import terminal  # noqa: E402
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([raw, features, training, serving]),
+    assets=dg.load_assets_from_modules([raw, features, pretraining, training, serving]),
     asset_checks=dg.load_asset_checks_from_modules([checks]),
     jobs=[jobs.retrain, jobs.refresh_features],
     schedules=[schedules.nightly_retrain],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,7 +64,6 @@ def _figure(title: str, height: float) -> tuple[Any, Any]:
 
 
 def _image(title: str, figure: Any) -> dg.MarkdownMetadataValue:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
+    from training.evaluation.plots import markdown_image
+
+    return dg.MetadataValue.md(markdown_image(title, figure))

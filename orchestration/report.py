@@ -15,7 +15,7 @@ from orchestration.samples import SideBySide, side_by_side
 from orchestration.shop import shop_settings
 from serving import Retriever
 from serving.index import live_release_id
-from training.evaluation import EvaluationReport
+from training.evaluation import EvaluationReport, as_text
 
 
 def print_outcome(console: Console, outcome: LoopOutcome) -> None:
@@ -45,16 +45,21 @@ def print_evaluation(console: Console, settings: Settings, release_id: str) -> N
     """The release's own evaluation, as it was written with it, and the judgements where the shop has some."""
     stored = json.loads((settings.paths.releases / release_id / "evaluation.json").read_text(encoding="utf-8"))
     report = EvaluationReport.from_json(stored)
+    measures = ("recall@10", "recall@100", "recall@1000")
     console.print(
         rows_table(
             f"{report.truth.capitalize()} of {report.requests:,} later requests, found among {report.items:,} items",
-            [{c: row[c] for c in ("method", "recall@10", "recall@100")} for row in report.table()],
+            [{c: row[c] for c in ("method", *measures)} for row in report.table()],
         )
     )
+    shown = ("slice", "requests", "towers", "hybrid", "bm25", "random walk")
+    slices = [{c: row[c] for c in shown if c in row} for row in report.slice_table()]
+    if slices:
+        console.print(rows_table("recall@100 by slice", slices))
     judged = settings.paths.reports / "judged.json"
     if judged.exists():
         rows = json.loads(judged.read_text(encoding="utf-8"))["rows"]
-        console.print(rows_table("Against the human judgements, on queries that nobody searched", rows))
+        console.print(rows_table("Against the human judgements, on queries that nobody searched", as_text(rows)))
 
 
 def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:

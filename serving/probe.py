@@ -32,5 +32,5 @@ def _answer(settings: Settings, release_id: str, query: str) -> str:
     served = load_served(settings, release_id)
     with client(settings) as milvus:
         warm(served, milvus, TIMEOUT_S)
-        vector = served.release.encode_query(query, (), (), ())
+        vector = served.release.encode_query(query)
         return served.search_index(milvus, vector, 1, Filter(), TIMEOUT_S)[0].item_id

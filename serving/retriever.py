@@ -11,18 +11,23 @@ from typing import Any
 
 import torch
 
+from features.query_text import normalise
 from features.store.errors import OnlineStoreUnavailable
-from features.store.online import OnlineFeatures, UserFeatures
+from features.store.online import OnlineFeatures, RequestFeatures
 from infra.settings import Settings
 from serving.errors import IndexUnavailable
 from serving.filters import parse_filters
 from serving.live import Live
 from serving.request import check_request
 from serving.served import Hit
+from training.query_encoder import Known
 
 ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"
 NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
+HISTORIES = ("recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags")
+USER_FIGURES = ("requests_7d", "clicks_7d", "orders_30d")
+QUERY_FIGURES = ("query_requests_30d", "query_clicks_30d", "query_orders_30d")
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Retriever:
         self._settings = settings
         self._live = Live(settings)
         self._online = OnlineFeatures(settings)
-        self._user_features(timedelta(0), "warm up", [])
+        self._features(timedelta(0), "warm up", "warm up", [])
 
     def retrieve(
         self,
@@ -88,6 +93,7 @@ class Retriever:
         k: int = 100,
         filters: Mapping[str, Any] | None = None,
         explain: bool = False,
+        location: Mapping[str, Any] | None = None,
     ) -> Retrieval:
         """The k items of the catalogue that fit the query and the user best.
 
@@ -97,9 +103,10 @@ class Retriever:
             k: how many; fewer come where the catalogue or the filters have fewer.
             filters: see :mod:`serving.filters`.
             explain: also return the user's history that was used.
+            location: where the user is: any of ``country``, ``language``, ``zip``, ``latitude``, ``longitude``.
 
         Raises:
-            ValueError: a bad query, user, k or filter; the message says which and why.
+            ValueError: a bad query, user, k, filter or location; the message says which and why.
         """
         watch = _Stopwatch()
         check_request(self._settings.serving, user, query, k)
@@ -107,10 +114,9 @@ class Retriever:
         wanted = parse_filters(filters, served.fields)
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
         with watch.step("features"):
-            known = self._user_features(served.clock_offset, user, fallbacks)
-        history = _history(known)
-        with watch.step("tower"), torch.inference_mode():
-            vector = served.release.encode_query(query, **history)
+            known = known_of(self._features(served.clock_offset, user, query, fallbacks), location)
+        with watch.step("tower"):
+            vector = served.release.encode_query(query, known)
         with watch.step("search"):
             try:
                 hits = self._live.search(served, vector, k, wanted)
@@ -120,10 +126,10 @@ class Retriever:
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
-            personalized=any(history.values()),
+            personalized=any(getattr(known, name) for name in HISTORIES),
             fallbacks=fallbacks,
             timings_ms=watch.total(),
-            features=history if explain else None,
+            features={name: list(getattr(known, name)) for name in HISTORIES} if explain else None,
         )
 
     @property
@@ -149,22 +155,20 @@ class Retriever:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _user_features(self, clock_offset: timedelta, user: str | None, fallbacks: list[str]) -> UserFeatures | None:
-        if not user:
-            return None
+    def _features(
+        self, clock_offset: timedelta, user: str | None, query: str, fallbacks: list[str]
+    ) -> RequestFeatures | None:
         try:
-            return self._online.user(user, datetime.now(UTC) - clock_offset)
+            return self._online.request(user or "", normalise(query), datetime.now(UTC) - clock_offset)
         except OnlineStoreUnavailable:
             fallbacks.append(ONLINE_STORE_UNAVAILABLE)
             return None
 
 
-def _history(known: UserFeatures | None) -> dict[str, list[str]]:
-    """What the query tower takes of a user, newest first; empty lists for a user whom nobody knows."""
-    if known is None:
-        return {"recent_queries": [], "recent_items": [], "recent_orders": []}
-    return {
-        "recent_queries": list(known.recent_queries),
-        "recent_items": list(known.recent_items),
-        "recent_orders": list(known.recent_orders),
-    }
+def known_of(found: RequestFeatures | None, location: Mapping[str, Any] | None) -> Known:
+    """What the query tower reads of a user and a query; an unknown one has no figures and empty lists."""
+    user, query = (found.user, found.query) if found else (None, None)
+    figures = {name: getattr(user, name) for name in USER_FIGURES} if user else {}
+    figures |= {name: getattr(query, name) for name in QUERY_FIGURES} if query else {}
+    lists = {name: getattr(user, name) for name in HISTORIES} if user else {}
+    return Known(figures=figures, location=location or {}, **lists)

@@ -27,7 +27,7 @@ REPLAY_AFTER = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Hit:
-    """An item found. ``score`` is the cosine of query and item vector."""
+    """An item found. ``score`` is the cosine of query and item vector, and the boost where the release boosts."""
 
     item_id: str
     score: float
@@ -129,7 +129,7 @@ def warm(served: ServedRelease, milvus: MilvusClient, timeout_s: float) -> None:
     """
     from serving.connection import failures
 
-    vector = served.release.encode_query("warm up", (), (), ())
+    vector = served.release.encode_query("warm up")
     with failures():
         milvus.load_collection(served.collection, timeout=timeout_s)
         if not served.search_index(milvus, vector, 1, Filter(), timeout_s):

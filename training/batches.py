@@ -1,6 +1,7 @@
-"""From memory-mapped arrays to the tensors of a step, without a loop per request.
+"""From memory-mapped arrays to the inputs of a step, without a loop per request.
 
-Each distinct text and item of a batch is looked up and encoded once; requests point at them.
+A *target* is an item as of a request: with its figures at that time, and with neighbours in the graph that were known
+before, the request's own query left out.
 """
 
 from __future__ import annotations
@@ -13,155 +14,184 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.arrays import Arrays
-from training.towers import QueryBatch, Towers
+from infra.settings import TrainingSettings
+from training.arrays import Arrays, Stage
+from training.distributed import own_slice
+from training.inputs import Histories, ItemInputs, QueryInputs, item_inputs, of_query, query_inputs
+from training.towers import TowerConfig
 
 I64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Histories:
-    """What is known of the user at each of B requests: queries [B, q], items [B, c] and orders [B, o]; -1 pads."""
-
-    queries: NDArray[np.int32]
-    items: NDArray[np.int32]
-    orders: NDArray[np.int32]
-
-    def forget(self, rows: NDArray[np.bool_]) -> Histories:
-        """The same with nothing known at ``rows`` [B]."""
-        return Histories(*(np.where(rows[:, None], -1, h) for h in (self.queries, self.items, self.orders)))
+"""How the name of a figure of the query, not of the user, begins."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B requests. ``clicked`` [B], ``ordered`` [B] and ``unclicked`` [B, U] index ``targets``, the distinct items of
-    the step [T]; -1 is none. ``columns`` [C] indexes them too: the B clicked items, then the uniform draws."""
+    """B requests. ``clicked`` [B], ``ordered`` [B] and ``unclicked`` [B, U] are rows of the targets [T], -1 is none.
+    ``uniform`` [C] are rows of it too: draws from the catalogue that all requests share.
+
+    ``queries``, ``targets`` and ``pool`` are this process's part of the batch; all else is of the whole batch.
+    """
 
     requests: I64
-    histories: Histories
-    targets: I64
+    queries: QueryInputs
+    targets: ItemInputs
+    item: Tensor
+    """Item of each target, [T]."""
     clicked: Tensor
     ordered: Tensor
     unclicked: Tensor
-    columns: Tensor
+    uniform: Tensor
+    pool: ItemInputs | None
+    """A large random batch that hard negatives are mined from; None where no such negatives are asked for."""
+    pool_item: Tensor
     query: Tensor
     user: Tensor
     pair_request: Tensor
-    """With ``pair_item``: every (request of the batch, clicked item that is a target), [n]."""
+    """With ``pair_item``: pairs (request of the batch, item) of which it is known that they are positive, [n]."""
     pair_item: Tensor
 
 
-def histories_of(arrays: Arrays, requests: I64) -> Histories:
-    """The histories of requests as of their times."""
-    return Histories(arrays.recent_queries[requests], arrays.recent_items[requests], arrays.recent_orders[requests])
+class BatchMaker:
+    """Makes the step over given requests; what it draws depends on the seed and the step's number alone."""
+
+    def __init__(self, arrays: Arrays, config: TowerConfig, settings: TrainingSettings) -> None:
+        self._arrays = arrays
+        self._config = config
+        self._settings = settings
+        self._mines = any(settings.dynamic)
+        self._led_by, _ = arrays.edges.heaviest(arrays.cut, kept=len(arrays.edges) + 1)
+
+    def order(self, requests: I64, epoch: int) -> I64:
+        """The requests in the order in which a pass reads them."""
+        return np.random.default_rng([self._settings.seed, 0, epoch]).permutation(requests)
+
+    def epoch(self, requests: I64, epoch: int, steps: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of steps ``first`` to ``steps`` of an epoch; a short log is read several times in one.
+
+        The last requests of a pass that do not fill a batch wait for another pass.
+        """
+        size = min(self._settings.batch_size, len(requests))
+        per_pass = len(requests) // size
+        passed, order = -1, requests
+        for step in range(first, steps):
+            if step // per_pass != passed:
+                passed = step // per_pass
+                order = self.order(requests, epoch * steps + passed)
+            start = step % per_pass * size
+            yield self.make(np.sort(order[start : start + size]), epoch * steps + step)
+
+    def make(self, rows: I64, step: int) -> Batch:
+        """The step over the requests ``rows`` [B], each of which has a clicked item."""
+        arrays, settings = self._arrays, self._settings
+        rng = np.random.default_rng([settings.seed, 1, step])
+        drawn = {
+            "clicked": (arrays.clicked, arrays.clicked.items.sample(rows, 1, rng)),
+            "ordered": (arrays.ordered, arrays.ordered.items.sample(rows, 1, rng)),
+            "unclicked": (arrays.unclicked, arrays.unclicked.items.sample(rows, settings.unclicked_per_step, rng)),
+            "uniform": (arrays.random, arrays.random.items.sample(rows, settings.uniform_per_step, rng)),
+        }
+        targets, items = self._targets(rows, list(drawn.values()), rng)
+        places, first = {}, 0
+        for name, (_, chosen) in drawn.items():
+            is_there = chosen >= 0
+            number = first + np.cumsum(is_there.ravel()).reshape(chosen.shape) - 1
+            places[name] = torch.from_numpy(np.where(is_there, number, -1))
+            first += int(is_there.sum())
+        pool, pool_items = None, np.zeros(0, dtype=np.int64)
+        if self._mines:
+            every = arrays.random.items.first(rows, settings.random_per_request)
+            pool, pool_items = self._targets(rows, [(arrays.random, every)], rng)
+        forgotten = rng.random(len(rows)) < settings.history_dropout
+        unread = (rng.random(len(rows)) < settings.query_dropout) & self._config.has_text_part
+        own = own_slice(len(rows))
+        pair_request, pair_item = self._positives(rows, np.unique(np.concatenate([items, pool_items])))
+        return Batch(
+            requests=rows,
+            queries=request_inputs(self._config, arrays, rows[own], forgotten[own], unread[own]),
+            targets=targets,
+            item=torch.from_numpy(items),
+            clicked=places["clicked"][:, 0],
+            ordered=places["ordered"][:, 0],
+            unclicked=places["unclicked"],
+            uniform=places["uniform"][places["uniform"] >= 0],
+            pool=pool,
+            pool_item=torch.from_numpy(pool_items),
+            query=torch.from_numpy(arrays.request_query[rows].astype(np.int64)),
+            user=torch.from_numpy(arrays.request_user[rows].astype(np.int64)),
+            pair_request=torch.from_numpy(pair_request),
+            pair_item=torch.from_numpy(pair_item),
+        )
+
+    def _positives(self, rows: I64, items: I64) -> tuple[I64, I64]:
+        """Pairs (request of the batch, item): what it clicked, and items that its query led to in the train window.
+
+        Without the latter an item whose neighbours name a query would be that query's negative, and the towers would
+        learn the graph upside down.
+        """
+        arrays = self._arrays
+        clicked = arrays.clicked.take(rows)
+        queries, request = np.unique(arrays.request_query[rows], return_index=True)
+        led = self._led_by.take(items)
+        place = np.minimum(np.searchsorted(queries, led.ids), len(queries) - 1)
+        asked = queries[place] == led.ids
+        return (
+            np.concatenate([clicked.rows_of_entries(), request[place[asked]]]),
+            np.concatenate([clicked.ids.astype(np.int64), items[led.rows_of_entries()[asked]]]),
+        )
+
+    def _targets(self, rows: I64, drawn: list[tuple[Stage, I64]], rng: np.random.Generator) -> tuple[ItemInputs, I64]:
+        """Entries of stages as targets, one after the other (this process's part of them), and the items of all.
+
+        Args:
+            drawn: per stage the chosen entries of each request, [B, n], -1 for none.
+        """
+        arrays, settings = self._arrays, self._settings
+        entries = [(stage, chosen[chosen >= 0], np.nonzero(chosen >= 0)[0]) for stage, chosen in drawn]
+        items = np.concatenate([stage.items.ids[chosen] for stage, chosen, _ in entries]).astype(np.int64)
+        request = rows[np.concatenate([row for _, _, row in entries])]
+        figures = np.concatenate([stage.features[chosen] for stage, chosen, _ in entries])
+        neighbours = np.full((len(items), settings.graph_neighbours), -1)
+        if self._config.graph:
+            own = arrays.request_query[request].astype(np.int64)
+            own[rng.random(len(items)) >= settings.graph_leave_out] = -1
+            neighbours = arrays.edges.sample(items, arrays.request_time[request], own, settings.graph_neighbours, rng)
+            neighbours[rng.random(len(items)) < settings.graph_dropout] = -1
+        text = (arrays.text.items, arrays.text.queries) if arrays.text else None
+        own_part = own_slice(len(items))
+        inputs = item_inputs(
+            self._config, items[own_part], arrays.item_tokens, figures[own_part], neighbours[own_part],
+            arrays.query_tokens, text,
+        )  # fmt: skip
+        return inputs, items
 
 
-def training_batches(
+def request_inputs(
+    config: TowerConfig,
     arrays: Arrays,
-    requests: I64,
-    *,
-    size: int,
-    unclicked: int,
-    uniform: int,
-    forgotten: float,
-    rng: np.random.Generator,
-) -> Iterator[Batch]:
-    """One pass over ``requests``, shuffled; the last requests that do not fill a batch wait for another pass.
+    rows: I64,
+    forgotten: NDArray[np.bool_],
+    unread: NDArray[np.bool_] | None = None,
+) -> QueryInputs:
+    """The inputs of requests as of their times.
 
     Args:
-        unclicked: drawn per request; uniform: drawn per request, shared by the batch;
-        forgotten: share of the requests whose user is treated as unknown.
+        forgotten: where nothing is to be known of the user, [B]; unread: where nothing is to be known of the query but
+        its text encoder's vector (default: nowhere), [B].
     """
-    order = rng.permutation(requests)
-    size = min(size, len(order))
-    for start in range(0, len(order) - size + 1, size):
-        rows = np.sort(order[start : start + size])
-        yield make_batch(arrays, rows, unclicked=unclicked, uniform=uniform, forgotten=forgotten, rng=rng)
-
-
-def make_batch(
-    arrays: Arrays, rows: I64, *, unclicked: int, uniform: int, forgotten: float, rng: np.random.Generator
-) -> Batch:
-    """The step over the requests ``rows`` [B], each of which has a clicked item."""
-    clicked = arrays.clicked.sample(rows, 1, rng)[:, 0]
-    ordered = arrays.ordered.sample(rows, 1, rng)[:, 0]
-    shown = arrays.unclicked.sample(rows, unclicked, rng)
-    drawn = arrays.random.sample(rows, uniform, rng).ravel()
-    drawn = drawn[drawn >= 0]
-    known = arrays.clicked.take(rows)
-    targets = np.unique(np.concatenate([clicked, ordered, shown.ravel(), drawn]))
-    targets = targets[targets >= 0]
-    pair_request = known.rows_of_entries()
-    is_target = np.isin(known.ids, targets)
-
-    def place(items: I64) -> Tensor:
-        return torch.from_numpy(np.where(items < 0, -1, np.searchsorted(targets, items)))
-
-    return Batch(
-        requests=rows,
-        histories=histories_of(arrays, rows).forget(rng.random(len(rows)) < forgotten),
-        targets=targets,
-        clicked=place(clicked),
-        ordered=place(ordered),
-        unclicked=place(shown),
-        columns=place(np.concatenate([clicked, drawn])),
-        query=torch.from_numpy(arrays.request_query[rows].astype(np.int64)),
-        user=torch.from_numpy(arrays.request_user[rows].astype(np.int64)),
-        pair_request=torch.from_numpy(pair_request[is_target]),
-        pair_item=place(known.ids[is_target].astype(np.int64)),
-    )
-
-
-def look_up(
-    towers: Towers, arrays: Arrays, queries: I64, histories: Histories, targets: I64
-) -> tuple[QueryBatch, Tensor]:
-    """All token means of a step in one look-up.
-
-    Args:
-        queries: number of each request's query, [B]; targets: items to encode, [T].
-
-    Returns:
-        What the query tower reads, and the items' means [T, groups, token_dim].
-    """
-    config, device = towers.config, towers.tokens.weight.device
-    texts = np.unique(np.concatenate([queries, histories.queries.ravel()]))
-    texts = texts[texts >= 0]
-    items = np.unique(np.concatenate([histories.items.ravel(), histories.orders.ravel()])).astype(np.int64)
-    items = items[items >= 0]
-    means = towers.token_means(
-        arrays.query_tokens.take(texts),
-        *(arrays.item_tokens[group].take(items) for group in config.history_groups),
-        *(arrays.item_tokens[group].take(targets) for group in config.groups),
-    )
-    first_target = 1 + len(config.history_groups)
-
-    def place(names: NDArray[np.integer], table: I64) -> Tensor:
-        return torch.from_numpy(np.where(names < 0, -1, np.searchsorted(table, names))).to(device)
-
-    batch = QueryBatch(
-        text_means=means[0],
-        item_means=torch.stack(means[1:first_target], dim=1),
-        query=place(queries, texts),
-        recent_queries=place(histories.queries, texts),
-        recent_items=place(histories.items, items),
-        recent_orders=place(histories.orders, items),
-    )
-    return batch, torch.stack(means[first_target:], dim=1)
-
-
-@torch.inference_mode()
-def encode_requests(
-    towers: Towers, arrays: Arrays, requests: I64, *, personalized: bool = True, chunk: int = 2048
-) -> NDArray[np.float32]:
-    """Unit vectors of requests, [n, dim], in evaluation mode; without the user where not ``personalized``."""
-    was_training = towers.training
-    towers.eval()
-    vectors = np.empty((len(requests), towers.config.dim), dtype=np.float32)
-    for start in range(0, len(requests), chunk):
-        rows = requests[start : start + chunk]
-        histories = histories_of(arrays, rows).forget(np.full(len(rows), not personalized))
-        queries, no_target = arrays.request_query[rows].astype(np.int64), np.zeros(0, dtype=np.int64)
-        batch, _ = look_up(towers, arrays, queries, histories, no_target)
-        vectors[start : start + chunk] = towers.encode_queries(batch).cpu().numpy()
-    towers.train(was_training)
-    return vectors
+    histories = Histories(
+        arrays.recent_queries[rows], arrays.recent_items[rows], arrays.recent_orders[rows],
+        arrays.recent_brands[rows], arrays.ordered_tags[rows],
+    ).forget(forgotten)  # fmt: skip
+    about_query = of_query(arrays.meta["request_features"])
+    figures = np.array(arrays.request_features[rows])
+    figures[np.ix_(forgotten, ~about_query)] = np.nan
+    if unread is not None:
+        figures[np.ix_(unread, about_query)] = np.nan
+    queries = arrays.request_query[rows].astype(np.int64)
+    reads_text = config.text_width > 0 and config.text_in_query and arrays.text is not None
+    text = arrays.text.queries[queries] if reads_text and arrays.text else np.zeros((len(rows), 0), dtype=np.float32)
+    known = np.asarray(np.isfinite(figures[:, about_query]).any(axis=1))
+    return query_inputs(
+        config, queries, histories, arrays.query_tokens, arrays.item_tokens, arrays.request_location.take(rows),
+        figures, text, known, unread,
+    )  # fmt: skip

@@ -8,6 +8,7 @@
 | attributes | labels: ``#brand x``, ``#price 7`` (quantile bucket), ``#attr colour red``, ``#tag x`` |
 | attribute_words | n-grams of the brand, the attributes' values and the tags |
 | description | words and pairs of words of the description (its trigrams are many and say little) |
+| location | labels of where an item is: ``#country us``, ``#zip 54``, ``#geo50 17`` (see ``training.location``) |
 
 The n-gram groups share their buckets with queries; labels have buckets of their own. A group that no item of the
 catalogue fills is off, and the release says which were on.
@@ -23,10 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from training.location import LocationBuckets
 from training.ragged import Ragged, empty_rows, join, offsets_of
 from training.text.ngrams import Hasher
 
-GROUPS = ("title", "category", "category_words", "attributes", "attribute_words", "description")
+GROUPS = ("title", "category", "category_words", "attributes", "attribute_words", "description", "location")
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,24 @@ def fit_price_edges(prices: pa.Array | pa.ChunkedArray, buckets: int) -> tuple[f
     return tuple(np.unique(np.quantile(finite, np.linspace(0, 1, buckets + 1)[1:-1])).tolist())
 
 
-def item_tokens(catalog: pa.Table, hasher: Hasher, price_edges: Sequence[float]) -> ItemTokens:
+def item_tokens(
+    catalog: pa.Table, hasher: Hasher, price_edges: Sequence[float], location: LocationBuckets
+) -> ItemTokens:
     """Tokens of each row of a catalogue table; groups without a single token are left out.
 
     Args:
         catalog: columns of the catalogue schema; ``item_id`` is required, any other may be missing.
-        price_edges: from :func:`fit_price_edges` on the training catalogue.
+        price_edges: from :func:`fit_price_edges` on the training catalogue; location: fitted on it.
     """
     fields = _Fields(catalog)
     built = {
         "title": hasher.ngrams(fields.text("title")),
-        "category": _labels(hasher, fields.category_levels()),
+        "category": label_rows(hasher, fields.category_levels()),
         "category_words": hasher.ngrams(fields.joined("category_path")),
-        "attributes": _labels(hasher, *fields.attribute_labels(price_edges)),
+        "attributes": label_rows(hasher, *fields.attribute_labels(price_edges)),
         "attribute_words": hasher.ngrams(fields.attribute_text()),
         "description": hasher.ngrams(fields.text("description"), trigrams=False),
+        "location": label_rows(hasher, location.labels(catalog)),
     }
     on = {name: rows for name, rows in built.items() if len(rows.ids)}
     if not on:
@@ -153,7 +158,7 @@ def _present(column: pa.Array) -> NDArray[np.int64]:
     return present
 
 
-def _labels(hasher: Hasher, *parts: Labelled) -> Ragged:
+def label_rows(hasher: Hasher, *parts: Labelled) -> Ragged:
     """Rows of label buckets, the parts one after the other within a row."""
     rows = []
     for lengths, labels in parts:

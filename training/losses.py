@@ -1,13 +1,13 @@
-"""MMSE's objectives over scores ``s`` = cosine. Roles [N], formulas [D] (the paper's are not public to us).
+"""Objectives over scores ``s`` = dot products of unit vectors. MMSE's roles are [N], its formulas [D] (the paper's are
+not public to us); the multi-part hinge is UEPPR's [P].
 
-Shapes: B requests, C negative columns shared by the batch (in-batch positives of other requests, then uniform draws
-from the catalogue), U unclicked items per request. Every loss is a mean over its valid terms, and 0 where there is
-none.
+Shapes: B requests, C negative columns shared by the batch, U unclicked items per request. Every loss is a mean over its
+valid terms, and 0 where there is none.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor
@@ -16,37 +16,28 @@ from torch.nn import functional as F
 MASKED = -1e9
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Weight of each objective; 0 switches it off."""
+def log_q_in_batch(click_share: Tensor, batch: int) -> Tensor:
+    """How often each in-batch column is expected in a batch: ``log(B p_j)``, ``click_share`` p_j [B] being the share of
+    training positives that are item j.
 
-    click: float
-    unclicked: float
-    click_over_unclicked: float
-    order_over_unclicked: float
-
-
-def log_expected_counts(click_share: Tensor, batch: int, draws: int, items: int) -> tuple[Tensor, Tensor]:
-    """log Q per source: how often an item is expected among the columns of each.
-
-    Each source alone estimates the sum over the catalogue; the two together give about twice it, which adds log 2 to
-    the mass of every row alike.
-
-    In-batch: ``log(B p_j)``, ``click_share`` p_j [B] being the share of training positives that are item j. Uniform:
-    ``log(draws / items)``, [draws]. (Sampled softmax, Bengio and Senecal 2008; the correction per source is ours [D].)
+    Each source of negatives alone estimates the sum over the catalogue (sampled softmax, Bengio and Senecal 2008); that
+    it is corrected per source is ours [D].
     """
-    in_batch = torch.log(batch * click_share.clamp(min=1e-12))
-    uniform = torch.full((draws,), draws / items, dtype=click_share.dtype, device=click_share.device).log()
-    return in_batch, uniform
+    return torch.log(batch * click_share.clamp(min=1e-12))
 
 
-def negative_mass(scores: Tensor, log_q: Tensor, excluded: Tensor, temperature: float) -> Tensor:
+def log_q_uniform(draws: int, items: int) -> float:
+    """How often an item is expected among uniform draws: ``log(draws / items)``."""
+    return math.log(draws / items)
+
+
+def negative_mass(scores: Tensor, log_q: Tensor | float, excluded: Tensor, temperature: float) -> Tensor:
     """Log of the estimated sum over all negatives, [B]: ``logsumexp_j(s_ij / tau - log Q_j)``.
 
     The correction is *subtracted*: an item drawn often stands for fewer others, so each of its draws counts less.
 
     Args:
-        scores: [B, C]; log_q: [C]; excluded: bool [B, C], columns that are no negative of the row.
+        scores: [B, C]; log_q: [C] or one for all; excluded: bool [B, C], columns that are no negative of the row.
     """
     logits = scores / temperature - log_q
     return torch.logsumexp(logits.masked_fill(excluded, MASKED), dim=1)
@@ -76,6 +67,46 @@ def hinge_above(better: Tensor, worse: Tensor, valid: Tensor, margin: float) -> 
     return _mean(F.relu(margin - better[:, None] + worse), valid)
 
 
+def fused_softmax(staged: Tensor, gains: Tensor, valid: Tensor, mass: Tensor, temperature: float) -> Tensor:
+    """One softmax over the fused scores of all stages, ``S(q, P) = [q.P_o; q.P_c; q.P_u; q.P_n]``: mean over requests
+    of ``-sum_k t_k log softmax(S / tau)_k`` with targets ``t`` = gains over their sum.
+
+    MMSE's post-fusion, reading (i) of PAPERS.md, A; the gains are ours [D].
+
+    Args:
+        staged: [B, K] scores of the shown items; gains: [B, K], 0 for unclicked; valid: bool [B, K];
+        mass: [B], of the negatives, from :func:`negative_mass`.
+    """
+    logits = torch.cat([(staged / temperature).masked_fill(~valid, MASKED), mass[:, None]], dim=1)
+    targets = gains * valid
+    total = targets.sum(dim=1)
+    log_share = logits.log_softmax(dim=1)[:, :-1]
+    losses = -(targets * log_share).sum(dim=1) / total.clamp(min=1e-9)
+    return _mean(losses, total > 0)
+
+
+def above_threshold(scores: Tensor, valid: Tensor, threshold: float) -> Tensor:
+    """A positive stage of UEPPR's multi-part hinge: mean of ``max(0, eps_i - y)``; ``valid`` as ``scores``."""
+    return _mean(F.relu(threshold - scores), valid)
+
+
+def below_threshold(scores: Tensor, excluded: Tensor, threshold: float) -> Tensor:
+    """The negative part of UEPPR's multi-part hinge: mean of ``max(0, y - eps)`` over columns that are not excluded."""
+    return _mean(F.relu(scores - threshold), ~excluded)
+
+
+def hardest(scores: Tensor, excluded: Tensor, kept: int) -> Tensor:
+    """Exclusions that leave each row only its ``kept`` highest scores, bool [B, C] (UEPPR's hard in-batch and dynamic
+    negatives).
+
+    Args:
+        scores: [B, C]; excluded: bool [B, C], columns that are no negative of the row: none of them is ever left.
+    """
+    open_scores = scores.detach().masked_fill(excluded, MASKED)
+    top = open_scores.topk(min(kept, scores.shape[1]), dim=1).indices
+    return torch.ones_like(excluded).scatter(1, top, False) | excluded
+
+
 def known_positives(query: Tensor, user: Tensor, pair_request: Tensor, pair_item: Tensor, columns: Tensor) -> Tensor:
     """Which columns are no negative of a request, bool [B, C].
 
@@ -86,6 +117,8 @@ def known_positives(query: Tensor, user: Tensor, pair_request: Tensor, pair_item
         query: [B] number of the query; user: [B] number of the user, -1 unknown (shares nothing);
         pair_request, pair_item: [n] all (request of the batch, clicked item); columns: [C] item of each column.
     """
+    if len(columns) == 0:
+        return torch.zeros(len(query), 0, dtype=torch.bool, device=query.device)
     distinct, column = torch.unique(columns, return_inverse=True)
     place = torch.searchsorted(distinct, pair_item).clamp(max=len(distinct) - 1)
     inside = distinct[place] == pair_item

@@ -36,19 +36,27 @@ class Ragged:
         positions = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return Ragged(offsets, np.asarray(self.ids[positions]))
 
+    def where(self, kept: NDArray[np.bool_]) -> Ragged:
+        """The rows with those entries alone whose number is marked in ``kept``."""
+        chosen = kept[self.ids]
+        lengths = np.bincount(self.rows_of_entries()[chosen], minlength=len(self))
+        return Ragged(offsets_of(lengths), np.asarray(self.ids[chosen]))
+
     def rows_of_entries(self) -> Ints:
         """The row of each entry, [len(ids)]."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
     def sample(self, rows: Ints, count: int, rng: np.random.Generator) -> Ints:
-        """``count`` entries of each of ``rows``, uniform and with repeats, [m, count]; -1 where the row is empty."""
+        """Places in ``ids`` of ``count`` entries of each of ``rows``, uniform and with repeats, [m, count]; -1 where
+        the row is empty."""
         lengths = self.offsets[rows + 1] - self.offsets[rows]
-        chosen = (rng.random((len(rows), count)) * lengths[:, None]).astype(np.int64)
-        empty = lengths == 0
-        positions = np.where(empty[:, None], 0, self.offsets[rows][:, None] + chosen)
-        if len(self.ids) == 0:
-            return np.full((len(rows), count), -1)
-        return np.where(empty[:, None], -1, self.ids[positions]).astype(np.int64)
+        places = self.offsets[rows][:, None] + (rng.random((len(rows), count)) * lengths[:, None]).astype(np.int64)
+        return np.where(lengths[:, None] == 0, -1, places)
+
+    def first(self, rows: Ints, count: int) -> Ints:
+        """Places in ``ids`` of the first ``count`` entries of each of ``rows``, [m, count]; -1 beyond a row's end."""
+        places = self.offsets[rows][:, None] + np.arange(count)
+        return np.where(places < self.offsets[rows + 1][:, None], places, -1)
 
 
 def offsets_of(lengths: Ints) -> Ints:

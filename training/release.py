@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -22,11 +22,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from infra.settings import Settings
-from training.query_encoder import QueryEncoder
+from training.location import LocationBuckets
+from training.query_encoder import NOTHING, Known, Preprocessing, QueryEncoder
 from training.ragged import Ragged
+from training.scalars import QuantileTransform
+from training.text_encoders import load_saved
 from training.towers import TowerConfig, Towers
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FEATURE_SERVICE = "towers_v1"
 MANIFEST = "manifest.json"
 IDENTITY = (
@@ -35,7 +38,10 @@ IDENTITY = (
     "item_vectors.safetensors",
     "items.json",
     "model.safetensors",
+    "preprocessing.json",
 )
+TEXT_ENCODER = "text_encoder"
+"""Folder of the text encoder's files, where the query tower reads one."""
 DESCRIPTION = ("clock.json", "evaluation.json", "model_card.md", "training.json")
 ITEM_TYPES: dict[str, pa.DataType] = {
     "item_id": pa.string(),
@@ -58,7 +64,8 @@ class ReleaseError(ValueError):
 
 @dataclass(frozen=True)
 class Release:
-    """A loaded release. Row ``i`` of ``items`` and ``item_vectors`` [n, dim] is item ``item_ids[i]``."""
+    """A loaded release. Row ``i`` of ``items`` and ``item_vectors`` [n, width + f] is item ``item_ids[i]``: a unit
+    vector, then its quality features where the release boosts."""
 
     id: str
     path: Path
@@ -80,15 +87,13 @@ class Release:
     def feature_service(self) -> str:
         return str(self.config["feature_service"])
 
-    def encode_query(
-        self,
-        text: str,
-        recent_queries: Sequence[str] = (),
-        recent_items: Sequence[str] = (),
-        recent_orders: Sequence[str] = (),
-    ) -> NDArray[np.float32]:
-        """Unit query vector [dim]; histories newest first, empty for an unknown user."""
-        return self.encoder.encode(text, recent_queries, recent_items, recent_orders)
+    def encode_query(self, text: str, known: Known = NOTHING) -> NDArray[np.float32]:
+        """Query vector [width + f]; nothing known is an unknown user.
+
+        Raises:
+            ValueError: a location that names what is none, or of the wrong type.
+        """
+        return self.encoder.encode(text, known)
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def verify_release(path: Path) -> dict[str, Any]:
         raise ReleaseError(
             f"release {path.name} has schema version {schema}, this program reads {SCHEMA_VERSION}: train again"
         )
-    if set(files) != {*IDENTITY, *DESCRIPTION}:
+    if {file for file in files if not file.startswith(f"{TEXT_ENCODER}/")} != {*IDENTITY, *DESCRIPTION}:
         raise ReleaseError(f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release")
     for file, entry in files.items():
         if not (path / file).is_file():
@@ -136,6 +141,7 @@ def load_release(path: Path) -> Release:
 
     Raises:
         ReleaseError: the folder is missing, damaged or of another schema version.
+        TextEncoderError: the release reads text with weights that are not installed here.
     """
     from safetensors.numpy import load_file
     from safetensors.torch import load_file as load_tensors
@@ -150,6 +156,13 @@ def load_release(path: Path) -> Release:
         group: Ragged(stored[f"{group}.offsets"], stored[f"{group}.ids"]) for group in towers.config.history_groups
     }
     item_ids = items["item_id"].to_pylist()
+    fitted = _read_json(path / "preprocessing.json")
+    preprocessing = Preprocessing(
+        figures=QuantileTransform.from_json(fitted["request_figures"]),
+        location=LocationBuckets.from_json(fitted["location"]),
+        text=load_saved(path / TEXT_ENCODER) if towers.config.text_width and towers.config.text_in_query else None,
+    )
+    boosting = np.array(config["boosting"]["weights"], dtype=np.float32)
     return Release(
         id=manifest["id"],
         path=path,
@@ -160,7 +173,7 @@ def load_release(path: Path) -> Release:
         items=items,
         evaluation=_read_json(path / "evaluation.json"),
         trained_at=_time(_read_json(path / "clock.json")["trained_at"]),
-        encoder=QueryEncoder(towers, tokens, item_ids),
+        encoder=QueryEncoder(towers, tokens, item_ids, preprocessing, boosting),
     )
 
 
@@ -210,7 +223,7 @@ def code_version() -> str:
 
 
 def content_id(files: Mapping[str, Any]) -> str:
-    entries = json.dumps({name: files[name] for name in IDENTITY}, sort_keys=True)
+    entries = json.dumps({name: entry for name, entry in files.items() if name not in DESCRIPTION}, sort_keys=True)
     return hashlib.sha256(entries.encode()).hexdigest()[:12]
 
 

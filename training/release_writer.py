@@ -14,22 +14,27 @@ import pyarrow as pa
 from safetensors.numpy import save_file
 
 from infra.settings import Settings
-from training.arrays import Arrays, load_arrays
-from training.candidate import TRAINING, WEIGHTS, load_candidate, read_training
+from training.arrays import Arrays, prepare_arrays
+from training.boosting import Boosting, boosted_items
+from training.candidate import TRAINING, WEIGHTS, load_boosting, load_candidate, read_training
+from training.encoding import encode_catalog
 from training.evaluation import EvaluationReport
 from training.release import (
-    DESCRIPTION,
     FEATURE_SERVICE,
-    IDENTITY,
     ITEM_TYPES,
     MANIFEST,
     SCHEMA_VERSION,
+    TEXT_ENCODER,
     code_version,
     content_id,
     file_entry,
     verify_release,
 )
-from training.towers import Towers, encode_catalog
+from training.text_encoders import TextEncoderError, load_text_encoder
+from training.towers import Towers
+
+MACHINE = {"device", "threads", "build_memory", "prefetch", "checkpoint_steps"}
+"""Settings that do not change what is trained."""
 
 
 def write_release(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport) -> Path:
@@ -45,7 +50,8 @@ def write_release(settings: Settings, candidate_dir: Path, evaluation: Evaluatio
     folder.mkdir()
     try:
         _write_files(settings, candidate_dir, evaluation, folder)
-        files = {name: file_entry(folder / name) for name in (*IDENTITY, *DESCRIPTION)}
+        names = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+        files = {name: file_entry(folder / name) for name in names}
         manifest = {"schema_version": SCHEMA_VERSION, "id": content_id(files), "files": files}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         target = settings.paths.releases / str(manifest["id"])
@@ -61,12 +67,26 @@ def write_release(settings: Settings, candidate_dir: Path, evaluation: Evaluatio
 def _write_files(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport, folder: Path) -> None:
     """All files of a release but its manifest."""
     towers = load_candidate(candidate_dir)
-    arrays = load_arrays(settings.paths.training / "arrays")
-    config = _config(settings, towers, arrays)
+    arrays = prepare_arrays(settings)
+    boosting = load_boosting(candidate_dir)
+    config = _config(settings, towers, arrays, boosting)
     training = read_training(candidate_dir)
     shutil.copyfile(candidate_dir / WEIGHTS, folder / "model.safetensors")
     shutil.copyfile(candidate_dir / TRAINING, folder / "training.json")
-    save_file({"vectors": encode_catalog(towers, arrays.item_tokens)}, folder / "item_vectors.safetensors")
+    vectors = encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept)
+    if boosting.weights.on:
+        quality = boosting.quality(arrays, arrays.end, settings.features.rate_prior)
+        vectors = boosted_items(vectors, quality)
+    save_file({"vectors": vectors}, folder / "item_vectors.safetensors")
+    preprocessing = {"request_figures": arrays.request_transform.to_json(), "location": arrays.meta["location"]}
+    _write_json(folder / "preprocessing.json", preprocessing)
+    if towers.config.text_width and towers.config.text_in_query:
+        encoder = load_text_encoder(settings)
+        if encoder is None:
+            raise TextEncoderError(
+                f"the candidate reads text by {towers.config.text_encoder}, which is off: train again"
+            )
+        encoder.save(folder / TEXT_ENCODER)
     tokens = {g: arrays.item_tokens[g] for g in towers.config.history_groups}
     flat = {f"{g}.offsets": rows.offsets for g, rows in tokens.items()} | {f"{g}.ids": r.ids for g, r in tokens.items()}
     save_file({name: values.copy() for name, values in flat.items()}, folder / "item_tokens.safetensors")
@@ -80,7 +100,7 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     (folder / "model_card.md").write_text(_model_card(config, training, evaluation, trained_at), encoding="utf-8")
 
 
-def _config(settings: Settings, towers: Towers, arrays: Arrays) -> dict[str, Any]:
+def _config(settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosting) -> dict[str, Any]:
     split = arrays.meta["split"]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -88,9 +108,13 @@ def _config(settings: Settings, towers: Towers, arrays: Arrays) -> dict[str, Any
         "shop": settings.shop_name,
         "feature_service": FEATURE_SERVICE,
         "towers": towers.config.to_json(),
+        "width": towers.config.width + len(boosting.in_force),
         "data_window": {name: split[name] for name in ("train_start", "cut", "end")},
+        "boosting": {"weights": boosting.in_force, **boosting.features.to_json()},
         "index": {"index_type": settings.index.index_type},
-        "training": settings.training.model_dump(exclude={"device", "threads", "build_memory"}),
+        "training": settings.training.model_dump(
+            mode="json", exclude={"device", "threads", "build_memory", "prefetch"}
+        ),
     }
 
 
@@ -112,8 +136,9 @@ def _model_card(
         f"  validated on those until {window['end']}.",
         f"- {training['examples']:,} requests with a click; {len(training['curve'])} epochs, the weights of number"
         f" {training['best_epoch']}.",
+        f"- Recipe {training['recipe']}; encoders on: {', '.join(training['encoders'])}.",
         f"- Item fields on: {', '.join(towers['groups'])}.",
-        f"- {towers['dim']} dimensions, {towers['buckets']:,} hashed token buckets.",
+        f"- {config['width']} dimensions, {towers['buckets']:,} hashed token buckets.",
         "",
         f"## Evaluation: {evaluation.truth} of {evaluation.requests:,} validation requests, whole catalogue",
         "",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infra.settings import Settings, TrainingSettings
-from training import losses
 from training.arrays import Arrays, TrainingSetError, prepare_arrays
-from training.batches import Batch, encode_requests, look_up, training_batches
+from training.batches import BatchMaker
 from training.candidate import save_candidate
+from training.checkpoint import Checkpoint, Progress
+from training.distributed import first_process_first, process_group, rank
+from training.encoding import encode_catalog, encode_requests
 from training.held_out import stopping_and_judging
+from training.objective import PARTS, Objective
+from training.prefetch import prefetched
 from training.search import exact_top, recall
-from training.towers import TowerConfig, Towers, encode_catalog
+from training.step import Step
+from training.towers import LOCATION, TowerConfig, Towers
+from training.warm_start import start_from_release
 
-Progress = Callable[[str, float], None]
+Report = Callable[[str, float], None]
 RECALL_AT = (10, 100)
 
 
@@ -45,27 +51,33 @@ class TrainingResult:
     """Training requests with a click."""
     examples_per_second: float
     seconds: float
+    encoders: tuple[str, ...]
     groups: tuple[str, ...]
     device: str
+    recipe: str
+    started_from: str
+    """``scratch``, ``checkpoint``, or the release whose weights it started from."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "candidate_dir": str(self.candidate_dir)}
 
 
-def train(settings: Settings, progress: Progress | None = None) -> TrainingResult:
+def train(settings: Settings, progress: Report | None = None, live: Path | None = None) -> TrainingResult:
     """Train the towers on the training set on disk, into ``settings.paths.training / "candidate"``.
 
-    On a CPU the same training set, settings and seed give the same weights.
+    On a CPU the same training set, settings and seed give the same weights, whether or not the run was killed and went
+    on from its checkpoint between.
 
     Args:
         progress: called with a sentence and the share that is done.
+        live: folder of the release that serves, for ``settings.training.start == "live"``.
 
     Raises:
         TrainingSetError: there is no training set, or no request of the train window has a click.
     """
-    report = progress or (lambda message, share: None)
-    with repeatable(_device(settings.training.device)):
-        return _train(settings, report)
+    device = _device(settings.training.device)
+    with process_group(device), repeatable(device):
+        return _Run(settings, device, progress or (lambda message, share: None), live).train()
 
 
 @contextmanager
@@ -85,193 +97,188 @@ def repeatable(device: torch.device) -> Iterator[None]:
         deterministic.fill_uninitialized_memory = filled
 
 
-def _train(settings: Settings, report: Progress) -> TrainingResult:
-    started = time.perf_counter()
-    report("turning the training set into arrays", 0.0)
-    arrays = prepare_arrays(settings)
-    run = _Run(settings, arrays)
-    steps_seconds = 0.0
-    best, best_epoch, best_weights = -1.0, 0, copy.deepcopy(run.towers.state_dict())
-    curve: list[dict[str, Any]] = []
-    for epoch in range(1, settings.training.epochs + 1):
-        entry = run.epoch(epoch, report)
-        steps_seconds += entry["seconds"]
-        curve.append({**entry, **run.validate()})
-        reached = curve[-1][f"recall@{RECALL_AT[-1]}"]
-        report(_line(curve[-1]), epoch / settings.training.epochs)
-        if reached is None or reached > best:
-            best, best_epoch = reached or 0.0, epoch
-            best_weights = copy.deepcopy(run.towers.state_dict())
-        elif epoch - best_epoch >= settings.training.patience:
-            break
-    run.towers.load_state_dict(best_weights)
-    result = TrainingResult(
-        candidate_dir=settings.paths.training / "candidate",
-        curve=curve,
-        best_epoch=best_epoch,
-        examples=len(run.examples),
-        examples_per_second=run.seen / max(steps_seconds, 1e-9),
-        seconds=time.perf_counter() - started,
-        groups=run.towers.config.groups,
-        device=str(run.device),
-    )
-    save_candidate(result.candidate_dir, run.towers, result.to_json())
-    return result
-
-
 class _Run:
     """Model, optimiser and examples of one training run."""
 
-    def __init__(self, settings: Settings, arrays: Arrays) -> None:
+    def __init__(self, settings: Settings, device: torch.device, report: Report, live: Path | None) -> None:
+        self.began = time.perf_counter()
+        report("turning the training set into arrays", 0.0)
         self.settings: TrainingSettings = settings.training
-        self.arrays = arrays
+        self.report = report
+        self.device = device
+        with first_process_first():
+            self.arrays = arrays = prepare_arrays(settings)
+        self.folder = settings.paths.training / "candidate"
         torch.set_num_threads(self.settings.threads)
         torch.manual_seed(self.settings.seed)
-        self.rng = np.random.default_rng(self.settings.seed)
-        self.device = _device(self.settings.device)
-        self.towers = Towers(tower_config(settings, arrays)).to(self.device)
-        has_click = arrays.clicked.lengths > 0
-        self.examples = np.flatnonzero(has_click & ~arrays.is_validation)
+        self.examples = np.flatnonzero((arrays.clicked.lengths > 0) & ~arrays.is_validation)
         if len(self.examples) < 2:
             raise TrainingSetError(
                 "fewer than two requests of the train window have a click: there is nothing to learn"
             )
+        self.towers = new_towers(self.settings, arrays).to(device)
+        self.started_from = "scratch"
+        if self.settings.start == "live" and live is not None:
+            self.started_from = start_from_release(self.towers, live, arrays.cut)
+        per_pass = max(1, len(self.examples) // self.settings.batch_size)
+        self.steps = per_pass * math.ceil(self.settings.least_steps / per_pass)
+        click_share = torch.from_numpy(click_share_of(arrays, self.examples)).to(device)
+        objective = Objective(self.settings, click_share, arrays.items)
+        self.weights = objective.weights.cpu()
+        self.step = Step(self.towers, objective, self.settings, self.steps * self.settings.epochs, device)
+        self.maker = BatchMaker(arrays, self.towers.config, self.settings)
         stopping, _ = stopping_and_judging(arrays, self.settings)
         held = np.random.default_rng(self.settings.seed).permutation(stopping)[: self.settings.validation_requests]
         self.validation = np.sort(held)
-        self.click_share = torch.from_numpy(_click_share(arrays, self.examples)).to(self.device)
-        self.optimiser = torch.optim.AdamW(
-            self.towers.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            fused=True,
-        )
-        one_pass = max(1, len(self.examples) // self.settings.batch_size)
-        self.steps = one_pass * math.ceil(self.settings.least_steps / one_pass)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, self.settings.learning_rate, total_steps=self.steps * self.settings.epochs, pct_start=0.1
-        )
-        self.seen = 0
+        run = json.dumps([arrays.meta["fingerprint"], self.started_from, self.settings.model_dump(mode="json")])
+        self.checkpoint = Checkpoint(settings.paths.training / "checkpoint", hashlib.sha256(run.encode()).hexdigest())
+        self.best = self._weights()
 
-    def epoch(self, number: int, report: Progress) -> dict[str, Any]:
-        """A pass over the examples, or as many as make ``least_steps``; the mean of each part of the loss."""
-        started, totals = time.perf_counter(), torch.zeros(4)
+    def train(self) -> TrainingResult:
+        at = Progress(epoch=1, step=0, totals=[0.0] * len(PARTS), curve=[], best=-1.0, best_epoch=0, seconds=0.0)
+        found = self.checkpoint.load(self.towers, self.step.optimiser)
+        if found:
+            at, self.best = found
+            self.started_from = "checkpoint"
+        while at.epoch <= self.settings.epochs and at.epoch - at.best_epoch <= self.settings.patience:
+            at = self._epoch(at)
+        self.towers.load_state_dict(self.best)
+        seen = sum(1 for _ in at.curve) * self.steps * min(self.settings.batch_size, len(self.examples))
+        result = TrainingResult(
+            candidate_dir=self.folder,
+            curve=at.curve,
+            best_epoch=at.best_epoch,
+            examples=len(self.examples),
+            examples_per_second=seen / max(at.seconds, 1e-9),
+            seconds=time.perf_counter() - self.began,
+            encoders=self.towers.config.encoders,
+            groups=self.towers.config.groups,
+            device=str(self.device),
+            recipe=self.settings.recipe,
+            started_from=self.started_from,
+        )
+        if rank() == 0:
+            save_candidate(result.candidate_dir, self.towers, result.to_json())
+            self.checkpoint.remove()
+        return result
+
+    def _epoch(self, at: Progress) -> Progress:
+        """The rest of the epoch that ``at`` is in, and its validation."""
+        totals, began = torch.tensor(at.totals, dtype=torch.float64), time.perf_counter()
+        batches = self.maker.epoch(self.examples, at.epoch - 1, self.steps, at.step)
         self.towers.train()
-        for step, batch in enumerate(islice(self.batches(), self.steps), start=1):
-            parts = self.parts(batch)
-            loss = parts @ self.weights
-            self.optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            self.optimiser.step()
-            self.schedule.step()
-            totals += parts.detach().cpu()
-            self.seen += len(batch.requests)
-            if step % 20 == 0:
-                done = (number - 1 + step / self.steps) / self.settings.epochs
-                report(
-                    f"epoch {number}: step {step} of {self.steps}, loss {(totals / step) @ self.weights.cpu():.3f}",
-                    done,
-                )
-        mean = totals / self.steps
-        names = ("click", "unclicked", "click_over_unclicked", "order_over_unclicked")
-        return {
-            "epoch": number,
-            "loss": float(mean @ self.weights.cpu()),
-            **dict(zip(names, mean.tolist(), strict=True)),
-            "seconds": time.perf_counter() - started,
-        }
-
-    def batches(self) -> Iterator[Batch]:
-        """Batches without end, pass after pass."""
-        while True:
-            yield from training_batches(
-                self.arrays,
-                self.examples,
-                size=self.settings.batch_size,
-                unclicked=self.settings.unclicked_per_step,
-                uniform=self.settings.uniform_per_step,
-                forgotten=self.settings.history_dropout,
-                rng=self.rng,
-            )
-
-    @property
-    def weights(self) -> Tensor:
-        s = self.settings
-        weights = (s.weight_click, s.weight_unclicked, s.weight_click_over_unclicked, s.weight_order_over_unclicked)
-        return torch.tensor(weights, device=self.device)
-
-    def parts(self, batch: Batch) -> Tensor:
-        """The four objectives over a batch, not weighted, [4]."""
-        s, device = self.settings, self.device
-        query_batch, means = look_up(self.towers, self.arrays, batch.query.numpy(), batch.histories, batch.targets)
-        items, queries = self.towers.encode_items(means), self.towers.encode_queries(query_batch)
-        clicked, ordered, unclicked, columns = (
-            t.to(device) for t in (batch.clicked, batch.ordered, batch.unclicked, batch.columns)
+        before = (at.epoch - 1) * self.steps
+        for step, batch in enumerate(prefetched(batches, self.settings.prefetch), start=at.step):
+            totals += self.step(batch, before + step).cpu()
+            done = step + 1
+            if done % 20 == 0:
+                loss = float((totals / done).float() @ self.weights)
+                share = (before + done) / (self.steps * self.settings.epochs)
+                self.report(f"epoch {at.epoch}: step {done} of {self.steps}, loss {loss:.3f}", share)
+            if done % self.settings.checkpoint_steps == 0 and done < self.steps:
+                self._save(at, step=done, totals=totals.tolist(), seconds=at.seconds + time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        mean = (totals / self.steps).float()
+        entry: dict[str, Any] = {"epoch": at.epoch, "loss": float(mean @ self.weights)}
+        entry |= dict(zip(PARTS, mean.tolist(), strict=True)) | {"seconds": seconds} | self._validate()
+        reached = entry[f"recall@{RECALL_AT[-1]}"]
+        best, best_epoch = at.best, at.best_epoch
+        if reached is None or reached > best:
+            best, best_epoch, self.best = reached or 0.0, at.epoch, self._weights()
+        self.report(_line(entry), at.epoch / self.settings.epochs)
+        after = Progress(
+            epoch=at.epoch + 1,
+            step=0,
+            totals=[0.0] * len(PARTS),
+            curve=[*at.curve, entry],
+            best=best,
+            best_epoch=best_epoch,
+            seconds=at.seconds + seconds,
         )
-        scores = queries @ items[columns].T
-        log_q = torch.cat(
-            losses.log_expected_counts(
-                self.click_share[batch.targets][clicked], len(queries), len(columns) - len(clicked), self.arrays.items
-            )
-        )
-        excluded = losses.known_positives(
-            batch.query.to(device),
-            batch.user.to(device),
-            batch.pair_request.to(device),
-            batch.pair_item.to(device),
-            columns,
-        )
-        s_clicked = (queries * items[clicked]).sum(1)
-        s_ordered = (queries * items[ordered.clamp(min=0)]).sum(1)
-        s_unclicked = torch.einsum("bd,bud->bu", queries, items[unclicked.clamp(min=0)])
-        has_order, has_unclicked = ordered >= 0, unclicked >= 0
-        own_unclicked = (columns[None, None] == unclicked[..., None]).any(1)
-        mass = losses.negative_mass(scores, log_q, excluded, s.temperature)
-        unclicked_mass = losses.negative_mass(scores, log_q, excluded | own_unclicked, s.temperature)
-        return torch.stack(
-            [
-                losses.softmax_against(s_clicked, torch.ones_like(has_order), mass, s.temperature),
-                losses.softmax_against(s_unclicked, has_unclicked, unclicked_mass, s.temperature),
-                losses.hinge_above(s_clicked, s_unclicked, has_unclicked, s.click_margin),
-                losses.hinge_above(s_ordered, s_unclicked, has_unclicked & has_order[:, None], s.order_margin),
-            ]
-        )
+        self._save(after)
+        return after
 
-    def validate(self) -> dict[str, float | None]:
+    def _save(self, at: Progress, **changes: Any) -> None:
+        if rank() == 0:
+            progress = Progress(**{**at.__dict__, **changes})
+            self.checkpoint.save(self.towers, self.best, self.step.optimiser, progress)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.towers.state_dict().items()}
+
+    def _validate(self) -> dict[str, float | None]:
         """Recall of clicked and ordered items of validation requests, over the items of each request's time."""
         if len(self.validation) == 0:
             return {f"recall@{k}": None for k in RECALL_AT}
-        vectors = encode_catalog(self.towers, self.arrays.item_tokens)
+        arrays = self.arrays
         found, _ = exact_top(
-            encode_requests(self.towers, self.arrays, self.validation),
-            vectors,
+            encode_requests(self.towers, arrays, self.validation),
+            encode_catalog(self.towers, arrays, arrays.cut, kept=self.settings.graph_kept),
             max(RECALL_AT),
-            self.arrays.request_time[self.validation],
-            self.arrays.item_available,
+            arrays.request_time[self.validation],
+            arrays.item_available,
         )
-        wanted = self.arrays.clicked.take(self.validation)
+        wanted = arrays.clicked.take(self.validation)
         return {f"recall@{k}": float(recall(found, wanted, k).mean()) for k in RECALL_AT}
 
 
-def tower_config(settings: Settings, arrays: Arrays) -> TowerConfig:
-    """The towers that fit a catalogue: the groups it fills, the widths of the settings."""
-    t = settings.training
+def new_towers(settings: TrainingSettings, arrays: Arrays) -> Towers:
+    """Untrained towers that fit a catalogue and a log."""
+    towers = Towers(tower_config(settings, arrays))
+    if towers.config.has_text_part and arrays.text is not None:
+        towers.text.start_from(arrays.text.items, settings.seed)
+    towers.familiar.copy_(torch.from_numpy(familiar_tokens(settings, arrays)))
+    return towers
+
+
+def familiar_tokens(settings: TrainingSettings, arrays: Arrays) -> NDArray[np.bool_]:
+    """Which tokens at least ``least_queries_per_token`` distinct queries of the train window share, [buckets]."""
+    queries = np.unique(arrays.request_query[~arrays.is_validation]).astype(np.int64)
+    tokens = arrays.query_tokens.take(queries)
+    pairs = np.unique(tokens.rows_of_entries() * settings.buckets + tokens.ids)
+    counts = np.bincount(pairs % settings.buckets, minlength=settings.buckets)
+    return np.asarray(counts >= settings.least_queries_per_token)
+
+
+def tower_config(settings: TrainingSettings, arrays: Arrays) -> TowerConfig:
+    """The towers that fit a catalogue and a log: what they fill and the settings have on, the widths of the settings.
+
+    Raises:
+        TrainingSetError: none of the fields that are on is filled.
+    """
+    on = (*settings.fields, *((LOCATION,) if settings.location else ()))
+    groups = tuple(group for group in arrays.item_tokens if group in on)
+    if not groups:
+        raise TrainingSetError(f"the catalogue fills none of the fields that are on ({', '.join(on)}): set others")
     return TowerConfig(
-        groups=tuple(arrays.item_tokens),
-        buckets=t.buckets,
-        token_dim=t.token_dim,
-        dim=t.dim,
-        hidden=t.hidden,
-        max_query_tokens=t.max_query_tokens,
-        max_item_tokens=t.max_item_tokens,
+        groups=groups,
+        buckets=settings.buckets,
+        token_dim=settings.token_dim,
+        dim=settings.dim,
+        hidden=settings.hidden,
+        ngrams=settings.ngrams,
+        max_query_tokens=settings.max_query_tokens,
+        max_item_tokens=settings.max_item_tokens,
         recent_queries=arrays.recent_queries.shape[1],
         recent_items=arrays.recent_items.shape[1],
         recent_orders=arrays.recent_orders.shape[1],
+        ordered_tags=arrays.ordered_tags.shape[1],
         price_edges=tuple(arrays.meta["price_edges"]),
+        history=settings.history,
+        graph=settings.graph and len(arrays.edges) > 0,
+        item_figures=len(arrays.meta["item_features"]) if settings.scalars else 0,
+        request_figures=len(arrays.meta["request_features"]) if settings.scalars else 0,
+        text_encoder=settings.text_encoder if arrays.text else "none",
+        text_width=arrays.text.width if arrays.text else 0,
+        text_in_query=settings.text_in_query and arrays.text is not None,
+        text_fusion=settings.text_fusion,
+        text_dim=min(settings.text_dim, arrays.text.width) if arrays.text else settings.text_dim,
+        shared_words=settings.shared_words,
+        shared_taste=settings.shared_taste,
     )
 
 
-def _click_share(arrays: Arrays, examples: NDArray[np.int64]) -> NDArray[np.float32]:
+def click_share_of(arrays: Arrays, examples: NDArray[np.int64]) -> NDArray[np.float32]:
     """How often each item is the drawn positive of an example, [items], sums to 1."""
     clicked = arrays.clicked.take(examples)
     weights = np.repeat(1 / clicked.lengths, clicked.lengths)

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import CatalogError, build_catalog
-from features.schema import CATALOG
+from features.schema import CATALOG, LOCATION_NAMES
 from infra.settings import Settings
 from tests.features.raw_log import DAY, next_day, shop
 
 LONG = "A long text about the item, which goes on for more than sixty characters so that it reads as prose."
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NOWHERE = dict.fromkeys(LOCATION_NAMES)
 
 
 def landing(settings: Settings) -> Path:
@@ -113,6 +114,7 @@ def test_every_kind_of_file_gives_the_same_catalogue(tmp_path: Path, name: str) 
         "rating_count": 10.0,
         "attributes": [{"key": "color", "value": "blue"}, {"key": "weight", "value": "2"}],
         "tags": ["winter", "warm"],
+        **NOWHERE,
         "available_from": datetime(2026, 5, 1, tzinfo=UTC),
     }
     assert red == {
@@ -126,6 +128,7 @@ def test_every_kind_of_file_gives_the_same_catalogue(tmp_path: Path, name: str) 
         "rating_count": None,
         "attributes": [{"key": "weight", "value": "1.5"}],
         "tags": [],
+        **NOWHERE,
         "available_from": EPOCH,
     }
     assert report.metadata()["items"] == 2
@@ -204,6 +207,74 @@ def test_attributes_of_any_shape(tmp_path: Path, logged: Any) -> None:
         ("new", "true"),
         ("size", "42"),
     ]
+
+
+BERLIN = {"country": "DE", "language": "de", "zip": "10115", "latitude": 52.5, "longitude": 13.4}
+
+
+@pytest.mark.parametrize("name", ["catalog.parquet", "catalog.ndjson", "catalog.csv"])
+@pytest.mark.parametrize(
+    "logged",
+    [
+        BERLIN,
+        {"Country_Code": "DE", "lang": "de", "postal_code": 10115, "lat": 52.5, "LNG": 13.4},
+        {"countryCode": " DE ", "locale": "de", "zipCode": "10115", "location": "52.5, 13.4"},
+        {"country": "DE", "language": "de", "postcode": 10115.0, "geo": '{"lat": "52.5", "lon": 13.4}'},
+        {"country": "DE", "language": "de", "zip": "10115", "location.lat": "52.5", "location.lon": "13.4"},
+        {**BERLIN, "country_code": "DEU", "location": "1,2", "lat": 7},
+        {**BERLIN, "latitude": "north", "lat": 52.5, "location": "1,2"},
+    ],
+)
+def test_locations_of_any_name_are_no_attributes(tmp_path: Path, name: str, logged: dict[str, Any]) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), [{"item_id": "i1"} | logged], name)
+    report = build_catalog(settings)
+    (found,) = items(settings)
+    assert {key: found[key] for key in BERLIN} == BERLIN
+    assert found["attributes"] == []
+    assert report.attribute_columns == ()
+    assert [report.filled[key] for key in BERLIN] == [1] * 5
+
+
+@pytest.mark.parametrize("logged", [{"lat": 52.5, "lon": 13.4}, {"latitude": 52.5, "longitude": "13.4"}])
+def test_a_point_may_be_a_struct(tmp_path: Path, logged: Any) -> None:
+    settings = shop(tmp_path)
+    for name in ("catalog.parquet", "catalog.ndjson"):
+        write(landing(settings), [{"item_id": "i1", "location": logged}], name)
+        build_catalog(settings)
+        (found,) = items(settings)
+        assert (found["latitude"], found["longitude"], found["attributes"]) == (52.5, 13.4, [])
+
+
+@pytest.mark.parametrize(
+    "logged",
+    [
+        {"latitude": 90.1, "longitude": 13.4},
+        {"latitude": 52.5, "longitude": -180.5},
+        {"latitude": 52.5},
+        {"latitude": "north", "longitude": "east"},
+        {"latitude": True, "longitude": [13.4]},
+        {"latitude": float("nan"), "longitude": float("inf")},
+        {"latitude": "1e400", "longitude": "nan"},
+        {"location": "95,200"},
+        {"location": "nan,inf"},
+        {"location": {"lat": 52.5}},
+        {"location": {"lat": {"deg": 52}, "lon": 13.4}},
+        {"country": {"code": "DE"}, "language": ["de"], "zip": False},
+        {"country": "", "language": "  ", "zip": None},
+        {"zip": "1" * 65},
+    ],
+)
+def test_a_bad_location_is_null_and_refuses_no_item(tmp_path: Path, logged: dict[str, Any]) -> None:
+    found = one(shop(tmp_path), **logged)
+    assert {key: found[key] for key in NOWHERE} == NOWHERE
+    assert found["attributes"] == []
+
+
+def test_the_name_of_a_place_stays_an_attribute(tmp_path: Path) -> None:
+    found = one(shop(tmp_path), location="Berlin, Mitte", title="t")
+    assert found["attributes"] == [{"key": "location", "value": "Berlin, Mitte"}]
+    assert {key: found[key] for key in NOWHERE} == NOWHERE
 
 
 def test_parquet_maps_structs_and_gaps(tmp_path: Path) -> None:

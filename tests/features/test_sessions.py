@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from features.build_sessions import DayReport, build_sessions, read_report
+from features.schema import LOCATION_NAMES
 from features.screening import REASONS
 from infra.settings import Settings
 from tests.features.raw_log import DAY, Row, at, event, land, next_day, quarantined, query, shop, stored
@@ -39,11 +40,14 @@ def the_event(settings: Settings) -> Row:
 @pytest.mark.parametrize("kind", ["ndjson", "ndjson.gz", "bulk", "source", "parquet"])
 def test_every_kind_of_file_gives_the_same_day(tmp_path: Path, kind: str) -> None:
     settings = shop(tmp_path)
-    report = build(settings, [query("q1"), query("q2", "11:00:00")], [event("click", "b", query_id="q1")], kind)
+    place = {"zip": "02134", "location": "42.35,-71.13"}
+    queries = [query("q1", query_attributes=None), query("q2", "11:00:00", query_attributes=place)]
+    report = build(settings, queries, [event("click", "b", query_id="q1")], kind)
     assert report.sources["ubi_queries"].action_lines == (2 if kind == "bulk" else 0)
     assert (report.rows_in, report.clean, report.held) == (3, 3, False)
     assert report.rows_out == {"requests": 2, "impressions": 6, "events": 1}
-    assert stored(settings, "requests")[0] == {
+    first, second = stored(settings, "requests")
+    assert first == {
         "query_id": "q1",
         "user_id": "u1",
         "session_id": None,
@@ -52,7 +56,9 @@ def test_every_kind_of_file_gives_the_same_day(tmp_path: Path, kind: str) -> Non
         "time": datetime(2026, 5, 10, 10, tzinfo=UTC),
         "known_at": datetime(2026, 5, 10, 10, tzinfo=UTC),
         "shown": 3,
+        **dict.fromkeys(LOCATION_NAMES),
     }
+    assert [second[name] for name in LOCATION_NAMES] == [None, None, "02134", 42.35, -71.13]
     assert [(r["item_id"], r["position"]) for r in stored(settings, "impressions")[:3]] == [
         ("a", 1),
         ("b", 2),

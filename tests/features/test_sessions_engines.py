@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from features.schema import EVENTS, IDS, IMPRESSIONS, REQUESTS, TIME
+from features.schema import EVENTS, IDS, IMPRESSIONS, LOCATION, REQUESTS, TIME
 from features.screening import DayWindow, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
 from infra.settings import RawSettings
@@ -25,7 +25,7 @@ RAW = RawSettings(attribution_window=timedelta(minutes=30))
 WINDOW = DayWindow.of(DAY, RAW)
 MARKS = [("row_id", pa.int64()), ("not_json", pa.bool_()), ("action_line", pa.bool_()), ("wrong_type", pa.bool_())]
 IDENTITY = [(name, pa.string()) for name in ("query_id", "user_id", "client_id", "session_id")]
-QUERIES = pa.schema([*MARKS, *IDENTITY, ("query_text", pa.string()), ("time", TIME), ("hits", IDS)])
+QUERIES = pa.schema([*MARKS, *IDENTITY, ("query_text", pa.string()), ("time", TIME), ("hits", IDS), *LOCATION])
 EVENT_ROWS = pa.schema(
     [
         *MARKS,
@@ -68,7 +68,11 @@ def random_log(seed: int, size: int) -> Tables:
             "query_text": draw.choice(["", " Red  Shoes", "ΣΊΣΥΦΟΣ İstanbul", "straße\u3000x\t", "ﬁ Ⅷ"]),
             "time": draw.choice([None, minutes(-20_000, 4_000), *(minutes(-30, 200) for _ in range(8))]),
             "hits": [draw.choice(items) for _ in range(draw.randint(0, 5))],
+            "country": draw.choice([None, "DE", "us"]),
+            "language": draw.choice([None, "de-DE"]),
+            "zip": draw.choice([None, "02134", "SW1A 1AA"]),
         }
+        | draw.choice([{"latitude": None, "longitude": None}, {"latitude": -33.87, "longitude": 151.21}])
         for n in range(size)
     ]
     events = [

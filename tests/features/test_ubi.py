@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from features import documents
 from features.documents import load_documents
+from features.location import PLACE_NAMES
 from features.screening import REASONS, DayWindow, screen_events, screen_requests
 from features.ubi import read_events, read_queries
 from infra.settings import RawSettings
@@ -141,6 +142,53 @@ def test_where_the_item_is_found(
     assert (found["item_id"], found["position"], found["wrong_type"]) == (item, position, False)
 
 
+BERLIN = {"country": "DE", "language": "de-DE", "zip": "10115", "latitude": 52.5, "longitude": 13.4}
+
+
+@pytest.mark.parametrize(
+    ("row", "place"),
+    [
+        ({"query_attributes": BERLIN | {"application": "web", "nested": {"country": "US"}}}, BERLIN),
+        ({"query_attributes": json.dumps(BERLIN)}, BERLIN),
+        ({f"query_attributes.{key}": value for key, value in BERLIN.items()}, BERLIN),
+        (
+            {
+                "query_attributes": {"countryCode": "DE", "Locale": "de-DE", "postcode": 10115}
+                | {"location": {"lat": "52.5", "lng": 13.4}}
+            },
+            BERLIN,
+        ),
+        ({"query_attributes": {"location": "52.5,13.4"}}, {"latitude": 52.5, "longitude": 13.4}),
+        ({"query_attributes.geo.lat": 52.5, "query_attributes.geo.lon": 13.4}, {"latitude": 52.5, "longitude": 13.4}),
+        ({"query_attributes": {"zip": "02134"}, "query_attributes.country": "us"}, {"zip": "02134", "country": "us"}),
+        ({"query_attributes": {"ZIP": "2", "zip": "1", "Zip": "3"}}, {"zip": "2"}),
+        ({"query_attributes": {"latitude": 91, "longitude": 13.4, "zip": ["1"]}}, {}),
+        ({"query_attributes": {"location": "Berlin"}}, {}),
+        ({"query_attributes": "no json"}, {}),
+        ({"query_attributes": [BERLIN]}, {}),
+        ({"query_attributes": None}, {}),
+        ({"country": "DE"}, {}),
+        ({}, {}),
+    ],
+)
+def test_where_a_request_comes_from(duckdb_engine: Any, row: dict[str, Any], place: dict[str, Any]) -> None:
+    for line in (query("q") | row, {"_source": query("q") | row}):
+        found = read_one(duckdb_engine, "queries", line)
+        assert {key: found[key] for key in BERLIN} == dict.fromkeys(BERLIN) | place
+        assert (found["wrong_type"], found["query_id"]) == (False, "q")
+
+
+def test_query_attributes_of_a_parquet_map(duckdb_engine: Any, tmp_path: Path) -> None:
+    file = tmp_path / "log.parquet"
+    texts = pa.array(
+        [list({key: str(v) for key, v in BERLIN.items()}.items()), None], pa.map_(pa.string(), pa.string())
+    )
+    pq.write_table(pa.table({"query_id": ["q1", "q2"], "query_attributes": texts}), file)
+    first, second = read(duckdb_engine, "queries", file.read_bytes(), "log.parquet")
+    assert {key: first[key] for key in BERLIN} == BERLIN
+    assert {key: second[key] for key in BERLIN} == dict.fromkeys(BERLIN)
+
+
 def test_bulk_action_lines_and_wrappers(duckdb_engine: Any) -> None:
     plain = [query("q1"), query("q2")]
     wanted = [row | {"row_id": 0} for row in read(duckdb_engine, "queries", ndjson(plain))]
@@ -220,6 +268,34 @@ FIELDS = [*query("q"), *event("click", "a"), "user_id", "session_id", "event_id"
 VALUES = JSON | st.sampled_from(
     ["2026-05-10T10:00:00Z", "click", "order", "impression", "login", ["a", "b"], {"object": {"object_id": "a"}}]
 )
+PLACES = st.dictionaries(
+    st.sampled_from([name for names in PLACE_NAMES.values() for name in names]) | st.text(max_size=5),
+    JSON | st.floats() | st.sampled_from(["52.5,13.4", "91,1", ",", {"lat": 1, "lon": 2}, {"lat": None}, "nan,nan"]),
+    max_size=6,
+)
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(st.lists(PLACES, min_size=1, max_size=8), st.booleans())
+def test_any_query_attributes_give_a_place_on_earth_or_none(
+    duckdb_engine: Any, places: list[dict[str, Any]], flat: bool
+) -> None:
+    rows = [
+        {"query_id": "q"} | {f"query_attributes.{k}": v for k, v in place.items()}
+        if flat
+        else {"query_id": "q", "query_attributes": place}
+        for place in places
+    ]
+    found = read(duckdb_engine, "queries", ndjson(rows))
+    assert [row["query_id"] for row in found] == ["q"] * len(rows)
+    for row in found:
+        latitude, longitude = row["latitude"], row["longitude"]
+        assert (latitude is None) == (longitude is None)
+        assert latitude is None or (abs(latitude) <= 90 and abs(longitude) <= 180)
+        texts = [row[name] for name in ("country", "language", "zip")]
+        assert all(text is None or 0 < len(text.strip()) <= 64 for text in texts)
+
+
 LINES = (
     st.text(max_size=30)
     | JSON.map(json.dumps)

@@ -10,7 +10,7 @@ from orchestration.definitions import defs
 GROUPS = {
     "raw": {"landing", "catalog", "sessions"},
     "features": {"user_features", "item_features", "query_features", "online_features"},
-    "training": {"training_set", "towers", "evaluation", "release"},
+    "training": {"training_set", "text_encoder", "towers", "boosting", "evaluation", "release"},
     "serving": {"item_index", "live", "sample_results"},
 }
 DAILY = {"sessions", "user_features", "item_features", "query_features"}

@@ -17,18 +17,17 @@ from features.schema import USER_FEATURES
 from features.store.materialize import materialize
 from infra.settings import Settings, TrainingSettings
 from training.arrays import prepare_arrays
-from training.candidate import save_candidate
+from training.candidate import boost_candidate, save_candidate
 from training.evaluation import EvaluationReport
 from training.release import Release, load_release
 from training.release_writer import write_release
-from training.towers import Towers
-from training.trainer import tower_config
+from training.trainer import new_towers
 
 TIME = pa.timestamp("us", tz="UTC")
 IDS = pa.list_(pa.string())
 PAIRS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))
 END = datetime.now(UTC).replace(microsecond=0)
-SMALL = TrainingSettings(buckets=2**10, token_dim=8, dim=16, hidden=16, device="cpu")
+SMALL = TrainingSettings(text_encoder="none", buckets=2**10, token_dim=8, dim=16, hidden=16, device="cpu")
 HOSTILE = (
     "Acme", "acme", "ACME ", "o'neil", 'say "hi"', "back\\slash", "ends\\", '\\"', "new\nline", "car\r\nriage", "tab\t",
     '" or brand_1 != "', "in [1, 2]", "%", "_", "A%", "{brand}", "$meta", "null", "true", "3", "é", "e\u0301", "靴",
@@ -48,9 +47,9 @@ class Shop:
         arrays = prepare_arrays(self.settings)
         torch.manual_seed(seed)
         candidate = self.settings.paths.training / "candidate"
-        save_candidate(
-            candidate, Towers(tower_config(self.settings, arrays)), {"examples": 0, "curve": [], "best_epoch": 0}
-        )
+        told = {"examples": 0, "curve": [], "best_epoch": 0, "recipe": SMALL.recipe, "encoders": []}
+        save_candidate(candidate, new_towers(self.settings.training, arrays), told)
+        boost_candidate(self.settings, candidate)
         evaluation = EvaluationReport(truth="orders", requests=0, items=len(self.catalog), rows=[], slices={})
         return load_release(write_release(self.settings, candidate, evaluation))
 
@@ -127,12 +126,12 @@ def make_catalog(items: int, seed: int = 5) -> pa.Table:
             "item_id": [f"i{n}" for n in range(items)],
             "title": [f"{('red', 'blue')[n % 2]} {('shoes', 'mug', 'lamp')[n % 3]} {n}" for n in range(items)],
             "description": pa.nulls(items, pa.string()),
-            "category_path": pa.array([some(rng.integers(0, 4)) for _ in range(items)], IDS),
+            "category_path": pa.array([some(int(rng.integers(0, 4))) for _ in range(items)], IDS),
             "brand": pa.array([HOSTILE[n % len(HOSTILE)] if n % 7 else (None, "")[n % 2] for n in range(items)]),
             "price": pa.array([maybe(float(rng.choice([0.1, 9.99, 50.0, 1e-7, 1e22, -3.0]))) for _ in range(items)]),
             "rating": pa.array([maybe(float(rng.integers(1, 6))) for _ in range(items)]),
-            "attributes": pa.array([pairs(rng.integers(0, 4)) for _ in range(items)], PAIRS),
-            "tags": pa.array([some(rng.integers(0, 3)) for _ in range(items)], IDS),
+            "attributes": pa.array([pairs(int(rng.integers(0, 4))) for _ in range(items)], PAIRS),
+            "tags": pa.array([some(int(rng.integers(0, 3))) for _ in range(items)], IDS),
             "available_from": pa.array([END - timedelta(days=9)] * items, TIME),
         }
     )

@@ -156,7 +156,7 @@ def test_the_fallback_finds_what_the_index_finds(shop: Shop) -> None:
     release = shop.release()
     push(shop.settings, release)
     served = load_served(shop.settings, release.id)
-    vector = release.encode_query("red shoes", (), (), ())
+    vector = release.encode_query("red shoes")
     with client(shop.settings) as milvus:
         found = served.search_index(milvus, vector, 10, Filter(), 10)
     exact = served.search_memory(vector, 10, Filter())

@@ -80,7 +80,13 @@ def kill_service(settings: Settings, name: str) -> None:
 def test_a_known_user_is_answered_by_their_history(retriever: Retriever) -> None:
     mine = retriever.retrieve("u1", "shoes", k=20, explain=True)
     assert mine.personalized
-    assert mine.features == {"recent_queries": ["red shoes"], "recent_items": ["i0", "i6"], "recent_orders": ["i6"]}
+    assert mine.features == {
+        "recent_queries": ["red shoes"],
+        "recent_items": ["i0", "i6"],
+        "recent_orders": ["i6"],
+        "recent_brands": [],
+        "ordered_tags": [],
+    }
     nobody = retriever.retrieve(None, "shoes", k=20)
     assert not nobody.personalized
     assert nobody.features is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -27,6 +28,8 @@ def example(seed: int, requests: int = 5, draws: int = 4, unclicked: int = 3) ->
         "log_q": uniform(requests + draws),
         "excluded": uniform(requests, requests + draws) > 0.6,
         "valid": uniform(requests, unclicked) > -0.5,
+        "staged": uniform(requests, 1 + unclicked) > -0.5,
+        "gains": torch.tensor([4.0, 1.0] + [0.0] * (unclicked - 1), dtype=torch.float64).repeat(requests, 1),
     }
 
 
@@ -74,6 +77,44 @@ def test_hinge_equals_loops(seed: int) -> None:
     assert got.item() == pytest.approx(sum(terms) / len(terms))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_fused_softmax_equals_loops(seed: int) -> None:
+    e = example(seed)
+    mass = losses.negative_mass(e["scores"], e["log_q"], e["excluded"], TAU)
+    staged = torch.cat([e["positive"][:, None], e["unclicked"]], 1)
+    terms = []
+    for i in range(5):
+        gains = [float(g) if there else 0.0 for g, there in zip(e["gains"][i], e["staged"][i], strict=True)]
+        if not any(gains):
+            continue
+        shares = [math.exp(s / TAU) if there else 0.0 for s, there in zip(staged[i], e["staged"][i], strict=True)]
+        total = sum(shares) + math.exp(mass[i])
+        terms.append(
+            -sum(g * math.log(share / total) for g, share in zip(gains, shares, strict=True) if g) / sum(gains)
+        )
+    got = losses.fused_softmax(staged, e["gains"], e["staged"], mass, TAU)
+    assert got.item() == pytest.approx(sum(terms) / len(terms))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thresholds_equal_loops(seed: int) -> None:
+    e = example(seed)
+    above = [max(0.0, 0.3 - float(s)) for s in e["unclicked"][e["valid"]]]
+    assert losses.above_threshold(e["unclicked"], e["valid"], 0.3).item() == pytest.approx(sum(above) / len(above))
+    below = [max(0.0, float(s) - 0.2) for s in e["scores"][~e["excluded"]]]
+    assert losses.below_threshold(e["scores"], e["excluded"], 0.2).item() == pytest.approx(sum(below) / len(below))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12))
+def test_the_hardest_are_the_highest_that_are_no_positive(seed: int, kept: int) -> None:
+    e = example(seed)
+    left = ~losses.hardest(e["scores"], e["excluded"], kept)
+    for row, excluded, chosen in zip(e["scores"], e["excluded"], left, strict=True):
+        allowed = sorted((float(s) for s, out in zip(row, excluded, strict=True) if not out), reverse=True)
+        assert sorted(row[chosen].tolist(), reverse=True) == allowed[:kept]
+        assert not (chosen & excluded).any()
+
+
 def test_gradients() -> None:
     e = example(11)
     positive, scores, unclicked = (e[n].clone().requires_grad_() for n in ("positive", "scores", "unclicked"))
@@ -84,17 +125,33 @@ def test_gradients() -> None:
             losses.softmax_against(positive, torch.ones(5, dtype=torch.bool), mass, TAU)
             + losses.softmax_against(unclicked, e["valid"], mass, TAU)
             + losses.hinge_above(positive, unclicked, e["valid"], 0.1)
+            + losses.fused_softmax(torch.cat([positive[:, None], unclicked], 1), e["gains"], e["staged"], mass, TAU)
+            + losses.above_threshold(unclicked, e["valid"], 0.3)
+            + losses.below_threshold(scores, e["excluded"], 0.2)
         )
 
     assert torch.autograd.gradcheck(objective, (positive, scores, unclicked))
 
 
-def test_nothing_valid_is_zero_and_has_a_gradient() -> None:
-    worse = torch.ones(2, 3, requires_grad=True)
-    loss = losses.hinge_above(torch.zeros(2), worse, torch.zeros(2, 3, dtype=torch.bool), 0.1)
-    loss.backward()
-    assert loss.item() == 0
-    assert torch.equal(worse.grad, torch.zeros(2, 3))  # type: ignore[arg-type]
+NONE = torch.zeros(2, 3, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda scores: losses.hinge_above(torch.zeros(2), scores, NONE, 0.1),
+        lambda scores: losses.softmax_against(scores, NONE, torch.zeros(2), TAU),
+        lambda scores: losses.fused_softmax(scores, torch.ones(2, 3), NONE, torch.zeros(2), TAU),
+        lambda scores: losses.above_threshold(scores, NONE, 2.0),
+        lambda scores: losses.below_threshold(scores, ~NONE, -2.0),
+    ],
+)
+def test_nothing_valid_is_zero_and_has_a_gradient(loss: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    scores = torch.ones(2, 3, requires_grad=True)
+    value = loss(scores)
+    torch.autograd.backward(value)
+    assert value.item() == 0
+    assert torch.equal(scores.grad, torch.zeros(2, 3))  # type: ignore[arg-type]
 
 
 def test_all_columns_excluded_is_zero_loss() -> None:
@@ -110,7 +167,7 @@ def test_log_q_makes_the_sampled_softmax_unbiased() -> None:
     share = share / share.sum()
     scores = torch.rand(items, generator=generator, dtype=torch.float64) - share * 5
     columns = torch.multinomial(share, draws, replacement=True, generator=generator)
-    log_q, _ = losses.log_expected_counts(share, draws, 1, items)
+    log_q = losses.log_q_in_batch(share, draws)
     full = torch.logsumexp(scores / TAU, 0)
 
     def estimate(sign: float) -> float:
@@ -126,7 +183,7 @@ def test_uniform_draws_estimate_the_full_sum() -> None:
     generator = torch.Generator().manual_seed(1)
     scores = torch.rand(40, generator=generator, dtype=torch.float64)
     columns = torch.randint(0, 40, (100_000,), generator=generator)
-    _, log_q = losses.log_expected_counts(torch.ones(1, dtype=torch.float64), 1, 100_000, 40)
+    log_q = losses.log_q_uniform(100_000, 40)
     mass = losses.negative_mass(scores[columns][None], log_q, torch.zeros(1, 100_000, dtype=torch.bool), TAU)
     assert mass.item() == pytest.approx(torch.logsumexp(scores / TAU, 0).item(), abs=0.02)
 

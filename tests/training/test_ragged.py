@@ -38,6 +38,26 @@ def test_stack(first: list[list[int]], second: list[list[int]]) -> None:
 
 @given(ROWS)
 def test_sample_draws_from_its_row_only(rows: list[list[int]]) -> None:
-    drawn = ragged(rows).sample(np.arange(len(rows)), 3, np.random.default_rng(0))
+    whole = ragged(rows)
+    drawn = whole.sample(np.arange(len(rows)), 3, np.random.default_rng(0))
     assert drawn.shape == (len(rows), 3)
-    assert all(set(drawn[i]) <= (set(row) or {-1}) for i, row in enumerate(rows))
+    for row, places in zip(rows, drawn, strict=True):
+        assert {int(whole.ids[p]) for p in places} <= set(row) if row else (places == -1).all()
+
+
+@given(ROWS, st.integers(1, 4))
+def test_first_are_the_first_of_each_row(rows: list[list[int]], count: int) -> None:
+    whole = ragged(rows)
+    found = whole.first(np.arange(len(rows)), count)
+    assert [[int(whole.ids[p]) for p in places if p >= 0] for places in found] == [row[:count] for row in rows]
+
+
+@given(ROWS, st.integers(0, 99))
+def test_where_keeps_the_entries_that_are_marked(rows: list[list[int]], below: int) -> None:
+    kept = np.arange(100) < below
+    assert lists(ragged(rows).where(kept)) == [[x for x in row if x < below] for row in rows]
+
+
+@given(ROWS)
+def test_rows_of_entries(rows: list[list[int]]) -> None:
+    assert ragged(rows).rows_of_entries().tolist() == [i for i, row in enumerate(rows) for _ in row]

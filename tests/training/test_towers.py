@@ -1,4 +1,4 @@
-"""The towers: what they read, what they ignore, and that one request online is its row in a batch."""
+"""The towers: unit vectors, what they ignore, where gradients go, and what a configuration says."""
 
 from __future__ import annotations
 
@@ -11,100 +11,103 @@ import pytest
 import torch
 
 from infra.settings import Settings
-from training.arrays import Arrays, prepare_arrays
-from training.batches import encode_requests, histories_of, look_up
-from training.query_encoder import QueryEncoder
-from training.towers import TowerConfig, Towers, encode_catalog
-from training.trainer import tower_config
+from tests.training.conftest import with_training
+from tests.training.test_query_encoder import encoder_of, untrained
+from training.arrays import TrainingSetError, prepare_arrays
+from training.batches import BatchMaker
+from training.encoding import encode_catalog, encode_requests
+from training.inputs import look_up
+from training.towers import TowerConfig, Towers
+from training.trainer import familiar_tokens, tower_config
 
 MakeShop = Callable[..., Settings]
 
 
-def untrained(settings: Settings) -> tuple[Arrays, Towers]:
-    arrays = prepare_arrays(settings)
-    torch.manual_seed(0)
-    towers = Towers(tower_config(settings, arrays))
-    with torch.no_grad():
-        for parameter in towers.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    return arrays, towers.eval()
-
-
-def encoder_of(arrays: Arrays, towers: Towers) -> tuple[QueryEncoder, list[str]]:
-    ids = arrays.catalog()["item_id"].to_pylist()
-    return QueryEncoder(towers, arrays.item_tokens, ids), ids
-
-
-def test_online_equals_offline(make_shop: MakeShop) -> None:
-    arrays, towers = untrained(make_shop(requests=400))
-    encoder, ids = encoder_of(arrays, towers)
-    queries = arrays.query_texts().to_pylist()
-    rows = np.arange(0, 400, 7)
-    offline = encode_requests(towers, arrays, rows)
-    for row, vector in zip(rows, offline, strict=True):
-        online = encoder.encode(
-            queries[arrays.request_query[row]],
-            [queries[q] for q in arrays.recent_queries[row] if q >= 0],
-            [ids[i] for i in arrays.recent_items[row] if i >= 0],
-            [ids[i] for i in arrays.recent_orders[row] if i >= 0],
-        )
-        np.testing.assert_allclose(online, vector, atol=1e-5)
-
-
 def test_vectors_are_of_unit_length(make_shop: MakeShop) -> None:
     arrays, towers = untrained(make_shop(requests=60))
-    np.testing.assert_allclose(np.linalg.norm(encode_catalog(towers, arrays.item_tokens), axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(encode_catalog(towers, arrays, arrays.cut), axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(encode_requests(towers, arrays, np.arange(60)), axis=1), 1, atol=1e-5)
 
 
-def test_history_counts_and_unknown_items_do_not(make_shop: MakeShop) -> None:
-    arrays, towers = untrained(make_shop(requests=60))
-    encoder, ids = encoder_of(arrays, towers)
-    nobody = encoder.encode("red shoes")
-    np.testing.assert_array_equal(nobody, encoder.encode("red shoes", [], ["never seen"], ["nor this"]))
-    for history in ((["blue lamp"], [], []), ([], ids[:2], []), ([], [], ids[:2])):
-        assert np.abs(encoder.encode("red shoes", *history) - nobody).max() > 1e-4
-    assert not np.allclose(encoder.encode("red shoes", [], ids[:1]), encoder.encode("red shoes", [], [], ids[:1]))
-
-
 def test_not_personalized_is_the_unknown_user(make_shop: MakeShop) -> None:
-    arrays, towers = untrained(make_shop(requests=100))
-    encoder, _ = encoder_of(arrays, towers)
+    settings = with_training(make_shop(requests=100, places=False), scalars=False)
+    arrays, towers = untrained(settings)
     vector = encode_requests(towers, arrays, np.array([99]), personalized=False)[0]
     text = arrays.query_texts()[int(arrays.request_query[99])].as_py()
-    np.testing.assert_allclose(vector, encoder.encode(text), atol=1e-5)
+    np.testing.assert_allclose(vector, encoder_of(settings, arrays, towers).encode(text), atol=1e-5)
 
 
-def test_items_do_not_depend_on_their_neighbours_in_a_chunk(make_shop: MakeShop) -> None:
-    arrays, towers = untrained(make_shop(requests=50))
-    whole = encode_catalog(towers, arrays.item_tokens)
-    np.testing.assert_allclose(encode_catalog(towers, arrays.item_tokens, chunk=7), whole, atol=1e-5)
+def test_some_items_are_what_they_are_among_all(make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays, towers = untrained(make_shop(requests=300))
+    whole = encode_catalog(towers, arrays, arrays.cut)
     some = np.array([5, 3, 500])
-    np.testing.assert_allclose(encode_catalog(towers, arrays.item_tokens, some), whole[some], atol=1e-5)
+    np.testing.assert_allclose(encode_catalog(towers, arrays, arrays.cut, items=some), whole[some], atol=1e-5)
+    monkeypatch.setattr("training.encoding.CHUNK", 7)
+    np.testing.assert_allclose(encode_catalog(towers, arrays, arrays.cut), whole, atol=1e-5)
 
 
-def test_every_part_gets_a_gradient(make_shop: MakeShop) -> None:
-    arrays, towers = untrained(make_shop(requests=400))
+def test_a_catalogue_is_as_of_a_time(make_shop: MakeShop) -> None:
+    """Later figures and edges change nothing of an earlier time."""
+    arrays, towers = untrained(make_shop(requests=300))
+    early, late = (encode_catalog(towers, arrays, at) for at in (arrays.cut, arrays.end))
+    assert not np.allclose(early, late)
+    before = encode_catalog(towers, arrays, arrays.cut - 40 * 86_400 * 1_000_000)
+    never = encode_catalog(towers, arrays, 0)
+    np.testing.assert_array_equal(before, never)
+
+
+def test_familiar_are_the_tokens_that_enough_train_queries_share(make_shop: MakeShop) -> None:
+    settings = with_training(make_shop(requests=300), least_queries_per_token=3)
+    arrays = prepare_arrays(settings)
+    queries: dict[int, set[int]] = {}
+    for request in np.flatnonzero(~arrays.is_validation):
+        query = int(arrays.request_query[request])
+        for token in arrays.query_tokens[query].tolist():
+            queries.setdefault(token, set()).add(query)
+    expected = {token for token, held in queries.items() if len(held) >= 3}
+    assert set(np.flatnonzero(familiar_tokens(settings.training, arrays)).tolist()) == expected
+    assert 0 < len(expected) < len(queries)
+
+
+@pytest.mark.parametrize("history", ["none", "mean", "transformer"])
+def test_every_part_gets_a_gradient(make_shop: MakeShop, history: str) -> None:
+    settings = with_training(make_shop(requests=600), history=history)
+    arrays, towers = untrained(settings)
     towers.train()
-    rows = np.arange(300, 400)
-    batch, means = look_up(
-        towers, arrays, arrays.request_query[rows].astype(np.int64), histories_of(arrays, rows), np.arange(100)
-    )
-    (towers.encode_queries(batch) * torch.randn(100, towers.config.dim)).sum().backward()
-    (towers.encode_items(means.detach()) * torch.randn(100, towers.config.dim)).sum().backward()
+    batch = BatchMaker(arrays, towers.config, settings.training).make(np.flatnonzero(arrays.clicked.lengths)[-128:], 0)
+    requests, items = look_up(towers, batch.queries, batch.targets)
+    asked, found = towers.encode_queries(requests), towers.encode_items(items)
+    torch.autograd.backward((asked * torch.randn_like(asked)).sum() + (found * torch.randn_like(found)).sum())
     assert [name for name, p in towers.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+def test_a_configuration_has_what_the_shop_fills_and_the_settings_have_on(make_shop: MakeShop) -> None:
+    settings = make_shop(requests=100)
+    arrays = prepare_arrays(settings)
+    config = tower_config(settings.training, arrays)
+    assert config.encoders == ("terms", "graph", "location", "scalars", "user (transformer)")
+    off = with_training(settings, graph=False, location=False, scalars=False, history="none", fields=("title",))
+    config = tower_config(off.training, arrays)
+    assert (config.encoders, config.groups) == (("terms",), ("title",))
+    with pytest.raises(TrainingSetError, match=r"none of the fields that are on \(description\)"):
+        tower_config(with_training(off, fields=("description",)).training, arrays)
+
+
 def test_config_survives_json() -> None:
-    config = TowerConfig(("title", "category"), 10, 4, 4, 4, 8, 8, 5, 10, 10, (1.5, 2.0))
+    config = TowerConfig(("title", "category"), 10, 4, 4, 4, ("words",), 8, 8, 5, 10, 10, 20, (1.5, 2.0))
     assert TowerConfig.from_json(config.to_json()) == config
     assert TowerConfig.from_json({**config.to_json(), "groups": ["title", "category"]}) == config
     with pytest.raises(ValueError, match="in that order"):
-        TowerConfig(("category", "title"), 10, 4, 4, 4, 8, 8, 5, 10, 10, ())
+        TowerConfig(("category", "title"), 10, 4, 4, 4, ("words",), 8, 8, 5, 10, 10, 20, ())
+
+
+def test_minimal_towers_can_be_made() -> None:
+    config = TowerConfig(("category",), 10, 4, 4, 4, ("words",), 8, 8, 5, 10, 10, 20, ())
+    assert Towers(config).config.width == 4
 
 
 def test_serving_side_imports_are_light() -> None:
-    heavy = ("pandas", "bm25s", "ir_measures", "matplotlib", "duckdb")
+    heavy = ("pandas", "bm25s", "ir_measures", "matplotlib", "duckdb", "optuna")
     code = f"import sys, training.release; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -9,16 +10,13 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from infra.settings import Settings
-from training.arrays import TrainingSetError, prepare_arrays
-from training.batches import training_batches
+from infra.settings import Settings, TrainingSettings
+from tests.training.conftest import with_training
+from training.arrays import TrainingSetError
+from training.objective import PARTS
 from training.trainer import train
 
 MakeShop = Callable[..., Settings]
-
-
-def with_training(settings: Settings, **changes: object) -> Settings:
-    return settings.model_copy(update={"training": settings.training.model_copy(update=changes)})
 
 
 def test_learns_and_shows_progress(make_shop: MakeShop) -> None:
@@ -34,7 +32,7 @@ def test_learns_and_shows_progress(make_shop: MakeShop) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_seed_gives_the_same_weights(make_shop: MakeShop, threads: int) -> None:
-    settings = with_training(make_shop(requests=800), epochs=2, threads=threads)
+    settings = with_training(make_shop(requests=400), epochs=2, threads=threads)
     first = load_file(train(settings).candidate_dir / "model.safetensors")
     second = load_file(train(settings).candidate_dir / "model.safetensors")
     for name, weights in first.items():
@@ -49,42 +47,60 @@ def test_stops_when_recall_stops_rising(make_shop: MakeShop) -> None:
     assert result.best_epoch == len(result.curve) - 1
 
 
-@pytest.mark.parametrize("only", ["click", "unclicked", "click_over_unclicked", "order_over_unclicked"])
+@pytest.mark.parametrize("only", PARTS)
 def test_one_objective_alone_trains(make_shop: MakeShop, only: str) -> None:
-    names = ("click", "unclicked", "click_over_unclicked", "order_over_unclicked")
-    weights = {f"weight_{name}": float(name == only) for name in names}
-    curve = train(with_training(make_shop(requests=1_500), epochs=2, **weights)).curve
+    weights = {f"weight_{name}": float(name == only) for name in PARTS}
+    curve = train(with_training(make_shop(requests=700), epochs=2, **weights)).curve
     assert curve[-1][only] < curve[0][only]
     assert curve[-1]["loss"] == pytest.approx(curve[-1][only])
 
 
-def test_a_shop_without_texts_orders_or_validation_clicks(make_shop: MakeShop) -> None:
-    result = train(make_shop(requests=300, texts=False, orders=False))
+@pytest.mark.parametrize("recipe", ["shelfwise", "mmse", "ueppr"])
+def test_a_shop_that_knows_little_trains(make_shop: MakeShop, recipe: str) -> None:
+    settings = make_shop(requests=300, texts=False, orders=False, figures=False, places=False, sessions=False)
+    kept = settings.training.model_dump(include={"buckets", "token_dim", "dim", "hidden", "batch_size", "least_steps"})
+    chosen = TrainingSettings(recipe=recipe, **kept, text_encoder="none", epochs=2, device="cpu", threads=1)
+    result = train(settings.model_copy(update={"training": chosen}))
     assert result.groups == ("category", "category_words", "attributes")
+    assert result.encoders[0] == "terms"
+    assert not {"graph", "location", "scalars"} & set(result.encoders)
     assert all(np.isfinite(entry["loss"]) for entry in result.curve)
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        {"graph": False},
+        {"location": False},
+        {"scalars": False},
+        {"history": "none"},
+        {"history": "mean"},
+        {"shared_words": False},
+        {"shared_taste": False},
+        {"fields": ("title",), "location": False},
+        {"ngrams": ("words",)},
+    ],
+)
+def test_any_part_of_the_towers_can_be_off(make_shop: MakeShop, off: dict[str, object]) -> None:
+    curve = train(with_training(make_shop(requests=300), epochs=2, batch_size=32, **off)).curve
+    assert curve[-1]["loss"] < curve[0]["loss"]
+
+
+def test_learns_with_a_text_encoder(make_shop: MakeShop) -> None:
+    text = {"text_encoder": "minilm", "text_in_query": True, "text_dim": 16, "epochs": 1}
+    result = train(with_training(make_shop(requests=600), **text))
+    assert "text (minilm)" in result.encoders
+    assert result.curve[-1]["recall@10"] > 0.5
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_learns_compiled(make_shop: MakeShop) -> None:
+    settings = with_training(make_shop(requests=400), epochs=1)
+    plain = train(settings).curve[0]
+    compiled = train(with_training(settings, compile=True)).curve[0]
+    assert compiled["loss"] == pytest.approx(plain["loss"], rel=0.01)
 
 
 def test_no_click_is_an_error(make_shop: MakeShop) -> None:
     with pytest.raises(TrainingSetError, match="nothing to learn"):
         train(make_shop(requests=2, days=2))
-
-
-def test_a_batch_holds_what_its_requests_hold(make_shop: MakeShop) -> None:
-    arrays = prepare_arrays(make_shop(requests=500))
-    examples = np.flatnonzero((arrays.clicked.lengths > 0) & ~arrays.is_validation)
-    rng = np.random.default_rng(0)
-    seen: list[int] = []
-    for batch in training_batches(arrays, examples, size=64, unclicked=3, uniform=2, forgotten=0.5, rng=rng):
-        seen += batch.requests.tolist()
-        for row, request in enumerate(batch.requests):
-            assert batch.targets[batch.clicked[row]] in arrays.clicked[request]
-            if batch.ordered[row] >= 0:
-                assert batch.targets[batch.ordered[row]] in arrays.ordered[request]
-            else:
-                assert len(arrays.ordered[request]) == 0
-            assert set(batch.targets[batch.unclicked[row].numpy()]) <= set(arrays.unclicked[request].tolist())
-        assert torch.equal(batch.columns[:64], batch.clicked)
-        assert len(batch.columns) == 64 * 3
-        known = batch.histories.queries[:, 0] >= 0
-        assert 0.2 < known.mean() < 0.8
-    assert len(seen) == len(set(seen)) == len(examples) // 64 * 64

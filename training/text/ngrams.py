@@ -38,11 +38,13 @@ I64 = NDArray[np.int64]
 class Hasher:
     """Texts and labels to rows of bucket ids in ``[0, buckets)``.
 
-    A row holds the text's unigrams, then its bigrams, then its trigrams, each in reading order, cut to ``max_tokens``.
+    A row holds the text's unigrams, then its bigrams, then its trigrams (those of ``kinds``), each in reading order,
+    cut to ``max_tokens``.
     """
 
     buckets: int
     max_tokens: int
+    kinds: tuple[str, ...] = ("words", "pairs", "trigrams")
 
     def ngrams(self, texts: pa.Array | Sequence[str], trigrams: bool = True) -> Ragged:
         """N-grams of each text, without the characters' where not ``trigrams``; null and empty texts have none."""
@@ -67,8 +69,10 @@ class Hasher:
         prefix, inverse = _prefix_hashes(layout.buffer)
         starts, ends, rows = layout.word_starts, layout.word_ends, layout.word_rows
         paired = np.flatnonzero(rows[1:] == rows[:-1])
-        kinds = [(UNIGRAM, starts, ends, rows), (BIGRAM, starts[paired], ends[paired + 1], rows[paired])]
-        if trigrams:
+        kinds = [(UNIGRAM, starts, ends, rows)] if "words" in self.kinds else []
+        if "pairs" in self.kinds:
+            kinds.append((BIGRAM, starts[paired], ends[paired + 1], rows[paired]))
+        if trigrams and "trigrams" in self.kinds:
             middles = np.flatnonzero(layout.buffer != SPACE)
             kinds.append((TRIGRAM, middles - 1, middles + 2, np.repeat(rows, ends - starts)))
         hashed = [

@@ -1,0 +1,83 @@
+"""Where an item or a request is, by whatever name and in whatever form it was logged: the columns of ``LOCATION``.
+
+A point is a latitude and a longitude, or one value that holds both: ``{"lat": 52.5, "lon": 13.4}``, also as text, or
+``"52.5,13.4"``. Of several names of one thing the first that has a readable value counts. What cannot be read, half a
+point and degrees that are out of range are null, never a reason to refuse the row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PLACE_NAMES: dict[str, tuple[str, ...]] = {
+    "country": ("country", "country_code", "countrycode"),
+    "language": ("language", "lang", "locale", "language_code"),
+    "zip": ("zip", "zip_code", "zipcode", "postal_code", "postalcode", "postcode"),
+    "latitude": ("latitude", "lat", "location.lat", "location.latitude", "geo.lat", "geo.latitude"),
+    "longitude": ("longitude", "lon", "lng", "location.lon", "location.lng", "location.longitude", "geo.lon", "geo.lng",
+                  "geo.longitude"),
+    "point": ("location", "geo", "geo_point", "geopoint", "geo_location", "geolocation", "coordinates"),
+}  # fmt: skip
+"""What a value says -> names of keys and columns that hold it (any case), best first."""
+
+MAX_TEXT_CHARS = 64
+"""A longer text is no country, language or postal code."""
+
+_MACROS = rf"""
+CREATE OR REPLACE TEMP MACRO as_place(j) AS CASE WHEN len(as_id(j)) <= {MAX_TEXT_CHARS}
+    -- a column of whole numbers with gaps is one of doubles, in a CSV file too
+    THEN regexp_replace(as_id(j), '^(\d+)\.0+$', '\1') END;
+CREATE OR REPLACE TEMP MACRO degrees(t, bound) AS
+    CASE WHEN try_cast(t AS DOUBLE) BETWEEN -bound AND bound THEN try_cast(t AS DOUBLE) END;
+CREATE OR REPLACE TEMP MACRO first_of(j, paths) AS
+    list_filter(list_transform(json_extract(j, paths), lambda e: as_id(e)), lambda t: t IS NOT NULL)[1];
+CREATE OR REPLACE TEMP MACRO point_of(j) AS CASE
+    WHEN json_type(opened(j)) = 'OBJECT' THEN [first_of(opened(j), ['$.lat', '$.latitude']),
+        first_of(opened(j), ['$.lon', '$.lng', '$.longitude'])]
+    WHEN len(string_split(as_id(j), ',')) = 2 THEN string_split(as_id(j), ',') END;
+-- "Berlin" in a column called location is a text like any other, 95,200 is a point that is none
+CREATE OR REPLACE TEMP MACRO is_point(j) AS coalesce(json_type(opened(j)) = 'OBJECT'
+    OR len(list_filter(point_of(j), lambda t: try_cast(t AS DOUBLE) IS NOT NULL)) = 2, false);
+"""
+
+_NAMES = ", ".join(
+    f"('{field}', '{name}', {rank})" for field, names in PLACE_NAMES.items() for rank, name in enumerate(names)
+)
+
+_TEXTS = ", ".join(
+    f"first(as_place(value) ORDER BY rank, key, value) FILTER (kind = '{field}' AND as_place(value) IS NOT NULL)"
+    f" AS {field}"
+    for field in ("country", "language", "zip")
+)
+
+_NUMBERS = ", ".join(
+    f"first(degrees(as_id(value), {bound}) ORDER BY rank, key, value)"
+    f" FILTER (kind = '{field}' AND degrees(as_id(value), {bound}) IS NOT NULL) AS {field}"
+    for field, bound in (("latitude", 90), ("longitude", 180))
+)
+
+_READABLE = "degrees(point_of(value)[1], 90) IS NOT NULL AND degrees(point_of(value)[2], 180) IS NOT NULL"
+
+
+def create_place_macros(engine: Any) -> None:
+    """Define the macros that ``places_sql`` needs, and ``is_point``; those of ``json_macros`` must be there."""
+    engine.con.execute(_MACROS)
+
+
+def places_sql(entries: str) -> str:
+    """A query for ``row_id, country, language, zip, latitude, longitude``, one row per row that says any of them.
+
+    Args:
+        entries: table or subquery of ``row_id``, ``key`` and ``value`` (JSON); other keys are passed over.
+    """
+    whole = "latitude IS NOT NULL AND longitude IS NOT NULL"
+    return f"""
+    SELECT row_id, country, language, zip, CASE WHEN {whole} THEN latitude ELSE degrees(point[1], 90) END AS latitude,
+        CASE WHEN {whole} THEN longitude ELSE degrees(point[2], 180) END AS longitude
+    FROM (
+        SELECT row_id, {_TEXTS}, {_NUMBERS},
+            first(point_of(value) ORDER BY rank, key, value) FILTER (kind = 'point' AND {_READABLE}) AS point
+        FROM {entries} JOIN (VALUES {_NAMES}) AS names (kind, name, rank) ON lower(trim(key)) = name
+        GROUP BY row_id
+    )
+    """

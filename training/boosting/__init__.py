@@ -1,0 +1,21 @@
+"""Quality boosting inside the index (UEPPR): p' = [p ; f(p)], q' = [q ; w], S = p.q + f(p).w."""
+
+from training.boosting.fitting import Boosting, fit_boosting
+from training.boosting.quality import QUALITY_FIGURES, QualityFeatures, quality_figures
+from training.boosting.vectors import boosted_items, boosted_query, cosine_of
+from training.boosting.weights import BoostingWeights, Measured, find_weights, no_weights
+
+__all__ = [
+    "QUALITY_FIGURES",
+    "Boosting",
+    "BoostingWeights",
+    "Measured",
+    "QualityFeatures",
+    "boosted_items",
+    "boosted_query",
+    "cosine_of",
+    "find_weights",
+    "fit_boosting",
+    "no_weights",
+    "quality_figures",
+]

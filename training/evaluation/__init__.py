@@ -1,0 +1,24 @@
+"""Towers against baselines on the same rows, and against human judgements."""
+
+from training.evaluation.judgements import Vectors, judge, judged_values
+from training.evaluation.measure import evaluate, measure
+from training.evaluation.methods import ALL, BASELINES, BOOSTED, Searches, nightly_methods, searches_of
+from training.evaluation.report import VERDICTS, EvaluationReport, as_text, read_evaluation
+
+__all__ = [
+    "ALL",
+    "BASELINES",
+    "BOOSTED",
+    "VERDICTS",
+    "EvaluationReport",
+    "Searches",
+    "Vectors",
+    "as_text",
+    "evaluate",
+    "judge",
+    "judged_values",
+    "measure",
+    "nightly_methods",
+    "read_evaluation",
+    "searches_of",
+]

@@ -1,0 +1,128 @@
+"""Measure methods on the same rows: orders of validation requests, over the whole catalogue of their time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.settings import Settings, TrainingSettings
+from training.arrays import Arrays, prepare_arrays
+from training.candidate import BOOSTING, load_boosting, load_candidate
+from training.evaluation.intervals import QUANTILES, RESAMPLES, summary_rows
+from training.evaluation.methods import Searches, nightly_methods, searches_of
+from training.evaluation.report import EvaluationReport, write_evaluation
+from training.evaluation.slices import slices_of
+from training.evaluation.values import Clock, Progress, values_of
+from training.held_out import stopping_and_judging
+from training.metrics import DEPTH, MEASURES, Values
+
+I64 = NDArray[np.int64]
+DAY = int(timedelta(days=1).total_seconds() * 1e6)
+ALL_ITEMS = "all items"
+
+
+def evaluate(
+    settings: Settings,
+    candidate_dir: Path,
+    methods: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> EvaluationReport:
+    """Measure a candidate and the baselines, and write the report beside the candidate.
+
+    Args:
+        methods: names of :data:`training.evaluation.ALL` (default: those of every night).
+
+    Raises:
+        FileNotFoundError: there is no candidate.
+        ValueError: no validation request has an order or a click, or a method is not known.
+    """
+    towers = load_candidate(candidate_dir)
+    arrays = prepare_arrays(settings)
+    boosting = load_boosting(candidate_dir) if (candidate_dir / BOOSTING).exists() else None
+    names = methods or nightly_methods(settings, arrays, boosting)
+    report = measure(arrays, settings.training, searches_of(settings, arrays, towers, boosting), names, progress)
+    write_evaluation(report, candidate_dir)
+    return report
+
+
+def measure(
+    arrays: Arrays,
+    settings: TrainingSettings,
+    searches: Searches,
+    names: Sequence[str],
+    progress: Progress | None = None,
+) -> EvaluationReport:
+    """Measure the methods ``names`` on the validation requests that judge (:mod:`training.held_out`).
+
+    Figures are means of the means of each day after the cut.
+
+    Raises:
+        ValueError: no validation request has an order or a click, or a method is not known.
+    """
+    clock = Clock()
+    truth, requests = judging_requests(arrays, settings)
+    wanted = (arrays.ordered if truth == "orders" else arrays.clicked).take(requests)
+    slices = slices_of(arrays, requests, wanted)
+    truths = {ALL_ITEMS: wanted} | {name: part.wanted for name, part in slices.items() if part.wanted is not None}
+    values = values_of(searches, names, requests, truths, clock, progress)
+    day, labels = following_days(arrays, requests)
+
+    def part(chosen: NDArray[np.bool_], of: Mapping[str, Values]) -> dict[str, Any]:
+        kept = {method: {name: v[chosen] for name, v in per_measure.items()} for method, per_measure in of.items()}
+        return {"requests": int(chosen.sum()), "rows": summary_rows(kept, day[chosen], settings.seed)}
+
+    with clock.on("intervals"):
+        whole = part(np.ones(len(requests), dtype=np.bool_), values[ALL_ITEMS])
+        return EvaluationReport(
+            truth=truth,
+            **whole,
+            items=arrays.items,
+            slices={name: part(s.requests, values.get(name, values[ALL_ITEMS])) for name, s in slices.items()},
+            days=[
+                {"day": label, **part(day == number, values[ALL_ITEMS])}
+                for number, label in enumerate(labels)
+                if (day == number).any()
+            ],
+            measured={
+                "measures": list(MEASURES),
+                "depth": DEPTH,
+                "average": "mean of the means of each day",
+                "interval": {"quantiles": list(QUANTILES), "resamples": RESAMPLES, "seed": settings.seed},
+                "cut": _iso(arrays.cut),
+                "end": _iso(arrays.end),
+            },
+            seconds=clock.seconds,
+        )
+
+
+def judging_requests(arrays: Arrays, settings: TrainingSettings) -> tuple[str, I64]:
+    """``orders`` and the judging requests that have one, or ``clicks`` and those with a click.
+
+    Raises:
+        ValueError: there are none of either.
+    """
+    _, judging = stopping_and_judging(arrays, settings)
+    for truth, stage in (("orders", arrays.ordered), ("clicks", arrays.clicked)):
+        requests = judging[stage.lengths[judging] > 0]
+        if len(requests):
+            return truth, requests
+    raise ValueError("no validation request has an order or a click: the log is too short to evaluate on")
+
+
+def following_days(arrays: Arrays, requests: I64) -> tuple[I64, list[str]]:
+    """The day after the cut of each request [n], and when each of these days begins.
+
+    Days are counted from the cut; an end that is less than half a day belongs to the day before.
+    """
+    days = max(1, round((arrays.end - arrays.cut) / DAY))
+    since = (arrays.request_time[requests] - arrays.cut) // DAY
+    return np.clip(since, 0, days - 1), [_iso(arrays.cut + d * DAY) for d in range(days)]
+
+
+def _iso(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="minutes")

@@ -1,0 +1,153 @@
+"""The methods that are measured, by name: each takes requests to the items it finds for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.settings import Settings
+from training.arrays import Arrays
+from training.baselines import (
+    Bm25,
+    RandomWalk,
+    bm25_top,
+    catalog_text,
+    item_quality,
+    popular_top,
+    popular_within_matches,
+    random_walk_top,
+    sentence_vectors,
+    zero_shot_top,
+)
+from training.baselines.zero_shot import ENCODER
+from training.boosting import Boosting, boosted_items, boosted_query
+from training.encoding import encode_catalog, encode_requests
+from training.metrics import DEPTH
+from training.search import exact_top
+from training.towers import Towers
+
+I64 = NDArray[np.int64]
+Method = Callable[[I64], I64]
+"""Requests [n] to items [n, k], best first, -1 for none, only such as existed at the request's time."""
+Fusion = tuple[str, ...]
+"""Methods whose rankings are fused."""
+
+FUSIONS: dict[str, Fusion] = {"hybrid": ("towers", "bm25"), "zero-shot + bm25": ("zero-shot", "bm25")}
+BOOSTED = "towers, boosted"
+WITHIN_MATCHES = "popularity within bm25 matches"
+ALL = (
+    "towers", BOOSTED, "towers, not personalized", "hybrid", "bm25", "bm25 x quality", "random walk", "popularity",
+    WITHIN_MATCHES, "zero-shot", "zero-shot + bm25",
+)  # fmt: skip
+BASELINES = ("bm25", "bm25 x quality", "random walk", "popularity", WITHIN_MATCHES, "zero-shot", "zero-shot + bm25")
+"""What has nothing of the towers in it."""
+
+
+def nightly_methods(settings: Settings, arrays: Arrays, boosting: Boosting | None) -> tuple[str, ...]:
+    """What every night measures; boosted towers where weights are in force, the zero-shot encoder only where its
+    vectors are there anyway, popularity not once more within matches."""
+    left_out = {WITHIN_MATCHES}
+    if settings.training.text_encoder != ENCODER or arrays.text is None:
+        left_out |= {name for name in ALL if "zero-shot" in name}
+    if boosting is None or not boosting.weights.on:
+        left_out.add(BOOSTED)
+    return tuple(name for name in ALL if name not in left_out)
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Named methods and fusions of them, each made when it is first needed.
+
+    ``makers`` make a method (an index, vectors of the catalogue); ``fusions`` name methods of ``makers``.
+    """
+
+    makers: Mapping[str, Callable[[], Method]]
+    fusions: Mapping[str, Fusion] = field(default_factory=dict)
+
+    def parts_of(self, names: Sequence[str]) -> list[str]:
+        """The methods to run so that all of ``names`` can be measured.
+
+        Raises:
+            ValueError: a name that is no method.
+        """
+        unknown = [name for name in names if name not in self.makers and name not in self.fusions]
+        if unknown:
+            raise ValueError(f"no such method: {unknown}; there are {[*self.makers, *self.fusions]}")
+        return list(dict.fromkeys(part for name in names for part in self.fusions.get(name, (name,))))
+
+
+def searches_of(settings: Settings, arrays: Arrays, towers: Towers, boosting: Boosting | None = None) -> Searches:
+    """All methods over ``arrays``; items are as they were known at the cut. Boosted towers need ``boosting``."""
+    text_index: list[Bm25] = []
+
+    def bm25() -> Bm25:
+        if not text_index:
+            text_index.append(Bm25(catalog_text(arrays.catalog())))
+        return text_index[0]
+
+    vectors: list[NDArray[np.float32]] = []
+
+    def items() -> NDArray[np.float32]:
+        if not vectors:
+            vectors.append(encode_catalog(towers, arrays, arrays.cut, kept=settings.training.graph_kept))
+        return vectors[0]
+
+    def by_towers(personalized: bool) -> Method:
+        return vector_method(
+            arrays, items(), lambda requests: encode_requests(towers, arrays, requests, personalized=personalized)
+        )
+
+    def boosted(boosting: Boosting) -> Method:
+        quality, weights = (
+            boosting.quality(arrays, arrays.cut, settings.features.rate_prior),
+            boosting.weights.weights,
+        )
+        return vector_method(
+            arrays,
+            boosted_items(items(), quality),
+            lambda requests: boosted_query(encode_requests(towers, arrays, requests), weights),
+        )
+
+    def lexical(factor: NDArray[np.float32] | None) -> Method:
+        index = bm25()
+        return lambda requests: bm25_top(arrays, requests, DEPTH, index=index, factor=factor)
+
+    def within_matches() -> Method:
+        index = bm25()
+        return lambda requests: popular_within_matches(arrays, requests, DEPTH, index=index)
+
+    def random_walk() -> Method:
+        walk = RandomWalk(arrays.edges, arrays.query_texts(), arrays.cut)
+        return lambda requests: random_walk_top(arrays, requests, DEPTH, walk)
+
+    def zero_shot() -> Method:
+        text = sentence_vectors(settings, arrays)
+        return lambda requests: zero_shot_top(arrays, requests, DEPTH, text)
+
+    makers: dict[str, Callable[[], Method]] = {
+        "towers": lambda: by_towers(True),
+        "towers, not personalized": lambda: by_towers(False),
+        "bm25": lambda: lexical(None),
+        "bm25 x quality": lambda: lexical(1 + item_quality(arrays, arrays.cut)),
+        "random walk": random_walk,
+        "popularity": lambda: lambda requests: popular_top(arrays, requests, DEPTH),
+        WITHIN_MATCHES: within_matches,
+        "zero-shot": zero_shot,
+    }
+    if boosting is not None:
+        makers[BOOSTED] = lambda: boosted(boosting)
+    return Searches(makers, FUSIONS)
+
+
+def vector_method(
+    arrays: Arrays, item_vectors: NDArray[np.float32], encode: Callable[[I64], NDArray[np.float32]]
+) -> Method:
+    """Exact search by dot product over ``item_vectors`` [items, width]; ``encode`` takes requests to [n, width]."""
+
+    def search(requests: I64) -> I64:
+        return exact_top(encode(requests), item_vectors, DEPTH, arrays.request_time[requests], arrays.item_available)[0]
+
+    return search

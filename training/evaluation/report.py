@@ -1,0 +1,128 @@
+"""What an evaluation found: figures with intervals, per method, day and slice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FILE = "evaluation.json"
+MAIN_MEASURE = "recall@100"
+Verdict = Literal["above", "not told apart", "below"]
+VERDICTS: dict[Verdict, str] = {"above": "above", "not told apart": "not told apart from", "below": "below"}
+"""Each verdict as it is said before the other's name."""
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Metrics of each method over the same requests.
+
+    ``rows``: per method ``{"method", <measure>: {"value", "low", "high"}}``: the mean of the days' means and its 95%
+    bootstrap interval. ``slices``: ``{name: {"requests": n, "rows": as above}}``; a slice without a request is left
+    out.
+    """
+
+    truth: str
+    """``orders``, or ``clicks`` where no validation request has an order."""
+    requests: int
+    items: int
+    rows: list[dict[str, Any]]
+    slices: dict[str, dict[str, Any]]
+    days: list[dict[str, Any]] = field(default_factory=list)
+    """Per day after the cut ``{"day", "requests", "rows"}``."""
+    measured: dict[str, Any] = field(default_factory=dict)
+    """How: measures, depth, resamples, seed, the ends of the windows."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Per part of the evaluation."""
+
+    @property
+    def methods(self) -> list[str]:
+        return [row["method"] for row in self.rows]
+
+    def value(self, method: str, measure: str) -> float:
+        """One figure of the table.
+
+        Raises:
+            KeyError: the method or the measure was not measured.
+        """
+        return float(self._figure(method, measure)["value"])
+
+    def verdict(self, method: str, other: str, measure: str = MAIN_MEASURE) -> Verdict:
+        """Where ``method`` stands to ``other``; where their intervals overlap, they are not told apart."""
+        a, b = self._figure(method, measure), self._figure(other, measure)
+        if a["low"] > b["high"]:
+            return "above"
+        return "below" if a["high"] < b["low"] else "not told apart"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> EvaluationReport:
+        return cls(**value)
+
+    def table(self) -> list[dict[str, str]]:
+        """The rows as text, for display: ``0.512 [0.498, 0.526]``."""
+        return as_text(self.rows)
+
+    def slice_table(self, measure: str = MAIN_MEASURE) -> list[dict[str, str]]:
+        """A row per slice, a column per method."""
+        return self._by_method([(name, part) for name, part in self.slices.items()], "slice", measure)
+
+    def day_table(self, measure: str = MAIN_MEASURE) -> list[dict[str, str]]:
+        """A row per day, a column per method."""
+        return self._by_method([(part["day"], part) for part in self.days], "day", measure)
+
+    def markdown(self) -> str:
+        """Methods, slices and, where there are several, days as Markdown tables."""
+        parts = [_markdown_table(self.table())]
+        if self.slices:
+            parts += [f"{MAIN_MEASURE} by slice:", _markdown_table(self.slice_table())]
+        if len(self.days) > 1:
+            parts += [f"{MAIN_MEASURE} by day after the cut:", _markdown_table(self.day_table())]
+        return "\n\n".join(parts)
+
+    def _figure(self, method: str, measure: str) -> dict[str, float]:
+        figures = {row["method"]: row for row in self.rows}
+        if method not in figures or measure not in figures[method]:
+            raise KeyError(f"{measure} of {method!r} was not measured; there are {self.methods}")
+        return dict(figures[method][measure])
+
+    @staticmethod
+    def _by_method(parts: Sequence[tuple[str, Mapping[str, Any]]], what: str, measure: str) -> list[dict[str, str]]:
+        return [
+            {what: name, "requests": f"{part['requests']:,}"}
+            | {row["method"]: f"{row[measure]['value']:.3f}" for row in part["rows"]}
+            for name, part in parts
+        ]
+
+
+def as_text(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Rows of figures as text: a figure with its interval as ``0.512 [0.498, 0.526]``."""
+    return [{name: _text(value) for name, value in row.items()} for row in rows]
+
+
+def read_evaluation(candidate_dir: Path) -> EvaluationReport:
+    """The report that :func:`evaluate` wrote beside a candidate."""
+    return EvaluationReport.from_json(json.loads((candidate_dir / FILE).read_text(encoding="utf-8")))
+
+
+def write_evaluation(report: EvaluationReport, candidate_dir: Path) -> None:
+    """Write a report beside a candidate."""
+    (candidate_dir / FILE).write_text(json.dumps(report.to_json(), indent=2), encoding="utf-8")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    if not rows:
+        return "_nothing_"
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    return "\n".join([*lines, *("| " + " | ".join(row.get(n, "") for n in names) + " |" for row in rows)])
