@@ -31,6 +31,11 @@ def process_group(device: torch.device) -> Iterator[None]:
             dist.destroy_process_group()
 
 
+def launched_rank() -> int:
+    """The number that ``torchrun`` gave this process, before it has joined the others."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 

@@ -76,7 +76,10 @@ AIMS: dict[str, tuple[Aim, ...]] = {
     "demo": (
         Aim("shelfwise / BM25", shelfwise(), baseline("bm25"), "ratio", "at least", 1.29),
         Aim("shelfwise / random walk", shelfwise(), baseline("random walk"), "ratio", "at least", 1.18),
-        Aim("shelfwise / random walk, tail", shelfwise(), baseline("random walk"), "ratio", "at least", 1.37, "tail queries"),
+        Aim(
+            "shelfwise / random walk, tail",
+            shelfwise(), baseline("random walk"), "ratio", "at least", 1.37, "tail queries",
+        ),
         Aim("shelfwise above mmse, intervals apart", shelfwise(), _line("mmse"), bound="interval above"),
         Aim("shelfwise above ueppr, intervals apart", shelfwise(), _line("ueppr"), bound="interval above"),
         Aim("unclicked + order objectives above clicks only", _line("all four"), _line("clicks only")),
@@ -96,7 +99,10 @@ AIMS: dict[str, tuple[Aim, ...]] = {
         ),
         Aim("boosting above without", shelfwise(BOOSTED), shelfwise()),
         Aim("cold items: towers not below BM25", shelfwise(), baseline("bm25"), bound="at least", part="cold items"),
-        Aim("unseen queries: towers not below BM25", shelfwise(), baseline("bm25"), bound="at least", part="unseen queries"),
+        Aim(
+            "unseen queries: towers not below BM25",
+            shelfwise(), baseline("bm25"), bound="at least", part="unseen queries",
+        ),
     ),
     "esci": (
         Aim("towers above MiniLM zero-shot, judged", _judged("towers"), _judged("zero-shot"), part=JUDGED),

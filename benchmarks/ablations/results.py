@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Column = tuple[str, str, str]
 """Truth (which of the wanted items count), method and measure."""
+REQUESTS = "requests"
 JUDGED = "judged"
 """The truth that people gave."""
 
@@ -27,7 +28,7 @@ class Values:
     day: NDArray[np.int64]
     """Day after the cut, [n]."""
     slices: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    """Which requests are of a slice, [n] each."""
+    """Which requests are of a slice, [n] each; judged queries have none."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Result:
             return None
         with np.load(self.path.with_suffix(".npz")) as arrays:
             columns = {tuple(c): v for c, v in zip(self.content["columns"][part], arrays[part], strict=True)}
-            names = self.content["slices"] if part == "requests" else []
+            names = self.content["slices"] if part == REQUESTS else []
             slices = dict(zip(names, arrays["slices"], strict=True)) if names else {}
             return Values(columns, arrays[f"{part}.unit"], arrays[f"{part}.day"], slices)
 
@@ -65,10 +66,10 @@ def write_result(folder: Path, key: str, content: dict[str, Any], parts: dict[st
     arrays: dict[str, NDArray[Any]] = {}
     for name, part in parts.items():
         arrays |= {name: np.stack(list(part.columns.values())), f"{name}.unit": part.unit, f"{name}.day": part.day}
-        if part.slices:
+        if name == REQUESTS and part.slices:
             arrays["slices"] = np.stack(list(part.slices.values()))
     columns = {name: [list(column) for column in part.columns] for name, part in parts.items()}
-    slices = [name for part in parts.values() for name in part.slices]
+    slices = list(parts[REQUESTS].slices) if REQUESTS in parts else []
     path = folder / f"{key}.json"
     path.unlink(missing_ok=True)
     if arrays:

@@ -129,7 +129,9 @@ def test_methods_are_chosen_by_name(make_shop: MakeShop) -> None:
     with pytest.raises(ValueError, match=r"no such method: \['second'\]; there are \['first'\]"):
         measure(arrays, settings.training, first_items(arrays), ["first", "second"])
     nightly = nightly_methods(settings, arrays, None)
-    assert set(ALL) - set(nightly) == {"towers, boosted", "zero-shot", "zero-shot + bm25"}
+    assert set(ALL) - set(nightly) == {
+        "towers, boosted", "popularity within bm25 matches", "zero-shot", "zero-shot + bm25",
+    }  # fmt: skip
     searches = Searches(first_items(arrays).makers, {"twice": ("first", "first")})
     report = measure(arrays, settings.training, searches, ["twice", "first"])
     assert report.methods == ["twice", "first"]
