@@ -91,8 +91,16 @@ def above_threshold(scores: Tensor, valid: Tensor, threshold: float) -> Tensor:
 
 
 def below_threshold(scores: Tensor, excluded: Tensor, threshold: float) -> Tensor:
-    """The negative part of UEPPR's multi-part hinge: mean of ``max(0, y - eps)`` over columns that are not excluded."""
-    return _mean(F.relu(scores - threshold), ~excluded)
+    """The negative part of UEPPR's multi-part hinge: ``sum_j max(0, y_ij - eps)`` over the columns of a request
+    that are not excluded, mean over requests.
+
+    A sum, as published: a mean would let one positive outweigh all negatives, and with hard ones alone every vector
+    then moves to one point.
+
+    Args:
+        scores: [B, C]; excluded: bool [B, C].
+    """
+    return (F.relu(scores - threshold) * ~excluded).sum() / len(scores)
 
 
 def hardest(scores: Tensor, excluded: Tensor, kept: int) -> Tensor:

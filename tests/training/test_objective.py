@@ -126,7 +126,7 @@ class Loops:
                 stages["unclicked"] += [max(0.0, s.threshold_unclicked - u) for u in unclicked]
                 negatives += [max(0.0, c - s.threshold_negative) for c, _, _ in self.columns(source, r)]
         if name == "multi_part_hinge":
-            return sum(sum(v) / len(v) for v in (*stages.values(), negatives))
+            return sum(sum(v) / len(v) for v in stages.values()) + sum(negatives) / len(self.requests)
         return sum(terms) / len(terms)
 
 
