@@ -1,10 +1,10 @@
-"""Latency of ``retrieve()`` at the live shop, split by step, against bare peers in the same run.
+"""Latency of ``retrieve()`` at the live shop, split by step, against a bare peer in the same run.
 
-    python benchmarks/serving_latency.py [requests] [k]
+    python -m benchmarks.serving_latency [requests] [k]
 
-Uses the settings of the working folder and environment, and the latest requests of that shop's log. Peers: pymilvus
-searching the same collection with the same vectors, and numpy's exact search over the release's vectors. Read the
-ratios; milliseconds depend on the machine and on what else it does.
+Uses the settings of the working folder and environment, and the latest requests of that shop's log. The caches are off,
+so that every request pays for each step, but in the row that says so. Peer: numpy's exact search over the release's
+vectors. Read the ratios; milliseconds depend on the machine and on what else it does.
 """
 
 from __future__ import annotations
@@ -12,51 +12,67 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
 import numpy as np
 
-from infra.services import milvus_uri
 from infra.settings import Settings, get_settings
 from serving import Retriever
-from serving.index import collection_name, search_params
-from training.release import Release, load_release
+from serving.request import Request
+from training.release import load_release
 
 IMPORT = "import time; t = time.perf_counter(); import serving; print((time.perf_counter() - t) * 1000)"
 FIRST = (
     "import sys, time; t = time.perf_counter(); import serving; serving.retrieve(*sys.argv[1:]); "
     "print((time.perf_counter() - t) * 1000)"
 )
-WARM_UP = 20
+WARM_UP = 50
+STEPS = ("features", "tower", "search", "own")
+BATCH = 32
 
 
 def main(requests: int = 1_000, k: int = 100) -> None:
     settings = get_settings()
-    asked = _requests(settings, requests + WARM_UP)
+    asked = latest_requests(settings, requests + WARM_UP)
     print(
         f"import serving: {_fresh(IMPORT):.0f} ms; first answer in a fresh process: {_fresh(FIRST, *asked[0]):.0f} ms"
     )
-    with Retriever(settings) as retriever:
-        release = load_release(settings.paths.releases / retriever.retrieve(None, asked[0][1]).release_id)
+    without = settings.model_copy(update={"serving": settings.serving.model_copy(update={"cache_size": 0})})
+    with Retriever(without) as retriever, Retriever(settings) as caching:
+        release = load_release(settings.paths.releases / retriever.release_id)
         vectors = [release.encode_query(query) for _, query in asked]
+        caching.retrieve_many([Request(*pair, k=k) for pair in asked])
+        many = [[Request(*asked[(i + j) % len(asked)], k=k) for j in range(BATCH)] for i in range(len(asked))]
         calls: dict[str, Callable[[int], Any]] = {
             "retrieve()": lambda i: retriever.retrieve(*asked[i], k=k),
             "retrieve(), nobody": lambda i: retriever.retrieve(None, asked[i][1], k=k),
-            "peer: bare pymilvus search": _bare_milvus(settings, release, vectors, k),
+            "retrieve(), asked before": lambda i: caching.retrieve(*asked[i], k=k),
             "peer: numpy exact": lambda i: _exact(release.item_vectors, vectors[i], min(k, len(release.item_ids))),
         }
         milliseconds, answers = _interleaved(calls, len(asked))
-    steps = [answer.timings_ms for answer in answers]
+        batch, _ = _interleaved({"a batch": lambda i: retriever.retrieve_many(many[i])}, min(len(asked), 150))
     personal = np.mean([answer.personalized for answer in answers])
-    print(f"{len(release.item_ids):,} items, k = {k}, {len(steps):,} requests, {personal:.0%} personalized")
-    table = {name: np.array([step[name] for step in steps]) for name in ("features", "tower", "search")}
-    table["our own code"] = milliseconds["retrieve()"] - sum(table.values())
-    bare = np.median(milliseconds["peer: bare pymilvus search"])
-    for name, values in (table | milliseconds).items():
+    print(f"{len(release.item_ids):,} items, k = {k}, {len(answers):,} requests, {personal:.0%} personalized")
+    table = {f"- {name}": np.array([answer.timings_ms[name] for answer in answers]) for name in STEPS}
+    rows = {"retrieve()": milliseconds.pop("retrieve()")} | table | milliseconds
+    rows |= {f"retrieve_many(), per request of {BATCH}": batch["a batch"] / BATCH}
+    bare = np.median(milliseconds["peer: numpy exact"])
+    for name, values in rows.items():
         p50, p99 = np.percentile(values, [50, 99])
-        print(f"{name:28} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   x bare search {p50 / bare:5.2f}")
+        print(f"{name:36} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   x exact search {p50 / bare:5.2f}")
+
+
+def latest_requests(settings: Settings, count: int) -> list[tuple[str, str]]:
+    """The latest (user, query) pairs of the log."""
+    files = str(settings.paths.sessions / "requests" / "*" / "part.parquet")
+    rows = duckdb.execute(
+        "select user_id, query_text from read_parquet(?) where regexp_matches(query_text, '[0-9A-Za-z]') "
+        "order by time desc, query_id limit ?",
+        [files, count],
+    )
+    return rows.fetchall()
 
 
 def _interleaved(calls: dict[str, Callable[[int], Any]], count: int) -> tuple[dict[str, np.ndarray], list[Any]]:
@@ -76,36 +92,10 @@ def _interleaved(calls: dict[str, Callable[[int], Any]], count: int) -> tuple[di
     return dict(zip(calls, milliseconds[:, WARM_UP:], strict=True)), answers[WARM_UP:]
 
 
-def _bare_milvus(settings: Settings, release: Release, vectors: Sequence[np.ndarray], k: int) -> Callable[[int], Any]:
-    from pymilvus import MilvusClient
-
-    token = settings.index.token.get_secret_value() if settings.index.token else ""
-    milvus = MilvusClient(milvus_uri(settings), token=token, dedicated=True)
-    arguments = {
-        "limit": k,
-        "output_fields": ["item_id"],
-        "search_params": search_params(release.config["index"]["index_type"], k),
-        "consistency_level": "Eventually",
-    }
-    name = collection_name(release.id)
-    return lambda i: milvus.search(name, data=[vectors[i]], **arguments)
-
-
 def _exact(items: np.ndarray, vector: np.ndarray, k: int) -> np.ndarray:
     scores = items @ vector
     best = np.argpartition(scores, -k)[-k:]
     return best[np.argsort(-scores[best])]
-
-
-def _requests(settings: Settings, count: int) -> list[tuple[str, str]]:
-    """The latest (user, query) pairs of the log."""
-    files = str(settings.paths.sessions / "requests" / "*" / "part.parquet")
-    rows = duckdb.execute(
-        "select user_id, query_text from read_parquet(?) where regexp_matches(query_text, '[0-9A-Za-z]') "
-        "order by time desc, query_id limit ?",
-        [files, count],
-    )
-    return rows.fetchall()
 
 
 def _fresh(code: str, *arguments: str) -> float:

@@ -352,6 +352,18 @@ class ServingSettings(Group):
     """How often a warm retriever looks whether another release went live, or whether what was away is back."""
     index_timeout_ms: Count = 1_000
     """Longest that a request waits for Milvus before the exact search in memory answers."""
+    deadline_ms: Count = 250
+    """In all, what is left of it bounds the wait for Milvus; the store's own bound is ``online.timeout_ms``."""
+    store_retry_seconds: float = Field(1.0, gt=0)
+    """How long an online store that failed is left alone."""
+    cache_size: int = Field(4_096, ge=0)
+    """Entries of each cache; 0: no caches."""
+    user_cache_seconds: float = Field(0.5, gt=0)
+    """How long the features of a user (or session) stand: what another process records is seen after this."""
+    context_cache_seconds: float = Field(600.0, gt=0)
+    """How long query features, and the answer to a context (release, query, history, filters), stand."""
+    workers: Count = 4
+    """Threads that answer asynchronous calls."""
     threads: Count = 1
 
 

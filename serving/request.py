@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from infra.settings import ServingSettings
+from training.location import check_location
+
+
+@dataclass(frozen=True)
+class Request:
+    """One search.
+
+    ``user`` is whose history counts: a user's id, or the session's or client's that events are recorded under; None or
+    unknown: not personalized. ``query`` is what was typed, ``k`` how many items are wanted; fewer come where the
+    catalogue or the filters have fewer. ``filters``: see :mod:`serving.filters`. ``location``: where the user is, any of
+    ``country``, ``language``, ``zip``, ``latitude``, ``longitude``. ``personalize`` off answers as if nobody asked;
+    ``explain`` on says of each hit why it is there.
+    """
+
+    user: str | None
+    query: str
+    k: int = 100
+    filters: Mapping[str, Any] | None = None
+    location: Mapping[str, Any] | None = None
+    personalize: bool = True
+    explain: bool = False
+
+    @property
+    def asker(self) -> str | None:
+        """Whose features are read."""
+        return (self.user or None) if self.personalize else None
 
 
 def check_request(limits: ServingSettings, user: Any, query: Any, k: Any) -> None:
@@ -28,3 +56,16 @@ def check_request(limits: ServingSettings, user: Any, query: Any, k: Any) -> Non
             text.encode()
         except UnicodeEncodeError as error:
             raise ValueError(f"{name} is not valid Unicode: {error.reason}") from error
+
+
+def check_place(location: Any) -> None:
+    """Check where a request says that it comes from.
+
+    Raises:
+        ValueError: not a mapping, or not a place; see ``training.location.check_location``.
+    """
+    if location is None:
+        return
+    if not isinstance(location, Mapping):
+        raise ValueError(f"location must be a mapping such as {{'country': 'US'}}, not {type(location).__name__}")
+    check_location(location)

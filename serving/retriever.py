@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
-from features.query_text import normalise
-from features.store.errors import OnlineStoreUnavailable
-from features.store.online import OnlineFeatures, RequestFeatures
+from features.active_users import active_users
+from features.store.online import OnlineFeatures
+from features.store.session import SessionEvent
 from infra.settings import Settings
+from serving.caching import CountedCache
 from serving.errors import IndexUnavailable
-from serving.filters import parse_filters
+from serving.explain import explained
+from serving.filters import Filter, parse_filters
+from serving.hits import Hit
 from serving.live import Live
-from serving.request import check_request
-from serving.served import Hit
+from serving.request import Request, check_place, check_request
+from serving.request_features import HISTORIES, RequestFeatures
+from serving.served import ServedRelease
+from serving.stopwatch import Stopwatch
 from training.query_encoder import Known
 
 ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"
 NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
-HISTORIES = ("recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags")
-USER_FIGURES = ("requests_7d", "clicks_7d", "orders_30d")
-QUERY_FIGURES = ("query_requests_30d", "query_clicks_30d", "query_orders_30d")
+LARGEST_CACHED_K = 1_000
 
 
 @dataclass(frozen=True)
@@ -40,29 +47,20 @@ class Retrieval:
     fallbacks: list[str]
     """What was away: ``online_store_unavailable`` (not personalized), ``index_unavailable`` (exact search in memory),
     ``newer_release_unusable`` (the release before it answered)."""
+    cached: bool
+    """Whether the same context was answered lately: then neither tower nor search ran."""
     timings_ms: dict[str, float]
-    """Milliseconds per step: ``features``, ``tower``, ``search``, ``total``."""
+    """Milliseconds per step: ``features``, ``tower``, ``search``, ``own`` (all else), ``total``."""
     features: dict[str, list[str]] | None = None
     """The user's history that was used; only where an explanation was asked for."""
 
 
-@dataclass
-class _Stopwatch:
-    """Milliseconds by step."""
+@dataclass(frozen=True)
+class Answer:
+    """What the cache of contexts holds; both depend on nothing but its key."""
 
-    started: float = field(default_factory=time.perf_counter)
-    steps: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.steps[name] = (time.perf_counter() - began) * 1000
-
-    def total(self) -> dict[str, float]:
-        return {**self.steps, "total": (time.perf_counter() - self.started) * 1000}
+    vector: np.ndarray
+    hits: list[Hit]
 
 
 class Retriever:
@@ -77,14 +75,21 @@ class Retriever:
 
         Raises:
             NoLiveRelease: nothing was promoted yet.
-            IndexUnavailable: Milvus is away, so that nobody knows what is live.
+            IndexUnavailable: Milvus is away, and this machine has not served before, so that nobody knows what is live.
             ReleaseError: the live release is missing or corrupt.
         """
         torch.set_num_threads(settings.serving.threads)
         self._settings = settings
         self._live = Live(settings)
         self._online = OnlineFeatures(settings)
-        self._features(timedelta(0), "warm up", "warm up", [])
+        self._features = RequestFeatures(self._online, settings.serving)
+        self._contexts: CountedCache[Answer] = CountedCache(
+            settings.serving.cache_size, settings.serving.context_cache_seconds
+        )
+        self._workers = ThreadPoolExecutor(settings.serving.workers, thread_name_prefix="shelfwise-retrieve")
+        self._fallbacks: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._features.read([Request("warm up", "warm up")], datetime.now(UTC))
 
     def retrieve(
         self,
@@ -94,48 +99,150 @@ class Retriever:
         filters: Mapping[str, Any] | None = None,
         explain: bool = False,
         location: Mapping[str, Any] | None = None,
+        personalize: bool = True,
     ) -> Retrieval:
-        """The k items of the catalogue that fit the query and the user best.
-
-        Args:
-            user: whose history counts; None or unknown: not personalized.
-            query: what was typed.
-            k: how many; fewer come where the catalogue or the filters have fewer.
-            filters: see :mod:`serving.filters`.
-            explain: also return the user's history that was used.
-            location: where the user is: any of ``country``, ``language``, ``zip``, ``latitude``, ``longitude``.
+        """The k items of the catalogue that fit the query and the user best; see :class:`Request` for the arguments.
 
         Raises:
             ValueError: a bad query, user, k, filter or location; the message says which and why.
         """
-        watch = _Stopwatch()
-        check_request(self._settings.serving, user, query, k)
+        return self.retrieve_many([Request(user, query, k, filters, location, personalize, explain)])[0]
+
+    async def aretrieve(
+        self,
+        user: str | None,
+        query: str,
+        k: int = 100,
+        filters: Mapping[str, Any] | None = None,
+        explain: bool = False,
+        location: Mapping[str, Any] | None = None,
+        personalize: bool = True,
+    ) -> Retrieval:
+        """As :meth:`retrieve`, on one of ``settings.serving.workers`` threads."""
+        request = Request(user, query, k, filters, location, personalize, explain)
+        return (await asyncio.get_running_loop().run_in_executor(self._workers, self.retrieve_many, [request]))[0]
+
+    def retrieve_many(self, requests: Sequence[Request]) -> list[Retrieval]:
+        """Several requests in one read of features, one pass of the tower and a search per k and filter.
+
+        Their timings are those of all together.
+
+        Raises:
+            ValueError: one of them is bad; none is answered then.
+        """
+        watch = Stopwatch()
+        for request in requests:
+            check_request(self._settings.serving, request.user, request.query, request.k)
+            check_place(request.location)
         served = self._live.served
-        wanted = parse_filters(filters, served.fields)
+        wanted = [parse_filters(request.filters, served.fields) for request in requests]
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
         with watch.step("features"):
-            known = known_of(self._features(served.clock_offset, user, query, fallbacks), location)
-        with watch.step("tower"):
-            vector = served.release.encode_query(query, known)
-        with watch.step("search"):
-            try:
-                hits = self._live.search(served, vector, k, wanted)
-            except IndexUnavailable:
+            known = self._features.read(requests, datetime.now(UTC) - served.clock_offset)
+        if known is None:
+            fallbacks.append(ONLINE_STORE_UNAVAILABLE)
+            known = [Known(location=request.location or {}) for request in requests]
+        contexts = [
+            _context(served.release.id, request, of_request, parsed)
+            for request, of_request, parsed in zip(requests, known, wanted, strict=True)
+        ]
+        answers = [self._contexts.get(context) for context in contexts]
+        new = [i for i, answer in enumerate(answers) if answer is None]
+        if new:
+            with watch.step("tower"):
+                vectors = served.release.encoder.encode_many([requests[i].query for i in new], [known[i] for i in new])
+            with watch.step("search"):
+                found, is_away = self._search(served, vectors, [(requests[i].k, wanted[i]) for i in new], watch)
+            for i, vector, hits in zip(new, vectors, found, strict=True):
+                answers[i] = Answer(vector, hits)
+                if requests[i].k <= LARGEST_CACHED_K:
+                    self._contexts.put(contexts[i], Answer(vector, hits))
+            if is_away:
                 fallbacks.append(INDEX_UNAVAILABLE)
-                hits = served.search_memory(vector, k, wanted)
-        return Retrieval(
-            hits=hits,
-            release_id=served.release.id,
-            personalized=any(getattr(known, name) for name in HISTORIES),
-            fallbacks=fallbacks,
-            timings_ms=watch.total(),
-            features={name: list(getattr(known, name)) for name in HISTORIES} if explain else None,
+        if not self._live.index_up and INDEX_UNAVAILABLE not in fallbacks:
+            fallbacks.append(INDEX_UNAVAILABLE)
+        self._count(fallbacks, len(requests))
+        retrievals = [
+            Retrieval(
+                hits=explained(served.release, answer.vector, answer.hits, of_request)
+                if request.explain
+                else list(answer.hits),
+                release_id=served.release.id,
+                personalized=any(getattr(of_request, name) for name in HISTORIES),
+                fallbacks=list(fallbacks),
+                cached=i not in new,
+                timings_ms={},
+                features={name: list(getattr(of_request, name)) for name in HISTORIES} if request.explain else None,
+            )
+            for i, (request, of_request, answer) in enumerate(zip(requests, known, answers, strict=True))
+            if answer is not None
+        ]
+        timings = watch.total()
+        for retrieval in retrievals:
+            retrieval.timings_ms.update(timings)
+        return retrievals
+
+    def record(
+        self,
+        user: str,
+        action: str,
+        query: str | None = None,
+        item_id: str | None = None,
+        time: datetime | None = None,
+    ) -> None:
+        """Tell of what a user just did, so that their next request counts it; the logs tell the nightly training.
+
+        Args:
+            action: ``search`` (with ``query``), ``click``, ``cart`` or ``order`` (with ``item_id``).
+            time: when it was; default: now.
+
+        Raises:
+            ValueError: an unknown action, or one without its query or item.
+            OnlineStoreUnavailable: Redis is away; nothing was recorded.
+        """
+        served = self._live.served
+        now = (time or datetime.now(UTC)) - served.clock_offset
+        item = served.item(item_id) if item_id is not None else None
+        self._online.record(
+            user,
+            SessionEvent(
+                action=action,
+                query=query,
+                item_id=item_id,
+                time=now,
+                brand=item.get("brand") if item else None,
+                tags=tuple(item.get("tags") or ()) if item else (),
+            ),
         )
+        self._features.forget(user)
 
     @property
     def release_id(self) -> str:
         """The release that answers now."""
         return self._live.served.release.id
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """Hits and misses of each cache, and how many requests each fallback answered, since the start."""
+        caches = {"users": self._features.users, "queries": self._features.queries, "contexts": self._contexts}
+        with self._counting:
+            fallbacks = dict(self._fallbacks)
+        return {
+            "cache": {name: {"hits": cache.hits, "misses": cache.misses} for name, cache in caches.items()},
+            "fallbacks": fallbacks,
+        }
+
+    def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What the release knows of items, in their order; those that it does not know have their id alone."""
+        served = self._live.served
+        return [served.item(item_id) or {"item_id": item_id} for item_id in item_ids]
+
+    def fields(self) -> list[dict[str, Any]]:
+        """What can be filtered by: name, kind, and the most frequent values or the range of numbers."""
+        return self._live.served.filter_values
+
+    def users(self, count: int = 8) -> list[str]:
+        """Users with a history, to try the shop with; none where this machine has no features."""
+        return active_users(self._settings, count)
 
     def describe(self, item_id: str) -> str:
         """An item of the release for people: its title, else what is known of it, else its id."""
@@ -146,7 +253,8 @@ class Retriever:
         self._live.look()
 
     def close(self) -> None:
-        """Let go of connections and the thread."""
+        """Let go of connections and threads."""
+        self._workers.shutdown(wait=True)
         self._live.close()
 
     def __enter__(self) -> Retriever:
@@ -155,20 +263,38 @@ class Retriever:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _features(
-        self, clock_offset: timedelta, user: str | None, query: str, fallbacks: list[str]
-    ) -> RequestFeatures | None:
-        try:
-            return self._online.request(user or "", normalise(query), datetime.now(UTC) - clock_offset)
-        except OnlineStoreUnavailable:
-            fallbacks.append(ONLINE_STORE_UNAVAILABLE)
-            return None
+    def _search(
+        self, served: ServedRelease, vectors: np.ndarray, asked: Sequence[tuple[int, Filter]], watch: Stopwatch
+    ) -> tuple[list[list[Hit]], bool]:
+        """The hits of each vector [n, d], and whether memory had to stand in for the index."""
+        found: list[list[Hit]] = [[] for _ in asked]
+        is_away = False
+        for k, wanted in dict.fromkeys(asked):
+            rows = [i for i, one in enumerate(asked) if one == (k, wanted)]
+            left_s = self._settings.serving.deadline_ms / 1000 - watch.elapsed_s()
+            try:
+                hits = self._live.search(served, vectors[rows], k, wanted, max(left_s, 0.001))
+            except IndexUnavailable:
+                is_away = True
+                hits = served.search_memory(vectors[rows], k, wanted)
+            for row, of_row in zip(rows, hits, strict=True):
+                found[row] = of_row
+        return found, is_away
+
+    def _count(self, fallbacks: Sequence[str], requests: int) -> None:
+        if fallbacks:
+            with self._counting:
+                self._fallbacks.update(dict.fromkeys(fallbacks, requests))
 
 
-def known_of(found: RequestFeatures | None, location: Mapping[str, Any] | None) -> Known:
-    """What the query tower reads of a user and a query; an unknown one has no figures and empty lists."""
-    user, query = (found.user, found.query) if found else (None, None)
-    figures = {name: getattr(user, name) for name in USER_FIGURES} if user else {}
-    figures |= {name: getattr(query, name) for name in QUERY_FIGURES} if query else {}
-    lists = {name: getattr(user, name) for name in HISTORIES} if user else {}
-    return Known(figures=figures, location=location or {}, **lists)
+def _context(release_id: str, request: Request, known: Known, wanted: Filter) -> tuple[object, ...]:
+    """All that the hits depend on (UEPPR's second key)."""
+    return (
+        release_id,
+        request.query,
+        request.k,
+        wanted,
+        *(tuple(getattr(known, name)) for name in HISTORIES),
+        tuple(known.figures.items()),
+        tuple(known.location.items()),
+    )

@@ -54,8 +54,12 @@ ITEM_TYPES: dict[str, pa.DataType] = {
     "attributes": pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])),
     "tags": pa.list_(pa.string()),
     "available_from": pa.int64(),
+    "impressions_30d": pa.int64(),
+    "clicks_30d": pa.int64(),
+    "orders_30d": pa.int64(),
 }
-"""Catalogue fields that a release carries for filters and display; ``available_from`` in microseconds since 1970."""
+"""Catalogue fields that a release carries for filters and display; ``available_from`` in microseconds since 1970.
+The last three are how the item was met in the 30 days before the end of the data window."""
 
 
 class ReleaseError(ValueError):

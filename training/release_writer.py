@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from safetensors.numpy import save_file
 
@@ -35,6 +36,7 @@ from training.towers import Towers
 
 MACHINE = {"device", "threads", "build_memory", "prefetch", "checkpoint_steps"}
 """Settings that do not change what is trained."""
+STAGES = ("impressions_30d", "clicks_30d", "orders_30d")
 
 
 def write_release(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport) -> Path:
@@ -90,7 +92,7 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     tokens = {g: arrays.item_tokens[g] for g in towers.config.history_groups}
     flat = {f"{g}.offsets": rows.offsets for g, rows in tokens.items()} | {f"{g}.ids": r.ids for g, r in tokens.items()}
     save_file({name: values.copy() for name, values in flat.items()}, folder / "item_tokens.safetensors")
-    _write_json(folder / "items.json", _item_columns(arrays.catalog()), indent=None)
+    _write_json(folder / "items.json", _item_columns(_with_stages(arrays)), indent=None)
     _write_json(folder / "config.json", config)
     _write_json(folder / "evaluation.json", evaluation.to_json())
     trained_at = datetime.fromtimestamp((candidate_dir / WEIGHTS).stat().st_mtime, UTC)
@@ -116,6 +118,16 @@ def _config(settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosti
             mode="json", exclude={"device", "threads", "build_memory", "prefetch"}
         ),
     }
+
+
+def _with_stages(arrays: Arrays) -> pa.Table:
+    """The catalogue with how often each item was shown, clicked and ordered lately."""
+    catalog, features = arrays.catalog(), arrays.item_features(arrays.end)
+    for name in STAGES:
+        if name in arrays.meta["item_features"]:
+            values = features[:, arrays.meta["item_features"].index(name)]
+            catalog = catalog.append_column(name, pa.array(values, pa.int64(), mask=np.isnan(values), safe=False))
+    return catalog
 
 
 def _item_columns(catalog: pa.Table) -> dict[str, list[Any]]:

@@ -1,0 +1,34 @@
+"""What a retrieval finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Something that an item has in common with the user's history: a ``kind`` such as ``brand``, and its value."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """``parts`` of the score add up to it: ``learned``, ``text`` (what a text encoder says) and ``boost`` (quality).
+    ``stages``: how often the item was shown, clicked and ordered in the 30 days before the release."""
+
+    parts: Mapping[str, float]
+    matched: tuple[Match, ...]
+    stages: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An item found. ``score`` is the cosine of query and item vector, and the boost where the release boosts;
+    ``why`` only where an explanation was asked for."""
+
+    item_id: str
+    score: float
+    why: Why | None = None

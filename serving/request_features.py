@@ -1,0 +1,89 @@
+"""What is known of the users and queries of requests: from the caches, else in one round trip to the online store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from features.query_text import normalise
+from features.store.errors import OnlineStoreUnavailable
+from features.store.online import OnlineFeatures, QueryFeatures, UserFeatures
+from infra.settings import ServingSettings
+from serving.caching import CountedCache
+from serving.request import Request
+from training.query_encoder import Known
+
+HISTORIES = ("recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags")
+USER_FIGURES = ("requests_7d", "clicks_7d", "orders_30d")
+QUERY_FIGURES = ("query_requests_30d", "query_clicks_30d", "query_orders_30d")
+
+
+class Unknown(Enum):
+    """Stands in a cache for what the store does not know."""
+
+    UNKNOWN = "unknown"
+
+
+class RequestFeatures:
+    """Reads what the query tower needs of users and queries.
+
+    A store that failed is left alone for ``settings.store_retry_seconds``, so that a dead one costs a time-out once and
+    not per request.
+    """
+
+    def __init__(self, online: OnlineFeatures, settings: ServingSettings) -> None:
+        self._online = online
+        self._retry_s = settings.store_retry_seconds
+        self._away_until = 0.0
+        self.users: CountedCache[UserFeatures | Unknown] = CountedCache(
+            settings.cache_size, settings.user_cache_seconds
+        )
+        """By user or session, for a short time (UEPPR's first key)."""
+        self.queries: CountedCache[QueryFeatures | Unknown] = CountedCache(
+            settings.cache_size, settings.context_cache_seconds
+        )
+
+    def forget(self, user: str) -> None:
+        """Ask the store anew for a user of whom something was recorded."""
+        self.users.drop(user)
+
+    def read(self, requests: Sequence[Request], now: datetime) -> list[Known] | None:
+        """What is known at each request; None where the store has to be asked and is away."""
+        askers, texts = [r.asker for r in requests], [normalise(r.query) for r in requests]
+        users = {user: self.users.get(user) for user in askers if user is not None}
+        queries = {text: self.queries.get(text) for text in texts}
+        if None in users.values() or None in queries.values():
+            if time.monotonic() < self._away_until:
+                return None
+            try:
+                found = self._online.requests([user or "" for user in askers], texts, now)
+            except OnlineStoreUnavailable:
+                self._away_until = time.monotonic() + self._retry_s
+                return None
+            for asker, text, one in zip(askers, texts, found, strict=True):
+                queries[text] = of_query = one.query or Unknown.UNKNOWN
+                self.queries.put(text, of_query)
+                if asker is not None:
+                    users[asker] = of_user = one.user or Unknown.UNKNOWN
+                    self.users.put(asker, of_user)
+        return [
+            known_of(users[asker] if asker is not None else None, queries[text], request.location)
+            for request, asker, text in zip(requests, askers, texts, strict=True)
+        ]
+
+
+def known_of(
+    user: UserFeatures | Unknown | None, query: QueryFeatures | Unknown | None, location: Mapping[str, Any] | None
+) -> Known:
+    """What the query tower reads of a user and a query; an unknown one has no figures and empty lists."""
+    figures: dict[str, float] = {}
+    lists: dict[str, tuple[str, ...]] = {}
+    if isinstance(user, UserFeatures):
+        figures |= {name: getattr(user, name) for name in USER_FIGURES}
+        lists = {name: getattr(user, name) for name in HISTORIES}
+    if isinstance(query, QueryFeatures):
+        figures |= {name: getattr(query, name) for name in QUERY_FIGURES}
+    return Known(figures=figures, location=location or {}, **lists)
