@@ -341,6 +341,10 @@ class OnlineSettings(Group):
     redis_url: SecretStr | None = None
     """``redis://[:password@]host:port/db``; None: an embedded server, shared by processes."""
     timeout_ms: Count = 50
+    session_events: Count = 200
+    """Events kept per user between two batches, the newest: beyond it, counts of the session stop growing."""
+    session_ttl: timedelta = Field(timedelta(days=3), ge=timedelta(seconds=1))
+    """How long a user's recorded events outlive the last one: through a night or two whose batch failed."""
 
 
 class ServingSettings(Group):

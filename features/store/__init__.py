@@ -6,8 +6,10 @@ from features.store.definitions import FEATURE_SERVICE
 from features.store.errors import OnlineStoreUnavailable
 from features.store.materialize import MaterializeReport, materialize
 from features.store.offline import point_in_time
-from features.store.online import OnlineFeatures, QueryFeatures, RequestFeatures, UserFeatures
+from features.store.online import OnlineFeatures
 from features.store.repository import apply
+from features.store.session import SessionEvent
+from features.store.values import QueryFeatures, RequestFeatures, UserFeatures
 
 __all__ = [
     "FEATURE_SERVICE",
@@ -16,6 +18,7 @@ __all__ = [
     "OnlineStoreUnavailable",
     "QueryFeatures",
     "RequestFeatures",
+    "SessionEvent",
     "UserFeatures",
     "apply",
     "materialize",

@@ -4,59 +4,45 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from features.store.definitions import FEATURE_SERVICE, View, views
 from features.store.errors import OnlineStoreUnavailable, reported
+from features.store.merge import NOTHING, merged
+from features.store.session import EPOCH, MICROSECOND, Overlay, SessionEvent, SessionStore, check_text, microseconds
+from features.store.values import QueryFeatures, RequestFeatures, UserFeatures
 from infra.services import ServiceError, redis_address
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class UserFeatures:
-    """What is known of a user, newest first; the columns of ``features.schema.USER_FEATURES``."""
-
-    recent_queries: tuple[str, ...]
-    recent_items: tuple[str, ...]
-    recent_brands: tuple[str, ...]
-    recent_orders: tuple[str, ...]
-    ordered_tags: tuple[str, ...]
-    requests_7d: int
-    clicks_7d: int
-    orders_30d: int
+__all__ = ["OnlineFeatures", "QueryFeatures", "RequestFeatures", "SessionEvent", "UserFeatures"]
 
 
-@dataclass(frozen=True)
-class QueryFeatures:
-    """What is known of a query, best item first; the columns of ``features.schema.QUERY_FEATURES``."""
+class _Row(NamedTuple):
+    """What Redis has of an entity, however old."""
 
-    query_requests_30d: int
-    query_clicks_30d: int
-    query_orders_30d: int
-    top_items: tuple[str, ...]
-    top_weights: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class RequestFeatures:
-    """Of one request: None where the user or the query is unknown, or was last seen longer ago than the TTL."""
-
-    user: UserFeatures | None
-    query: QueryFeatures | None
+    values: dict[str, Any]
+    stamp: datetime
 
 
 class OnlineFeatures:
-    """Reads features for serving. Opening one takes seconds, a read well under a millisecond; hold it.
+    """Reads features for serving, and records what users do. Opening one takes seconds, a read about a millisecond;
+    hold it.
 
-    Any number of threads may read. A read raises OnlineStoreUnavailable within a few time-outs when Redis is away, and
-    works again when Redis is back; an embedded Redis that died is started again in the background.
+    A user's features are those of the last batch with what was recorded since; :mod:`features.store.merge` says where
+    that is what the next batch will say, and where it cannot be. Once a batch has materialized a time, what was
+    recorded of before it no longer counts: the batch knows it from the log, and what the log lost is lost.
+
+    Any number of threads and processes may read and record. Both raise OnlineStoreUnavailable within a few time-outs
+    when Redis is away, and work again when Redis is back; an embedded Redis that died is started again in the
+    background.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -81,26 +67,70 @@ class OnlineFeatures:
         return self.requests([user_id], [query], now)[0]
 
     def requests(self, user_ids: Sequence[str], queries: Sequence[str], now: datetime) -> list[RequestFeatures]:
-        """The features of several requests in one round trip; ``now`` needs a time zone.
+        """The features of several requests in two round trips; ``now`` is the shop's time, with a time zone.
 
         Raises OnlineStoreUnavailable when Redis does not answer.
         """
         rows = {self._user.key: list(user_ids), self._query.key: list(queries)}
+        with self._revived():
+            # Before the rows: a batch that ends in between then hides nothing that its rows do not say.
+            overlay = self._session.read(user_ids)
+            response = self._store.get_online_features(
+                features=self._service, entity_rows=rows, full_feature_names=True
+            )
+        columns = dict(zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True))
+        users = _rows(columns, self._user, len(user_ids))
+        found = _rows(columns, self._query, len(user_ids))
+        return [
+            RequestFeatures(
+                self._with_session(user, user_id, overlay, now),
+                QueryFeatures(**query.values) if query and query.stamp + self._query.ttl >= now else None,
+            )
+            for user_id, user, query in zip(user_ids, users, found, strict=True)
+        ]
+
+    def record(self, user_id: str, event: SessionEvent) -> None:
+        """Keep what a user did, in one round trip: their next request knows of it, in whichever process.
+
+        Args:
+            user_id: as the log will have it; one who is not known yet becomes known.
+            event: its ``time`` is the shop's, as ``now`` is in ``requests``. A time that the batch has materialized
+                already, or more than ``raw.ahead_window`` after ``now``, does not count.
+
+        Raises ValueError for an empty user id or a text that is too long, OnlineStoreUnavailable when Redis does not
+        answer.
+        """
+        check_text("user_id", user_id)
+        if not user_id:
+            raise ValueError("user_id is empty: there is nobody to record the event of")
+        limit, length = self._settings.serving.max_query_chars, len(event.query or event.item_id or "")
+        if length > limit:
+            raise ValueError(f"the {event.action}'s text has {length} characters, at most {limit} are taken")
+        with self._revived():
+            self._session.record(user_id, event)
+
+    def _with_session(self, row: _Row | None, user_id: str, overlay: Overlay, now: datetime) -> UserFeatures | None:
+        """The batch row with the entries that neither it nor its batch knows; None past the TTL."""
+        stamp_us = microseconds(row.stamp) if row else 0
+        # The row's own stamp too: while a batch is being written, some rows are ahead of what the record says.
+        since_us = max(overlay.until_us, stamp_us)
+        until_us = microseconds(now + self._settings.raw.ahead_window)
+        entries = [e for e in overlay.entries.get(user_id, ()) if since_us <= e.time_us <= until_us]
+        stamp = EPOCH + (entries[-1].time_us + 1) * MICROSECOND if entries else row.stamp if row else None
+        if stamp is None or stamp + self._user.ttl < now:
+            return None
+        found = UserFeatures(**row.values) if row else NOTHING
+        return merged(found, stamp_us, entries, self._settings.features) if entries else found
+
+    @contextmanager
+    def _revived(self) -> Iterator[None]:
+        """Report an error of Redis, and see to it that an embedded one comes back."""
         try:
             with reported(self._address):
-                response = self._store.get_online_features(
-                    features=self._service, entity_rows=rows, full_feature_names=True
-                )
+                yield
         except OnlineStoreUnavailable:
             self._revive()
             raise
-        columns = dict(zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True))
-        users = _rows(columns, self._user, now, len(user_ids))
-        found = _rows(columns, self._query, now, len(user_ids))
-        return [
-            RequestFeatures(UserFeatures(**u) if u else None, QueryFeatures(**q) if q else None)
-            for u, q in zip(users, found, strict=True)
-        ]
 
     def _open(self) -> None:
         from features.store.repository import open_store
@@ -108,6 +138,7 @@ class OnlineFeatures:
         self._address = redis_address(self._settings)
         self._store = open_store(self._settings, self._address)
         self._service = self._store.get_feature_service(FEATURE_SERVICE)
+        self._session = SessionStore(self._settings, self._address)
 
     def _warm_up(self) -> None:
         """The first read imports and builds what the others use: a few tenths of a second."""
@@ -131,22 +162,21 @@ class OnlineFeatures:
             self._reviving.release()
 
 
-def _rows(columns: Mapping[str, Any], view: View, now: datetime, count: int) -> list[dict[str, Any] | None]:
+def _rows(columns: Mapping[str, Any], view: View, count: int) -> list[_Row | None]:
     """The values of a view per row. Feast says PRESENT of an unknown entity, with nulls and the time 0, and does not
-    apply the TTL online: both are read off the event time here, as the offline join does it."""
+    apply the TTL online: the caller has to, by the stamp, as the offline join does it."""
     named = {name: columns[f"{view.name}__{name}"] for name in view.features}
     empty = {name: () if pa.types.is_list(view.schema.field(name).type) else 0 for name in named}
-    times = next(iter(named.values())).event_timestamps
+    stamps = next(iter(named.values())).event_timestamps
     return [
-        {name: _value(column.values[i], empty[name]) for name, column in named.items()}
-        if _is_alive(times[i], view.ttl, now)
+        _Row(
+            {name: _value(column.values[i], empty[name]) for name, column in named.items()},
+            stamps[i].ToDatetime(tzinfo=UTC),
+        )
+        if stamps[i].seconds
         else None
         for i in range(count)
     ]
-
-
-def _is_alive(stamp: Any, ttl: timedelta, now: datetime) -> bool:
-    return bool(stamp.seconds) and stamp.ToDatetime(tzinfo=UTC) + ttl >= now
 
 
 def _value(value: Any, empty: Any) -> Any:

@@ -65,8 +65,16 @@ def load(client: Redis, project: str, view: View) -> Progress | None:
 
 
 def save(client: Redis, project: str, view: View, progress: Progress) -> None:
-    """Replace the record of a view."""
-    client.set(_key(project, view), json.dumps(asdict(progress), default=datetime.isoformat))
+    """Replace the record of a view, and beside it the time alone, which readers of sessions need at every request."""
+    with client.pipeline(transaction=True) as pipeline:
+        pipeline.set(_key(project, view), json.dumps(asdict(progress), default=datetime.isoformat))
+        pipeline.set(until_key(project, view), progress.until.isoformat())
+        pipeline.execute()
+
+
+def until_key(project: str, view: View) -> str:
+    """Where the time lies up to which a view has been materialized, in ISO format; absent where it never was."""
+    return f"shelfwise:materialized_until:{view.name}:{project}"
 
 
 def _key(project: str, view: View) -> str:

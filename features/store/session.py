@@ -1,0 +1,152 @@
+"""What users did since the last batch: an overlay in Redis, a short sorted set per user in order of event time.
+
+Its keys begin with ``shelfwise:session:`` and the project's name. Feast's begin with a serialized entity name, so that
+the clean-up of a rebuild, which looks for those, never finds one of ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+from features.query_text import normalise
+from features.store.definitions import project_name, views
+from features.store.progress import until_key
+from infra.services import RedisAddress
+from infra.settings import Settings
+
+Action = Literal["search", "click", "cart", "order"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class SessionEvent:
+    """Something that a user did just now.
+
+    Raises ValueError on anything that the batch path would not take either; the message says what to pass.
+    """
+
+    action: Action
+    query: str | None = None
+    """Of a search: what was typed; it is normalised when it is recorded. An empty one counts as a request."""
+    item_id: str | None = None
+    """Of a click, cart or order."""
+    time: datetime | None = None
+    """In the shop's time; None: now."""
+    brand: str | None = None
+    """The item's, as the catalogue has it."""
+    tags: tuple[str, ...] = ()
+    """The item's, as the catalogue has them; read for orders."""
+    id: str = ""
+    """The log's id of the request or event, if it has one by now: recorded twice it counts once, and events of one
+    microsecond come in the batch path's order."""
+
+    def __post_init__(self) -> None:
+        """Check what was given."""
+        if self.action not in ACTIONS:
+            raise ValueError(f"action must be one of {', '.join(ACTIONS)}, got {self.action!r}")
+        needed, other = ("query", "item_id") if self.action == "search" else ("item_id", "query")
+        if getattr(self, other) is not None:
+            raise ValueError(f"a {self.action} has no {other}; give its {needed} alone")
+        if getattr(self, needed) is None or self.item_id == "":
+            raise ValueError(f"a {self.action} needs its {needed}")
+        if self.time is not None and (not isinstance(self.time, datetime) or self.time.tzinfo is None):
+            raise ValueError("time must be a datetime with a time zone: datetime.now(UTC), not datetime.now()")
+        if not isinstance(self.tags, tuple | list):
+            raise ValueError(f"tags must be a list of str, got {self.tags!r}")
+        for name in ("query", "item_id", "brand"):
+            if (text := getattr(self, name)) is not None:
+                check_text(name, text)
+        for name, text in (("id", self.id), *(("a tag", tag) for tag in self.tags)):
+            check_text(name, text)
+
+
+class Entry(NamedTuple):
+    """An event as it is kept, a JSON array in Redis; the batch path orders by time, then id."""
+
+    time_us: int
+    """Microseconds since 1970."""
+    id: str
+    action: Action
+    value: str
+    """The normalised query, or the item."""
+    brand: str | None
+    tags: list[str]
+
+
+class Overlay(NamedTuple):
+    """What was recorded, as it is in Redis."""
+
+    until_us: int
+    """The batch path has materialized what happened before; 0 where it has not run."""
+    entries: dict[str, list[Entry]]
+    """Per user who has any, oldest first."""
+
+
+class SessionStore:
+    """Writes and reads the overlay; any number of threads and processes may. Raises the Redis client's errors."""
+
+    def __init__(self, settings: Settings, address: RedisAddress) -> None:
+        project = project_name(settings)
+        self._client = address.connect(settings.online.timeout_ms)
+        self._prefix = f"shelfwise:session:{project}:"
+        self._until_key = until_key(project, views(settings)["user"])
+        self._online = settings.online
+
+    def record(self, user_id: str, event: SessionEvent) -> None:
+        """Keep an event in one round trip: the newest ``session_events`` by event time, whoever records them."""
+        key, entry = self._prefix + user_id, _entry(event)
+        with self._client.pipeline(transaction=True) as pipeline:
+            pipeline.zadd(key, {json.dumps(entry, separators=(",", ":")): entry.time_us})
+            pipeline.zremrangebyrank(key, 0, -self._online.session_events - 1)
+            pipeline.expire(key, self._online.session_ttl)
+            pipeline.execute()
+
+    def read(self, user_ids: Iterable[str]) -> Overlay:
+        """The overlays of users in one round trip; the empty id is nobody's."""
+        users = list(dict.fromkeys(user for user in user_ids if user))
+        if not users:
+            return Overlay(0, {})
+        with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.get(self._until_key)
+            for user in users:
+                pipeline.zrange(self._prefix + user, 0, -1)
+            until, *found = pipeline.execute()
+        entries = {user: _entries(members) for user, members in zip(users, found, strict=True) if members}
+        return Overlay(microseconds(datetime.fromisoformat(until.decode())) if until else 0, entries)
+
+
+def microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def check_text(name: str, text: Any) -> None:
+    """Raise a ValueError that names what is no text."""
+    if not isinstance(text, str):
+        raise ValueError(f"{name} must be a str, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} is not valid Unicode: {error.reason}") from error
+
+
+def _entry(event: SessionEvent) -> Entry:
+    value = normalise(event.query or "") if event.action == "search" else cast(str, event.item_id)
+    return Entry(
+        microseconds(event.time or datetime.now(UTC)), event.id, event.action, value, event.brand, list(event.tags)
+    )
+
+
+def _entries(members: list[bytes]) -> list[Entry]:
+    """Members of a sorted set, oldest first; of those with one id the first."""
+    found = [Entry(*fields) for fields in json.loads(b"[" + b",".join(members) + b"]")]
+    kept: dict[Any, Entry] = {}
+    for n, entry in enumerate(sorted(found, key=lambda entry: (entry.time_us, entry.id))):
+        kept.setdefault((entry.action == "search", entry.id or n), entry)
+    return list(kept.values())
