@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.inputs import Histories, look_up, no_items, of_query, query_inputs
 from training.location import LocationBuckets
-from training.ragged import Ragged
+from training.ragged import Ragged, empty_rows, offsets_of
 from training.scalars import QuantileTransform
 from training.text.ngrams import Hasher
 from training.text_encoders import TextEncoder
@@ -71,63 +72,82 @@ class QueryEncoder:
         self._of_query = of_query(preprocessing.figures.names)
         self._boosting = np.zeros(0, dtype=np.float32) if boosting is None else boosting
 
-    @torch.inference_mode()
     def encode(self, text: str, known: Known = NOTHING) -> NDArray[np.float32]:
-        """Query vector [width + f]: a unit vector, then the boosting weights. Items that the release does not know are
-        skipped.
+        """Query vector [width + f] of one request; see :meth:`encode_many`."""
+        return np.asarray(self.encode_many([text], [known])[0])
+
+    @torch.inference_mode()
+    def encode_many(self, texts: Sequence[str], known: Sequence[Known]) -> NDArray[np.float32]:
+        """Query vectors [B, width + f] of B requests: unit vectors, then the boosting weights. Items that the release
+        does not know are skipped.
 
         Raises:
             ValueError: a location that names what is none, or of the wrong type.
         """
-        config = self._towers.config
-        texts = self._words.ngrams([text, *known.recent_queries[: config.recent_queries]])
+        config, count = self._towers.config, len(texts)
         figures = self._figures(known)
+        searched = [k.recent_queries[: config.recent_queries] for k in known]
         inputs = query_inputs(
             config,
-            np.zeros(1, dtype=np.int64),
-            self._histories(len(texts) - 1, known),
-            texts,
+            np.arange(count),
+            self._histories(count, known, searched),
+            self._words.ngrams([*texts, *chain.from_iterable(searched)]),
             self._tokens,
             self._location(known),
             figures,
-            self._text(text),
+            self._text(texts),
             known=np.asarray(np.isfinite(figures[:, self._of_query]).any(axis=1)),
         )
         batch, _ = look_up(self._towers, inputs, no_items(config))
-        vector = self._towers.encode_queries(batch)[0].numpy()
-        return np.concatenate([vector, self._boosting]) if len(self._boosting) else vector
+        vectors = self._towers.encode_queries(batch).numpy()
+        return np.hstack([vectors, np.tile(self._boosting, (count, 1))]) if len(self._boosting) else vectors
 
-    def _histories(self, queries: int, known: Known) -> Histories:
+    def rows(self, items: Sequence[str]) -> list[int]:
+        """The release's rows of those items that it knows, in their order."""
+        return [self._row_of[item] for item in items if item in self._row_of]
+
+    def _histories(self, first: int, known: Sequence[Known], searched: Sequence[Sequence[str]]) -> Histories:
+        """``searched``: the recent queries of each request; their texts are numbered from ``first`` on."""
         config = self._towers.config
+        numbers = iter(range(first, first + sum(len(queries) for queries in searched)))
         return Histories(
-            queries=np.arange(1, queries + 1, dtype=np.int32)[None],
-            items=self._rows(known.recent_items[: config.recent_items]),
-            orders=self._rows(known.recent_orders[: config.recent_orders]),
-            brands=self._labels("#brand ", known.recent_brands[: config.recent_items]),
-            tags=self._labels("#tag ", known.ordered_tags[: config.ordered_tags]),
+            queries=_padded([[next(numbers) for _ in queries] for queries in searched]),
+            items=_padded([self.rows(k.recent_items[: config.recent_items]) for k in known]),
+            orders=_padded([self.rows(k.recent_orders[: config.recent_orders]) for k in known]),
+            brands=self._labels("#brand ", [k.recent_brands[: config.recent_items] for k in known]),
+            tags=self._labels("#tag ", [k.ordered_tags[: config.ordered_tags] for k in known]),
         )
 
-    def _rows(self, items: Sequence[str]) -> NDArray[np.int32]:
-        return np.array([[self._row_of[item] for item in items if item in self._row_of]], dtype=np.int32)
+    def _labels(self, prefix: str, names: Sequence[Sequence[str]]) -> NDArray[np.int32]:
+        flat = [prefix + name for row in names for name in row]
+        if not flat or self._towers.config.history == "none":
+            return np.zeros((len(names), 0), dtype=np.int32)
+        # the prefix has letters, so that each label has its bucket
+        held = iter(self._words.labels(flat).ids.tolist())
+        return _padded([[next(held) for _ in row] for row in names])
 
-    def _labels(self, prefix: str, names: Sequence[str]) -> NDArray[np.int32]:
-        if not names or self._towers.config.history == "none":
-            return np.zeros((1, 0), dtype=np.int32)
-        return self._words.labels([prefix + name for name in names]).ids[None]
+    def _location(self, known: Sequence[Known]) -> Ragged:
+        labels = [self._preprocessing.location.labels_of(k.location) if k.location else [] for k in known]
+        flat = [label for row in labels for label in row]
+        if not flat or LOCATION not in self._towers.config.groups:
+            return empty_rows(len(known))
+        ids = self._words.labels(flat).ids
+        return Ragged(offsets_of(np.array([len(row) for row in labels])), ids)
 
-    def _location(self, known: Known) -> Ragged:
-        labels = self._preprocessing.location.labels_of(known.location) if known.location else []
-        if not labels or LOCATION not in self._towers.config.groups:
-            return Ragged(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32))
-        ids = self._words.labels(labels).ids
-        return Ragged(np.array([0, len(ids)]), ids)
-
-    def _figures(self, known: Known) -> NDArray[np.float32]:
+    def _figures(self, known: Sequence[Known]) -> NDArray[np.float32]:
         transform = self._preprocessing.figures
-        return transform.apply(np.array([[known.figures.get(name, np.nan) for name in transform.names]]))
+        rows = [[k.figures.get(name, np.nan) for name in transform.names] for k in known]
+        figures = np.array(rows, dtype=np.float64).reshape(len(known), len(transform.names))
+        return transform.apply(np.where(np.isfinite(figures), figures, np.nan))
 
-    def _text(self, text: str) -> NDArray[np.float32]:
+    def _text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         config, encoder = self._towers.config, self._preprocessing.text
         if encoder is None or not (config.text_width and config.text_in_query):
-            return np.zeros((1, 0), dtype=np.float32)
-        return encoder.encode_query(text)[None].copy()
+            return np.zeros((len(texts), 0), dtype=np.float32)
+        return np.stack([encoder.encode_query(text) for text in texts])
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    """Rows of different lengths as one array, -1 pads."""
+    width = max((len(row) for row in rows), default=0)
+    return np.array([[*row, *([-1] * (width - len(row)))] for row in rows], dtype=np.int32).reshape(len(rows), width)

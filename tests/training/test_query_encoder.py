@@ -55,7 +55,9 @@ def online_and_offline(settings: Settings, count: int) -> tuple[NDArray[np.float
     encoder = encoder_of(settings, arrays, towers)
     requests = pq.read_table(settings.paths.training_set / "requests").sort_by([("time", "ascending")]).to_pylist()
     rows = np.arange(len(requests))[:: len(requests) // count]
-    online = np.stack([encoder.encode(requests[row]["query"], known_of(requests[row])) for row in rows])
+    texts, known = [requests[row]["query"] for row in rows], [known_of(requests[row]) for row in rows]
+    online = np.stack([encoder.encode(text, of_text) for text, of_text in zip(texts, known, strict=True)])
+    np.testing.assert_allclose(encoder.encode_many(texts, known), online, atol=1e-5)
     return online, encode_requests(towers, arrays, rows)
 
 
