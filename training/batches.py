@@ -18,10 +18,10 @@ from infra.settings import TrainingSettings
 from training.arrays import Arrays, Stage
 from training.distributed import own_slice
 from training.inputs import Histories, ItemInputs, QueryInputs, item_inputs, of_query, query_inputs
+from training.ragged import Ragged, offsets_of
 from training.towers import TowerConfig
 
 I64 = NDArray[np.int64]
-"""How the name of a figure of the query, not of the user, begins."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class Batch:
     pool_item: Tensor
     query: Tensor
     user: Tensor
-    pair_request: Tensor
-    """With ``pair_item``: pairs (request of the batch, item) of which it is known that they are positive, [n]."""
-    pair_item: Tensor
+    chosen_by_query: tuple[Tensor, Tensor]
+    """Pairs (query, item), [n] each: what the train window's requests for a query of the batch led to."""
+    chosen_by_user: tuple[Tensor, Tensor]
+    """Pairs (user, item), [m] each: what a user of the batch clicked in the train window."""
 
 
 class BatchMaker:
@@ -60,6 +61,7 @@ class BatchMaker:
         self._settings = settings
         self._mines = any(settings.dynamic)
         self._led_by, _ = arrays.edges.heaviest(arrays.cut, kept=len(arrays.edges) + 1)
+        self._chosen = _chosen_by_user(arrays)
 
     def order(self, requests: I64, epoch: int) -> I64:
         """The requests in the order in which a pass reads them."""
@@ -104,7 +106,7 @@ class BatchMaker:
         forgotten = rng.random(len(rows)) < settings.history_dropout
         unread = (rng.random(len(rows)) < settings.query_dropout) & self._config.has_text_part
         own = own_slice(len(rows))
-        pair_request, pair_item = self._positives(rows, np.unique(np.concatenate([items, pool_items])))
+        users = arrays.request_user[rows].astype(np.int64)
         return Batch(
             requests=rows,
             queries=request_inputs(self._config, arrays, rows[own], forgotten[own], unread[own]),
@@ -117,27 +119,32 @@ class BatchMaker:
             pool=pool,
             pool_item=torch.from_numpy(pool_items),
             query=torch.from_numpy(arrays.request_query[rows].astype(np.int64)),
-            user=torch.from_numpy(arrays.request_user[rows].astype(np.int64)),
-            pair_request=torch.from_numpy(pair_request),
-            pair_item=torch.from_numpy(pair_item),
+            user=torch.from_numpy(users),
+            chosen_by_query=self._chosen_by_query(rows, np.unique(np.concatenate([items, pool_items]))),
+            chosen_by_user=self._chosen_by_user(users),
         )
 
-    def _positives(self, rows: I64, items: I64) -> tuple[I64, I64]:
-        """Pairs (request of the batch, item): what it clicked, and items that its query led to in the train window.
+    def _chosen_by_query(self, rows: I64, items: I64) -> tuple[Tensor, Tensor]:
+        """Pairs (query, item) over the queries of the requests ``rows`` and the distinct ``items``.
 
-        Without the latter an item whose neighbours name a query would be that query's negative, and the towers would
-        learn the graph upside down.
+        All of the train window, not the batch's alone: else an item whose neighbours name a query would be that query's
+        negative, and the towers would learn the graph upside down.
         """
         arrays = self._arrays
-        clicked = arrays.clicked.take(rows)
-        queries, request = np.unique(arrays.request_query[rows], return_index=True)
-        led = self._led_by.take(items)
+        clicked, asked = arrays.clicked.take(rows), arrays.request_query[rows].astype(np.int64)
+        queries, led = np.unique(asked), self._led_by.take(items)
         place = np.minimum(np.searchsorted(queries, led.ids), len(queries) - 1)
-        asked = queries[place] == led.ids
-        return (
-            np.concatenate([clicked.rows_of_entries(), request[place[asked]]]),
-            np.concatenate([clicked.ids.astype(np.int64), items[led.rows_of_entries()[asked]]]),
-        )
+        inside = queries[place] == led.ids
+        query = np.concatenate([asked[clicked.rows_of_entries()], led.ids[inside]])
+        item = np.concatenate([clicked.ids, items[led.rows_of_entries()[inside]]])
+        return torch.from_numpy(query.astype(np.int64)), torch.from_numpy(item.astype(np.int64))
+
+    def _chosen_by_user(self, users: I64) -> tuple[Tensor, Tensor]:
+        """Pairs (user, item) over the known ``users``, for the like reason: a history names what its user chose."""
+        known = np.unique(users[users >= 0])
+        chosen = self._chosen.take(known)
+        user = known[chosen.rows_of_entries()]
+        return torch.from_numpy(user), torch.from_numpy(chosen.ids.astype(np.int64))
 
     def _targets(self, rows: I64, drawn: list[tuple[Stage, I64]], rng: np.random.Generator) -> tuple[ItemInputs, I64]:
         """Entries of stages as targets, one after the other (this process's part of them), and the items of all.
@@ -163,6 +170,18 @@ class BatchMaker:
             arrays.query_tokens, text,
         )  # fmt: skip
         return inputs, items
+
+
+def _chosen_by_user(arrays: Arrays) -> Ragged:
+    """The distinct items that each user clicked in the train window, a row per user."""
+    rows = np.flatnonzero(~arrays.is_validation & (arrays.request_user >= 0))
+    clicked = arrays.clicked.take(rows)
+    users = arrays.request_user[rows].astype(np.int64)[clicked.rows_of_entries()]
+    pair = np.unique(users * arrays.items + clicked.ids)
+    count = int(arrays.request_user.max(initial=-1)) + 1
+    return Ragged(
+        offsets_of(np.bincount(pair // arrays.items, minlength=count)), (pair % arrays.items).astype(np.int32)
+    )
 
 
 def request_inputs(

@@ -53,14 +53,20 @@ class Checkpoint:
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, building / TENSORS)
         told = {"run": self._run, "sha256": _sha256(building / TENSORS), **progress.__dict__}
         (building / STATE).write_text(json.dumps(told), encoding="utf-8")
-        self.remove()
+        old = self._old()
+        shutil.rmtree(old, ignore_errors=True)
+        if self._folder.exists():
+            self._folder.rename(old)
         building.rename(self._folder)
+        shutil.rmtree(old, ignore_errors=True)
 
     def load(self, towers: nn.Module, optimiser: Optimizer) -> tuple[Progress, dict[str, Tensor]] | None:
         """Put the run back where it was; its progress and best weights, or None where there is none of this run.
 
         A damaged checkpoint is logged and not used: the run costs its time again, a wrong model would cost more.
         """
+        if not self._folder.exists() and self._old().exists():
+            self._old().rename(self._folder)  # killed between the two moves of a save
         if not (self._folder / STATE).exists():
             return None
         try:
@@ -88,6 +94,10 @@ class Checkpoint:
 
     def remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._old(), ignore_errors=True)
+
+    def _old(self) -> Path:
+        return self._folder.with_name(f".{self._folder.name}.old")
 
 
 def _sha256(path: Path) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,7 +25,8 @@ def process_group(device: torch.device) -> Iterator[None]:
     """Join the processes that ``torchrun`` started; nothing where there is one."""
     started = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
     if started:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # the first process may embed all texts of a catalogue while the others wait for it
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=12))
     try:
         yield
     finally:
@@ -54,6 +57,15 @@ def first_process_first() -> Iterator[None]:
     finally:
         if world_size() > 1 and rank() == 0:
             dist.barrier()
+
+
+def agreed(value: dict[str, Any]) -> dict[str, Any]:
+    """The first process's value, for all: what decides when to stop must not differ in a last bit."""
+    if world_size() == 1:
+        return value
+    held = [value]
+    dist.broadcast_object_list(held, src=0)
+    return held[0]
 
 
 def own_slice(count: int) -> slice:
@@ -94,6 +106,7 @@ class BatchNorm(nn.BatchNorm1d):
     def forward(self, rows: Tensor) -> Tensor:
         if not self.training or world_size() == 1:
             return super().forward(rows)
+        rows = rows.float()
         sums = torch.cat([rows.sum(0), rows.square().sum(0), rows.new_full((1,), len(rows))])
         total: Tensor = differentiable.all_reduce(sums)  # type: ignore[no-untyped-call]
         count = total[-1].detach()

@@ -79,15 +79,12 @@ class Edges:
         items = len(self.offsets) - 1
         row = np.repeat(np.arange(items), np.diff(self.offsets))
         early = self.time < at
-        pair, place = (
-            np.unique(np.stack([row[early], self.query[early]], axis=1), axis=0, return_inverse=True)
-            if early.any()
-            else (np.zeros((0, 2), np.int64), np.zeros(0, np.int64))
-        )
-        weight = np.bincount(place.ravel(), weights=self.weight[early], minlength=len(pair))
-        order = np.lexsort((pair[:, 1], -weight, pair[:, 0]))
-        lengths = np.bincount(pair[:, 0], minlength=items)
+        pair, place = np.unique(row[early] << 32 | self.query[early], return_inverse=True)
+        item, query = pair >> 32, pair & 0xFFFFFFFF
+        weight = np.bincount(place, weights=self.weight[early], minlength=len(pair))
+        order = np.lexsort((query, -weight, item))
+        lengths = np.bincount(item, minlength=items)
         rank = np.arange(len(pair)) - np.repeat(offsets_of(lengths)[:-1], lengths)
         chosen = order[rank < kept]
         counts = np.minimum(lengths, kept)
-        return Ragged(offsets_of(counts), pair[chosen, 1].astype(np.int32)), weight[chosen].astype(np.float32)
+        return Ragged(offsets_of(counts), query[chosen].astype(np.int32)), weight[chosen].astype(np.float32)

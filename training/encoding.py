@@ -15,12 +15,11 @@ from training.ragged import Ragged
 from training.towers import ItemBatch, Towers
 
 CHUNK = 4096
-GRAPH_KEPT = 32
 
 
 @torch.inference_mode()
 def encode_catalog(
-    towers: Towers, arrays: Arrays, at: int, *, kept: int = GRAPH_KEPT, items: NDArray[np.int64] | None = None
+    towers: Towers, arrays: Arrays, at: int, *, kept: int, items: NDArray[np.int64] | None = None
 ) -> NDArray[np.float32]:
     """Unit vectors of items, [n, width], with what was known of them at ``at`` (microseconds since 1970).
 

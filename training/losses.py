@@ -1,8 +1,8 @@
 """Objectives over scores ``s`` = dot products of unit vectors. MMSE's roles are [N], its formulas [D] (the paper's are
 not public to us); the multi-part hinge is UEPPR's [P].
 
-Shapes: B requests, C negative columns shared by the batch, U unclicked items per request. Every loss is a mean over its
-valid terms, and 0 where there is none.
+Shapes: B requests, C negative columns shared by the batch, U unclicked items per request. Every loss but the multi-part
+hinge, which adds up within a request, is a mean over its valid terms; 0 where there is none.
 """
 
 from __future__ import annotations
@@ -86,8 +86,13 @@ def fused_softmax(staged: Tensor, gains: Tensor, valid: Tensor, mass: Tensor, te
 
 
 def above_threshold(scores: Tensor, valid: Tensor, threshold: float) -> Tensor:
-    """A positive stage of UEPPR's multi-part hinge: mean of ``max(0, eps_i - y)``; ``valid`` as ``scores``."""
-    return _mean(F.relu(threshold - scores), valid)
+    """A positive stage of UEPPR's multi-part hinge: ``sum_i max(0, eps_i - y_i)`` over the valid items of a request,
+    mean over requests.
+
+    Args:
+        scores: [B] or [B, U]; valid: bool of the same shape.
+    """
+    return (F.relu(threshold - scores) * valid).sum() / len(scores)
 
 
 def below_threshold(scores: Tensor, excluded: Tensor, threshold: float) -> Tensor:
@@ -115,30 +120,24 @@ def hardest(scores: Tensor, excluded: Tensor, kept: int) -> Tensor:
     return torch.ones_like(excluded).scatter(1, top, False) | excluded
 
 
-def known_positives(query: Tensor, user: Tensor, pair_request: Tensor, pair_item: Tensor, columns: Tensor) -> Tensor:
-    """Which columns are no negative of a request, bool [B, C].
-
-    Column j is excluded from row i if its item was clicked in i, or in a request of the batch with i's query or user
-    (false negatives).
+def known_positives(key: Tensor, pair_key: Tensor, pair_item: Tensor, columns: Tensor) -> Tensor:
+    """Which columns are known positives of a request by its query, or by its user, bool [B, C].
 
     Args:
-        query: [B] number of the query; user: [B] number of the user, -1 unknown (shares nothing);
-        pair_request, pair_item: [n] all (request of the batch, clicked item); columns: [C] item of each column.
+        key: [B] number of the query, or of the user; pair_key, pair_item: [n] pairs (key, item that it chose);
+        columns: [C] item of each column.
     """
-    if len(columns) == 0:
-        return torch.zeros(len(query), 0, dtype=torch.bool, device=query.device)
+    keys, row = torch.unique(key, return_inverse=True)
     distinct, column = torch.unique(columns, return_inverse=True)
-    place = torch.searchsorted(distinct, pair_item).clamp(max=len(distinct) - 1)
-    inside = distinct[place] == pair_item
-    place, request = place[inside], pair_request[inside]
-    own_user = torch.where(user < 0, user.max() + 1 + torch.arange(len(user), device=user.device), user)
-    excluded = torch.zeros(len(query), len(distinct), dtype=torch.bool, device=columns.device)
-    for key in (query, own_user):
-        group = torch.unique(key, return_inverse=True)[1]
-        clicked = torch.zeros(int(group.max()) + 1, len(distinct), dtype=torch.bool, device=columns.device)
-        clicked[group[request], place] = True
-        excluded |= clicked[group]
-    return excluded[:, column]
+    chosen = torch.zeros(len(keys), len(distinct), dtype=torch.bool, device=columns.device)
+    if len(distinct) and len(pair_key):
+        of_key, of_item = (
+            torch.searchsorted(table, wanted).clamp(max=len(table) - 1)
+            for table, wanted in ((keys, pair_key), (distinct, pair_item))
+        )
+        inside = (keys[of_key] == pair_key) & (distinct[of_item] == pair_item)
+        chosen[of_key[inside], of_item[inside]] = True
+    return chosen[row][:, column]
 
 
 def _mean(values: Tensor, valid: Tensor) -> Tensor:

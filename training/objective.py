@@ -112,10 +112,11 @@ class Objective:
     def excluded(self, batch: Batch, columns: Tensor) -> Tensor:
         """Which items ``columns`` [C] are no negative of each request, bool [B, C]."""
         device = columns.device
-        return losses.known_positives(
-            batch.query.to(device), batch.user.to(device), batch.pair_request.to(device), batch.pair_item.to(device),
-            columns,
-        )  # fmt: skip
+        by_query, by_user = (
+            losses.known_positives(key.to(device), chosen_by.to(device), chosen.to(device), columns)
+            for key, (chosen_by, chosen) in ((batch.query, batch.chosen_by_query), (batch.user, batch.chosen_by_user))
+        )
+        return by_query | by_user
 
     def _mass(self, negatives: Negatives) -> Tensor:
         return losses.negative_mass(negatives.scores, negatives.log_q, negatives.excluded, self._settings.temperature)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from features.query_text import normalise
 from training.inputs import Histories, look_up, no_items, of_query, query_inputs
 from training.location import LocationBuckets
 from training.ragged import Ragged, empty_rows, offsets_of
@@ -85,6 +86,7 @@ class QueryEncoder:
             ValueError: a location that names what is none, or of the wrong type.
         """
         config, count = self._towers.config, len(texts)
+        texts = [normalise(text) for text in texts]  # as the towers learned them
         figures = self._figures(known)
         searched = [k.recent_queries[: config.recent_queries] for k in known]
         inputs = query_inputs(

@@ -71,7 +71,8 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     towers = load_candidate(candidate_dir)
     arrays = prepare_arrays(settings)
     boosting = load_boosting(candidate_dir)
-    config = _config(settings, towers, arrays, boosting)
+    encoder = load_text_encoder(settings)
+    config = _config(settings, towers, arrays, boosting, encoder.fingerprint if encoder else "")
     training = read_training(candidate_dir)
     shutil.copyfile(candidate_dir / WEIGHTS, folder / "model.safetensors")
     shutil.copyfile(candidate_dir / TRAINING, folder / "training.json")
@@ -83,7 +84,6 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     preprocessing = {"request_figures": arrays.request_transform.to_json(), "location": arrays.meta["location"]}
     _write_json(folder / "preprocessing.json", preprocessing)
     if towers.config.text_width and towers.config.text_in_query:
-        encoder = load_text_encoder(settings)
         if encoder is None:
             raise TextEncoderError(
                 f"the candidate reads text by {towers.config.text_encoder}, which is off: train again"
@@ -102,7 +102,9 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     (folder / "model_card.md").write_text(_model_card(config, training, evaluation, trained_at), encoding="utf-8")
 
 
-def _config(settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosting) -> dict[str, Any]:
+def _config(
+    settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosting, text_fingerprint: str
+) -> dict[str, Any]:
     split = arrays.meta["split"]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -110,13 +112,12 @@ def _config(settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosti
         "shop": settings.shop_name,
         "feature_service": FEATURE_SERVICE,
         "towers": towers.config.to_json(),
+        "text_fingerprint": text_fingerprint,
         "width": towers.config.width + len(boosting.in_force),
         "data_window": {name: split[name] for name in ("train_start", "cut", "end")},
         "boosting": {"weights": boosting.in_force, **boosting.features.to_json()},
         "index": {"index_type": settings.index.index_type},
-        "training": settings.training.model_dump(
-            mode="json", exclude={"device", "threads", "build_memory", "prefetch"}
-        ),
+        "training": settings.training.model_dump(mode="json", exclude=MACHINE),
     }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,18 @@ from training.arrays import Arrays, TrainingSetError, prepare_arrays
 from training.batches import BatchMaker
 from training.candidate import save_candidate
 from training.checkpoint import Checkpoint, Progress
-from training.distributed import first_process_first, process_group, rank
+from training.distributed import agreed, first_process_first, process_group, rank
 from training.encoding import encode_catalog, encode_requests
 from training.held_out import stopping_and_judging
 from training.objective import PARTS, Objective
 from training.prefetch import prefetched
 from training.search import exact_top, recall
 from training.step import Step
+from training.text_encoders import load_text_encoder
 from training.towers import LOCATION, TowerConfig, Towers
 from training.warm_start import start_from_release
+
+log = logging.getLogger(__name__)
 
 Report = Callable[[str, float], None]
 RECALL_AT = (10, 100)
@@ -57,7 +61,9 @@ class TrainingResult:
     device: str
     recipe: str
     started_from: str
-    """``scratch``, ``checkpoint``, or the release whose weights it started from."""
+    """``scratch``, or the release whose weights it started from."""
+    resumed: bool
+    """Whether it went on from the checkpoint of a run that was killed."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "candidate_dir": str(self.candidate_dir)}
@@ -119,8 +125,12 @@ class _Run:
             )
         self.towers = new_towers(self.settings, arrays).to(device)
         self.started_from = "scratch"
-        if self.settings.start == "live" and live is not None:
-            self.started_from = start_from_release(self.towers, live, arrays.cut)
+        if self.settings.start == "live" and live is None:
+            log.warning("there is no live release to start from: starting from scratch")
+        elif self.settings.start == "live" and live is not None:
+            encoder = load_text_encoder(settings)
+            fingerprint, location = encoder.fingerprint if encoder else "", arrays.meta["location"]
+            self.started_from = start_from_release(self.towers, live, arrays.cut, fingerprint, location)
         per_pass = max(1, len(self.examples) // self.settings.batch_size)
         self.steps = per_pass * math.ceil(self.settings.least_steps / per_pass)
         click_share = torch.from_numpy(click_share_of(arrays, self.examples)).to(device)
@@ -140,11 +150,12 @@ class _Run:
         found = self.checkpoint.load(self.towers, self.step.optimiser)
         if found:
             at, self.best = found
-            self.started_from = "checkpoint"
+        elif self.started_from != "scratch":
+            at = replace(at, best=self._validate()[f"recall@{RECALL_AT[-1]}"] or 0.0)
         while at.epoch <= self.settings.epochs and at.epoch - at.best_epoch <= self.settings.patience:
             at = self._epoch(at)
         self.towers.load_state_dict(self.best)
-        seen = sum(1 for _ in at.curve) * self.steps * min(self.settings.batch_size, len(self.examples))
+        seen = len(at.curve) * self.steps * min(self.settings.batch_size, len(self.examples))
         result = TrainingResult(
             candidate_dir=self.folder,
             curve=at.curve,
@@ -157,6 +168,7 @@ class _Run:
             device=str(self.device),
             recipe=self.settings.recipe,
             started_from=self.started_from,
+            resumed=found is not None,
         )
         if rank() == 0:
             save_candidate(result.candidate_dir, self.towers, result.to_json())
@@ -181,7 +193,7 @@ class _Run:
         seconds = time.perf_counter() - began
         mean = (totals / self.steps).float()
         entry: dict[str, Any] = {"epoch": at.epoch, "loss": float(mean @ self.weights)}
-        entry |= dict(zip(PARTS, mean.tolist(), strict=True)) | {"seconds": seconds} | self._validate()
+        entry |= dict(zip(PARTS, mean.tolist(), strict=True)) | {"seconds": seconds} | agreed(self._validate())
         reached = entry[f"recall@{RECALL_AT[-1]}"]
         best, best_epoch = at.best, at.best_epoch
         if reached is None or reached > best:

@@ -57,15 +57,24 @@ def test_stages_hold_what_the_requests_hold(made: tuple[Arrays, BatchMaker, np.n
     drawn = np.concatenate([arrays.random.items[request] for request in batch.requests])
     assert set(item[batch.uniform.numpy()]) <= set(drawn)
     assert set(batch.pool_item.tolist()) == set(drawn)
-    pairs = {(int(r), int(i)) for r, i in zip(batch.pair_request, batch.pair_item, strict=True)}
-    clicked = {(row, int(i)) for row, r in enumerate(batch.requests) for i in arrays.clicked.items[r]}
-    assert clicked < pairs
+    by_query, by_user = (
+        {(int(key), int(i)) for key, i in zip(*pairs, strict=True)}
+        for pairs in (batch.chosen_by_query, batch.chosen_by_user)
+    )
+    clicked = {(int(batch.query[row]), int(i)) for row, r in enumerate(batch.requests) for i in arrays.clicked.items[r]}
+    assert clicked < by_query
     edges = arrays.edges
     led_to = np.repeat(np.arange(arrays.items), np.diff(edges.offsets))
     led = {(int(q), int(i)) for q, i, time in zip(edges.query, led_to, edges.time, strict=True) if time < arrays.cut}
-    assert {(int(batch.query[row]), i) for row, i in pairs - clicked} <= led
-    missed = {(int(q), int(i)) for q in batch.query for i in batch.item} & led
-    assert missed <= {(int(batch.query[row]), i) for row, i in pairs}
+    assert by_query - clicked <= led
+    assert {(int(q), int(i)) for q in batch.query for i in batch.item} & led <= by_query
+    users = set(batch.user.tolist()) - {-1}
+    assert by_user == {
+        (user, int(i))
+        for r in np.flatnonzero(~arrays.is_validation)
+        if (user := int(arrays.request_user[r])) in users
+        for i in arrays.clicked.items[r]
+    }
     drawn_once = (batch.ordered[batch.ordered >= 0], batch.unclicked[batch.unclicked >= 0])
     places = torch.cat([batch.clicked, *drawn_once, batch.uniform])
     assert torch.equal(places.sort().values, torch.arange(len(batch.item)))
@@ -183,7 +192,7 @@ def test_parts_of_two_processes_are_the_whole(
     for rank in (0, 1):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         parts.append(maker.make(examples[:63], 7))
-    for name in ("item", "clicked", "ordered", "unclicked", "uniform", "pool_item", "query", "user", "pair_item"):
+    for name in ("item", "clicked", "ordered", "unclicked", "uniform", "pool_item", "query", "user"):
         assert_same(getattr(parts[0], name), getattr(whole, name))
         assert_same(getattr(parts[1], name), getattr(whole, name))
     assert whole.pool is not None

@@ -149,7 +149,7 @@ def test_boosted_towers_add_weighted_quality_to_the_cosine(make_shop: MakeShop) 
     assert "towers, boosted" in nightly_methods(settings, arrays, boosting)
     requests = np.flatnonzero(arrays.is_validation)[:5]
     found = searches_of(settings, arrays, towers, boosting).makers["towers, boosted"]()(requests)
-    scores = encode_requests(towers, arrays, requests) @ encode_catalog(towers, arrays, arrays.cut).T
+    scores = encode_requests(towers, arrays, requests) @ encode_catalog(towers, arrays, arrays.cut, kept=32).T
     scores = scores + features.apply(figures) @ weights
     for request, top, score in zip(requests, found, scores, strict=True):
         items = top[top >= 0]
@@ -183,7 +183,7 @@ def test_judgements(make_shop: MakeShop) -> None:
     settings = make_shop(requests=1_500)
     towers, arrays = load_candidate(train(settings).candidate_dir), prepare_arrays(settings)
     catalog = arrays.catalog()
-    ids, vectors = catalog["item_id"].combine_chunks(), encode_catalog(towers, arrays, arrays.end)
+    ids, vectors = catalog["item_id"].combine_chunks(), encode_catalog(towers, arrays, arrays.end, kept=32)
     titles = catalog["title"].to_pylist()
     exact = [i for i, t in zip(ids.to_pylist(), titles, strict=True) if t.endswith("red mug")]
     other = [i for i, t in zip(ids.to_pylist(), titles, strict=True) if t.endswith("blue mug")]

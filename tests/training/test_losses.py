@@ -99,8 +99,8 @@ def test_fused_softmax_equals_loops(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_thresholds_equal_loops(seed: int) -> None:
     e = example(seed)
-    above = [max(0.0, 0.3 - float(s)) for s in e["unclicked"][e["valid"]]]
-    assert losses.above_threshold(e["unclicked"], e["valid"], 0.3).item() == pytest.approx(sum(above) / len(above))
+    above = sum(max(0.0, 0.3 - float(s)) for s in e["unclicked"][e["valid"]]) / len(e["unclicked"])
+    assert losses.above_threshold(e["unclicked"], e["valid"], 0.3).item() == pytest.approx(above)
     below = sum(max(0.0, float(s) - 0.2) for s in e["scores"][~e["excluded"]]) / len(e["scores"])
     assert losses.below_threshold(e["scores"], e["excluded"], 0.2).item() == pytest.approx(below)
 
@@ -191,11 +191,10 @@ def test_uniform_draws_estimate_the_full_sum() -> None:
 @given(st.integers(0, 10_000))
 def test_false_negatives_are_found(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    query, user = torch.randint(0, 3, (6,), generator=generator), torch.randint(-1, 3, (6,), generator=generator)
-    pair_request = torch.randint(0, 6, (8,), generator=generator)
-    pair_item, columns = (torch.randint(0, 9, (8,), generator=generator) for _ in range(2))
-    got = losses.known_positives(query, user, pair_request, pair_item, columns)
-    for i in range(6):
-        related = [k for k in range(6) if k == i or query[k] == query[i] or (user[i] >= 0 and user[k] == user[i])]
-        positives = {int(item) for k, item in zip(pair_request, pair_item, strict=True) if int(k) in related}
-        assert got[i].tolist() == [int(c) in positives for c in columns]
+    key = torch.randint(-1, 5, (6,), generator=generator)
+    pairs = int(torch.randint(0, 9, (1,), generator=generator))
+    pair_key = torch.randint(0, 7, (pairs,), generator=generator)
+    pair_item, columns = (torch.randint(0, 9, (n,), generator=generator) for n in (pairs, 8))
+    got = losses.known_positives(key, pair_key, pair_item, columns)
+    chosen = set(zip(pair_key.tolist(), pair_item.tolist(), strict=True))
+    assert got.tolist() == [[(k, c) in chosen for c in columns.tolist()] for k in key.tolist()]

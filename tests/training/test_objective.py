@@ -67,11 +67,11 @@ class Loops:
 
     def is_negative(self, request: int, item: int) -> bool:
         b = self.batch
-        related = [
-            k for k in self.requests if b.query[k] == b.query[request] or b.user[k] == b.user[request]
-        ]  # fmt: skip
-        positives = zip(b.pair_request.tolist(), b.pair_item.tolist(), strict=True)
-        return all(not (k in related and item == other) for k, other in positives)
+        chosen = ((b.query, b.chosen_by_query), (b.user, b.chosen_by_user))
+        return all(
+            (int(key[request]), item) not in set(zip(*(part.tolist() for part in pairs), strict=True))
+            for key, pairs in chosen
+        )
 
     def columns(self, source: str, request: int) -> list[tuple[float, float, int]]:
         """Score, log of the expected draws and item of each negative."""
@@ -126,7 +126,7 @@ class Loops:
                 stages["unclicked"] += [max(0.0, s.threshold_unclicked - u) for u in unclicked]
                 negatives += [max(0.0, c - s.threshold_negative) for c, _, _ in self.columns(source, r)]
         if name == "multi_part_hinge":
-            return sum(sum(v) / len(v) for v in stages.values()) + sum(negatives) / len(self.requests)
+            return sum(sum(v) for v in (*stages.values(), negatives)) / len(self.requests)
         return sum(terms) / len(terms)
 
 

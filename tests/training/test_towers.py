@@ -25,7 +25,9 @@ MakeShop = Callable[..., Settings]
 
 def test_vectors_are_of_unit_length(make_shop: MakeShop) -> None:
     arrays, towers = untrained(make_shop(requests=60))
-    np.testing.assert_allclose(np.linalg.norm(encode_catalog(towers, arrays, arrays.cut), axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(
+        np.linalg.norm(encode_catalog(towers, arrays, arrays.cut, kept=32), axis=1), 1, atol=1e-5
+    )
     np.testing.assert_allclose(np.linalg.norm(encode_requests(towers, arrays, np.arange(60)), axis=1), 1, atol=1e-5)
 
 
@@ -39,20 +41,20 @@ def test_not_personalized_is_the_unknown_user(make_shop: MakeShop) -> None:
 
 def test_some_items_are_what_they_are_among_all(make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays, towers = untrained(make_shop(requests=300))
-    whole = encode_catalog(towers, arrays, arrays.cut)
+    whole = encode_catalog(towers, arrays, arrays.cut, kept=32)
     some = np.array([5, 3, 500])
-    np.testing.assert_allclose(encode_catalog(towers, arrays, arrays.cut, items=some), whole[some], atol=1e-5)
+    np.testing.assert_allclose(encode_catalog(towers, arrays, arrays.cut, kept=32, items=some), whole[some], atol=1e-5)
     monkeypatch.setattr("training.encoding.CHUNK", 7)
-    np.testing.assert_allclose(encode_catalog(towers, arrays, arrays.cut), whole, atol=1e-5)
+    np.testing.assert_allclose(encode_catalog(towers, arrays, arrays.cut, kept=32), whole, atol=1e-5)
 
 
 def test_a_catalogue_is_as_of_a_time(make_shop: MakeShop) -> None:
     """Later figures and edges change nothing of an earlier time."""
     arrays, towers = untrained(make_shop(requests=300))
-    early, late = (encode_catalog(towers, arrays, at) for at in (arrays.cut, arrays.end))
+    early, late = (encode_catalog(towers, arrays, at, kept=32) for at in (arrays.cut, arrays.end))
     assert not np.allclose(early, late)
-    before = encode_catalog(towers, arrays, arrays.cut - 40 * 86_400 * 1_000_000)
-    never = encode_catalog(towers, arrays, 0)
+    before = encode_catalog(towers, arrays, arrays.cut - 40 * 86_400 * 1_000_000, kept=32)
+    never = encode_catalog(towers, arrays, 0, kept=32)
     np.testing.assert_array_equal(before, never)
 
 

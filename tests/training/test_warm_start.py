@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +19,8 @@ from training.arrays import Arrays, prepare_arrays
 from training.candidate import boost_candidate, load_candidate
 from training.evaluation import EvaluationReport
 from training.release_writer import write_release
+from training.text.ngrams import Hasher
+from training.towers import Towers
 from training.trainer import new_towers, train
 from training.warm_start import start_from_release
 
@@ -41,10 +45,14 @@ def learned_until(release: Path, days: int) -> None:
     (release / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
+def start(towers: Towers, release: Path, arrays: Arrays) -> str:
+    return start_from_release(towers, release, arrays.cut, "", arrays.meta["location"])
+
+
 def test_every_weight_is_copied(live: tuple[Settings, Arrays, Path]) -> None:
     settings, arrays, release = live
     towers = new_towers(settings.training, arrays)
-    assert start_from_release(towers, release, arrays.cut) == release.name
+    assert start(towers, release, arrays) == release.name
     held = load_candidate(settings.paths.training / "candidate").state_dict()
     assert all(torch.equal(value, held[name]) for name, value in towers.state_dict().items())
 
@@ -54,26 +62,40 @@ def test_what_is_familiar_is_what_this_log_says(live: tuple[Settings, Arrays, Pa
     towers = new_towers(settings.training, arrays)
     towers.familiar.logical_not_()
     own = towers.familiar.clone()
-    start_from_release(towers, release, arrays.cut)
+    start(towers, release, arrays)
     assert torch.equal(towers.familiar, own)
 
 
-def test_what_does_not_fit_starts_anew(live: tuple[Settings, Arrays, Path], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("changes", [{"hidden": 48}, {"graph": False}, {"fields": ("title", "category")}])
+def test_other_towers_start_from_scratch(
+    live: tuple[Settings, Arrays, Path], caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
     settings, arrays, release = live
-    other = with_training(settings, hidden=48, graph=False)
-    torch.manual_seed(5)
-    fresh = new_towers(other.training, arrays)
-    torch.manual_seed(5)
-    towers = new_towers(other.training, arrays)
+    towers = new_towers(with_training(settings, **changes).training, arrays)
+    before = {name: value.clone() for name, value in towers.state_dict().items()}
     with caplog.at_level(logging.WARNING):
-        assert start_from_release(towers, release, arrays.cut) == release.name
-    assert "start anew" in caplog.text
-    held = load_candidate(settings.paths.training / "candidate").state_dict()
-    untouched = fresh.state_dict()
-    for name, value in towers.state_dict().items():
-        fits = name in held and held[name].shape == value.shape
-        assert torch.equal(value, held[name] if fits else untouched[name]), name
-    assert towers.state_dict()["item.layers.1.weight"].shape[0] == 48
+        assert start(towers, release, arrays) == "scratch"
+    assert "other towers" in caplog.text
+    assert all(torch.equal(value, before[name]) for name, value in towers.state_dict().items())
+
+
+def test_another_text_encoder_starts_from_scratch(live: tuple[Settings, Arrays, Path]) -> None:
+    settings, arrays, release = live
+    towers = new_towers(settings.training, arrays)
+    assert start_from_release(towers, release, arrays.cut, "another", arrays.meta["location"]) == "scratch"
+
+
+def test_places_that_moved_start_anew(live: tuple[Settings, Arrays, Path]) -> None:
+    settings, arrays, release = live
+    towers = new_towers(settings.training, arrays)
+    fresh = towers.terms.tokens.weight.detach().clone()
+    moved = {"50": [[1.0, 2.0], [3.0, 4.0]]}
+    assert start_from_release(towers, release, arrays.cut, "", moved) == release.name
+    numbers = Hasher(towers.config.buckets, 1).labels(["#geo50 0", "#geo50 1"]).ids
+    held = load_candidate(settings.paths.training / "candidate").terms.tokens.weight
+    others = np.setdiff1d(np.arange(len(fresh)), numbers)
+    assert torch.equal(towers.terms.tokens.weight[numbers], fresh[numbers])
+    assert torch.equal(towers.terms.tokens.weight[others], held[others])
 
 
 def test_a_release_that_learned_from_later_requests_is_refused(
@@ -84,7 +106,7 @@ def test_a_release_that_learned_from_later_requests_is_refused(
     towers = new_towers(settings.training, arrays)
     before = {name: value.clone() for name, value in towers.state_dict().items()}
     with caplog.at_level(logging.WARNING):
-        assert start_from_release(towers, release, arrays.cut) == "scratch"
+        assert start(towers, release, arrays) == "scratch"
     assert "later requests" in caplog.text
     assert all(torch.equal(before[name], value) for name, value in towers.state_dict().items())
 
