@@ -21,7 +21,8 @@ import numpy as np
 from infra.services import milvus_uri
 from infra.settings import Settings, get_settings
 from serving import Retriever
-from serving.index import collection_name, search_params
+from serving.index import collection_name
+from serving.index.kinds import choice_of, milvus_search
 from training.release import Release, load_release
 
 IMPORT = "import time; t = time.perf_counter(); import serving; print((time.perf_counter() - t) * 1000)"
@@ -84,7 +85,7 @@ def _bare_milvus(settings: Settings, release: Release, vectors: Sequence[np.ndar
     arguments = {
         "limit": k,
         "output_fields": ["item_id"],
-        "search_params": search_params(release.config["index"]["index_type"], k),
+        "search_params": milvus_search(choice_of(release), k),
         "consistency_level": "Eventually",
     }
     name = collection_name(release.id)

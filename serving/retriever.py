@@ -38,8 +38,8 @@ class Retrieval:
     release_id: str
     personalized: bool
     fallbacks: list[str]
-    """What was away: ``online_store_unavailable`` (not personalized), ``index_unavailable`` (exact search in memory),
-    ``newer_release_unusable`` (the release before it answered)."""
+    """What was away: ``online_store_unavailable`` (not personalized), ``index_unavailable`` (searched in memory, by the
+    release last known to be live), ``newer_release_unusable`` (the release before it answered)."""
     timings_ms: dict[str, float]
     """Milliseconds per step: ``features``, ``tower``, ``search``, ``total``."""
     features: dict[str, list[str]] | None = None
@@ -77,7 +77,7 @@ class Retriever:
 
         Raises:
             NoLiveRelease: nothing was promoted yet.
-            IndexUnavailable: Milvus is away, so that nobody knows what is live.
+            IndexUnavailable: Milvus is away, and nothing was live on this machine before.
             ReleaseError: the live release is missing or corrupt.
         """
         torch.set_num_threads(settings.serving.threads)
@@ -119,10 +119,11 @@ class Retriever:
             vector = served.release.encode_query(query, known)
         with watch.step("search"):
             try:
-                hits = self._live.search(served, vector, k, wanted)
+                (hits,) = self._live.search(served, vector[None], k, wanted)
             except IndexUnavailable:
+                (hits,) = served.search_memory(vector[None], k, wanted)
+            if not self._live.index_up:
                 fallbacks.append(INDEX_UNAVAILABLE)
-                hits = served.search_memory(vector, k, wanted)
         return Retrieval(
             hits=hits,
             release_id=served.release.id,

@@ -209,6 +209,10 @@ def test_a_milvus_server_that_dies_is_done_without_and_taken_back(tmp_path: Path
             assert [h.item_id for h in without.hits] == [h.item_id for h in before.hits]
         assert seconds[0] < 5
         assert np.median(seconds) < 0.2
+        with Retriever(shop.settings) as started_without:
+            answer = started_without.retrieve(None, "red shoes", k=30, filters=wanted)
+            assert (answer.fallbacks, answer.hits) == (["index_unavailable"], without.hits)
+        (shop.settings.paths.releases / "live.json").unlink()
         with pytest.raises(IndexUnavailable):
             Retriever(shop.settings)
         with milvus_server(tmp_path / "milvus", port):

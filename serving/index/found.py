@@ -1,0 +1,46 @@
+"""What every index answers with, and the one interface to all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from serving.filters import Filter
+
+
+class Found(NamedTuple):
+    """The best rows of a release per query, best first: rows [n, k], -1 where there are no more, and inner products
+    [n, k]. Of equal scores, the lower row comes first."""
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class VectorIndex(Protocol):
+    """Searches the items of one release."""
+
+    def search(self, queries: NDArray[np.float32], k: int, wanted: Filter) -> Found:
+        """The best ``k`` of the items that match, for each of ``queries`` [n, d]: fewer only where fewer match.
+
+        Raises:
+            IndexUnavailable: the index is away.
+        """
+        ...
+
+
+def in_order(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Found:
+    """Sort each query's rows [n, k] by score, those of equal score by row; -1, with score -inf, comes last."""
+    order = np.lexsort((rows, -scores), axis=-1)
+    return Found(np.take_along_axis(rows, order, axis=-1), np.take_along_axis(scores, order, axis=-1))
+
+
+def best_of(rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Found:
+    """The best ``k`` of rows [n, m] by score, in order; where m is below k, all."""
+    if k < rows.shape[1]:
+        kept = np.argpartition(scores, -k, axis=-1)[:, -k:]
+        rows, scores = np.take_along_axis(rows, kept, axis=-1), np.take_along_axis(scores, kept, axis=-1)
+    return in_order(rows, scores)
