@@ -201,7 +201,13 @@ def towers_beat_the_baselines() -> dg.AssetCheckResult:
     )
 
 
-@dg.asset(group_name="training", kinds={"safetensors"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[evaluation])
+@dg.asset(
+    group_name="training",
+    kinds={"safetensors"},
+    owners=OWNERS,
+    required_resource_keys=LOCKED,
+    deps=[evaluation, dg.AssetKey("index_tuning")],
+)
 def release() -> dg.MaterializeResult:
     """All that must go live together, in one immutable folder named by its content."""
     settings = shop_settings()

@@ -51,6 +51,8 @@ class Approximate(Protocol):
 
     index: Any
     """The FAISS index itself."""
+    choice: IndexChoice
+    """Type and parameters; those of the search may be changed."""
 
     def search(self, queries: Floats, k: int, matching: Matching | None) -> Found:
         """As :meth:`serving.index.found.VectorIndex.search`, but may miss rows."""
@@ -61,14 +63,14 @@ class Hnsw:
     """A graph of near neighbours."""
 
     def __init__(self, vectors: Floats, choice: IndexChoice) -> None:
-        self._choice = choice
+        self.choice = choice
         self.index = faiss.IndexHNSWFlat(vectors.shape[1], int(choice.params["m"]), faiss.METRIC_INNER_PRODUCT)
         self.index.hnsw.efConstruction = EF_CONSTRUCTION
         self.index.add(vectors)
 
     def search(self, queries: Floats, k: int, matching: Matching | None) -> Found:
         """See :class:`Approximate`."""
-        ef = self._choice.ef(k)
+        ef = self.choice.ef(k)
         if matching is None:
             return _searched(self.index, queries, k, faiss.SearchParametersHNSW(efSearch=ef))
         # The candidates are matching and other rows alike: only one of `spread` of them can become a hit.
@@ -82,16 +84,18 @@ class Ivf:
 
     def __init__(self, vectors: Floats, choice: IndexChoice) -> None:
         lists = max(1, min(int(choice.params["nlist"]), len(vectors) // POINTS_PER_LIST))
-        self._lists, self._probed = lists, max(1, int(choice.params["nprobe"]))
+        self.choice = choice
+        self._lists = lists
         self.index = faiss.index_factory(vectors.shape[1], f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
         self.index.train(vectors)
         self.index.add(vectors)
 
     def search(self, queries: Floats, k: int, matching: Matching | None) -> Found:
         """See :class:`Approximate`."""
+        probed = max(1, int(self.choice.params["nprobe"]))
         if matching is None:
-            return _searched(self.index, queries, k, faiss.SearchParametersIVF(nprobe=min(self._probed, self._lists)))
-        probed = min(int(np.ceil(self._probed * matching.spread)), self._lists)
+            return _searched(self.index, queries, k, faiss.SearchParametersIVF(nprobe=min(probed, self._lists)))
+        probed = min(int(np.ceil(probed * matching.spread)), self._lists)
         selector = faiss.IDSelectorBitmap(matching.bits)
         return _searched(self.index, queries, k, faiss.SearchParametersIVF(sel=selector, nprobe=probed))
 
@@ -101,6 +105,7 @@ class PqFastScan:
 
     def __init__(self, vectors: Floats, choice: IndexChoice) -> None:
         per_code = int(choice.params["dims_per_code"])
+        self.choice = choice
         self._vectors = vectors
         self._padding = -vectors.shape[1] % per_code
         padded = self._padded(vectors)

@@ -40,6 +40,12 @@ class IndexChoice:
         """What :meth:`to_json` wrote."""
         return cls(value["type"], dict(value["params"]))
 
+    @property
+    def build(self) -> tuple[str, float | None]:
+        """What an index is built by; the other parameters are the search's."""
+        built_by = {"HNSW": "m", "IVF_FLAT": "nlist", "PQ_FASTSCAN": "dims_per_code"}
+        return self.type, self.params[built_by[self.type]] if self.type in built_by else None
+
     def ef(self, k: int) -> int:
         """Candidates that HNSW keeps for the best ``k``; never fewer than k, which a server refuses."""
         return max(int(self.params["ef"]), math.ceil(self.params["ef_per_k"] * k), k)

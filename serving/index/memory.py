@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -80,6 +81,15 @@ class MemoryIndex:
         """How many items match."""
         matching = self._matches(wanted)
         return len(self._vectors) if matching is None else len(matching.rows)
+
+    def tuned(self, choice: IndexChoice) -> MemoryIndex:
+        """The same index, searched with other parameters; what was built is shared."""
+        other = copy.copy(self)
+        other.choice = choice
+        if self._approximate is not None:
+            other._approximate = copy.copy(self._approximate)
+            other._approximate.choice = choice
+        return other
 
     @property
     def bytes(self) -> int:
