@@ -54,10 +54,11 @@ def main(items: int = 20_000, queries: int = 300, release: str | None = None) ->
             bare = _bare(index, vectors, k)
             calls: list[Callable[[np.ndarray], Any]] = [lambda q, k=k, s=served: s.search(q, k, Filter()), bare]
             (p50, p99), (bare_50, bare_99) = _interleaved(calls, asked)
+            loss, parameters = found["recall_loss"][str(k)], dict(choice.params)
             print(
                 f"{choice.type:12} k {k:5}  served p50 {p50:6.3f} p99 {p99:6.3f} ms   bare p50 {bare_50:6.3f}"
-                f" p99 {bare_99:6.3f} ms   ratio {p50 / bare_50:5.2f}   recall loss {found['recall_loss'][str(k)]:7.3%}"
-                f"   {found['memory_bytes'] / 1e6:6.1f} MB   build {found['build_seconds']:5.1f} s   {dict(choice.params)}"
+                f" p99 {bare_99:6.3f} ms   ratio {p50 / bare_50:5.2f}   recall loss {loss:7.3%}"
+                f"   {found['memory_bytes'] / 1e6:6.1f} MB   build {found['build_seconds']:5.1f} s   {parameters}"
             )
 
 
@@ -82,7 +83,7 @@ def _bare(index: MemoryIndex, vectors: np.ndarray, k: int) -> Callable[[np.ndarr
 
 
 def _interleaved(calls: list[Callable[[np.ndarray], Any]], queries: np.ndarray) -> list[np.ndarray]:
-    """Median and 99th percentile of each call in milliseconds; in turn, so that all share what else the machine does."""
+    """Median and 99th percentile of each call in milliseconds; in turn, so that all share what the machine does."""
     times = np.empty((len(calls), len(queries)))
     for row in range(len(queries)):
         query = queries[row : row + 1]

@@ -160,5 +160,6 @@ def products(vectors: Floats, queries: Floats, rows: NDArray[np.int64]) -> Float
 
 def _searched(index: Any, queries: Floats, k: int, parameters: Any) -> Found:
     scores, rows = index.search(queries, k, params=parameters)
-    # FAISS marks what is missing by the lowest float.
-    return in_order(rows, np.where(rows < 0, -np.float32(np.inf), scores))
+    # FAISS marks what is missing by the lowest float, and it comes last.
+    scores[rows < 0] = -np.inf
+    return in_order(rows, scores)

@@ -34,13 +34,17 @@ class VectorIndex(Protocol):
 
 def in_order(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Found:
     """Sort each query's rows [n, k] by score, those of equal score by row; -1, with score -inf, comes last."""
+    if (scores[:, :-1] > scores[:, 1:]).all():
+        return Found(rows, scores)
     order = np.lexsort((rows, -scores), axis=-1)
-    return Found(np.take_along_axis(rows, order, axis=-1), np.take_along_axis(scores, order, axis=-1))
+    lines = np.arange(len(rows))[:, None]
+    return Found(rows[lines, order], scores[lines, order])
 
 
 def best_of(rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Found:
     """The best ``k`` of rows [n, m] by score, in order; where m is below k, all."""
     if k < rows.shape[1]:
         kept = np.argpartition(scores, -k, axis=-1)[:, -k:]
-        rows, scores = np.take_along_axis(rows, kept, axis=-1), np.take_along_axis(scores, kept, axis=-1)
+        lines = np.arange(len(rows))[:, None]
+        rows, scores = rows[lines, kept], scores[lines, kept]
     return in_order(rows, scores)
