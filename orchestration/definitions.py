@@ -16,12 +16,12 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from orchestration import checks, jobs, schedules, sensors  # noqa: E402
-from orchestration.assets import features, pretraining, raw, serving, training  # noqa: E402
+from orchestration.assets import features, pretraining, raw, serving, training, tuning  # noqa: E402
 from orchestration.run_lock import KEY, RunLock  # noqa: E402
 from orchestration.terminal import terminal  # noqa: E402
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([raw, features, pretraining, training, serving]),
+    assets=dg.load_assets_from_modules([raw, features, pretraining, training, tuning, serving]),
     asset_checks=dg.load_asset_checks_from_modules([checks]),
     jobs=[jobs.retrain, jobs.refresh_features],
     schedules=[schedules.nightly_retrain],

@@ -12,17 +12,33 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from features.store.errors import OnlineStoreUnavailable
+    from features.store.session import Action
     from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
+    from serving.hits import Hit
+    from serving.request import Request
     from serving.retriever import Retrieval, Retriever
-    from serving.served import Hit
 
-__all__ = ["Hit", "IncompleteCollection", "IndexUnavailable", "NoLiveRelease", "Retrieval", "Retriever", "retrieve"]
+__all__ = [
+    "Hit",
+    "IncompleteCollection",
+    "IndexUnavailable",
+    "NoLiveRelease",
+    "OnlineStoreUnavailable",
+    "Request",
+    "Retrieval",
+    "Retriever",
+    "record",
+    "retrieve",
+]
 
 _LAZY = {
-    "Hit": "serving.served",
+    "Hit": "serving.hits",
     "IncompleteCollection": "serving.errors",
     "IndexUnavailable": "serving.errors",
     "NoLiveRelease": "serving.errors",
+    "OnlineStoreUnavailable": "features.store.errors",
+    "Request": "serving.request",
     "Retrieval": "serving.retriever",
     "Retriever": "serving.retriever",
 }
@@ -32,15 +48,31 @@ _making = threading.Lock()
 
 
 def retrieve(
-    user: str | None, query: str, k: int = 100, filters: Mapping[str, Any] | None = None, explain: bool = False
+    user: str | None,
+    query: str,
+    k: int = 100,
+    filters: Mapping[str, Any] | None = None,
+    explain: bool = False,
+    location: Mapping[str, Any] | None = None,
 ) -> Retrieval:
     """Retrieve with a retriever that is made on the first call and stays warm; see :meth:`Retriever.retrieve`.
 
     Raises:
-        ValueError: a bad query, user, k or filter.
+        ValueError: a bad query, user, k, filter or location.
         NoLiveRelease: nothing was promoted yet.
     """
-    return _default_retriever().retrieve(user, query, k=k, filters=filters, explain=explain)
+    return _default_retriever().retrieve(user, query, k, filters, explain, location)
+
+
+def record(user: str, action: Action, query: str | None = None, item_id: str | None = None) -> None:
+    """Tell of what a user just did, so that their next request counts it; see :meth:`Retriever.record`.
+
+    Raises:
+        ValueError: an unknown action, or one without its query or item.
+        NoLiveRelease: nothing was promoted yet.
+        OnlineStoreUnavailable: Redis is away; nothing was recorded.
+    """
+    _default_retriever().record(user, action, query, item_id)
 
 
 def _default_retriever() -> Retriever:

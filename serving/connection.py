@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -59,3 +59,54 @@ def failures() -> Iterator[None]:
     except (MilvusException, grpc.RpcError) as error:
         message = error.message if isinstance(error, MilvusException) else str(error)
         raise IndexUnavailable(f"Milvus: {message}") from error
+
+
+class Connection:
+    """A client that is made again after Milvus was away. Threads may share it; one of them opens it."""
+
+    def __init__(self, settings: Settings, timeout_s: float) -> None:
+        self._settings = settings
+        self._timeout_s = timeout_s
+        self._client: MilvusClient | None = None
+        self.up = False
+        """Whether Milvus answered when it was asked last."""
+
+    def open(self, prove: Callable[[MilvusClient], object] | None = None) -> None:
+        """Connect, by a client that ``prove`` accepts, and let go of the client before it.
+
+        Raises:
+            IndexUnavailable: Milvus does not answer, or ``prove`` raised it.
+            ServiceError: the embedded Milvus cannot be started.
+        """
+        fresh = open_client(self._settings, self._timeout_s)
+        try:
+            if prove is not None:
+                prove(fresh)
+        except IndexUnavailable:
+            fresh.close()
+            raise
+        old, self._client = self._client, fresh
+        self.up = True
+        if old is not None:
+            old.close()
+
+    def client(self) -> MilvusClient:
+        """The client.
+
+        Raises:
+            IndexUnavailable: Milvus is known to be away; at once.
+        """
+        if self._client is None or not self.up:
+            raise IndexUnavailable("Milvus is away")
+        return self._client
+
+    def lost(self, client: MilvusClient | None = None) -> None:
+        """Note that Milvus does not answer; by a client that was replaced meanwhile, that says nothing."""
+        if client is None or client is self._client:
+            self.up = False
+
+    def close(self) -> None:
+        """Let go of the client."""
+        self.up = False
+        if self._client is not None:
+            self._client.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from serving.hits import Hit, Match, Why
 from training.query_encoder import Known
@@ -25,10 +26,10 @@ def explained(release: Release, vector: NDArray[np.float32], hits: Sequence[Hit]
     parts = score_parts(release, vector, release.item_vectors[rows])
     taste = _Taste.of(release, known)
     return [
-        replace(
-            hit, why=Why({name: float(values[i]) for name, values in parts.items()}, taste.matches(item), _met(item))
+        hit._replace(
+            why=Why({name: float(values[i]) for name, values in parts.items()}, taste.matches(item), _met(item))
         )
-        for i, (hit, item) in enumerate(zip(hits, release.items.take(rows).to_pylist(), strict=True))
+        for i, (hit, item) in enumerate(zip(hits, _items(release, rows), strict=True))
     ]
 
 
@@ -58,7 +59,7 @@ class _Taste:
 
     @classmethod
     def of(cls, release: Release, known: Known) -> _Taste:
-        chosen = release.items.take(release.encoder.rows([*known.recent_items, *known.recent_orders])).to_pylist()
+        chosen = _items(release, release.encoder.rows([*known.recent_items, *known.recent_orders]))
         return cls(
             frozenset(known.recent_items),
             frozenset(known.recent_orders),
@@ -78,6 +79,10 @@ class _Taste:
         if _leaf(item) and _leaf(item) in self.categories:
             found.append(Match("category", _leaf(item)))
         return (*found, *(Match("tag", tag) for tag in item.get("tags") or () if tag in self.tags))
+
+
+def _items(release: Release, rows: Sequence[int]) -> list[dict[str, Any]]:
+    return list(release.items.take(pa.array(rows, pa.int64())).to_pylist())
 
 
 def _leaf(item: Mapping[str, Any]) -> str:

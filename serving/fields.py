@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -135,3 +135,24 @@ def _slots(values: _Values) -> list[pa.Array] | None:
 def _numbers(column: pa.ChunkedArray) -> pa.Array:
     values = pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy()
     return pa.array(np.where(np.isfinite(values) & (values > MISSING), values, MISSING))
+
+
+def frequent_values(fields: FilterFields, count: int = 50) -> list[dict[str, Any]]:
+    """For people who choose a filter: ``name``, ``kind``, and of text the ``values`` that most items have, of numbers
+    the least and the largest."""
+    found = []
+    for field in fields.by_name.values():
+        held = pa.chunked_array([chunk for name in field.columns for chunk in fields.columns[name].chunks])
+        if field.kind == "number":
+            bounds = pc.min_max(held.filter(pc.greater(held, MISSING)))
+            values = [bounds["min"].as_py(), bounds["max"].as_py()]
+        else:
+            counted = (
+                pa.table({"value": held.filter(pc.not_equal(held, ""))})
+                .group_by("value")
+                .aggregate([([], "count_all")])
+            )
+            order = [("count_all", "descending"), ("value", "ascending")]
+            values = counted.sort_by(order)["value"].slice(0, count).to_pylist()
+        found.append({"name": field.name, "kind": field.kind, "values": [v for v in values if v is not None]})
+    return found

@@ -7,17 +7,18 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from infra.services import ServiceError
 from infra.settings import Settings
-from serving.connection import failures, open_client
-from serving.errors import IndexUnavailable, NoLiveRelease
+from serving.connection import Connection, failures
+from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.filters import Filter
-from serving.index import read_live
-from serving.served import Hit, ServedRelease, load_served, warm
+from serving.hits import Hit
+from serving.index import last_known_live, note_live, read_live
+from serving.index.milvus import MilvusIndex
+from serving.served import ServedRelease, load_served, warm
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from pymilvus import MilvusClient
 
@@ -36,18 +37,18 @@ class Live:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Connect, load the live release and warm it.
+        """Connect, load the live release and warm it. Where Milvus is away, the release last known to be live.
 
         Raises:
             NoLiveRelease: nothing was promoted yet.
-            IndexUnavailable: Milvus is away, so that nobody knows what is live.
+            IndexUnavailable: Milvus is away, and nothing was live on this machine before.
             ReleaseError: the live release's folder is missing or corrupt.
+            IncompleteCollection: the live collection is not what its release says.
         """
         self._settings = settings
         self._timeout_s = settings.serving.index_timeout_ms / 1000
-        self._index_up = True
         self._refused: tuple[str, float] | None = None
-        self._milvus: MilvusClient = open_client(settings, self._timeout_s)
+        self._milvus = Connection(settings, self._timeout_s)
         try:
             self.served: ServedRelease = self._load_first()
         except Exception:
@@ -64,38 +65,49 @@ class Live:
         """The release that is live by the alias but could not be loaded here, if any."""
         return self._refused[0] if self._refused else None
 
-    def search(self, served: ServedRelease, vector: NDArray[np.float32], k: int, wanted: Filter) -> list[Hit]:
-        """The best k items by Milvus.
+    @property
+    def index_up(self) -> bool:
+        """Whether Milvus answers. Without it nobody knows of a promotion, even where searches need it not."""
+        return self._milvus.up
+
+    def search(
+        self,
+        served: ServedRelease,
+        vectors: NDArray[np.float32],
+        k: int,
+        wanted: Filter,
+        timeout_s: float | None = None,
+    ) -> list[list[Hit]]:
+        """The best k items for each of ``vectors`` [n, d], in at most ``timeout_s`` where another process searches.
 
         Raises:
-            IndexUnavailable: Milvus failed, or is known to be away; at once in that case.
+            IndexUnavailable: Milvus is what searches, and it failed or is known to be away; at once in that case.
         """
-        if not self._index_up:
-            raise IndexUnavailable("Milvus is away")
+        was_up = self._milvus.up
         try:
-            with failures():
-                return served.search_index(self._milvus, vector, k, wanted, self._timeout_s)
+            return served.search(vectors, k, wanted, timeout_s)
         except IndexUnavailable as error:
-            log.warning("searching in memory until the index is back: %s", error)
-            self._index_up = False
-            self._wake.set()
+            if was_up:
+                log.warning("searching in memory until the index is back: %s", error)
+                self._wake.set()
             raise
 
     def look(self) -> None:
         """Look once: reconnect if Milvus was away, switch if another release is live."""
         with self._looking:
+            was_up = self._milvus.up
             try:
                 self._reconnect_if_away()
                 with failures():
-                    live = read_live(self._milvus, self._timeout_s)
+                    live = read_live(self._milvus.client(), self._timeout_s)
                 if live is None or live == self.served.release.id:
                     self._refused = None
                 else:
                     self._switch(live)
             except (IndexUnavailable, ServiceError) as error:
-                if self._index_up:
+                if was_up:
                     log.warning("the index is away: %s", error)
-                self._index_up = False
+                self._milvus.lost()
 
     def close(self) -> None:
         """Stop looking and let go of the connection."""
@@ -105,12 +117,22 @@ class Live:
         self._milvus.close()
 
     def _load_first(self) -> ServedRelease:
-        with failures():
-            live = read_live(self._milvus, WARM_TIMEOUT_S)
-        if live is None:
-            raise NoLiveRelease()
-        served = load_served(self._settings, live)
-        warm(served, self._milvus, WARM_TIMEOUT_S)
+        try:
+            self._milvus.open()
+            with failures():
+                live = read_live(self._milvus.client(), WARM_TIMEOUT_S)
+            if live is None:
+                raise NoLiveRelease()
+            served = self._prepared(live)
+            self._note(live)
+        except (IndexUnavailable, ServiceError) as error:
+            self._milvus.lost()
+            known = last_known_live(self._settings)
+            if known is None:
+                raise
+            log.warning("the index is away: release %s was live last and serves: %s", known, error)
+            served = load_served(self._settings, known, self._milvus)
+            served.search_memory(served.release.encode_query("warm up")[None], 1, Filter())
         return served
 
     def _keep_looking(self) -> None:
@@ -129,18 +151,15 @@ class Live:
             log.exception("could not look which release is live; the current one goes on serving")
 
     def _reconnect_if_away(self) -> None:
-        if self._index_up:
+        if self._milvus.up:
             return
-        fresh = open_client(self._settings, self._timeout_s)
-        try:
-            warm(self.served, fresh, self._timeout_s)
-        except IndexUnavailable:
-            fresh.close()
-            raise
-        self._milvus, old = fresh, self._milvus
-        self._index_up = True
-        old.close()
+        self._milvus.open(self._prove)
         log.info("the index is back")
+
+    def _prove(self, milvus: MilvusClient) -> None:
+        """Search as requests do, by a client that they do not use yet."""
+        if isinstance(self.served.index, MilvusIndex):
+            self.served.index.prove(milvus, self.served.release.item_vectors.shape[1], self._timeout_s)
 
     def _switch(self, live: str) -> None:
         from training.release import ReleaseError
@@ -148,12 +167,23 @@ class Live:
         if self._refused and self._refused[0] == live and time.monotonic() - self._refused[1] < RETRY_REFUSED_S:
             return
         try:
-            fresh = load_served(self._settings, live)
-        except ReleaseError as error:
+            self.served = self._prepared(live)
+        except (ReleaseError, IncompleteCollection) as error:
             log.warning("live release %s is unusable, %s goes on serving: %s", live, self.served.release.id, error)
             self._refused = (live, time.monotonic())
             return
-        warm(fresh, self._milvus, WARM_TIMEOUT_S)
-        self.served = fresh
         self._refused = None
+        self._note(live)
         log.info("release %s serves", live)
+
+    def _prepared(self, release_id: str) -> ServedRelease:
+        """A release, loaded beside the one that serves, and warm."""
+        served = load_served(self._settings, release_id, self._milvus)
+        warm(served, self._milvus, WARM_TIMEOUT_S)
+        return served
+
+    def _note(self, live: str) -> None:
+        try:
+            note_live(self._settings, live)
+        except OSError as error:
+            log.warning("a start without Milvus would not know that %s is live: %s", live, error)

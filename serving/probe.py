@@ -16,6 +16,7 @@ def probe(settings: Settings, release_id: str, query: str) -> str:
     Raises:
         ReleaseError: the release's folder is missing or corrupt.
         IndexUnavailable: Milvus is away, or has no such collection.
+        IncompleteCollection: the collection is not what the release says.
         BrokenProcessPool: the process died.
         TimeoutError: no answer within ``TIMEOUT_S``.
     """
@@ -25,12 +26,16 @@ def probe(settings: Settings, release_id: str, query: str) -> str:
 
 
 def _answer(settings: Settings, release_id: str, query: str) -> str:
-    from serving.connection import client
+    from serving.connection import Connection
     from serving.filters import Filter
     from serving.served import load_served, warm
 
-    served = load_served(settings, release_id)
-    with client(settings) as milvus:
-        warm(served, milvus, TIMEOUT_S)
-        vector = served.release.encode_query(query)
-        return served.search_index(milvus, vector, 1, Filter(), TIMEOUT_S)[0].item_id
+    connection = Connection(settings, TIMEOUT_S)
+    connection.open()
+    try:
+        served = load_served(settings, release_id, connection)
+        warm(served, connection, TIMEOUT_S)
+        found = served.index.search(served.release.encode_query(query)[None], 1, Filter())
+    finally:
+        connection.close()
+    return str(served.release.item_ids[found.rows[0, 0]])

@@ -8,7 +8,6 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from features.query_text import normalise
 from features.store.errors import OnlineStoreUnavailable
 from features.store.online import OnlineFeatures, QueryFeatures, UserFeatures
 from infra.settings import ServingSettings
@@ -50,9 +49,10 @@ class RequestFeatures:
         """Ask the store anew for a user of whom something was recorded."""
         self.users.drop(user)
 
-    def read(self, requests: Sequence[Request], now: datetime) -> list[Known] | None:
-        """What is known at each request; None where the store has to be asked and is away."""
-        askers, texts = [r.asker for r in requests], [normalise(r.query) for r in requests]
+    def read(self, requests: Sequence[Request], texts: Sequence[str], now: datetime) -> list[Known] | None:
+        """What is known at each request, whose normalised queries are ``texts``; None where the store has to be asked
+        and is away."""
+        askers = [request.asker for request in requests]
         users = {user: self.users.get(user) for user in askers if user is not None}
         queries = {text: self.queries.get(text) for text in texts}
         if None in users.values() or None in queries.values():

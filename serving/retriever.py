@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from features.active_users import active_users
+from features.query_text import normalise
 from features.store.online import OnlineFeatures
-from features.store.session import SessionEvent
+from features.store.session import Action, SessionEvent
 from infra.settings import Settings
 from serving.caching import CountedCache
 from serving.errors import IndexUnavailable
@@ -44,8 +45,8 @@ class Retrieval:
     release_id: str
     personalized: bool
     fallbacks: list[str]
-    """What was away: ``online_store_unavailable`` (not personalized), ``index_unavailable`` (exact search in memory),
-    ``newer_release_unusable`` (the release before it answered)."""
+    """What was away: ``online_store_unavailable`` (not personalized), ``index_unavailable`` (searched in memory, by the
+    release last known to be live), ``newer_release_unusable`` (the release before it answered)."""
     cached: bool
     """Whether the same context was answered lately: then neither tower nor search ran."""
     timings_ms: dict[str, float]
@@ -88,7 +89,7 @@ class Retriever:
         self._workers = ThreadPoolExecutor(settings.serving.workers, thread_name_prefix="shelfwise-retrieve")
         self._fallbacks: Counter[str] = Counter()
         self._counting = threading.Lock()
-        self._features.read([Request("warm up", "warm up")], datetime.now(UTC))
+        self._features.read([Request("warm up", "warm up")], ["warm up"], datetime.now(UTC))
 
     def retrieve(
         self,
@@ -136,29 +137,29 @@ class Retriever:
         served = self._live.served
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
+        texts = [normalise(request.query) for request in requests]
         with watch.step("features"):
-            known = self._features.read(requests, datetime.now(UTC) - served.clock_offset)
+            known = self._features.read(requests, texts, datetime.now(UTC) - served.clock_offset)
         if known is None:
             fallbacks.append(ONLINE_STORE_UNAVAILABLE)
             known = [Known(location=request.location or {}) for request in requests]
         contexts = [
-            _context(served.release.id, request, of_request, parsed)
-            for request, of_request, parsed in zip(requests, known, wanted, strict=True)
+            _context(served.release.id, text, request.k, parsed, of_request)
+            for text, request, parsed, of_request in zip(texts, requests, wanted, known, strict=True)
         ]
         answers = [self._contexts.get(context) for context in contexts]
         new = [i for i, answer in enumerate(answers) if answer is None]
+        answered_anew = set(new)
         if new:
             with watch.step("tower"):
-                vectors = served.release.encoder.encode_many([requests[i].query for i in new], [known[i] for i in new])
+                vectors = served.release.encoder.encode_many([texts[i] for i in new], [known[i] for i in new])
             with watch.step("search"):
-                found, is_away = self._search(served, vectors, [(requests[i].k, wanted[i]) for i in new], watch)
+                found = self._search(served, vectors, [(requests[i].k, wanted[i]) for i in new], watch)
             for i, vector, hits in zip(new, vectors, found, strict=True):
                 answers[i] = Answer(vector, hits)
                 if requests[i].k <= LARGEST_CACHED_K:
                     self._contexts.put(contexts[i], Answer(vector, hits))
-            if is_away:
-                fallbacks.append(INDEX_UNAVAILABLE)
-        if not self._live.index_up and INDEX_UNAVAILABLE not in fallbacks:
+        if not self._live.index_up:
             fallbacks.append(INDEX_UNAVAILABLE)
         self._count(fallbacks, len(requests))
         retrievals = [
@@ -169,7 +170,7 @@ class Retriever:
                 release_id=served.release.id,
                 personalized=any(getattr(of_request, name) for name in HISTORIES),
                 fallbacks=list(fallbacks),
-                cached=i not in new,
+                cached=i not in answered_anew,
                 timings_ms={},
                 features={name: list(getattr(of_request, name)) for name in HISTORIES} if request.explain else None,
             )
@@ -184,7 +185,7 @@ class Retriever:
     def record(
         self,
         user: str,
-        action: str,
+        action: Action,
         query: str | None = None,
         item_id: str | None = None,
         time: datetime | None = None,
@@ -222,7 +223,11 @@ class Retriever:
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Hits and misses of each cache, and how many requests each fallback answered, since the start."""
-        caches = {"users": self._features.users, "queries": self._features.queries, "contexts": self._contexts}
+        caches: dict[str, CountedCache[Any]] = {
+            "users": self._features.users,
+            "queries": self._features.queries,
+            "contexts": self._contexts,
+        }
         with self._counting:
             fallbacks = dict(self._fallbacks)
         return {
@@ -264,21 +269,19 @@ class Retriever:
 
     def _search(
         self, served: ServedRelease, vectors: np.ndarray, asked: Sequence[tuple[int, Filter]], watch: Stopwatch
-    ) -> tuple[list[list[Hit]], bool]:
-        """The hits of each vector [n, d], and whether memory had to stand in for the index."""
+    ) -> list[list[Hit]]:
+        """The hits of each vector [n, d] for its k and filter; exact search in memory stands in for an index away."""
         found: list[list[Hit]] = [[] for _ in asked]
-        is_away = False
         for k, wanted in dict.fromkeys(asked):
             rows = [i for i, one in enumerate(asked) if one == (k, wanted)]
             left_s = self._settings.serving.deadline_ms / 1000 - watch.elapsed_s()
             try:
                 hits = self._live.search(served, vectors[rows], k, wanted, max(left_s, 0.001))
             except IndexUnavailable:
-                is_away = True
                 hits = served.search_memory(vectors[rows], k, wanted)
             for row, of_row in zip(rows, hits, strict=True):
                 found[row] = of_row
-        return found, is_away
+        return found
 
     def _count(self, fallbacks: Sequence[str], requests: int) -> None:
         if fallbacks:
@@ -286,14 +289,7 @@ class Retriever:
                 self._fallbacks.update(dict.fromkeys(fallbacks, requests))
 
 
-def _context(release_id: str, request: Request, known: Known, wanted: Filter) -> tuple[object, ...]:
+def _context(release_id: str, text: str, k: int, wanted: Filter, known: Known) -> tuple[object, ...]:
     """All that the hits depend on (UEPPR's second key)."""
-    return (
-        release_id,
-        request.query,
-        request.k,
-        wanted,
-        *(tuple(getattr(known, name)) for name in HISTORIES),
-        tuple(known.figures.items()),
-        tuple(known.location.items()),
-    )
+    histories = (tuple(getattr(known, name)) for name in HISTORIES)
+    return (release_id, text, k, wanted, *histories, tuple(known.figures.items()), tuple(known.location.items()))

@@ -1,24 +1,30 @@
-"""A release as it serves: its query tower, its collection, its filter fields and its clock, always together."""
+"""A release as it serves: its query tower, its index, its filter fields and its clock, always together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from infra.settings import Settings
 from serving.errors import IndexUnavailable
-from serving.fields import FilterFields, filter_fields
+from serving.fields import FilterFields, filter_fields, frequent_values
 from serving.filters import Filter
-from serving.index import collection_name, search_params
+from serving.hits import Hit
+from serving.index import collection_name
+from serving.index.collection import check_collection
+from serving.index.found import Found, VectorIndex
+from serving.index.kinds import choice_of
+from serving.index.memory import MemoryIndex
+from serving.index.milvus import MilvusIndex
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pymilvus import MilvusClient
 
+    from serving.connection import Connection
     from training.release import Release
 
 REPLAY_AFTER = timedelta(days=2)
@@ -26,72 +32,92 @@ REPLAY_AFTER = timedelta(days=2)
 
 
 @dataclass(frozen=True)
-class Hit:
-    """An item found. ``score`` is the cosine of query and item vector, and the boost where the release boosts."""
-
-    item_id: str
-    score: float
-
-
-@dataclass(frozen=True)
 class ServedRelease:
     """One release with all that serves it; no request mixes two."""
 
     release: Release
-    collection: str
-    index_type: str
+    index: VectorIndex
+    """What searches: FAISS in memory, or Milvus."""
+    exact: MemoryIndex
+    """Exact search over the same vectors: needs nothing but this process."""
     fields: FilterFields
     clock_offset: timedelta
     """How far the wall clock is ahead of the shop's time: not zero where an old log is replayed."""
+    min_score: float | None = None
+    """Hits whose cosine is below it are left out; None: none."""
 
-    def search_index(
-        self, milvus: MilvusClient, vector: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float
-    ) -> list[Hit]:
-        """The best k items by Milvus. ``vector`` is [dim]. Raises what pymilvus raises."""
-        found = milvus.search(
-            self.collection,
-            data=[vector],
-            anns_field="vector",
-            limit=min(k, len(self.release.item_ids)),
-            filter=wanted.expression(),
-            output_fields=["item_id"],
-            search_params=search_params(self.index_type, k),
-            # A collection was read back whole before it went live; a stronger level costs a server 200 ms per search.
-            consistency_level="Eventually",
-            timeout=timeout_s,
-        )
-        return [Hit(hit["entity"]["item_id"], float(hit["distance"])) for hit in found[0]]
+    def search(
+        self, vectors: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float | None = None
+    ) -> list[list[Hit]]:
+        """The best k items that match, best first, for each of ``vectors`` [n, d]; ``timeout_s`` as in
+        :class:`serving.index.found.VectorIndex`.
 
-    def search_memory(self, vector: NDArray[np.float32], k: int, wanted: Filter) -> list[Hit]:
-        """The best k items by exact search over the release's own vectors, with the same filters."""
-        scores = self.release.item_vectors @ vector
-        mask = wanted.mask(self.fields.columns)
-        rows = np.arange(len(scores)) if mask is None else np.flatnonzero(mask)
-        if k < len(rows):
-            rows = rows[np.argpartition(scores[rows], -k)[-k:]]
-        rows = rows[np.argsort(-scores[rows], kind="stable")]
-        return [Hit(self.release.item_ids[row], float(scores[row])) for row in rows]
+        Raises:
+            IndexUnavailable: the index is away.
+        """
+        return self._hits(vectors, self.index.search(vectors, k, wanted, timeout_s))
+
+    def search_memory(self, vectors: NDArray[np.float32], k: int, wanted: Filter) -> list[list[Hit]]:
+        """As :meth:`search`, exactly, and without an index that could be away."""
+        return self._hits(vectors, self.exact.search(vectors, k, wanted))
+
+    def _hits(self, vectors: NDArray[np.float32], found: Found) -> list[list[Hit]]:
+        ids = self._item_ids[found.rows]
+        if self.min_score is None:
+            return [list(map(Hit, i, s)) for i, s in zip(ids.tolist(), found.scores.tolist(), strict=True)]
+        kept = self._cosines(vectors, found) >= self.min_score
+        parts = zip(ids, found.scores, kept, strict=True)
+        return [list(map(Hit, i[keep].tolist(), s[keep].tolist())) for i, s, keep in parts]
+
+    def _cosines(self, vectors: NDArray[np.float32], found: Found) -> NDArray[np.float32]:
+        """Scores before the boost, [n, k]."""
+        boosted = len(self.release.config["boosting"]["weights"])
+        if not boosted:
+            return found.scores
+        quality = self.release.item_vectors[found.rows, -boosted:]
+        return np.asarray(found.scores - np.einsum("nkf,nf->nk", quality, vectors[:, -boosted:]))
+
+    @cached_property
+    def _item_ids(self) -> NDArray[np.object_]:
+        return np.array(self.release.item_ids, dtype=object)
+
+    def item(self, item_id: str) -> dict[str, Any] | None:
+        """What the release knows of an item; None where it does not know it."""
+        rows = self.release.encoder.rows([item_id])
+        return dict(self.release.items.slice(rows[0], 1).to_pylist()[0]) if rows else None
 
     def describe(self, item_id: str) -> str:
         """An item for people: its title, else its category and price, else its id."""
-        row = pc.index(self.release.items["item_id"], item_id).as_py()
-        if row < 0:
+        item = self.item(item_id)
+        if item is None:
             return item_id
-        (item,) = self.release.items.slice(row, 1).to_pylist()
         if item.get("title"):
             return str(item["title"])
         price = item.get("price")
         parts = [" > ".join(item.get("category_path") or []), "" if price is None else f"{price:g}"]
         return ", ".join(part for part in parts if part) or item_id
 
+    @cached_property
+    def filter_values(self) -> list[dict[str, Any]]:
+        """What can be filtered by, each with its most frequent values, or with the least and the largest number."""
+        return frequent_values(self.fields)
 
-def load_served(settings: Settings, release_id: str) -> ServedRelease:
-    """Load a release from its folder.
+
+def load_served(settings: Settings, release_id: str, connection: Connection | None = None) -> ServedRelease:
+    """Load a release from its folder, and what searches its items.
+
+    Args:
+        connection: to Milvus. Where FAISS searches, the collection is read through it and must be what the release
+            says. Where it is down, the release's own vectors, whose hashes are checked, are searched unread. None:
+            searched in memory whatever the settings say.
 
     Raises:
         ReleaseError: the folder is missing, or not what its manifest says.
+        IncompleteCollection: the collection does not hold the items and vectors of the release.
+        IndexUnavailable: Milvus went away while the collection was read.
     """
     from features.store import FEATURE_SERVICE
+    from serving.connection import failures
     from training.release import ReleaseError, load_release
 
     release = load_release(settings.paths.releases / release_id)
@@ -102,12 +128,26 @@ def load_served(settings: Settings, release_id: str) -> ServedRelease:
         )
     if release.id != release_id:
         raise ReleaseError(f"the folder of release {release_id} holds release {release.id}: copy the right one")
+    fields, choice, threads = filter_fields(release.items), choice_of(release), settings.serving.threads
+    exact = MemoryIndex(release.item_vectors, fields.columns, threads=threads)
+    index: VectorIndex = exact
+    if connection is not None and settings.index.searched_by == "milvus":
+        timeout_s = settings.serving.index_timeout_ms / 1000
+        name = collection_name(release_id)
+        index = MilvusIndex(connection, name, release.item_ids, choice, exact, timeout_s)
+    else:
+        if connection is not None and connection.up:
+            with failures():
+                check_collection(connection.client(), release)
+        if choice.type != "FLAT":
+            index = MemoryIndex(release.item_vectors, fields.columns, choice, threads)
     return ServedRelease(
         release=release,
-        collection=collection_name(release_id),
-        index_type=release.config["index"]["index_type"],
-        fields=filter_fields(release.items),
+        index=index,
+        exact=exact,
+        fields=fields,
         clock_offset=clock_offset(release.trained_at, release.data_until),
+        min_score=settings.serving.min_score,
     )
 
 
@@ -121,16 +161,15 @@ def clock_offset(trained_at: datetime, data_until: datetime) -> timedelta:
     return behind if behind > REPLAY_AFTER else timedelta(0)
 
 
-def warm(served: ServedRelease, milvus: MilvusClient, timeout_s: float) -> None:
+def warm(served: ServedRelease, connection: Connection | None = None, timeout_s: float = 30.0) -> None:
     """Run the tower and the search once, so that no request pays for what is made on first use.
 
     Raises:
-        IndexUnavailable: Milvus is away or does not have the collection.
+        IndexUnavailable: Milvus, where it searches, is away or does not have the collection.
     """
-    from serving.connection import failures
-
-    vector = served.release.encode_query("warm up")
-    with failures():
-        milvus.load_collection(served.collection, timeout=timeout_s)
-        if not served.search_index(milvus, vector, 1, Filter(), timeout_s):
-            raise IndexUnavailable(f"{served.collection} answers with nothing")
+    vector = served.release.encode_query("warm up")[None]
+    if isinstance(served.index, MilvusIndex) and connection is not None:
+        served.index.prove(connection.client(), vector.shape[1], timeout_s)
+    if not served.index.search(vector, 1, Filter()).rows.size:
+        raise IndexUnavailable(f"the index of release {served.release.id} answers with nothing")
+    served.search_memory(vector, 1, Filter())

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from infra.settings import Settings
 from training.arrays import prepare_arrays
-from training.boosting import Boosting, fit_boosting
+from training.boosting import Boosting, boosted_items, boosted_query, fit_boosting
 from training.encoding import encode_catalog, encode_requests
 from training.held_out import stopping_and_judging
+from training.release import INDEX
 from training.towers import TowerConfig, Towers
 
 WEIGHTS = "model.safetensors"
@@ -27,7 +31,9 @@ def save_candidate(folder: Path, towers: Towers, training: dict[str, Any]) -> No
     save_file({k: v.contiguous().cpu() for k, v in towers.state_dict().items()}, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(towers.config.to_json(), indent=2), encoding="utf-8")
     (folder / TRAINING).write_text(json.dumps(training, indent=2), encoding="utf-8")
-    (folder / BOOSTING).unlink(missing_ok=True)
+    # What was found out about other weights says nothing about these.
+    for name in (BOOSTING, INDEX):
+        (folder / name).unlink(missing_ok=True)
 
 
 def load_candidate(folder: Path) -> Towers:
@@ -57,7 +63,33 @@ def boost_candidate(settings: Settings, folder: Path) -> Boosting:
     items = encode_catalog(towers, arrays, arrays.cut, kept=settings.training.graph_kept)
     boosting = fit_boosting(settings, arrays, encode_requests(towers, arrays, requests), items, requests)
     (folder / BOOSTING).write_text(json.dumps(boosting.to_json(), indent=2), encoding="utf-8")
+    (folder / INDEX).unlink(missing_ok=True)
     return boosting
+
+
+def item_vectors(settings: Settings, folder: Path) -> NDArray[np.float32]:
+    """Vectors of all items as of the end of the log, as the release will carry them, [items, width + f].
+
+    Raises:
+        FileNotFoundError: there is no candidate, or nothing was found out about its boosting.
+    """
+    towers, arrays, boosting = load_candidate(folder), prepare_arrays(settings), load_boosting(folder)
+    vectors = encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept)
+    if not boosting.weights.on:
+        return vectors
+    return boosted_items(vectors, boosting.quality(arrays, arrays.end, settings.features.rate_prior))
+
+
+def latest_query_vectors(settings: Settings, folder: Path, count: int) -> NDArray[np.float32]:
+    """Vectors of the latest requests of the log, with boosting weights in force, [n, width + f]; n is at most count.
+
+    Raises:
+        FileNotFoundError: there is no candidate, or nothing was found out about its boosting.
+    """
+    towers, arrays, boosting = load_candidate(folder), prepare_arrays(settings), load_boosting(folder)
+    requests = np.arange(len(arrays.request_time))[-count:]
+    vectors = encode_requests(towers, arrays, requests)
+    return boosted_query(vectors, boosting.in_force)
 
 
 def load_boosting(folder: Path) -> Boosting:
@@ -67,6 +99,17 @@ def load_boosting(folder: Path) -> Boosting:
         FileNotFoundError: nothing was written for this candidate.
     """
     return Boosting.from_json(json.loads((folder / BOOSTING).read_text(encoding="utf-8")))
+
+
+def save_index(folder: Path, index: Mapping[str, Any]) -> None:
+    """Write what the index tuner measured and chose for the vectors of this candidate."""
+    (folder / INDEX).write_text(json.dumps(index, indent=2), encoding="utf-8")
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What :func:`save_index` wrote; empty where the tuner did not run."""
+    file = folder / INDEX
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
 
 
 def read_training(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from features.query_text import normalise
 from training.inputs import Histories, look_up, no_items, of_query, query_inputs
 from training.location import LocationBuckets
 from training.ragged import Ragged, empty_rows, offsets_of
@@ -80,13 +79,12 @@ class QueryEncoder:
     @torch.inference_mode()
     def encode_many(self, texts: Sequence[str], known: Sequence[Known]) -> NDArray[np.float32]:
         """Query vectors [B, width + f] of B requests: unit vectors, then the boosting weights. Items that the release
-        does not know are skipped.
+        does not know are skipped. ``texts`` are normalised (``features.query_text``), as the towers learned them.
 
         Raises:
             ValueError: a location that names what is none, or of the wrong type.
         """
         config, count = self._towers.config, len(texts)
-        texts = [normalise(text) for text in texts]  # as the towers learned them
         figures = self._figures(known)
         searched = [k.recent_queries[: config.recent_queries] for k in known]
         inputs = query_inputs(

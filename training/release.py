@@ -43,6 +43,9 @@ IDENTITY = (
 TEXT_ENCODER = "text_encoder"
 """Folder of the text encoder's files, where the query tower reads one."""
 DESCRIPTION = ("clock.json", "evaluation.json", "model_card.md", "training.json")
+INDEX = "index.json"
+"""Which index searches the item vectors, as measured on one machine: described, and no part of the id. Absent where no
+tuner ran."""
 ITEM_TYPES: dict[str, pa.DataType] = {
     "item_id": pa.string(),
     "title": pa.string(),
@@ -79,6 +82,8 @@ class Release:
     item_vectors: NDArray[np.float32]
     items: pa.Table
     evaluation: Mapping[str, Any]
+    index: Mapping[str, Any]
+    """What the index tuner measured and chose; empty where it did not run."""
     trained_at: datetime
     encoder: QueryEncoder
 
@@ -126,7 +131,8 @@ def verify_release(path: Path) -> dict[str, Any]:
         raise ReleaseError(
             f"release {path.name} has schema version {schema}, this program reads {SCHEMA_VERSION}: train again"
         )
-    if {file for file in files if not file.startswith(f"{TEXT_ENCODER}/")} != {*IDENTITY, *DESCRIPTION}:
+    listed = {file for file in files if not file.startswith(f"{TEXT_ENCODER}/")}
+    if listed - {INDEX} != {*IDENTITY, *DESCRIPTION}:
         raise ReleaseError(f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release")
     for file, entry in files.items():
         if not (path / file).is_file():
@@ -176,6 +182,7 @@ def load_release(path: Path) -> Release:
         item_vectors=load_file(path / "item_vectors.safetensors")["vectors"],
         items=items,
         evaluation=_read_json(path / "evaluation.json"),
+        index=_read_json(path / INDEX) if INDEX in manifest["files"] else {},
         trained_at=_time(_read_json(path / "clock.json")["trained_at"]),
         encoder=QueryEncoder(towers, tokens, item_ids, preprocessing, boosting),
     )
@@ -227,7 +234,8 @@ def code_version() -> str:
 
 
 def content_id(files: Mapping[str, Any]) -> str:
-    entries = json.dumps({name: entry for name, entry in files.items() if name not in DESCRIPTION}, sort_keys=True)
+    identity = {name: entry for name, entry in files.items() if name not in (*DESCRIPTION, INDEX)}
+    entries = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(entries.encode()).hexdigest()[:12]
 
 

@@ -16,12 +16,20 @@ from safetensors.numpy import save_file
 
 from infra.settings import Settings
 from training.arrays import Arrays, prepare_arrays
-from training.boosting import Boosting, boosted_items
-from training.candidate import TRAINING, WEIGHTS, load_boosting, load_candidate, read_training
-from training.encoding import encode_catalog
+from training.boosting import Boosting
+from training.candidate import (
+    TRAINING,
+    WEIGHTS,
+    item_vectors,
+    load_boosting,
+    load_candidate,
+    read_index,
+    read_training,
+)
 from training.evaluation import EvaluationReport
 from training.release import (
     FEATURE_SERVICE,
+    INDEX,
     ITEM_TYPES,
     MANIFEST,
     SCHEMA_VERSION,
@@ -76,11 +84,7 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     training = read_training(candidate_dir)
     shutil.copyfile(candidate_dir / WEIGHTS, folder / "model.safetensors")
     shutil.copyfile(candidate_dir / TRAINING, folder / "training.json")
-    vectors = encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept)
-    if boosting.weights.on:
-        quality = boosting.quality(arrays, arrays.end, settings.features.rate_prior)
-        vectors = boosted_items(vectors, quality)
-    save_file({"vectors": vectors}, folder / "item_vectors.safetensors")
+    save_file({"vectors": item_vectors(settings, candidate_dir)}, folder / "item_vectors.safetensors")
     preprocessing = {"request_figures": arrays.request_transform.to_json(), "location": arrays.meta["location"]}
     _write_json(folder / "preprocessing.json", preprocessing)
     if towers.config.text_width and towers.config.text_in_query:
@@ -95,11 +99,16 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     _write_json(folder / "items.json", _item_columns(_with_stages(arrays)), indent=None)
     _write_json(folder / "config.json", config)
     _write_json(folder / "evaluation.json", evaluation.to_json())
+    index = read_index(candidate_dir)
+    if index:
+        _write_json(folder / INDEX, index)
     trained_at = datetime.fromtimestamp((candidate_dir / WEIGHTS).stat().st_mtime, UTC)
     _write_json(
         folder / "clock.json", {"trained_at": trained_at.isoformat(), "released_at": datetime.now(UTC).isoformat()}
     )
-    (folder / "model_card.md").write_text(_model_card(config, training, evaluation, trained_at), encoding="utf-8")
+    (folder / "model_card.md").write_text(
+        _model_card(config, training, evaluation, index, trained_at), encoding="utf-8"
+    )
 
 
 def _config(
@@ -137,7 +146,11 @@ def _item_columns(catalog: pa.Table) -> dict[str, list[Any]]:
 
 
 def _model_card(
-    config: Mapping[str, Any], training: Mapping[str, Any], evaluation: EvaluationReport, trained_at: datetime
+    config: Mapping[str, Any],
+    training: Mapping[str, Any],
+    evaluation: EvaluationReport,
+    index: Mapping[str, Any],
+    trained_at: datetime,
 ) -> str:
     window, towers = config["data_window"], config["towers"]
     lines = [
@@ -152,6 +165,7 @@ def _model_card(
         f"- Recipe {training['recipe']}; encoders on: {', '.join(training['encoders'])}.",
         f"- Item fields on: {', '.join(towers['groups'])}.",
         f"- {config['width']} dimensions, {towers['buckets']:,} hashed token buckets.",
+        f"- Index: {_index_in_words(index)}.",
         "",
         f"## Evaluation: {evaluation.truth} of {evaluation.requests:,} validation requests, whole catalogue",
         "",
@@ -166,6 +180,14 @@ def _model_card(
         "two rows.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _index_in_words(index: Mapping[str, Any]) -> str:
+    if not index:
+        return "exact search, nothing was measured"
+    chosen = index["chosen"]
+    lost = ", ".join(f"{loss:.2%} of the exact best {k}" for k, loss in chosen["recall_loss"].items())
+    return f"{chosen['type']}, which misses {lost}"
 
 
 def _write_json(path: Path, value: Mapping[str, Any], indent: int | None = 2) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.ablations.results import JUDGED, Column, Values
 from benchmarks.ablations.rows import PROPOSED
 from demoshop.judgements import held_out_queries, read_judgements
+from features.query_text import normalise
 from infra.settings import Settings
 from training.arrays import Arrays
 from training.boosting import Boosting
@@ -65,10 +66,11 @@ def values_per_judged_query(settings: Settings, arrays: Arrays, towers: Towers, 
     """The measures of the judged queries that got no sessions."""
     judgements = read_judgements(landing / "qrels.tsv")
     catalog, encoder = arrays.catalog(), minilm(settings.training.text_tokens)
+    tower = QueryEncoder(towers, arrays.item_tokens, [], preprocessing_of(settings, arrays))
     values, queries = judged_values(
         encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept),
         catalog["item_id"].combine_chunks(),
-        QueryEncoder(towers, arrays.item_tokens, [], preprocessing_of(settings, arrays)).encode,
+        lambda query: tower.encode(normalise(query)),
         held_out_queries(judgements, settings.demo),
         judgements,
         catalog,

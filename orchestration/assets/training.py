@@ -7,6 +7,7 @@ import dagster as dg
 
 from demoshop.judgements import held_out_queries, read_judgements
 from features.partitions import write_json
+from features.query_text import normalise
 from features.training_set import TrainingSetError, build_training_set
 from infra.settings import Settings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
@@ -170,10 +171,11 @@ def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any
     judgements = read_judgements(landing / "qrels.tsv")
     towers, arrays = load_candidate(candidate_dir(settings)), prepare_arrays(settings)
     catalog, encoder = arrays.catalog(), minilm(settings.training.text_tokens)
+    queries = QueryEncoder(towers, arrays.item_tokens, [], preprocessing_of(settings, arrays))
     return judge(
         encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept),
         catalog["item_id"].combine_chunks(),
-        QueryEncoder(towers, arrays.item_tokens, [], preprocessing_of(settings, arrays)).encode,
+        lambda query: queries.encode(normalise(query)),
         held_out_queries(judgements, settings.demo),
         judgements,
         catalog,
@@ -201,7 +203,13 @@ def towers_beat_the_baselines() -> dg.AssetCheckResult:
     )
 
 
-@dg.asset(group_name="training", kinds={"safetensors"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[evaluation])
+@dg.asset(
+    group_name="training",
+    kinds={"safetensors"},
+    owners=OWNERS,
+    required_resource_keys=LOCKED,
+    deps=[evaluation, dg.AssetKey("index_tuning")],
+)
 def release() -> dg.MaterializeResult:
     """All that must go live together, in one immutable folder named by its content."""
     settings = shop_settings()

@@ -10,7 +10,7 @@ from orchestration.definitions import defs
 GROUPS = {
     "raw": {"landing", "catalog", "sessions"},
     "features": {"user_features", "item_features", "query_features", "online_features"},
-    "training": {"training_set", "text_encoder", "towers", "boosting", "evaluation", "release"},
+    "training": {"training_set", "text_encoder", "towers", "boosting", "index_tuning", "evaluation", "release"},
     "serving": {"item_index", "live", "sample_results"},
 }
 DAILY = {"sessions", "user_features", "item_features", "query_features"}
@@ -58,4 +58,12 @@ def test_features_training_and_live_wait_for_the_checks(specs: dict[str, dg.Asse
         if hasattr(graph, "get_ancestor_asset_keys")
         else {k.to_user_string() for k in dg.AssetSelection.assets(live).upstream().resolve(graph)}
     )
-    assert {"sessions", "query_features", "training_set", "release", "item_index", "online_features"} <= upstream
+    assert {
+        "sessions",
+        "query_features",
+        "training_set",
+        "index_tuning",
+        "release",
+        "item_index",
+        "online_features",
+    } <= upstream

@@ -7,15 +7,13 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pymilvus import MilvusClient
 
-from serving.connection import client
-from serving.filters import parse_filters
-from serving.index import promote, push
+from serving.connection import Connection
+from serving.filters import Filter, parse_filters
+from serving.index import collection_name, promote, push
 from serving.served import ServedRelease, load_served, warm
 from tests.serving.small_shop import HOSTILE, Shop, make_shop
 
@@ -32,15 +30,31 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 @pytest.fixture(scope="module")
+def connection(shop: Shop) -> Iterator[Connection]:
+    connection = Connection(shop.settings, 30)
+    connection.open()
+    yield connection
+    connection.close()
+
+
+@pytest.fixture(scope="module")
 def served(shop: Shop) -> ServedRelease:
+    """Searched in memory."""
     return load_served(shop.settings, shop.release().id)
 
 
 @pytest.fixture(scope="module")
-def milvus(shop: Shop, served: ServedRelease) -> Iterator[MilvusClient]:
-    with client(shop.settings) as opened:
-        warm(served, opened, 30)
-        yield opened
+def by_milvus(shop: Shop, connection: Connection) -> ServedRelease:
+    index = shop.settings.index.model_copy(update={"search": "milvus"})
+    served = load_served(shop.settings.model_copy(update={"index": index}), shop.release().id, connection)
+    warm(served, connection)
+    return served
+
+
+def expressed(connection: Connection, collection: str, wanted: Filter) -> set[str]:
+    """The items that Milvus itself says match."""
+    found = connection.client().query(collection, filter=wanted.expression(), limit=1000, output_fields=["item_id"])
+    return {row["item_id"] for row in found}
 
 
 @pytest.mark.parametrize(
@@ -108,31 +122,34 @@ clauses = st.one_of(
 @given(wanted=st.lists(clauses, min_size=1, max_size=2, unique_by=lambda clause: clause[0]).map(dict))
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_milvus_and_memory_select_exactly_what_plain_python_does(
-    shop: Shop, served: ServedRelease, milvus: MilvusClient, wanted: dict[str, Any]
+    shop: Shop, served: ServedRelease, by_milvus: ServedRelease, connection: Connection, wanted: dict[str, Any]
 ) -> None:
     rows = shop.catalog.to_pylist()
     expected = {r["item_id"] for r in rows if all(matches(r, name, value) for name, value in wanted.items())}
     filters = parse_filters(wanted, served.fields)
-    vector = np.ascontiguousarray(served.release.item_vectors[0])
-    found = served.search_index(milvus, vector, len(rows), filters, 10)
-    exact = served.search_memory(vector, len(rows), filters)
+    vectors = served.release.item_vectors[:1]
+    (found,), (exact,) = (s.search(vectors, len(rows), filters) for s in (by_milvus, served))
+    assert expressed(connection, collection_name(served.release.id), filters) == expected
     assert {h.item_id for h in found} == expected
     assert {h.item_id for h in exact} == expected
     assert [h.score for h in found] == pytest.approx([h.score for h in exact], abs=1e-5)
 
 
-def test_each_hostile_value_of_the_catalogue_is_found(shop: Shop, served: ServedRelease, milvus: MilvusClient) -> None:
-    vector = np.ascontiguousarray(served.release.item_vectors[0])
+def test_each_hostile_value_of_the_catalogue_is_found(
+    shop: Shop, served: ServedRelease, connection: Connection
+) -> None:
     rows = shop.catalog.to_pylist()
     for value in HOSTILE:
-        found = served.search_index(milvus, vector, len(rows), parse_filters({"brand": value}, served.fields), 10)
-        assert {h.item_id for h in found} == {r["item_id"] for r in rows if r["brand"] == value} != set()
+        wanted = parse_filters({"brand": value}, served.fields)
+        expected = {r["item_id"] for r in rows if r["brand"] == value}
+        assert expressed(connection, collection_name(served.release.id), wanted) == expected != set()
+        (found,) = served.search(served.release.item_vectors[:1], len(rows), wanted)
+        assert {h.item_id for h in found} == expected
 
 
-def test_a_missing_price_matches_no_range(shop: Shop, served: ServedRelease, milvus: MilvusClient) -> None:
+def test_a_missing_price_matches_no_range(shop: Shop, served: ServedRelease, connection: Connection) -> None:
     known = {r["item_id"] for r in shop.catalog.to_pylist() if r["price"] is not None and not math.isnan(r["price"])}
     assert 0 < len(known) < len(shop.catalog)
-    vector = np.ascontiguousarray(served.release.item_vectors[0])
     anything = parse_filters({"price": {"lt": 1e300}}, served.fields)
-    assert {h.item_id for h in served.search_index(milvus, vector, 1000, anything, 10)} == known
-    assert {h.item_id for h in served.search_memory(vector, 1000, anything)} == known
+    assert expressed(connection, collection_name(served.release.id), anything) == known
+    assert {h.item_id for h in served.search(served.release.item_vectors[:1], 1000, anything)[0]} == known

@@ -13,7 +13,6 @@ import pytest
 
 from serving.connection import client
 from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
-from serving.filters import Filter
 from serving.index import LIVE, PREVIOUS, collection_name, live_release_id, promote, push, roll_back
 from serving.served import load_served
 from tests.serving.small_shop import Shop, make_shop
@@ -21,11 +20,11 @@ from tests.serving.small_shop import Shop, make_shop
 PUSH_SLOWLY = """
 import sys
 from infra.settings import Settings
-from serving import index
+from serving.index import collection
 from training.release import load_release
 settings = Settings.model_validate_json(sys.argv[1])
-index.BATCH_ROWS = 10
-index.push(settings, load_release(settings.paths.releases / sys.argv[2]))
+collection.BATCH_ROWS = 10
+collection.push(settings, load_release(settings.paths.releases / sys.argv[2]))
 """
 
 
@@ -150,15 +149,3 @@ def test_no_milvus_is_one_clear_error_and_soon(shop: Shop) -> None:
     )
     with pytest.raises(IndexUnavailable, match="Milvus"), client(away, timeout_s=0.3) as milvus:
         milvus.list_collections()
-
-
-def test_the_fallback_finds_what_the_index_finds(shop: Shop) -> None:
-    release = shop.release()
-    push(shop.settings, release)
-    served = load_served(shop.settings, release.id)
-    vector = release.encode_query("red shoes")
-    with client(shop.settings) as milvus:
-        found = served.search_index(milvus, vector, 10, Filter(), 10)
-    exact = served.search_memory(vector, 10, Filter())
-    assert [h.item_id for h in found] == [h.item_id for h in exact]
-    assert [h.score for h in found] == pytest.approx([h.score for h in exact], abs=1e-5)

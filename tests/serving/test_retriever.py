@@ -25,7 +25,7 @@ from serving.served import clock_offset
 from tests.serving.small_shop import END, Shop, make_shop, publish_user
 from training.release import Release, ReleaseError
 
-QUICK = ServingSettings(refresh_seconds=0.2)
+QUICK = ServingSettings(refresh_seconds=0.2, cache_size=0)
 PATIENT = OnlineSettings(timeout_ms=500)
 PUBLISH = """
 import sys
@@ -92,7 +92,7 @@ def test_a_known_user_is_answered_by_their_history(retriever: Retriever) -> None
     assert nobody.features is None
     assert [h.score for h in nobody.hits] != [h.score for h in mine.hits]
     assert mine.fallbacks == nobody.fallbacks == []
-    assert set(mine.timings_ms) == {"features", "tower", "search", "total"}
+    assert set(mine.timings_ms) == {"features", "tower", "search", "own", "total"}
 
 
 @pytest.mark.parametrize("user", ["nobody knows me", "", "u1'\"\\\n", "🙂"])
@@ -209,6 +209,10 @@ def test_a_milvus_server_that_dies_is_done_without_and_taken_back(tmp_path: Path
             assert [h.item_id for h in without.hits] == [h.item_id for h in before.hits]
         assert seconds[0] < 5
         assert np.median(seconds) < 0.2
+        with Retriever(shop.settings) as started_without:
+            answer = started_without.retrieve(None, "red shoes", k=30, filters=wanted)
+            assert (answer.fallbacks, answer.hits) == (["index_unavailable"], without.hits)
+        (shop.settings.paths.releases / "live.json").unlink()
         with pytest.raises(IndexUnavailable):
             Retriever(shop.settings)
         with milvus_server(tmp_path / "milvus", port):

@@ -1,0 +1,154 @@
+"""A release's items as a Milvus collection: written, and read back to be sure.
+
+Written for what Milvus Lite and Milvus servers have in common: upsert only, no nulls, no NaN, named output fields.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from infra.settings import Settings
+from serving.connection import client
+from serving.errors import IncompleteCollection
+from serving.fields import MAX_VALUE_BYTES, FilterFields, filter_fields
+from serving.index.aliases import aliased, collection_name, one_writer
+from serving.index.kinds import METRIC, choice_of, milvus_build
+
+if TYPE_CHECKING:
+    from pymilvus import CollectionSchema, MilvusClient
+
+    from training.release import Release
+
+BATCH_ROWS = 4_000
+PAGE_ROWS = 16_000
+"""Ids read back at a time; a server gives at most 16,384."""
+PAGE_FLOATS = 1 << 20
+"""Vector entries read back at a time: pymilvus makes a Python float of each."""
+PAGE_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """What a push did. ``seconds`` includes reading back; ``left_out`` names fields that cannot be filtered by."""
+
+    collection: str
+    rows: int
+    seconds: float
+    left_out: tuple[str, ...]
+
+
+def push(settings: Settings, release: Release) -> PushReport:
+    """Bring a release's items into its collection; live stays what it is.
+
+    A collection that is already complete is left alone, one that a killed push left half full is filled again.
+
+    Raises:
+        IndexUnavailable: Milvus does not answer.
+        IncompleteCollection: what was read back is not what was written.
+        ValueError: the release has no items, or a vector that is not finite.
+    """
+    started = time.perf_counter()
+    name = collection_name(release.id)
+    if len(release.item_ids) == 0 or not np.isfinite(release.item_vectors).all():
+        raise ValueError(f"release {release.id} has no items, or a vector that is not finite: train it again")
+    fields = filter_fields(release.items)
+    with one_writer(settings), client(settings) as milvus:
+        complete = _is_complete(milvus, name, release)
+        if not complete:
+            if milvus.has_collection(name) and name not in aliased(milvus).values():
+                milvus.drop_collection(name)
+            if not milvus.has_collection(name):
+                _create(milvus, name, release, fields, settings)
+            _fill(milvus, name, release, fields)
+        # Rows that are not flushed have no index: Milvus Lite then needs ten times as long per search.
+        milvus.flush(name)
+        if not complete and not _is_complete(milvus, name, release):
+            raise IncompleteCollection(f"{name} does not hold the {len(release.item_ids)} items just written to it")
+    return PushReport(name, len(release.item_ids), time.perf_counter() - started, fields.left_out)
+
+
+def check_collection(milvus: MilvusClient, release: Release) -> None:
+    """Read a release's whole collection, ids and vectors, and compare it with the release.
+
+    After it, the release's vectors [n, d] are the collection's, row for row and bit for bit, and there is one copy.
+
+    Raises:
+        IncompleteCollection: an item or a vector is missing, foreign or different.
+        MilvusException: Milvus failed.
+    """
+    name = collection_name(release.id)
+    known = pa.array(release.item_ids, pa.string())
+    seen = np.zeros(len(known), dtype=bool)
+    milvus.load_collection(name, timeout=PAGE_TIMEOUT_S)
+    for page in _pages(milvus, name, ["item_id", "vector"], PAGE_FLOATS // release.item_vectors.shape[1]):
+        ids = pa.array([row["item_id"] for row in page], pa.string())
+        rows = pc.fill_null(pc.index_in(ids, value_set=known), -1).to_numpy()
+        vectors = np.array([row["vector"] for row in page], dtype=np.float32)
+        if (rows < 0).any() or not np.array_equal(vectors, release.item_vectors[rows]):
+            raise IncompleteCollection(f"{name} holds items or vectors that are not release {release.id}'s: push again")
+        seen[rows] = True
+    if not seen.all():
+        raise IncompleteCollection(f"{name} holds {seen.sum()} of the {len(seen)} items of its release: push it again")
+
+
+def _create(milvus: MilvusClient, name: str, release: Release, fields: FilterFields, settings: Settings) -> None:
+    index = milvus.prepare_index_params()
+    kind, params = milvus_build(choice_of(release), settings.index)
+    index.add_index("vector", index_type=kind, metric_type=METRIC, params=params)
+    schema = _schema(milvus, release, fields)
+    milvus.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
+
+
+def _schema(milvus: MilvusClient, release: Release, fields: FilterFields) -> CollectionSchema:
+    from pymilvus import DataType
+
+    schema = milvus.create_schema(auto_id=False, enable_dynamic_field=False)
+    longest = max(len(item.encode()) for item in release.item_ids)
+    schema.add_field("item_id", DataType.VARCHAR, is_primary=True, max_length=max(64, longest))
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=release.item_vectors.shape[1])
+    for field in fields.by_name.values():
+        for column in field.columns:
+            if field.kind == "number":
+                schema.add_field(column, DataType.DOUBLE)
+            else:
+                schema.add_field(column, DataType.VARCHAR, max_length=MAX_VALUE_BYTES)
+    return schema
+
+
+def _fill(milvus: MilvusClient, name: str, release: Release, fields: FilterFields) -> None:
+    for start in range(0, len(release.item_ids), BATCH_ROWS):
+        part = slice(start, start + BATCH_ROWS)
+        columns: dict[str, Any] = {"item_id": list(release.item_ids[part]), "vector": release.item_vectors[part]}
+        columns |= {c: fields.columns[c][part].to_pylist() for c in fields.columns.column_names}
+        # pymilvus 3 takes rows only; zip turns the columns into them without a step per value of our own.
+        milvus.upsert(name, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+
+
+def _is_complete(milvus: MilvusClient, name: str, release: Release) -> bool:
+    """Whether the collection holds each item of the release, and nothing else, as read back from it."""
+    if not milvus.has_collection(name):
+        return False
+    milvus.load_collection(name)
+    ids = [row["item_id"] for page in _pages(milvus, name, ["item_id"], PAGE_ROWS) for row in page]
+    return bool(pa.array(ids, pa.string()).sort().equals(pa.array(release.item_ids, pa.string()).sort()))
+
+
+def _pages(milvus: MilvusClient, name: str, columns: list[str], rows: int) -> Iterator[list[dict[str, Any]]]:
+    """A whole collection by pages, its rows in no order."""
+    pages = milvus.query_iterator(
+        name,
+        batch_size=max(1, min(rows, PAGE_ROWS)),
+        output_fields=columns,
+        consistency_level="Strong",
+        timeout=PAGE_TIMEOUT_S,
+    )
+    while page := pages.next():
+        yield page
+    pages.close()

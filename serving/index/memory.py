@@ -1,0 +1,122 @@
+"""The live collection's vectors searched in this process, by FAISS."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import faiss
+import numpy as np
+
+from serving.index.approximate import BUILD, Approximate, Floats, Matching, exact
+from serving.index.found import Found
+from serving.index.kinds import IndexChoice
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from serving.filters import Filter
+
+LEAST_ITEMS = 1_000
+"""A smaller catalogue is searched exactly whatever the type: k-means has too little to learn from."""
+EXACT_ROWS = 10_000
+"""So few matching rows are searched one by one: about a millisecond."""
+EXACT_SPREAD = 20.0
+"""Where fewer than one row of so many matches, an index would mostly meet rows that do not."""
+EXACT_K = 10
+"""A search for more than one row of so many looks at each."""
+KEPT_FILTERS = 16
+"""Filters whose matching rows are remembered; a shop asks for the same few brands and categories again."""
+
+
+class MemoryIndex:
+    """Rows of a release, searched by inner product. Threads may share it."""
+
+    def __init__(self, vectors: Floats, columns: pa.Table, choice: IndexChoice | None = None, threads: int = 1) -> None:
+        """Build what the choice asks for.
+
+        Args:
+            vectors: [items, d], of any length; kept, not copied.
+            columns: filter columns, row for row.
+            choice: type and parameters; None: exact.
+            threads: of FAISS in a build, and in a search for several queries.
+        """
+        self.choice = choice or IndexChoice()
+        self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self._columns = columns
+        self._threads = threads
+        self._matching: OrderedDict[Filter, Matching] = OrderedDict()
+        self._lock = threading.Lock()
+        self._approximate: Approximate | None = None
+        if self.choice.type in BUILD and len(vectors) >= LEAST_ITEMS:
+            faiss.omp_set_num_threads(threads)
+            self._approximate = BUILD[self.choice.type](self._vectors, self.choice)
+
+    def search(self, queries: Floats, k: int, wanted: Filter, timeout_s: float | None = None) -> Found:
+        """See :class:`serving.index.found.VectorIndex`.
+
+        Raises:
+            ValueError: queries of another width.
+        """
+        if queries.ndim != 2 or queries.shape[1] != self._vectors.shape[1]:
+            raise ValueError(f"queries must be [n, {self._vectors.shape[1]}], got {list(queries.shape)}")
+        # FAISS keeps this setting per thread, and a new thread takes all cores.
+        faiss.omp_set_num_threads(self._threads)
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        matching = self._matches(wanted)
+        rows = None if matching is None else matching.rows
+        there = len(self._vectors) if rows is None else len(rows)
+        k = min(k, there)
+        if k == 0 or len(queries) == 0:
+            return Found(np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k), dtype=np.float32))
+        few = rows is not None and (there <= EXACT_ROWS or EXACT_SPREAD * there < len(self._vectors))
+        if self._approximate is None or few or k * EXACT_K > there:
+            return exact(self._vectors, queries, k, rows)
+        found = self._approximate.search(queries, k, matching)
+        return self._completed(found, queries, k, rows)
+
+    def count(self, wanted: Filter) -> int:
+        """How many items match."""
+        matching = self._matches(wanted)
+        return len(self._vectors) if matching is None else len(matching.rows)
+
+    def tuned(self, choice: IndexChoice) -> MemoryIndex:
+        """The same index, searched with other parameters; what was built is shared."""
+        other = copy.copy(self)
+        other.choice = choice
+        if self._approximate is not None:
+            other._approximate = copy.copy(self._approximate)
+            other._approximate.choice = choice
+        return other
+
+    @property
+    def bytes(self) -> int:
+        """Memory beside the release's own vectors."""
+        return 0 if self._approximate is None else int(faiss.serialize_index(self._approximate.index).nbytes)
+
+    def _completed(self, found: Found, queries: Floats, k: int, rows: np.ndarray | None) -> Found:
+        """With the queries that came back short searched exactly."""
+        short = np.flatnonzero(found.rows[:, -1] < 0)
+        if len(short):
+            whole = exact(self._vectors, np.ascontiguousarray(queries[short]), k, rows)
+            found.rows[short], found.scores[short] = whole.rows, whole.scores
+        return found
+
+    def _matches(self, wanted: Filter) -> Matching | None:
+        """The rows that match; None for all."""
+        if not wanted.clauses:
+            return None
+        with self._lock:
+            if wanted in self._matching:
+                self._matching.move_to_end(wanted)
+                return self._matching[wanted]
+        mask = wanted.mask(self._columns)
+        assert mask is not None
+        matching = Matching.of(mask)
+        with self._lock:
+            self._matching[wanted] = matching
+            while len(self._matching) > KEPT_FILTERS:
+                self._matching.popitem(last=False)
+        return matching
