@@ -78,10 +78,15 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
         quality = boosting.quality(arrays, arrays.end, settings.features.rate_prior)
         vectors = boosted_items(vectors, quality)
     save_file({"vectors": vectors}, folder / "item_vectors.safetensors")
-    preprocessing = {"request_figures": arrays.request_transform.to_json(), "location": arrays.meta["location"]}
+    encoder = load_text_encoder(settings) if towers.config.text_width else None
+    preprocessing = {
+        "request_figures": arrays.request_transform.to_json(),
+        "item_figures": arrays.item_transform.to_json(),
+        "location": arrays.meta["location"],
+        "text_encoder": encoder.fingerprint if encoder else None,
+    }
     _write_json(folder / "preprocessing.json", preprocessing)
     if towers.config.text_width and towers.config.text_in_query:
-        encoder = load_text_encoder(settings)
         if encoder is None:
             raise TextEncoderError(
                 f"the candidate reads text by {towers.config.text_encoder}, which is off: train again"
