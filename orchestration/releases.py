@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Collection
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from training.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_g
 from training.release import ReleaseError, clean_releases, list_releases, load_release, verify_release
 
 INDEX = "index.json"
+UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
+"""Folders that a killed run was writing a release into."""
 
 State = Literal["live", "previous", "ready", "blocked", "unproven"]
 """``unproven``: not all gates ran, since something stopped the run."""
@@ -185,7 +189,13 @@ def go_back(settings: Settings) -> str:
 
 
 def clean(settings: Settings, keep: Collection[str] = ()) -> list[str]:
-    """Remove releases beyond the kept ones with their verdicts, never live, its predecessor or one of ``keep``."""
+    """Remove releases beyond the kept ones with their verdicts, never live, its predecessor or one of ``keep``.
+
+    For the one run that works on a shop: what is half written is removed, too.
+    """
+    for folder in settings.paths.releases.glob(".*"):
+        if UNFINISHED.fullmatch(folder.name):
+            shutil.rmtree(folder)
     removed = clean_releases(settings, keep={*kept_release_ids(settings), *keep})
     for release_id in removed:
         forget_verdict(settings, release_id)

@@ -104,7 +104,7 @@ def recall_gate(report: EvaluationReport, rival: str, settings: GateSettings) ->
     surely, far = d["high"] < 0 and n >= LEAST_FOR_INTERVAL, d["value"] < -allowed
     verdict = (
         "surely worse" if surely
-        else f"worse by more than {allowed:.2f}, all that {n:,} requests may differ by" if far
+        else f"worse by more than the {allowed:.2f} allowed over so many" if far
         else "good enough"
     )  # fmt: skip
     reason = (

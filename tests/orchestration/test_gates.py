@@ -43,7 +43,8 @@ def test_a_disaster_is_blocked_and_live_stays(demo_shop: SmallShop) -> None:
     assert live_release_id(settings) == live
     blocked, *others = standings(settings)
     assert blocked.state == "blocked"
-    assert "bm25" in blocked.reasons[0]
+    assert " of live: " in blocked.reasons[0]
+    assert " of bm25: " in blocked.reasons[1]
     assert live in [release.id for release in others if release.state == "live"]
     assert "servability" in read_verdict(settings, blocked.id).missing
 

@@ -59,3 +59,4 @@ def test_killed_at_each_step_one_release_is_live_and_the_next_run_goes_on(demo_s
     assert_serves(settings, live, "at last")
     assert live != promoted
     assert read_verdict(settings, live).proven
+    assert [folder.name for folder in settings.paths.releases.glob(".*") if folder.is_dir()] == []

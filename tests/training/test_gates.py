@@ -47,7 +47,7 @@ def report(found: int, rival: int, requests: int, both: int | None = None, name:
         (report(30, 32, 56, both=20), True, "good enough"),
         (report(23, 56, 56), False, "surely worse"),
         (report(4, 5, 5), True, "good enough"),
-        (report(2, 5, 5), False, "worse by more than 0.45"),
+        (report(2, 5, 5), False, "worse by more than the 0.45 allowed"),
         (report(1, 2, 2), True, "good enough"),
         (report(5_000, 5_100, 10_000), False, "surely worse"),
         (report(5_000, 5_100, 10_000, both=2_500), True, "good enough"),
