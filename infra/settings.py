@@ -426,6 +426,20 @@ class CheckSettings(Group):
     """Validations per suite that Data Docs keeps: with a check per day, the last two months."""
 
 
+class GateSettings(Group):
+    """What a new release has to reach to go live; the rules are in ``training.gates``."""
+
+    max_drop: Share = 0.1
+    """Recall@100 below live's, BM25's or popularity's by more than this blocks, proven or not; with under 100 requests
+    the allowed drop is one over their root."""
+    max_slice_drop: Share = 0.05
+    """A slice whose recall@100 surely falls by more than this against live blocks."""
+    min_slice_requests: Count = 50
+    """A slice with fewer requests says too little to block."""
+    max_ann_loss: Share = 0.01
+    """Share of exact search's items that the index may miss, at 100 and at 1,000."""
+
+
 class Settings(BaseSettings):
     """All settings. ``Settings()`` reads the environment and ``shelfwise.toml``."""
 
@@ -447,6 +461,7 @@ class Settings(BaseSettings):
     online: OnlineSettings = OnlineSettings()
     serving: ServingSettings = ServingSettings()
     checks: CheckSettings = CheckSettings()
+    gates: GateSettings = GateSettings()
     ui: UiSettings = UiSettings()
 
     @classmethod

@@ -123,6 +123,39 @@ def status(shop: Shop = None, data: Data = None) -> None:
 
 
 @app.command()
+def releases(shop: Shop = None, data: Data = None) -> None:
+    """The releases on disk: which is live, which may go live, and why the others may not."""
+    settings = use_shop(data, shop)
+    from orchestration.show import print_releases
+
+    print_releases(console, settings)
+
+
+@app.command()
+def promote(
+    release: Annotated[str, typer.Argument(help="An id that `shelfwise releases` lists.")],
+    force: Annotated[bool, typer.Option(help="Although the gates blocked it, or did not all run.")] = False,
+    shop: Shop = None,
+    data: Data = None,
+) -> None:
+    """Make a release live that passed the gates."""
+    settings = use_shop(data, shop)
+    from orchestration.releases import make_live
+
+    before = make_live(settings, release, force=force)
+    console.print(f"Live: release [bold]{release}[/], before: {before or 'nothing'}.")
+
+
+@app.command()
+def rollback(shop: Shop = None, data: Data = None) -> None:
+    """Make the release live that was live before; a second time undoes it."""
+    settings = use_shop(data, shop)
+    from orchestration.releases import go_back
+
+    console.print(f"Live: release [bold]{go_back(settings)}[/].")
+
+
+@app.command()
 def down(shop: Shop = None, data: Data = None) -> None:
     """Stop the embedded services of a shop. Their data stays."""
     settings = use_shop(data, shop)
@@ -159,10 +192,13 @@ def mendable() -> tuple[type[Exception], ...]:
 
     from features.landing import LandingError
     from infra.services import ServiceError
+    from orchestration.releases import PromotionRefused
     from serving import IndexUnavailable, NoLiveRelease
     from training.release import ReleaseError
 
-    return (ValidationError, LandingError, ServiceError, IndexUnavailable, NoLiveRelease, ReleaseError)
+    return (
+        ValidationError, LandingError, ServiceError, PromotionRefused, IndexUnavailable, NoLiveRelease, ReleaseError,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""What ``shelfwise search`` and ``shelfwise status`` print; without Dagster, which takes seconds to import."""
+"""What ``shelfwise search``, ``status`` and ``releases`` print; without Dagster, which takes seconds to import."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from infra.services import status as services_status
 from infra.settings import Settings
+from orchestration.releases import State, standings
 from serving import Retrieval, Retriever
 from serving.index import live_release_id
 
@@ -23,6 +25,30 @@ def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -
     console.print(f"release {answer.release_id}   personalized: {'yes' if answer.personalized else 'no'}   {timings}")
     if answer.fallbacks:
         console.print(f"[yellow]Fallbacks[/] {', '.join(answer.fallbacks)}")
+
+
+COLOURS: dict[State, str] = {
+    "live": "bold green", "previous": "green", "ready": "cyan", "blocked": "red", "unproven": "yellow",
+}  # fmt: skip
+
+
+def print_releases(console: Console, settings: Settings) -> None:
+    """A row per release, the newest first, and below it why those may not go live that may not."""
+    found = standings(settings)
+    if not found:
+        console.print(f"Shop {settings.shop_name} has no release yet: run shelfwise run.")
+        return
+    table = Table(title=f"Releases of shop {settings.shop_name}", title_justify="left")
+    for column in ("release", "trained", "data until", "recall@100", "state"):
+        table.add_column(column, no_wrap=True)
+    for release in found:
+        state = f"[{COLOURS[release.state]}]{release.state}[/]"
+        trained, until = f"{release.trained_at:%Y-%m-%d %H:%M}", f"{release.data_until:%Y-%m-%d %H:%M}"
+        table.add_row(release.id, trained, until, Text(release.recall), state)
+    console.print(table)
+    for release in found:
+        for reason in release.reasons:
+            console.print(Text(f"{release.id}  {reason}"), soft_wrap=True)
 
 
 def print_status(console: Console, settings: Settings) -> None:

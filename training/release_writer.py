@@ -79,13 +79,18 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     towers = load_candidate(candidate_dir)
     arrays = prepare_arrays(settings)
     boosting = load_boosting(candidate_dir)
-    encoder = load_text_encoder(settings)
-    config = _config(settings, towers, arrays, boosting, encoder.fingerprint if encoder else "")
+    config = _config(settings, towers, arrays, boosting)
     training = read_training(candidate_dir)
     shutil.copyfile(candidate_dir / WEIGHTS, folder / "model.safetensors")
     shutil.copyfile(candidate_dir / TRAINING, folder / "training.json")
     save_file({"vectors": item_vectors(settings, candidate_dir)}, folder / "item_vectors.safetensors")
-    preprocessing = {"request_figures": arrays.request_transform.to_json(), "location": arrays.meta["location"]}
+    encoder = load_text_encoder(settings) if towers.config.text_width else None
+    preprocessing = {
+        "request_figures": arrays.request_transform.to_json(),
+        "item_figures": arrays.item_transform.to_json(),
+        "location": arrays.meta["location"],
+        "text_encoder": encoder.fingerprint if encoder else None,
+    }
     _write_json(folder / "preprocessing.json", preprocessing)
     if towers.config.text_width and towers.config.text_in_query:
         if encoder is None:
@@ -121,7 +126,6 @@ def _config(
         "shop": settings.shop_name,
         "feature_service": FEATURE_SERVICE,
         "towers": towers.config.to_json(),
-        "text_fingerprint": text_fingerprint,
         "width": towers.config.width + len(boosting.in_force),
         "data_window": {name: split[name] for name in ("train_start", "cut", "end")},
         "boosting": {"weights": boosting.in_force, **boosting.features.to_json()},

@@ -128,8 +128,8 @@ class _Run:
         if self.settings.start == "live" and live is None:
             log.warning("there is no live release to start from: starting from scratch")
         elif self.settings.start == "live" and live is not None:
-            encoder = load_text_encoder(settings)
-            fingerprint, location = encoder.fingerprint if encoder else "", arrays.meta["location"]
+            encoder = load_text_encoder(settings) if self.towers.config.text_width else None
+            fingerprint, location = encoder.fingerprint if encoder else None, arrays.meta["location"]
             self.started_from = start_from_release(self.towers, live, arrays.cut, fingerprint, location)
         per_pass = max(1, len(self.examples) // self.settings.batch_size)
         self.steps = per_pass * math.ceil(self.settings.least_steps / per_pass)

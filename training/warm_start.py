@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def start_from_release(
-    towers: Towers, folder: Path, cut: int, text_fingerprint: str, location: Mapping[str, Any]
+    towers: Towers, folder: Path, cut: int, text_encoder: str | None, location: Mapping[str, Any]
 ) -> str:
     """Copy the weights of a release; return its id, or ``scratch`` where they would not mean the same.
 
@@ -33,7 +33,7 @@ def start_from_release(
     Args:
         cut: microseconds since 1970. A release that learned from requests at or after it is not used: its weights would
             have seen what is to judge this run.
-        text_fingerprint: of the text encoder of this run, ``""`` for none; location: ``LocationBuckets.to_json``.
+        text_encoder: fingerprint of this run's, None where it reads no text; location: ``LocationBuckets.to_json``.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     learned_until = datetime.fromisoformat(config["data_window"]["cut"]).timestamp() * 1e6
@@ -41,12 +41,12 @@ def start_from_release(
         return _scratch(folder, "it learned from later requests than this run may")
     if not _alike(config["towers"], towers.config):
         return _scratch(folder, "it has other towers")
-    if config["text_fingerprint"] != text_fingerprint:
+    fitted = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    if fitted["text_encoder"] != text_encoder:
         return _scratch(folder, "its text encoder is another")
     held = load_file(folder / "model.safetensors")
     own = towers.state_dict()
     buckets = _bucket_tokens(towers.config, location)
-    fitted = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
     if fitted["location"] != location:
         held[TOKENS][buckets] = own[TOKENS][buckets].cpu()
     with torch.no_grad():

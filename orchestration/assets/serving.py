@@ -1,23 +1,18 @@
 """Group serving: item vectors in Milvus, the live alias, and a look at what comes back."""
 
-import json
-
 import dagster as dg
 
-from orchestration.assets.common import LOCKED, OWNERS, RETRY
+from features.partitions import write_json
+from orchestration.assets.common import LOCKED, OWNERS, RETRY, not_retried
 from orchestration.assets.features import online_features
 from orchestration.assets.training import release
 from orchestration.metadata import table
+from orchestration.releases import PromotionRefused, clean, make_live
 from orchestration.samples import side_by_side
-from orchestration.shop import candidate_release_file, shop_settings
+from orchestration.shop import candidate_collection_file, candidate_release, shop_settings
 from serving import Retriever
-from serving.index import kept_release_ids, live_release_id, promote, push
-from training.release import clean_releases, load_release
-
-
-def candidate_release() -> str:
-    """The id of the release that the training ended in."""
-    return str(json.loads(candidate_release_file(shop_settings()).read_text(encoding="utf-8"))["id"])
+from serving.index import live_release_id, push
+from training.release import load_release
 
 
 @dg.asset(
@@ -31,7 +26,9 @@ def candidate_release() -> str:
 def item_index() -> dg.MaterializeResult:
     """Item vectors and filter fields of the new release, in a collection of its own; nothing reads it yet."""
     settings = shop_settings()
-    report = push(settings, load_release(settings.paths.releases / candidate_release()))
+    release_id = candidate_release(settings)
+    report = push(settings, load_release(settings.paths.releases / release_id))
+    write_json(candidate_collection_file(settings), {"collection": report.collection})
     return dg.MaterializeResult(
         metadata={
             "collection": report.collection,
@@ -51,11 +48,13 @@ def item_index() -> dg.MaterializeResult:
     deps=[item_index, online_features],
 )
 def live() -> dg.MaterializeResult:
-    """The release that serves: the alias moves in one step and is verified after; the one before is kept."""
+    """The release that serves: the alias moves in one step and is verified after; the one before is kept.
+
+    It asks the gates itself: this asset can be materialized alone, without the checks before it."""
     settings = shop_settings()
-    before = live_release_id(settings)
-    promote(settings, candidate_release())
-    removed = clean_releases(settings, keep=kept_release_ids(settings))
+    with not_retried(PromotionRefused):
+        before = make_live(settings, candidate_release(settings))
+    removed = clean(settings)
     return dg.MaterializeResult(
         metadata={
             "live": live_release_id(settings),

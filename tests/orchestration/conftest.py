@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,17 +48,23 @@ class SmallShop:
     def environment(self) -> dict[str, str]:
         return os.environ | SMALL | {"SHELFWISE_HOME": str(self.home), "COLUMNS": "200"}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, module: str = "orchestration.cli", environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """A process of ``python -m module``; ``environment`` comes on top of the shop's."""
         return subprocess.Popen(
-            [sys.executable, "-m", "orchestration.cli", *arguments],
-            env=self.environment(),
+            [sys.executable, "-m", module, *arguments],
+            env={**self.environment(), **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def run(self, *arguments: str) -> Ran:
-        process = self.start(*arguments)
+    def run(
+        self, *arguments: str, module: str = "orchestration.cli", environment: Mapping[str, str] | None = None
+    ) -> Ran:
+        """As :meth:`start`, to its end."""
+        process = self.start(*arguments, module=module, environment=environment)
         output, _ = process.communicate(timeout=600)
         return Ran(process.returncode, output)
 

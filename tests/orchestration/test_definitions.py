@@ -14,7 +14,10 @@ GROUPS = {
     "serving": {"item_index", "live", "sample_results"},
 }
 DAILY = {"sessions", "user_features", "item_features", "query_features"}
-BLOCKING = {"catalog_is_sound", "release_answers", "sessions_are_sound", "features_are_sound", "training_set_is_sound"}
+BLOCKING = {
+    "catalog_is_sound", "sessions_are_sound", "features_are_sound", "training_set_is_sound",
+    "recall_holds", "slices_hold", "ann_recall_holds", "index_is_complete", "release_answers",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def learned_until(release: Path, days: int) -> None:
 
 
 def start(towers: Towers, release: Path, arrays: Arrays) -> str:
-    return start_from_release(towers, release, arrays.cut, "", arrays.meta["location"])
+    return start_from_release(towers, release, arrays.cut, None, arrays.meta["location"])
 
 
 def test_every_weight_is_copied(live: tuple[Settings, Arrays, Path]) -> None:
@@ -90,7 +90,7 @@ def test_places_that_moved_start_anew(live: tuple[Settings, Arrays, Path]) -> No
     towers = new_towers(settings.training, arrays)
     fresh = towers.terms.tokens.weight.detach().clone()
     moved = {"50": [[1.0, 2.0], [3.0, 4.0]]}
-    assert start_from_release(towers, release, arrays.cut, "", moved) == release.name
+    assert start_from_release(towers, release, arrays.cut, None, moved) == release.name
     numbers = Hasher(towers.config.buckets, 1).labels(["#geo50 0", "#geo50 1"]).ids
     held = load_candidate(settings.paths.training / "candidate").terms.tokens.weight
     others = np.setdiff1d(np.arange(len(fresh)), numbers)

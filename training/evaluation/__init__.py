@@ -3,13 +3,12 @@
 from training.evaluation.judgements import Vectors, judge, judged_values
 from training.evaluation.measure import evaluate, measure
 from training.evaluation.methods import ALL, BASELINES, BOOSTED, Searches, nightly_methods, searches_of
-from training.evaluation.report import VERDICTS, EvaluationReport, as_text, read_evaluation
+from training.evaluation.report import EvaluationReport, as_text, read_evaluation
 
 __all__ = [
     "ALL",
     "BASELINES",
     "BOOSTED",
-    "VERDICTS",
     "EvaluationReport",
     "Searches",
     "Vectors",

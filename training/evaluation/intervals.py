@@ -36,6 +36,27 @@ def mean_of_days(values: Floats, day: NDArray[np.int64], seed: int) -> tuple[Flo
     return value, np.minimum(low, value), np.maximum(high, value)
 
 
+def difference_rows(
+    methods: Mapping[str, Values], of: str, measure: str, day: NDArray[np.int64], seed: int
+) -> dict[str, dict[str, float]]:
+    """``measure`` of the method ``of`` less that of each other, request by request: per method value, low and high.
+
+    Paired, so what is hard for every method widens no interval. Without ``of``, or without a request, nothing.
+
+    Args:
+        methods, day, seed: as of :func:`summary_rows`.
+    """
+    others = [name for name in methods if name != of]
+    if of not in methods or not others:
+        return {}
+    less = np.column_stack([methods[of][measure] - methods[other][measure] for other in others])
+    wanting = ~np.isnan(less).any(axis=1)
+    if not wanting.any():
+        return {}
+    figures = np.stack(mean_of_days(less[wanting], day[wanting], seed), axis=1)
+    return {other: dict(zip(FIGURE, map(float, f), strict=True)) for other, f in zip(others, figures, strict=True)}
+
+
 def _resampled_means(values: Floats, rng: np.random.Generator) -> Floats:
     """Means of resampled rows, [RESAMPLES, columns]."""
     n = len(values)

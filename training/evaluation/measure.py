@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from infra.settings import Settings, TrainingSettings
 from training.arrays import Arrays, prepare_arrays
 from training.candidate import BOOSTING, load_boosting, load_candidate
-from training.evaluation.intervals import QUANTILES, RESAMPLES, summary_rows
-from training.evaluation.methods import Searches, nightly_methods, searches_of
-from training.evaluation.report import EvaluationReport, write_evaluation
+from training.evaluation.intervals import QUANTILES, RESAMPLES, difference_rows, summary_rows
+from training.evaluation.live import LIVE, NotComparable, read_live
+from training.evaluation.methods import BOOSTED, TOWERS, Searches, nightly_methods, searches_of
+from training.evaluation.report import MAIN_MEASURE, EvaluationReport, write_evaluation
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, Progress, values_of
 from training.held_out import stopping_and_judging
@@ -31,11 +33,13 @@ def evaluate(
     candidate_dir: Path,
     methods: Sequence[str] | None = None,
     progress: Progress | None = None,
+    live: Path | None = None,
 ) -> EvaluationReport:
-    """Measure a candidate and the baselines, and write the report beside the candidate.
+    """Measure a candidate, the baselines and the release that serves, and write the report beside the candidate.
 
     Args:
-        methods: names of :data:`training.evaluation.ALL` (default: those of every night).
+        methods: names of :data:`training.evaluation.ALL` (default: those of every night);
+        live: folder of the live release; where it cannot be compared, the report says why.
 
     Raises:
         FileNotFoundError: there is no candidate.
@@ -44,8 +48,18 @@ def evaluate(
     towers = load_candidate(candidate_dir)
     arrays = prepare_arrays(settings)
     boosting = load_boosting(candidate_dir) if (candidate_dir / BOOSTING).exists() else None
-    names = methods or nightly_methods(settings, arrays, boosting)
-    report = measure(arrays, settings.training, searches_of(settings, arrays, towers, boosting), names, progress)
+    names = list(methods or nightly_methods(settings, arrays, boosting))
+    searches = searches_of(settings, arrays, towers, boosting)
+    told: dict[str, Any] = {"release": live.name if live else None, "left_out": None if live else "nothing is live"}
+    if live is not None:
+        try:
+            own = read_live(settings, arrays, live)
+            searches = searches.with_method(LIVE, lambda: own.method(settings.features.rate_prior))
+            names.append(LIVE)
+        except NotComparable as error:
+            told["left_out"] = str(error)
+    report = measure(arrays, settings.training, searches, names, progress)
+    report = replace(report, measured={**report.measured, LIVE: told})
     write_evaluation(report, candidate_dir)
     return report
 
@@ -71,10 +85,15 @@ def measure(
     truths = {ALL_ITEMS: wanted} | {name: part.wanted for name, part in slices.items() if part.wanted is not None}
     values = values_of(searches, names, requests, truths, clock, progress)
     day, labels = following_days(arrays, requests)
+    serving = BOOSTED if BOOSTED in names else TOWERS
 
     def part(chosen: NDArray[np.bool_], of: Mapping[str, Values]) -> dict[str, Any]:
         kept = {method: {name: v[chosen] for name, v in per_measure.items()} for method, per_measure in of.items()}
-        return {"requests": int(chosen.sum()), "rows": summary_rows(kept, day[chosen], settings.seed)}
+        return {
+            "requests": int(chosen.sum()),
+            "rows": summary_rows(kept, day[chosen], settings.seed),
+            "differences": difference_rows(kept, serving, MAIN_MEASURE, day[chosen], settings.seed),
+        }
 
     with clock.on("intervals"):
         whole = part(np.ones(len(requests), dtype=np.bool_), values[ALL_ITEMS])
@@ -97,6 +116,7 @@ def measure(
                 "end": _iso(arrays.end),
             },
             seconds=clock.seconds,
+            serving=serving,
         )
 
 

@@ -36,10 +36,11 @@ Fusion = tuple[str, ...]
 """Methods whose rankings are fused."""
 
 FUSIONS: dict[str, Fusion] = {"hybrid": ("towers", "bm25"), "zero-shot + bm25": ("zero-shot", "bm25")}
+TOWERS = "towers"
 BOOSTED = "towers, boosted"
 WITHIN_MATCHES = "popularity within bm25 matches"
 ALL = (
-    "towers", BOOSTED, "towers, not personalized", "hybrid", "bm25", "bm25 x quality", "random walk", "popularity",
+    TOWERS, BOOSTED, "towers, not personalized", "hybrid", "bm25", "bm25 x quality", "random walk", "popularity",
     WITHIN_MATCHES, "zero-shot", "zero-shot + bm25",
 )  # fmt: skip
 BASELINES = ("bm25", "bm25 x quality", "random walk", "popularity", WITHIN_MATCHES, "zero-shot", "zero-shot + bm25")
@@ -66,6 +67,10 @@ class Searches:
 
     makers: Mapping[str, Callable[[], Method]]
     fusions: Mapping[str, Fusion] = field(default_factory=dict)
+
+    def with_method(self, name: str, maker: Callable[[], Method]) -> Searches:
+        """The same with one more."""
+        return Searches({**self.makers, name: maker}, self.fusions)
 
     def parts_of(self, names: Sequence[str]) -> list[str]:
         """The methods to run so that all of ``names`` can be measured.
@@ -128,7 +133,7 @@ def searches_of(settings: Settings, arrays: Arrays, towers: Towers, boosting: Bo
         return lambda requests: zero_shot_top(arrays, requests, DEPTH, text)
 
     makers: dict[str, Callable[[], Method]] = {
-        "towers": lambda: by_towers(True),
+        TOWERS: lambda: by_towers(True),
         "towers, not personalized": lambda: by_towers(False),
         "bm25": lambda: lexical(None),
         "bm25 x quality": lambda: lexical(1 + item_quality(arrays, arrays.cut)),

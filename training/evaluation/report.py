@@ -6,13 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 FILE = "evaluation.json"
 MAIN_MEASURE = "recall@100"
-Verdict = Literal["above", "not told apart", "below"]
-VERDICTS: dict[Verdict, str] = {"above": "above", "not told apart": "not told apart from", "below": "below"}
-"""Each verdict as it is said before the other's name."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +17,9 @@ class EvaluationReport:
     """Metrics of each method over the same requests.
 
     ``rows``: per method ``{"method", <measure>: {"value", "low", "high"}}``: the mean of the days' means and its 95%
-    bootstrap interval. ``slices``: ``{name: {"requests": n, "rows": as above}}``; a slice without a request is left
-    out.
+    bootstrap interval. ``differences``: recall@100 of what the candidate serves less that of each other method, request
+    by request: ``{method: {"value", "low", "high"}}``. ``slices``: ``{name: {"requests", "rows", "differences"}}``; a
+    slice without a request is left out.
     """
 
     truth: str
@@ -36,6 +34,9 @@ class EvaluationReport:
     """How: measures, depth, resamples, seed, the ends of the windows."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Per part of the evaluation."""
+    differences: dict[str, dict[str, float]] = field(default_factory=dict)
+    serving: str = "towers"
+    """The method that the candidate would serve with: boosted towers where it boosts."""
 
     @property
     def methods(self) -> list[str]:
@@ -48,13 +49,6 @@ class EvaluationReport:
             KeyError: the method or the measure was not measured.
         """
         return float(self._figure(method, measure)["value"])
-
-    def verdict(self, method: str, other: str, measure: str = MAIN_MEASURE) -> Verdict:
-        """Where ``method`` stands to ``other``; where their intervals overlap, they are not told apart."""
-        a, b = self._figure(method, measure), self._figure(other, measure)
-        if a["low"] > b["high"]:
-            return "above"
-        return "below" if a["high"] < b["low"] else "not told apart"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

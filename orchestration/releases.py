@@ -1,0 +1,209 @@
+"""The releases on disk: what the gates said of each, which may go live, and moving live; without Dagster."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Collection
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+
+from features.partitions import write_json
+from infra.settings import Settings
+from serving.completeness import held, read_back
+from serving.index import kept_release_ids, live_release_id, promote, push, roll_back
+from serving.probe import probe
+from training.evaluation import EvaluationReport
+from training.evaluation.report import FILE, MAIN_MEASURE, as_text
+from training.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
+from training.release import ReleaseError, clean_releases, list_releases, load_release, verify_release
+
+INDEX = "index.json"
+UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
+"""Folders that a killed run was writing a release into."""
+
+State = Literal["live", "previous", "ready", "blocked", "unproven"]
+"""``unproven``: not all gates ran, since something stopped the run."""
+
+
+class PromotionRefused(ValueError):  # noqa: N818 - named for the state that it reports
+    """A release that must not go live; the message says why."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A release as ``shelfwise releases`` shows it."""
+
+    id: str
+    trained_at: datetime
+    data_until: datetime
+    recall: str
+    """recall@100 with its interval, of what the release serves with."""
+    state: State
+    reasons: list[str]
+    """Why it may not go live, or would not have without force."""
+
+
+def verdict_file(settings: Settings, release_id: str) -> Path:
+    """Where the gates' verdict on a release lies."""
+    return settings.paths.reports / "gates" / f"{release_id}.json"
+
+
+def read_verdict(settings: Settings, release_id: str) -> Verdict:
+    """What the gates said of a release; one without gates where none ran."""
+    file = verdict_file(settings, release_id)
+    return Verdict.from_json(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else Verdict(release_id)
+
+
+def forget_verdict(settings: Settings, release_id: str) -> None:
+    """The gates run again: none of an earlier run counts."""
+    verdict_file(settings, release_id).unlink(missing_ok=True)
+
+
+def record(settings: Settings, release_id: str, *gates: Gate) -> None:
+    """Note gates that ran; those of other names stay."""
+    file = verdict_file(settings, release_id)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Checks of one release may run in several processes at once.
+    with FileLock(file.with_suffix(".lock")):
+        write_json(file, read_verdict(settings, release_id).with_gates(*gates).to_json())
+
+
+def recall_gates(settings: Settings, report: EvaluationReport) -> list[Gate]:
+    """Recall against live and the baselines."""
+    return [recall_gate(report, rival, settings.gates) for rival in RIVALS]
+
+
+def slices(settings: Settings, report: EvaluationReport) -> Gate:
+    """Recall by slice against live."""
+    return slice_gate(report, settings.gates)
+
+
+def ann_recall(settings: Settings, release_id: str) -> Gate:
+    """Recall that the index of a release loses, by its ``index.json``."""
+    file = settings.paths.releases / release_id / INDEX
+    return ann_gate(json.loads(file.read_text(encoding="utf-8")) if file.exists() else None, settings.gates)
+
+
+def servability(settings: Settings, release_id: str, query: str) -> Gate:
+    """Whether a fresh process can load a release and find an item with its collection.
+
+    Raises:
+        IndexUnavailable: Milvus is away, which is not the release's fault.
+    """
+    try:
+        item = probe(settings, release_id, query)
+    except (ReleaseError, BrokenProcessPool, TimeoutError) as error:
+        told = str(error) or type(error).__name__
+        return Gate("servability", False, f"a fresh process cannot serve it: {told}", {"query": query})
+    return Gate("servability", True, "A fresh process serves it.", {"query": query, "best item": item})
+
+
+def completeness(settings: Settings, release_id: str, collection: str) -> Gate:
+    """Whether a collection holds exactly the items of its release, as read back from it.
+
+    Raises:
+        IndexUnavailable: Milvus is away or has no such collection. ReleaseError: the release is damaged.
+    """
+    wanted = held(load_release(settings.paths.releases / release_id).item_ids)
+    found = read_back(settings, collection)
+    told = f"{collection} holds {found.count:,} of {wanted.count:,} items, ids {found.sha256[:12]}"
+    reason = f"{told}, as the release has." if found == wanted else f"{told}; the release has {wanted.sha256[:12]}."
+    return Gate("index", found == wanted, reason, {"items": found.count, "sha256 of the ids": found.sha256})
+
+
+def standings(settings: Settings) -> list[Standing]:
+    """All releases on disk, the newest first.
+
+    Raises:
+        IndexUnavailable: Milvus does not answer, so nobody knows what is live.
+    """
+    live, kept = live_release_id(settings), kept_release_ids(settings)
+    found = []
+    for release in list_releases(settings):
+        verdict = read_verdict(settings, release.id)
+        config = json.loads((release.path / "config.json").read_text(encoding="utf-8"))
+        state: State = (
+            "live" if release.id == live
+            else "previous" if release.id in kept
+            else "ready" if verdict.proven
+            else "blocked" if verdict.blocked
+            else "unproven"
+        )  # fmt: skip
+        found.append(
+            Standing(
+                release.id,
+                release.trained_at,
+                datetime.fromisoformat(config["data_window"]["end"]),
+                _recall(release.path),
+                state,
+                verdict.reasons,
+            )
+        )
+    return found
+
+
+def make_live(settings: Settings, release_id: str, *, force: bool = False) -> str | None:
+    """Push a release, unless it is there already, and make it live; return what was live before.
+
+    Args:
+        force: although the gates blocked it, or did not all run. What it needs to serve is never waived: its hashes
+            and its collection are checked.
+
+    Raises:
+        PromotionRefused: the gates are against it. ReleaseError: it is missing or damaged.
+        IndexUnavailable: Milvus does not answer. IncompleteCollection: the collection could not be filled.
+    """
+    if release_id not in {release.id for release in list_releases(settings)}:
+        raise ReleaseError(f"there is no release {release_id!r} here: `shelfwise releases` lists those there are")
+    verdict = read_verdict(settings, release_id)
+    if not (verdict.proven or force):
+        raise PromotionRefused(f"release {release_id} may not go live: {' '.join(verdict.reasons)}")
+    before = live_release_id(settings)
+    push(settings, load_release(settings.paths.releases / release_id))
+    promote(settings, release_id)
+    return before
+
+
+def go_back(settings: Settings) -> str:
+    """Make the release live that was live before; return its id.
+
+    Raises:
+        NoLiveRelease: nothing is live. PromotionRefused: nothing was live before.
+        ReleaseError: the one before is missing or damaged, so live stays. IndexUnavailable: Milvus does not answer.
+    """
+    live = live_release_id(settings)
+    for previous in kept_release_ids(settings):
+        if previous != live:
+            verify_release(settings.paths.releases / previous)
+    try:
+        return roll_back(settings)
+    except ValueError as error:
+        raise PromotionRefused(str(error)) from error
+
+
+def clean(settings: Settings, keep: Collection[str] = ()) -> list[str]:
+    """Remove releases beyond the kept ones with their verdicts, never live, its predecessor or one of ``keep``.
+
+    For the one run that works on a shop: what is half written is removed, too.
+    """
+    for folder in settings.paths.releases.glob(".*"):
+        if UNFINISHED.fullmatch(folder.name):
+            shutil.rmtree(folder)
+    removed = clean_releases(settings, keep={*kept_release_ids(settings), *keep})
+    for release_id in removed:
+        forget_verdict(settings, release_id)
+        verdict_file(settings, release_id).with_suffix(".lock").unlink(missing_ok=True)
+    return removed
+
+
+def _recall(folder: Path) -> str:
+    report = EvaluationReport.from_json(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    rows = {row["method"]: row for row in as_text(report.rows)}
+    return rows[report.serving][MAIN_MEASURE] if report.serving in rows else "not measured"

@@ -1,0 +1,119 @@
+"""A release that the gates block stays on disk with its reasons, and live stays; promote and rollback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestration.releases import (
+    PromotionRefused,
+    clean,
+    completeness,
+    go_back,
+    make_live,
+    read_verdict,
+    servability,
+    standings,
+    verdict_file,
+)
+from serving import NoLiveRelease, Retriever
+from serving.index import live_release_id, push
+from tests.orchestration.conftest import SmallShop
+from tests.serving.small_shop import make_shop
+from training.gates import NAMES, Gate, Verdict
+from training.release import ReleaseError
+
+LEARNS_NOTHING = {
+    "SHELFWISE_TRAINING__TEXT_ENCODER": "none",
+    "SHELFWISE_TRAINING__SHARED_WORDS": "false",
+    "SHELFWISE_TRAINING__LEARNING_RATE": "1e-9",
+    "SHELFWISE_TRAINING__EPOCHS": "1",
+}
+
+
+def test_a_disaster_is_blocked_and_live_stays(demo_shop: SmallShop) -> None:
+    settings = demo_shop.settings()
+    live = live_release_id(settings)
+    run = demo_shop.run("towers", module="tests.orchestration.dying_run", environment=LEARNS_NOTHING)
+    assert run.code == 1, run.output
+    assert "check recall_holds of release: recall@100 is" in run.output
+    assert live_release_id(settings) == live
+    blocked, *others = standings(settings)
+    assert blocked.state == "blocked"
+    assert " of live: " in blocked.reasons[0]
+    assert " of bm25: " in blocked.reasons[1]
+    assert live in [release.id for release in others if release.state == "live"]
+    assert "servability" in read_verdict(settings, blocked.id).missing
+
+    refused = demo_shop.run("promote", blocked.id)
+    assert refused.code == 2
+    assert blocked.reasons[0] in refused.output
+    assert live_release_id(settings) == live
+    forced = demo_shop.run("promote", blocked.id, "--force")
+    assert forced.code == 0, forced.output
+    with Retriever(settings) as retriever:
+        assert retriever.retrieve(None, "shoes", k=5).release_id == blocked.id
+    listed = demo_shop.run("releases")
+    assert listed.code == 0, listed.output
+    assert blocked.reasons[0] in listed.output
+    back = demo_shop.run("rollback")
+    assert back.code == 0, back.output
+    assert live_release_id(settings) == live
+
+
+def proven(release_id: str) -> str:
+    """A verdict that passed everywhere, as it lies on disk."""
+    verdict = Verdict(release_id).with_gates(*(Gate(name, True, "fine", {}) for name in NAMES))
+    return json.dumps(verdict.to_json())
+
+
+def test_promote_roll_back_and_clean(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path, items=40)
+    settings = shop.settings
+    with pytest.raises(NoLiveRelease):
+        go_back(settings)
+    ids = [shop.release(seed).id for seed in (1, 2, 3, 4, 5)]
+    with pytest.raises(PromotionRefused, match="these gates did not run: recall against live"):
+        make_live(settings, ids[0])
+    with pytest.raises(ReleaseError, match="shelfwise releases"):
+        make_live(settings, "../elsewhere", force=True)
+    verdict_file(settings, ids[0]).parent.mkdir(parents=True)
+    for release_id in ids[:2]:
+        verdict_file(settings, release_id).write_text(proven(release_id))
+    assert make_live(settings, ids[0]) is None
+    with pytest.raises(PromotionRefused, match="nothing to roll back to"):
+        go_back(settings)
+    assert make_live(settings, ids[1]) == ids[0]
+    states = {release.id: release.state for release in standings(settings)}
+    assert states == {
+        ids[0]: "previous", ids[1]: "live", **dict.fromkeys(ids[2:], "unproven"),
+    }  # fmt: skip
+    assert clean(settings) == []
+    fewer = settings.model_copy(update={"index": settings.index.model_copy(update={"kept_releases": 1})})
+    assert set(clean(fewer)) == set(ids[2:4])
+    assert clean(fewer, keep=ids) == []
+    assert go_back(settings) == ids[0]
+    assert go_back(settings) == ids[1]
+    shutil.rmtree(settings.paths.releases / ids[0])
+    with pytest.raises(ReleaseError, match="is no release"):
+        go_back(settings)
+    assert live_release_id(settings) == ids[1]
+
+
+def test_what_cannot_serve_or_is_not_whole_is_blocked(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path, items=40)
+    settings, whole, other = shop.settings, shop.release(1), shop.release(2)
+    collection = push(settings, whole).collection
+    assert completeness(settings, whole.id, collection).passed
+    assert servability(settings, whole.id, "red shoes").passed
+    grown = make_shop(tmp_path, items=41).release(3)
+    gate = completeness(settings, grown.id, collection)
+    assert not gate.passed
+    assert "40 of 41 items" in gate.reason
+    (other.path / "model.safetensors").write_bytes(b"torn")
+    torn = servability(settings, other.id, "red shoes")
+    assert not torn.passed
+    assert "model.safetensors" in torn.reason

@@ -1,0 +1,168 @@
+"""The live release on a later log: its own towers and transforms over the candidate's rows, as it would serve them.
+
+Items are encoded again as they were known at the candidate's cut: the vectors that the release carries know of clicks
+up to the end of its own log. A release that cannot be measured fairly is left out, and the reason says why.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow.dataset import dataset
+
+from infra.settings import Settings
+from training.array_builder import partitions
+from training.arrays import Arrays, TextVectors
+from training.boosting import QualityFeatures, boosted_items, boosted_query, quality_figures
+from training.encoding import encode_catalog, encode_requests
+from training.evaluation.methods import Method, vector_method
+from training.items import item_tokens, label_rows
+from training.location import LOCATION_COLUMNS, LocationBuckets
+from training.release import TEXT_ENCODER, Release, ReleaseError, load_release
+from training.scalars import QuantileTransform
+from training.text.ngrams import Hasher
+from training.text_encoders import TextEncoderError, embed, item_texts, load_saved, load_text_encoder
+from training.towers import TowerConfig
+
+LIVE = "live"
+
+
+class NotComparable(ValueError):  # noqa: N818 - named for the state that it reports
+    """The live release cannot be measured on these rows; the message says why."""
+
+
+@dataclass(frozen=True)
+class LiveRelease:
+    """The live release, and the candidate's rows as it reads them."""
+
+    release: Release
+    arrays: Arrays
+
+    def method(self, rate_prior: float) -> Method:
+        """Search over its own vectors of the items as of the cut, boosted where it boosts."""
+        towers, arrays = self.release.towers, self.arrays
+        boosting = self.release.config["boosting"]
+        weights = np.array(boosting["weights"], dtype=np.float32)
+        items = encode_catalog(towers, arrays, arrays.cut, kept=self.release.config["training"]["graph_kept"])
+        if len(weights):
+            figures = quality_figures(arrays, arrays.cut, rate_prior)
+            items = boosted_items(items, QualityFeatures.from_json(boosting).apply(figures))
+
+        def encode(requests: NDArray[np.int64]) -> NDArray[np.float32]:
+            vectors = encode_requests(towers, arrays, requests)
+            return boosted_query(vectors, weights) if len(weights) else vectors
+
+        return vector_method(arrays, items, encode)
+
+
+def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
+    """Load a release and turn the rows of ``arrays`` into its inputs.
+
+    Raises:
+        NotComparable: it is damaged, has learned from the requests that judge, or reads what the rows do not have.
+    """
+    try:
+        release = load_release(folder)
+    except (ReleaseError, TextEncoderError) as error:
+        raise NotComparable(str(error)) from error
+    learned_until = _microseconds(release.config["data_window"]["cut"])
+    if learned_until > arrays.cut:
+        raise NotComparable(f"release {release.id} has learned from the requests that judge")
+    config = release.towers.config
+    if config.buckets != settings.training.buckets:
+        raise NotComparable(
+            f"release {release.id} hashes tokens into {config.buckets:,} buckets, this run into"
+            f" {settings.training.buckets:,}"
+        )
+    fitted = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    read = _with_figures(arrays, config, fitted, release.id)
+    read = _with_requests(read, settings, release, fitted)
+    read = _with_tokens(read, config, LocationBuckets.from_json(fitted["location"]), release.id)
+    return LiveRelease(release, replace(read, text=_text_vectors(settings, arrays, release, fitted)))
+
+
+def _with_figures(arrays: Arrays, config: TowerConfig, fitted: dict[str, Any], name: str) -> Arrays:
+    """Item figures by the release's own quantiles."""
+    if not config.item_figures:
+        return arrays
+    if "item_figures" not in fitted:
+        raise NotComparable(f"release {name} does not carry how it reads the figures of items")
+    transform = QuantileTransform.from_json(fitted["item_figures"])
+    if absent := [figure for figure in transform.names if figure not in arrays.meta["item_features"]]:
+        raise NotComparable(f"release {name} reads figures of items that are not there: {', '.join(absent)}")
+    meta = {**arrays.meta, "item_features": list(transform.names), "item_transform": fitted["item_figures"]}
+    return replace(arrays, meta=meta)
+
+
+def _with_requests(arrays: Arrays, settings: Settings, release: Release, fitted: dict[str, Any]) -> Arrays:
+    """Figures and places of requests by the release's own quantiles and centroids, histories as long as it reads."""
+    transform = QuantileTransform.from_json(fitted["request_figures"])
+    files = [str(file) for file in partitions(settings.paths.training_set / "requests")]
+    source = dataset(files)
+    held = [n for n in (*transform.names, *LOCATION_COLUMNS) if n in source.schema.names]
+    rows = source.to_table(columns=["time", "query_id", *held])
+    # The order in which the arrays number the requests.
+    rows = rows.sort_by([("time", "ascending"), ("query_id", "ascending")])
+    raw = [_numbers(rows, figure) for figure in transform.names]
+    figures = np.stack(raw, axis=1) if raw else np.zeros((len(rows), 0))
+    config = release.towers.config
+    labels = LocationBuckets.from_json(fitted["location"]).labels(rows)
+    return replace(
+        arrays,
+        meta={**arrays.meta, "request_features": list(transform.names)},
+        request_features=transform.apply(figures),
+        request_location=label_rows(Hasher(config.buckets, config.max_query_tokens), labels),
+        recent_queries=arrays.recent_queries[:, : config.recent_queries],
+        recent_items=arrays.recent_items[:, : config.recent_items],
+        recent_orders=arrays.recent_orders[:, : config.recent_orders],
+        recent_brands=arrays.recent_brands[:, : config.recent_items],
+        ordered_tags=arrays.ordered_tags[:, : config.ordered_tags],
+    )
+
+
+def _with_tokens(arrays: Arrays, config: TowerConfig, location: LocationBuckets, name: str) -> Arrays:
+    """Items and queries as the release cuts them into tokens: with its own price buckets and centroids."""
+    hasher = Hasher(config.buckets, config.max_item_tokens, config.ngrams)
+    groups = item_tokens(arrays.catalog(), hasher, config.price_edges, location).groups
+    if absent := [group for group in config.groups if group not in groups]:
+        raise NotComparable(f"release {name} reads fields that no item has now: {', '.join(absent)}")
+    queries = Hasher(config.buckets, config.max_query_tokens, config.ngrams).ngrams(
+        arrays.query_texts().cast(pa.string())
+    )
+    return replace(arrays, item_tokens=groups, query_tokens=queries)
+
+
+def _text_vectors(settings: Settings, arrays: Arrays, release: Release, fitted: dict[str, Any]) -> TextVectors | None:
+    """Items and queries by the text encoder that the release was trained on."""
+    config = release.towers.config
+    if not config.text_width:
+        return None
+    if config.text_in_query:
+        encoder = load_saved(release.path / TEXT_ENCODER)
+    else:
+        current = load_text_encoder(settings)
+        if current is None or current.fingerprint != fitted.get("text_encoder"):
+            raise NotComparable(f"release {release.id} reads items by a text encoder that is not here any more")
+        encoder = current
+    if arrays.text is not None and (own := load_text_encoder(settings)) and own.fingerprint == encoder.fingerprint:
+        return arrays.text
+    items = embed(settings, encoder, item_texts(arrays.catalog()))
+    return TextVectors(items, embed(settings, encoder, arrays.query_texts()))
+
+
+def _numbers(rows: pa.Table, name: str) -> NDArray[np.float64]:
+    if name not in rows.column_names:
+        return np.full(len(rows), np.nan)
+    return np.asarray(rows[name].cast(pa.float64()).to_numpy())
+
+
+def _microseconds(text: str) -> int:
+    time = datetime.fromisoformat(text)
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1e6)
