@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -38,6 +38,14 @@ class Hit(NamedTuple):
     score: float
 
 
+_new_hit = partial(tuple.__new__, Hit)
+"""As ``Hit``, in half the time: a thousand hits would take as long to name as to find."""
+
+
+def _hits_of(ids: list[str], scores: list[float]) -> list[Hit]:
+    return list(map(_new_hit, zip(ids, scores, strict=True)))
+
+
 @dataclass(frozen=True)
 class ServedRelease:
     """One release with all that serves it; no request mixes two."""
@@ -68,10 +76,10 @@ class ServedRelease:
     def _hits(self, vectors: NDArray[np.float32], found: Found) -> list[list[Hit]]:
         ids = self._item_ids[found.rows]
         if self.min_score is None:
-            return [list(map(Hit, i, s)) for i, s in zip(ids.tolist(), found.scores.tolist(), strict=True)]
+            return list(map(_hits_of, ids.tolist(), found.scores.tolist()))
         kept = self._cosines(vectors, found) >= self.min_score
         parts = zip(ids, found.scores, kept, strict=True)
-        return [list(map(Hit, i[keep].tolist(), s[keep].tolist())) for i, s, keep in parts]
+        return [_hits_of(i[keep].tolist(), s[keep].tolist()) for i, s, keep in parts]
 
     def _cosines(self, vectors: NDArray[np.float32], found: Found) -> NDArray[np.float32]:
         """Scores before the boost, [n, k]."""
