@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
 from typing import NamedTuple
 
 
@@ -32,3 +34,12 @@ class Hit(NamedTuple):
     item_id: str
     score: float
     why: Why | None = None
+
+
+_new_hit = partial(tuple.__new__, Hit)
+"""As ``Hit``, in half the time: a thousand hits would take as long to name as to find."""
+
+
+def hits_of(ids: list[str], scores: list[float]) -> list[Hit]:
+    """Hits without a reason, in order."""
+    return list(map(_new_hit, zip(ids, scores, repeat(None))))

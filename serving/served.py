@@ -13,7 +13,7 @@ from infra.settings import Settings
 from serving.errors import IndexUnavailable
 from serving.fields import FilterFields, filter_fields, frequent_values
 from serving.filters import Filter
-from serving.hits import Hit
+from serving.hits import Hit, hits_of
 from serving.index import collection_name
 from serving.index.collection import check_collection
 from serving.index.found import Found, VectorIndex
@@ -64,10 +64,10 @@ class ServedRelease:
     def _hits(self, vectors: NDArray[np.float32], found: Found) -> list[list[Hit]]:
         ids = self._item_ids[found.rows]
         if self.min_score is None:
-            return [list(map(Hit, i, s)) for i, s in zip(ids.tolist(), found.scores.tolist(), strict=True)]
+            return list(map(hits_of, ids.tolist(), found.scores.tolist()))
         kept = self._cosines(vectors, found) >= self.min_score
         parts = zip(ids, found.scores, kept, strict=True)
-        return [list(map(Hit, i[keep].tolist(), s[keep].tolist())) for i, s, keep in parts]
+        return [hits_of(i[keep].tolist(), s[keep].tolist()) for i, s, keep in parts]
 
     def _cosines(self, vectors: NDArray[np.float32], found: Found) -> NDArray[np.float32]:
         """Scores before the boost, [n, k]."""

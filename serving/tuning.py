@@ -139,7 +139,8 @@ def _suggested(trial: optuna.Trial, kind: IndexType, items: int) -> dict[str, fl
     if kind == "IVF_FLAT":
         usual = usual_choice(kind, items).params
         nlist = trial.suggest_categorical("nlist", [int(usual["nlist"]) // 2, int(usual["nlist"])])
-        return {"nlist": nlist, "nprobe": trial.suggest_int("nprobe", 1, max(1, int(usual["nlist"]) // 2), log=True)}
+        probes = trial.suggest_int("nprobe", max(1, int(usual["nprobe"]) // 4), int(usual["nprobe"]) * 4, log=True)
+        return {"nlist": nlist, "nprobe": probes}
     return {"dims_per_code": trial.suggest_categorical("dims_per_code", [1, 2, 4])}
 
 

@@ -116,9 +116,7 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     )
 
 
-def _config(
-    settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosting, text_fingerprint: str
-) -> dict[str, Any]:
+def _config(settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosting) -> dict[str, Any]:
     split = arrays.meta["split"]
     return {
         "schema_version": SCHEMA_VERSION,
