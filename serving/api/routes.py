@@ -70,12 +70,6 @@ async def readyz(backend: Behind) -> Ready:
     return Ready(release_id=release_id)
 
 
-@routes.get("/metrics", tags=["operation"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(counted: Counted) -> Response:
-    """Metrics for Prometheus."""
-    return Response(counted.exposition(), media_type=PROMETHEUS)
-
-
 @routes.post("/search", tags=["search"], response_model_exclude_none=True)
 async def search(request: Request, asked: SearchRequest, backend: Behind, counted: Counted) -> SearchResponse:
     """The k items that fit the query and the user best."""
@@ -160,6 +154,12 @@ async def items(
 ) -> list[dict[str, Any]]:
     """What the catalogue says of some items, in the order asked for."""
     return await backend.items(id)
+
+
+@routes.get("/metrics", tags=["operation"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(counted: Counted) -> Response:
+    """Metrics for Prometheus."""
+    return Response(counted.exposition(), media_type=PROMETHEUS)
 
 
 def _parsed(filters: str | None) -> Filters | None:
