@@ -102,7 +102,7 @@ function show(user, theirs, anyones) {
     by("verdict").replaceChildren("Name a user to see what changes when the shop knows who asks.");
     return;
   }
-  const note = theirs.personalized ? "with their history" : "no history that counts";
+  const note = theirs.personalized ? "with their history" : "no history";
   column(by("mine"), { id: "mine", title: `For ${user}`, note, answer: theirs, other: anyones });
   by("toggle").firstElementChild.textContent = `For ${user}`;
   if (by("columns").dataset.side === "anyone") side("mine");
@@ -111,6 +111,7 @@ function show(user, theirs, anyones) {
 }
 
 function verdict(user, theirs, anyones) {
+  if (theirs.fallbacks.includes("online_store_unavailable")) return ["Nobody’s history can be read for now, so both are the same."];
   if (!theirs.personalized) return [`Nothing is known of ${user}, so both are the same.`];
   const before = new Map(anyones.hits.map((hit, i) => [hit.item_id, i]));
   const come = theirs.hits.filter((hit) => !before.has(hit.item_id)).length;
