@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 DATA ?=
 DATA_OPTION := $(if $(DATA),--data $(DATA))
 
-.PHONY: run ui search down test check clean
+.PHONY: run ui serve search down test check clean
 
 run: $(VENV)/.run ## demo shop (or DATA) -> sessions -> features -> towers -> release, live
 	$(BIN)/shelfwise run $(DATA_OPTION)
 
 ui: $(VENV)/.run ## Dagster UI on the workspace
 	$(BIN)/shelfwise ui $(DATA_OPTION)
+
+serve: $(VENV)/.run ## HTTP API and search page on the live release
+	$(BIN)/shelfwise serve $(DATA_OPTION)
 
 down: $(VENV)/.run ## stop embedded services that are left
 	$(BIN)/shelfwise down

@@ -402,6 +402,36 @@ class ServingSettings(Group):
     what training held to be no mere chance. None: off."""
 
 
+class ApiSettings(Group):
+    """HTTP API and search page."""
+
+    host: str = "127.0.0.1"
+    """Where it listens. Beyond loopback it needs ``key``, or ``allow_open``."""
+    port: int = Field(8000, ge=0, le=65_535)
+    key: SecretStr | None = Field(None, min_length=1)
+    """Callers send it as ``Authorization: Bearer KEY``. None: open to whoever reaches the port."""
+    allow_open: bool = False
+    """Listen beyond loopback without a key."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies whose ``X-Forwarded-For`` names the client that a rate is kept for."""
+    max_k: Count = 1_000
+    max_body_bytes: Count = 65_536
+    rate_per_second: NonNegative = 50.0
+    """Requests per client and second in the long run; 0: any number."""
+    rate_burst: Count = 100
+    """Requests that a client may send at once after a pause."""
+    threads: Count = 8
+    """Requests that are worked on at a time."""
+    max_waiting: Count = 256
+    """Requests that wait for a thread; the next ones are told to come back."""
+    shutdown_seconds: Count = 30
+    """Longest that requests in flight are waited for when the server stops."""
+    sample_users: int = Field(8, ge=0)
+    """User ids that the search page offers to try, where this machine has features; 0: none."""
+    log_queries: bool = False
+    """Query text and user ids in the request log."""
+
+
 class UiSettings(Group):
     """Pages that `shelfwise ui` opens, on loopback."""
 
@@ -463,6 +493,7 @@ class Settings(BaseSettings):
     checks: CheckSettings = CheckSettings()
     gates: GateSettings = GateSettings()
     ui: UiSettings = UiSettings()
+    api: ApiSettings = ApiSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from infra.settings import Settings, get_settings
+from infra.settings import ApiSettings, Settings, get_settings
 from infra.telemetry import silence
 from infra.threads import wait_quietly
 
@@ -165,6 +165,22 @@ def down(shop: Shop = None, data: Data = None) -> None:
     console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
+@app.command()
+def serve(
+    data: Data = None,
+    shop: Shop = None,
+    host: Annotated[str | None, typer.Option(help="None: the setting api.host, which is loopback.")] = None,
+    port: Annotated[int | None, typer.Option(help="None: the setting api.port.")] = None,
+) -> None:
+    """Serve the live release over HTTP, with a page to search on, until Ctrl-C."""
+    settings = use_shop(data, shop)
+    named = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    from serving.api.server import serve as serve_api
+
+    api = ApiSettings.model_validate(settings.api.model_dump() | named)
+    serve_api(settings.model_copy(update={"api": api}))
+
+
 def parse_days(text: str) -> tuple[date, date]:
     """``FIRST:LAST`` or one day."""
     first, _, last = text.partition(":")
@@ -194,11 +210,19 @@ def mendable() -> tuple[type[Exception], ...]:
     from infra.services import ServiceError
     from orchestration.releases import PromotionRefused
     from serving import IndexUnavailable, NoLiveRelease
+    from serving.api.auth import OpenToOthersError
     from training.release import ReleaseError
 
     return (
-        ValidationError, LandingError, ServiceError, PromotionRefused, IndexUnavailable, NoLiveRelease, ReleaseError,
-    )  # fmt: skip
+        ValidationError,
+        LandingError,
+        ServiceError,
+        PromotionRefused,
+        IndexUnavailable,
+        NoLiveRelease,
+        OpenToOthersError,
+        ReleaseError,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The HTTP API and the search page. ``python -m serving.api`` serves them."""

@@ -1,0 +1,154 @@
+"""The retriever behind the API: warmed up beside the server, called on a bounded number of threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from features.store.errors import OnlineStoreUnavailable
+from features.store.session import Action
+from infra.services import ServiceError
+from infra.settings import Settings
+from serving.errors import IndexUnavailable, NoLiveRelease
+from serving.retriever import ONLINE_STORE_UNAVAILABLE, Retrieval, Retriever
+from training.release import ReleaseError
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0
+"""Until the next attempt where nothing could be loaded."""
+EXPECTED = (NoLiveRelease, IndexUnavailable, ReleaseError, ServiceError)
+"""What keeps a retriever from starting and says in a sentence what to do."""
+
+T = TypeVar("T")
+
+
+class BadInputError(ValueError):
+    """Input that the retriever refuses, in its own sentence."""
+
+
+class NotReadyError(RuntimeError):
+    """Nothing can be answered yet; the message says why."""
+
+
+class OverloadedError(RuntimeError):
+    """More requests wait than ``api.max_waiting``."""
+
+
+class Backend:
+    """A retriever that comes up in the background. Call it from one event loop."""
+
+    def __init__(self, settings: Settings, make: Callable[[Settings], Retriever] = Retriever) -> None:
+        self._settings = settings
+        self._make = make
+        self._retriever: Retriever | None = None
+        self._reason = "loading the live release"
+        self._pool = ThreadPoolExecutor(settings.api.threads, thread_name_prefix="shelfwise-api")
+        self._most = settings.api.threads + settings.api.max_waiting
+        self._pending = 0
+        self._starting: asyncio.Task[None] | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why nothing is answered yet; None once searches are."""
+        return None if self._retriever else self._reason
+
+    @property
+    def release_id(self) -> str | None:
+        """The release that answers now; None before there is one."""
+        return self._retriever.release_id if self._retriever else None
+
+    def start(self) -> None:
+        """Begin to warm up; tries again until something is live."""
+        self._starting = asyncio.create_task(self._start())
+
+    async def close(self) -> None:
+        """Let what runs finish, then let go of the retriever."""
+        if self._starting:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await asyncio.to_thread(self._pool.shutdown)
+        if self._retriever:
+            await asyncio.to_thread(self._retriever.close)
+
+    async def search(self, user: str | None, query: str, **asked: Any) -> Retrieval:
+        """Retrieve on a thread; the arguments are those of :meth:`Retriever.retrieve`.
+
+        Raises:
+            BadInputError: the message says what is wrong.
+            NotReadyError, OverloadedError: not now.
+        """
+        return await self._run(lambda r: r.retrieve(user, query, **asked))
+
+    async def record(
+        self, user: str, action: Action, query: str | None, item_id: str | None, time: datetime | None
+    ) -> list[str]:
+        """Record an event; returns what was away, if anything.
+
+        Raises:
+            BadInputError: an event that makes no sense.
+            NotReadyError, OverloadedError: not now.
+        """
+        try:
+            await self._run(lambda r: r.record(user, action, query=query, item_id=item_id, time=time))
+        except OnlineStoreUnavailable:
+            return [ONLINE_STORE_UNAVAILABLE]
+        return []
+
+    async def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What the catalogue says of each item."""
+        return await self._run(lambda r: r.items(item_ids))
+
+    async def fields(self) -> list[dict[str, Any]]:
+        """What can be filtered by."""
+        return await self._run(lambda r: r.fields())
+
+    async def users(self) -> list[str]:
+        """Some known users."""
+        return await self._run(lambda r: r.users(self._settings.api.sample_users))
+
+    def statistics(self) -> Mapping[str, Any]:
+        """The retriever's own counts, of its caches for one."""
+        return self._retriever.statistics() if self._retriever else {}
+
+    async def _run(self, call: Callable[[Retriever], T]) -> T:
+        retriever = self._retriever
+        if retriever is None:
+            raise NotReadyError(self._reason)
+        if self._pending >= self._most:
+            raise OverloadedError(f"{self._pending} requests are in progress: come back in a moment")
+        self._pending += 1
+        future = self._pool.submit(partial(call, retriever))
+        # Counted down by the thread's end: a caller that hangs up does not free a thread that still works.
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
+        try:
+            return await asyncio.wrap_future(future)
+        except ValueError as error:
+            raise BadInputError(str(error)) from error
+
+    def _done(self) -> None:
+        self._pending -= 1
+
+    async def _start(self) -> None:
+        while self._retriever is None:
+            try:
+                self._retriever = await asyncio.wrap_future(self._pool.submit(self._make, self._settings))
+                log.info("release %s serves", self._retriever.release_id)
+            except EXPECTED as error:
+                self._wait_for(str(error))
+            except Exception as error:
+                log.exception("the retriever could not be made")
+                self._wait_for(f"the retriever could not be made ({type(error).__name__}); the server's log says more")
+            if self._retriever is None:
+                await asyncio.sleep(RETRY_S)
+
+    def _wait_for(self, reason: str) -> None:
+        if reason != self._reason:
+            log.warning("not ready: %s", reason)
+        self._reason = reason

@@ -1,0 +1,97 @@
+"""What Prometheus reads. Nothing here names a user, a query or an item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from serving.retriever import Retrieval
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.018, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Bounds of the histograms; 18 ms is what a search is held to."""
+
+
+class Metrics:
+    """The metrics of one server, in a registry of its own."""
+
+    def __init__(self, statistics: Callable[[], Mapping[str, Any]], release_id: Callable[[], str | None]) -> None:
+        """``statistics`` and ``release_id`` are asked at each scrape; None: nothing serves yet."""
+        self._registry = CollectorRegistry()
+        self._steps = Histogram(
+            "shelfwise_step_seconds",
+            "Time of each step of a search.",
+            ["step"],
+            registry=self._registry,
+            buckets=SECONDS,
+        )
+        self._http = Histogram(
+            "shelfwise_http_seconds", "Time of a request.", ["path"], registry=self._registry, buckets=SECONDS
+        )
+        self._requests = Counter(
+            "shelfwise_requests", "Requests answered.", ["path", "method", "status"], registry=self._registry
+        )
+        self._searches = Counter("shelfwise_searches", "Searches answered.", ["personalized"], registry=self._registry)
+        self._fallbacks = Counter(
+            "shelfwise_fallbacks",
+            "Answers given without something that was away.",
+            ["fallback"],
+            registry=self._registry,
+        )
+        self._cached = Counter(
+            "shelfwise_cached_answers", "Searches whose context was answered lately.", registry=self._registry
+        )
+        self.in_flight = Gauge("shelfwise_requests_in_flight", "Requests in progress.", registry=self._registry)
+        self._registry.register(_Asked(statistics, release_id))
+        ProcessCollector(registry=self._registry)
+
+    def request(self, path: str, method: str, status: int, seconds: float) -> None:
+        """Count a request. ``path`` is a route, not what the caller wrote."""
+        method = method if method in {"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"} else "other"
+        self._requests.labels(path, method, str(status)).inc()
+        self._http.labels(path).observe(seconds)
+
+    def search(self, answer: Retrieval) -> None:
+        """Count a search and time its steps."""
+        self._searches.labels(str(answer.personalized).lower()).inc()
+        for step, ms in answer.timings_ms.items():
+            self._steps.labels(step).observe(ms / 1000)
+        self.fallbacks(answer.fallbacks)
+        if answer.cached:
+            self._cached.inc()
+
+    def fallbacks(self, names: list[str]) -> None:
+        """Count what an answer had to do without."""
+        for name in names:
+            self._fallbacks.labels(name).inc()
+
+    def exposition(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self._registry)
+
+
+class _Asked(Collector):
+    """What is read off the retriever when Prometheus asks."""
+
+    def __init__(self, statistics: Callable[[], Mapping[str, Any]], release_id: Callable[[], str | None]) -> None:
+        self._statistics = statistics
+        self._release_id = release_id
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        release_id = self._release_id()
+        yield GaugeMetricFamily("shelfwise_ready", "1 once searches are answered.", value=float(release_id is not None))
+        if release_id is not None:
+            yield InfoMetricFamily("shelfwise_live_release", "The release that answers.", {"release": release_id})
+        hits = CounterMetricFamily("shelfwise_cache_hits", "Look-ups that a cache answered.", labels=["cache"])
+        misses = CounterMetricFamily("shelfwise_cache_misses", "Look-ups that it did not.", labels=["cache"])
+        for cache, counts in self._statistics().get("cache", {}).items():
+            hits.add_metric([cache], counts["hits"])
+            misses.add_metric([cache], counts["misses"])
+        yield hits
+        yield misses

@@ -1,0 +1,73 @@
+"""One line of JSON per request, its metrics, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.api.metrics import Metrics
+
+log = logging.getLogger("shelfwise.requests")
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def note(scope: Scope, **what: Any) -> None:
+    """Add to the log line of the request in progress."""
+    scope.setdefault("shelfwise.log", {}).update(what)
+
+
+class Observe:
+    """ASGI middleware, the outermost one: it also sees what the guard refuses."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, request_id, status = time.perf_counter(), secrets.token_hex(8), 500
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers.update({**SECURITY_HEADERS, "X-Request-ID": request_id})
+                if "cache-control" not in headers:
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        note(scope)
+        try:
+            with self._metrics.in_flight.track_inprogress():
+                await self._app(scope, receive, send_marked)
+        finally:
+            seconds = time.perf_counter() - began
+            path = _path(scope)
+            self._metrics.request(path, scope["method"], status, seconds)
+            line = {"id": request_id, "method": scope["method"], "path": path, "status": status}
+            log.info("%s", json.dumps(line | {"ms": round(seconds * 1000, 2)} | scope["shelfwise.log"]))
+
+
+def _path(scope: Scope) -> str:
+    """The route that answered, so that neither logs nor labels grow with what callers make up."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "")) or ("refused" if route is None else "other")

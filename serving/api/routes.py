@@ -1,0 +1,174 @@
+"""The endpoints."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+
+from serving.api.backend import Backend, BadInputError
+from serving.api.metrics import Metrics
+from serving.api.models import (
+    EventRequest,
+    EventResponse,
+    FilterField,
+    Filters,
+    Health,
+    ItemId,
+    Problem,
+    Ready,
+    SearchRequest,
+    SearchResponse,
+)
+from serving.api.observe import note
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+_says: dict[int, str] = {
+    400: "The body is not even text.",
+    401: "The API key is missing or wrong.",
+    413: "The body is larger than `api.max_body_bytes`.",
+    422: "Bad input; the sentence says which and why.",
+    429: "Too many requests of this client; `Retry-After` says when to come back.",
+    503: "Not warmed up yet, or too many requests wait.",
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text} for status, text in _says.items()
+}
+
+open_routes = APIRouter(tags=["operation"])
+routes = APIRouter(responses=REFUSALS)
+
+
+def _backend(request: Request) -> Backend:
+    backend: Backend = request.app.state.backend
+    return backend
+
+
+def _metrics(request: Request) -> Metrics:
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
+Behind = Annotated[Backend, Depends(_backend)]
+Counted = Annotated[Metrics, Depends(_metrics)]
+
+
+@open_routes.get("/healthz")
+async def healthz() -> Health:
+    """Whether the process is alive."""
+    return Health()
+
+
+@open_routes.get("/readyz", responses={503: {"model": Problem, "description": "Not warmed up yet; says why."}})
+async def readyz(backend: Behind) -> Ready:
+    """Whether searches are answered, and by which release."""
+    release_id = backend.release_id
+    if release_id is None:
+        raise HTTPException(503, backend.reason, {"Retry-After": "2"})
+    return Ready(release_id=release_id)
+
+
+@routes.post("/search", tags=["search"], response_model_exclude_none=True)
+async def search(request: Request, asked: SearchRequest, backend: Behind, counted: Counted) -> SearchResponse:
+    """The k items that fit the query and the user best."""
+    settings = request.app.state.settings.api
+    if asked.k > settings.max_k:
+        raise BadInputError(f"k must be a whole number from 1 to {settings.max_k}, got {asked.k}")
+    answer = await backend.search(
+        asked.user if asked.personalize else None,
+        asked.query,
+        k=asked.k,
+        filters=asked.filters,
+        explain=asked.explain,
+        location=asked.location.model_dump(exclude_none=True) if asked.location else None,
+        personalize=asked.personalize,
+    )
+    counted.search(answer)
+    private = {"query": asked.query, "user": asked.user} if settings.log_queries else {}
+    note(
+        request.scope,
+        release=answer.release_id,
+        k=asked.k,
+        hits=len(answer.hits),
+        personalized=answer.personalized,
+        fallbacks=answer.fallbacks,
+        steps_ms={step: round(ms, 2) for step, ms in answer.timings_ms.items()},
+        **private,
+    )
+    given = SearchResponse.model_validate(answer)
+    if asked.items:
+        described = await backend.items([hit.item_id for hit in given.hits])
+        by_id = {item["item_id"]: item for item in described}
+        for hit in given.hits:
+            hit.item = by_id.get(hit.item_id)
+    return given
+
+
+@routes.get("/search", tags=["search"], response_model_exclude_none=True)
+async def quick_search(
+    request: Request,
+    backend: Behind,
+    counted: Counted,
+    q: Annotated[str, Query(description="What was typed.", examples=["red sofa"])],
+    user: Annotated[str | None, Query(max_length=1_000, description="Whose history counts.")] = None,
+    k: Annotated[int, Query(ge=1)] = 10,
+    filters: Annotated[str | None, Query(description='JSON, such as {"price": {"lt": 300}}')] = None,
+    explain: bool = False,
+    items: bool = True,
+    personalize: bool = True,
+) -> SearchResponse:
+    """A quick look with curl or a browser. Query and user end up in histories and logs of proxies: programs POST."""
+    asked = SearchRequest(
+        query=q, user=user, k=k, filters=_parsed(filters), explain=explain, items=items, personalize=personalize
+    )
+    return await search(request, asked, backend, counted)
+
+
+@routes.post("/events", tags=["search"], status_code=202)
+async def events(request: Request, event: EventRequest, backend: Behind, counted: Counted) -> EventResponse:
+    """Record what a user did, so that their next search knows of it."""
+    away = await backend.record(event.user, event.action, event.query, event.item_id, event.time)
+    counted.fallbacks(away)
+    private = {"query": event.query, "user": event.user} if request.app.state.settings.api.log_queries else {}
+    note(request.scope, action=event.action, fallbacks=away, **private)
+    return EventResponse(recorded=not away, fallbacks=away)
+
+
+@routes.get("/fields", tags=["catalogue"])
+async def fields(backend: Behind) -> list[FilterField]:
+    """What can be filtered by, each with its most frequent values."""
+    return [FilterField.model_validate(field) for field in await backend.fields()]
+
+
+@routes.get("/users", tags=["catalogue"])
+async def users(backend: Behind) -> list[str]:
+    """Some known users, to try a search as."""
+    return await backend.users()
+
+
+@routes.get("/items", tags=["catalogue"])
+async def items(
+    backend: Behind, id: Annotated[list[ItemId], Query(min_length=1, max_length=100)]
+) -> list[dict[str, Any]]:
+    """What the catalogue says of some items, in the order asked for."""
+    return await backend.items(id)
+
+
+@routes.get("/metrics", tags=["operation"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(counted: Counted) -> Response:
+    """Metrics for Prometheus."""
+    return Response(counted.exposition(), media_type=PROMETHEUS)
+
+
+def _parsed(filters: str | None) -> Filters | None:
+    if filters is None:
+        return None
+    try:
+        parsed = json.loads(filters)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"filters is not JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise BadInputError('filters must be a JSON object, such as {"brand": "Acme"}')
+    return parsed

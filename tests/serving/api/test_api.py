@@ -1,0 +1,246 @@
+"""The endpoints over a real release: answers, refusals, readiness, metrics and logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from infra.services import status
+from infra.settings import ApiSettings, Settings
+from serving.api.app import create_app
+from serving.api.auth import OpenToOthersError, check_exposure
+from serving.api.rates import Rates
+from serving.retriever import Retriever
+from tests.serving.api.conftest import LOCAL, wait_until_ready, with_api
+from tests.serving.small_shop import Shop, make_shop, publish_user
+from tests.serving.test_retriever import PATIENT, QUICK, kill_service, put_live, wait_for
+
+KEY = "a key that is long enough"
+
+
+def idle(settings: Settings, **changes: object) -> TestClient:
+    """The API without its retriever: the application is not started."""
+    return TestClient(create_app(with_api(settings, **changes)), base_url=LOCAL)
+
+
+def test_a_search_answers_as_the_retriever_does(client: TestClient, shop: Shop) -> None:
+    asked = {"query": "shoes", "user": "u1", "k": 5, "explain": True, "items": True, "filters": {"price": {"gt": 0}}}
+    answer = client.post("/search", json=asked).json()
+    assert (len(answer["hits"]), answer["personalized"], answer["fallbacks"]) == (5, True, [])
+    assert answer["release_id"] == shop.release().id == client.get("/readyz").json()["release_id"]
+    assert answer["features"]["recent_items"] == ["i0", "i6"]
+    assert {"features", "tower", "search", "total"} <= set(answer["timings_ms"])
+    assert all(hit["item"]["item_id"] == hit["item_id"] and hit["item"]["price"] > 0 for hit in answer["hits"])
+    with Retriever(shop.settings) as retriever:
+        wanted = [hit.item_id for hit in retriever.retrieve("u1", "shoes", k=5, filters={"price": {"gt": 0}}).hits]
+    assert [hit["item_id"] for hit in answer["hits"]] == wanted
+
+
+def test_the_quick_look_is_the_same_search(client: TestClient) -> None:
+    long = client.post("/search", json={"query": "mug", "user": "u1", "k": 7, "filters": {"brand": "Acme"}}).json()
+    quick = {"q": "mug", "user": "u1", "k": 7, "filters": '{"brand": "Acme"}', "items": False}
+    assert client.get("/search", params=quick).json()["hits"] == long["hits"]
+
+
+def test_not_personalized_is_as_nobody(client: TestClient) -> None:
+    asked = {"query": "shoes", "user": "u1", "personalize": False}
+    answer = client.post("/search", json=asked).json()
+    assert not answer["personalized"]
+    assert answer["hits"] == client.post("/search", json={"query": "shoes"}).json()["hits"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"query": ""}, "at least one letter"),
+        ({"query": "🙂"}, "at least one letter"),
+        ({"query": "x" * 2_000}, "2000 characters"),
+        ({"query": "a", "k": 0}, "k: "),
+        ({"query": "a", "k": 151}, "from 1 to 150"),
+        ({"query": "a", "k": 1.5}, "k: "),
+        ({"query": "a", "filters": {"nope": 1}}, "unknown filter field 'nope'"),
+        ({"query": "a", "filters": {"brand": []}}, "empty list"),
+        ({"query": "a", "location": {"latitude": 91}}, "latitude"),
+        ({"query": "a", "what": 1}, "what: "),
+        ({}, "query: "),
+        ([], "valid dictionary"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(client: TestClient, body: object, says: str) -> None:
+    answer = client.post("/search", json=body)
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b'{"query": "\\ud800"}',
+        b'{"query": "a", "filters": {"\\ud800": "\\udfff"}}',
+        b'{"query": "a", "filters": {"brand": "\\udfff"}}',
+        b'{"query": "a", "filters": {"price": NaN}}',
+        b'{"query": "a", "filters": {"price": 1e999}}',
+        b'{"query": "a", "k": 1' + b"0" * 3_000 + b"}",
+        b'{"query": "a", "k": Infinity}',
+        b'{"query": "a", "filters": ' + b'{"price":' * 400 + b"1" + b"}" * 400 + b"}",
+        b"[" * 4_000,
+    ],
+)
+def test_what_is_no_json_or_hardly_any_is_refused(client: TestClient, body: bytes) -> None:
+    answer = client.post("/search", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {400, 422}, answer.text
+    assert answer.json()["detail"]
+
+
+def test_events_are_recorded_or_refused(client: TestClient) -> None:
+    event = {"user": "u1", "action": "click", "item_id": "i3"}
+    answer = client.post("/events", json=event)
+    assert (answer.status_code, answer.json()) == (202, {"recorded": True, "fallbacks": []})
+    refused = client.post("/events", json={"user": "u1", "action": "search"})
+    assert (refused.status_code, refused.json()["detail"]) == (422, "a search needs its query")
+    assert client.post("/events", json=event | {"time": "2026-03-01T12:00:00"}).status_code == 422
+
+
+def test_the_page_can_ask_for_fields_users_and_items(client: TestClient) -> None:
+    fields = {field["name"]: field for field in client.get("/fields").json()}
+    assert fields["brand"]["kind"] == "text" and "Acme" in fields["brand"]["values"]
+    assert fields["price"] == {"name": "price", "kind": "number", "values": [-3.0, 1e22]}
+    assert client.get("/users").json() == ["u1"]
+    assert [i["title"] for i in client.get("/items", params={"id": ["i1", "i0"]}).json()] == [
+        "blue mug 1",
+        "red shoes 0",
+    ]
+    assert client.get("/items").status_code == 422
+
+
+def test_pages_are_served_whole_and_ask_no_other_host(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'") and "unsafe" not in policy
+    for path in ("/", "/docs", "/page/app.js", "/page/style.css"):
+        text = client.get(path).text
+        assert "http://" not in text.replace("http://www.w3.org/2000/svg", "") and "https://" not in text, path
+        assert "innerHTML" not in text and "style=" not in text, path
+    assert client.get("/page/../app.py").status_code == client.get("/nothing").status_code == 404
+
+
+def test_metrics_tell_steps_caches_release_and_refusals(client: TestClient, shop: Shop) -> None:
+    client.post("/search", json={"query": "shoes"})
+    client.post("/search", json={"query": ""})
+    client.get("/no/such/path")
+    text = client.get("/metrics").text
+    assert f'shelfwise_live_release_info{{release="{shop.release().id}"}} 1.0' in text
+    assert 'shelfwise_requests_total{method="POST",path="/search",status="422"}' in text
+    assert 'shelfwise_step_seconds_count{step="tower"}' in text
+    assert 'shelfwise_cache_hits_total{cache="contexts"}' in text
+    assert "/no/such/path" not in text
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_request_is_one_line_without_query_or_user(
+    shop: Shop, private: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = with_api(shop.settings, log_queries=private)
+    with TestClient(create_app(settings), base_url=LOCAL) as client:
+        wait_until_ready(client)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "shelfwise.requests"):
+            answer = client.get("/search", params={"q": "secret shoes", "user": "u1"})
+            client.post("/events", json={"user": "u1", "action": "search", "query": "secret shoes"})
+    searched, event = (json.loads(r.getMessage()) for r in caplog.records if r.name == "shelfwise.requests")
+    assert (searched["path"], searched["status"], searched["personalized"]) == ("/search", 200, True)
+    assert searched["id"] == answer.headers["x-request-id"]
+    assert event["action"] == "search"
+    for line in (searched, event):
+        assert (line.get("query"), line.get("user")) == (("secret shoes", "u1") if private else (None, None))
+    assert ("secret" in caplog.text) == private
+
+
+def test_a_key_is_asked_for_where_one_is_set(shop: Shop) -> None:
+    client = idle(shop.settings, key=KEY)
+    for path in ("/", "/docs", "/openapi.json", "/healthz", "/page/app.js"):
+        assert client.get(path).status_code == 200, path
+    for given in ("", KEY, f"Basic {KEY}", "Bearer wrong", f"Bearer {KEY}x", "Bearer ", "Bearer é"):
+        headers = {"Authorization": given.encode("latin-1")}
+        for path in ("/search?q=a", "/metrics", "/fields", "/nothing"):
+            answer = client.get(path, headers=headers)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), (given, path)
+    assert client.get("/metrics", headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
+
+
+def test_without_a_key_only_loopback_is_served(shop: Shop) -> None:
+    with pytest.raises(OpenToOthersError, match="SHELFWISE_API__KEY"):
+        check_exposure(ApiSettings(host="0.0.0.0"))
+    for settings in ({}, {"host": "::1"}, {"host": "0.0.0.0", "key": KEY}, {"host": "0.0.0.0", "allow_open": True}):
+        check_exposure(ApiSettings.model_validate(settings))
+    client = idle(shop.settings)
+    for host, expected in (("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("localhost", 200), ("evil.example:80", 421)):
+        assert client.get("/healthz", headers={"Host": host}).status_code == expected, host
+
+
+def chunks(count: int) -> Iterator[bytes]:
+    yield from [b"x" * 100] * count
+
+
+@pytest.mark.parametrize("body", [b"x" * 30_000, chunks(300)])
+def test_a_large_body_is_not_read(client: TestClient, body: bytes | Iterator[bytes]) -> None:
+    answer = client.post("/search", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (413, "the body is larger than 20000 bytes")
+
+
+def test_a_client_that_asks_too_often_is_told_when_to_come_back(shop: Shop) -> None:
+    client = idle(shop.settings, rate_per_second=0.1, rate_burst=2)
+    assert [client.get("/openapi.json").status_code for _ in range(3)] == [200, 200, 429]
+    assert client.get("/openapi.json").headers["retry-after"] == "10"
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_bucket_fills_again_and_never_over() -> None:
+    now = 0.0
+    rates = Rates(per_second=2, burst=3, clock=lambda: now)
+    assert [rates.take("a") for _ in range(4)] == [0, 0, 0, 0.5]
+    assert rates.take("b") == 0
+    now = 0.5
+    assert [rates.take("a"), rates.take("a")] == [0, 0.5]
+    now = 1_000
+    assert [rates.take("a") for _ in range(4)] == [0, 0, 0, 0.5]
+
+
+def test_it_says_why_it_is_not_ready_and_serves_once_something_is_live(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path, items=50, serving=QUICK, online=PATIENT)
+    with TestClient(create_app(shop.settings), base_url=LOCAL) as client:
+        assert client.get("/healthz").json() == {"status": "ok"}
+        wait_for(lambda: "shelfwise run" in client.get("/readyz").json().get("detail", ""))
+        for answer in (client.get("/readyz"), client.post("/search", json={"query": "mug"})):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert "shelfwise_ready 0.0" in client.get("/metrics").text
+        put_live(shop, shop.release())
+        wait_until_ready(client)
+        assert client.post("/search", json={"query": "mug"}).status_code == 200
+
+
+def test_stores_that_are_away_are_flagged_and_never_an_error(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path, items=50, serving=QUICK, online=PATIENT)
+    publish_user(shop.settings, "u1", queries=["red shoes"], items=["i0"], orders=[])
+    put_live(shop, shop.release())
+    with TestClient(create_app(shop.settings), base_url=LOCAL) as client:
+        wait_until_ready(client)
+        for name in sorted(service.name for service in status(shop.settings)):
+            kill_service(shop.settings, name)
+        seen = set()
+        for _ in range(5):
+            answer = client.post("/search", json={"query": "mug", "user": "u1", "k": 10})
+            assert (answer.status_code, len(answer.json()["hits"])) == (200, 10)
+            seen |= set(answer.json()["fallbacks"])
+        assert "online_store_unavailable" in seen
+        assert 'shelfwise_fallbacks_total{fallback="online_store_unavailable"}' in client.get("/metrics").text
+        wait_for(lambda: client.post("/search", json={"query": "mug", "user": "u1"}).json()["fallbacks"] == [])

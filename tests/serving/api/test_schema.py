@@ -1,0 +1,56 @@
+"""Schemathesis: whatever the schema allows, and much that it does not, is answered and never with a 500."""
+
+from __future__ import annotations
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from infra.settings import Settings
+from serving.api.app import create_app
+from tests.serving.api.conftest import OPEN
+
+LOCALLY = {"Host": "localhost"}
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    unsupported_method,
+]
+
+
+class Running:
+    """The application that a fixture started and stops: Schemathesis would start and stop it again."""
+
+    app: ASGIApp = create_app(Settings(api=OPEN))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self.app(scope, receive, send)
+
+
+running = Running()
+schema = schemathesis.openapi.from_asgi("/openapi.json", running, headers=LOCALLY)
+
+
+@pytest.fixture
+def api(client: TestClient) -> None:
+    running.app = client.app
+
+
+@schema.parametrize()
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_input_breaks_the_api(case: schemathesis.Case, api: None) -> None:
+    case.call_and_validate(checks=CHECKS, headers=LOCALLY)

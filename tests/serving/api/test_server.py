@@ -1,0 +1,77 @@
+"""The server as a process: it refuses to be open to others, and finishes what is in flight when it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.serving.small_shop import Shop
+from tests.serving.test_retriever import wait_for
+
+SERVE = """
+import sys, time
+import serving.api.app as app
+from infra.settings import Settings
+from serving.api.server import serve
+from serving.retriever import Retriever
+
+class Slow(Retriever):
+    def retrieve(self, user, query, *arguments, **named):
+        time.sleep(2 if query == "slow mug" else 0)
+        return super().retrieve(user, query, *arguments, **named)
+
+app.create_app.__defaults__ = (Slow,)
+serve(Settings.model_validate_json(sys.argv[1]))
+"""
+
+
+@contextmanager
+def server(shop: Shop) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = shop.settings.model_copy(update={"api": shop.settings.api.model_copy(update={"port": port})})
+    process = subprocess.Popen([sys.executable, "-c", SERVE, settings.model_dump_json()])
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def test_a_request_in_flight_is_answered_after_sigterm(shop: Shop) -> None:
+    got: list[bool] = []
+    with server(shop) as (process, url):
+        wait_for(lambda: answers(f"{url}/readyz"), seconds=60)
+        asking = threading.Thread(target=lambda: got.append(answers(f"{url}/search?q=slow+mug&k=1")))
+        asking.start()
+        wait_for(lambda: b"in_flight 2.0" in urllib.request.urlopen(f"{url}/metrics").read())
+        process.send_signal(signal.SIGTERM)
+        asking.join(timeout=30)
+        assert process.wait(timeout=30) in {0, -signal.SIGTERM}
+        assert not answers(f"{url}/healthz")
+    assert got == [True]
+
+
+def test_it_does_not_start_open_to_others(shop: Shop) -> None:
+    environment = os.environ | {"SHELFWISE_HOME": str(shop.settings.home), "SHELFWISE_API__HOST": "0.0.0.0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.api"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "SHELFWISE_API__KEY" in done.stderr
