@@ -341,7 +341,7 @@ class IndexSettings(Group):
     """``auto``: the fastest that loses at most ``max_recall_loss``, as measured on each candidate's own vectors.
     ``FLAT`` is exact; ``PQ_FASTSCAN`` is FAISS's product quantization with codes of 4 bits and exact re-rank."""
     max_recall_loss: Share = 0.01
-    """Of the exact best 100, and of the exact best 1000, an index may miss this share."""
+    """Share of exact search's items that the index may miss at 100 and at 1,000: a bound of the tuner and a gate."""
     tuning_trials: Count = 24
     tuning_queries: Count = 200
     """Real requests that each trial searches for, one by one."""
@@ -466,8 +466,6 @@ class GateSettings(Group):
     """A slice whose recall@100 surely falls by more than this against live blocks."""
     min_slice_requests: Count = 50
     """A slice with fewer requests says too little to block."""
-    max_ann_loss: Share = 0.01
-    """Share of exact search's items that the index may miss, at 100 and at 1,000."""
 
 
 class Settings(BaseSettings):

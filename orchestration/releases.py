@@ -88,7 +88,9 @@ def slices(settings: Settings, report: EvaluationReport) -> Gate:
 def ann_recall(settings: Settings, release_id: str) -> Gate:
     """Recall that the index of a release loses, by its ``index.json``."""
     file = settings.paths.releases / release_id / INDEX
-    return ann_gate(json.loads(file.read_text(encoding="utf-8")) if file.exists() else None, settings.gates)
+    return ann_gate(
+        json.loads(file.read_text(encoding="utf-8")) if file.exists() else None, settings.index.max_recall_loss
+    )
 
 
 def servability(settings: Settings, release_id: str, query: str) -> Gate:

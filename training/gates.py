@@ -136,20 +136,21 @@ def slice_gate(report: EvaluationReport, settings: GateSettings) -> Gate:
     return Gate("slices", not fallen, reason, {name: d["value"] for name, d in compared.items()})
 
 
-def ann_gate(index: Mapping[str, Any] | None, settings: GateSettings) -> Gate:
+def ann_gate(index: Mapping[str, Any] | None, allowed: float) -> Gate:
     """Recall that the index loses against exact search, as its tuner measured it.
 
     Args:
         index: the release's ``index.json``; None where it has none.
+        allowed: share of exact search's items that may be missed (``index.max_recall_loss``).
     """
     lost = ((index or {}).get("chosen") or {}).get("recall_loss") or {}
     if not lost:
         return Gate("ann recall", True, "Not measured: the release says nothing of how its index searches.", {})
     figures = {f"loss at {k}": float(lost[str(k)]) for k in ANN_DEPTHS if str(k) in lost}
-    passed = all(loss <= settings.max_ann_loss for loss in figures.values()) and len(figures) == len(ANN_DEPTHS)
+    passed = all(loss <= allowed for loss in figures.values()) and len(figures) == len(ANN_DEPTHS)
     told = ", ".join(f"{loss:.4f} at {name.removeprefix('loss at ')}" for name, loss in figures.items())
     verdict = "within" if passed else "not all within"
     return Gate(
-        "ann recall", passed, f"the index loses {told} of exact search's items, {verdict} {settings.max_ann_loss:g}.",
+        "ann recall", passed, f"the index loses {told} of exact search's items, {verdict} {allowed:g}.",
         figures,
     )  # fmt: skip

@@ -33,6 +33,19 @@ def test_one_day_is_the_plain_mean_and_its_interval_the_usual_one() -> None:
     assert mean_of_days(values, np.zeros(400, dtype=np.int64), seed=3) == (value, low, high)
 
 
+def test_a_user_is_drawn_with_all_requests() -> None:
+    """Ten alike requests of one user are one observation: the interval is that of the users' own means."""
+    rng = np.random.default_rng(2)
+    taste = rng.random((50, 1))
+    user = np.repeat(np.arange(50), 10)
+    day = np.zeros(500, dtype=np.int64)
+    value, low, high = mean_of_days(taste[user], day, 3, user)
+    assert value == pytest.approx(taste.mean())
+    assert high - low == pytest.approx(2 * 1.96 * taste.std() / np.sqrt(50), rel=0.15)
+    _, narrow_low, narrow_high = mean_of_days(taste[user], day, 3)
+    assert (high - low) > 2.5 * (narrow_high - narrow_low)
+
+
 def test_days_weigh_the_same_and_are_resampled_on_their_own() -> None:
     values, day = np.array([[1.0]] * 9 + [[0.0]]), np.array([0] * 9 + [1])
     value, low, high = mean_of_days(values, day, seed=1)

@@ -123,7 +123,7 @@ def find_weights(
         # a trial saw only its candidates; zero weights hold both on all items, so the loop ends with an outcome
         if after.relevance.mean() >= floor and gain >= 0:
             break
-    reason = _objection(chosen, before.objective[~fits], after.objective[~fits], boosting)
+    reason = _objection(chosen, (after.objective - before.objective)[~fits], people[~fits], boosting)
     proposed = tuple(trial["weights"])
     return BoostingWeights(
         weights=(0.0,) * features if reason else proposed,
@@ -200,13 +200,16 @@ def _silent(optuna: Any) -> Iterator[None]:
 
 
 def _objection(
-    chosen: Floats, before: NDArray[np.float64], after: NDArray[np.float64], settings: BoostingSettings
+    chosen: Floats, gain: NDArray[np.float64], people: NDArray[np.integer[Any]], settings: BoostingSettings
 ) -> str:
-    """Why the weights must not be in force, given the confirming requests' objectives; empty where they may."""
+    """Why the weights must not be in force, given what each confirming request of ``people`` gains; empty where they
+    may. The standard error is over users: what one of them asks is alike."""
     if not chosen.any():
         return f"none of {settings.trials} trials found more of what was wanted without losing relevance"
-    gain = after - before
-    error = float(gain.std(ddof=1) / np.sqrt(len(gain)))
+    _, number = np.unique(people, return_inverse=True)
+    beyond = np.bincount(number, weights=gain - gain.mean())
+    users = len(beyond)
+    error = float(np.sqrt((beyond**2).sum() * users / max(users - 1, 1)) / len(gain))
     if gain.mean() <= settings.least_gain * error:
         return (
             f"not confirmed: on {len(gain)} requests of other users recall moves by {gain.mean():+.4f}"

@@ -85,14 +85,16 @@ def measure(
     truths = {ALL_ITEMS: wanted} | {name: part.wanted for name, part in slices.items() if part.wanted is not None}
     values = values_of(searches, names, requests, truths, clock, progress)
     day, labels = following_days(arrays, requests)
+    user = arrays.request_user[requests].astype(np.int64)
+    user = np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user)))  # unknown: each somebody else
     serving = BOOSTED if BOOSTED in names else TOWERS
 
     def part(chosen: NDArray[np.bool_], of: Mapping[str, Values]) -> dict[str, Any]:
         kept = {method: {name: v[chosen] for name, v in per_measure.items()} for method, per_measure in of.items()}
         return {
             "requests": int(chosen.sum()),
-            "rows": summary_rows(kept, day[chosen], settings.seed),
-            "differences": difference_rows(kept, serving, MAIN_MEASURE, day[chosen], settings.seed),
+            "rows": summary_rows(kept, day[chosen], settings.seed, user[chosen]),
+            "differences": difference_rows(kept, serving, MAIN_MEASURE, day[chosen], settings.seed, user[chosen]),
         }
 
     with clock.on("intervals"):
@@ -111,7 +113,12 @@ def measure(
                 "measures": list(MEASURES),
                 "depth": DEPTH,
                 "average": "mean of the means of each day",
-                "interval": {"quantiles": list(QUANTILES), "resamples": RESAMPLES, "seed": settings.seed},
+                "interval": {
+                    "quantiles": list(QUANTILES),
+                    "resamples": RESAMPLES,
+                    "drawn": "users",
+                    "seed": settings.seed,
+                },
                 "cut": _iso(arrays.cut),
                 "end": _iso(arrays.end),
             },
