@@ -107,7 +107,8 @@ def find_weights(
     rng = np.random.default_rng(settings.seed)
     rows = np.flatnonzero(wanted.lengths > 0)
     rows = np.sort(rng.permutation(rows)[: boosting.requests])
-    fits = _first_half(rows if users is None else np.where(users[rows] >= 0, users[rows], -1 - rows), rng)
+    people = rows if users is None else np.where(users[rows] >= 0, users[rows], -1 - rows)
+    fits = _first_half(people, rng)
     if min(fits.sum(), (~fits).sum()) < boosting.least_requests:
         reason = f"{len(rows)} requests with an order: each half needs {boosting.least_requests}"
         return no_weights(features, reason)
