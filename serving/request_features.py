@@ -17,6 +17,7 @@ from training.query_encoder import Known
 
 HISTORIES = ("recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags")
 USER_FIGURES = ("requests_7d", "clicks_7d", "orders_30d")
+FAILURES = 3
 QUERY_FIGURES = ("query_requests_30d", "query_clicks_30d", "query_orders_30d")
 
 
@@ -29,13 +30,14 @@ class Unknown(Enum):
 class RequestFeatures:
     """Reads what the query tower needs of users and queries.
 
-    A store that failed is left alone for ``settings.store_retry_seconds``, so that a dead one costs a time-out once and
-    not per request.
+    A store that failed ``FAILURES`` times in a row is left alone for ``settings.store_retry_seconds``, so that a dead one
+    does not cost every request a time-out; a single slow answer costs one request its personalization.
     """
 
     def __init__(self, online: OnlineFeatures, settings: ServingSettings) -> None:
         self._online = online
         self._retry_s = settings.store_retry_seconds
+        self._failures = 0
         self._away_until = 0.0
         self.users: CountedCache[UserFeatures | Unknown] = CountedCache(
             settings.cache_size, settings.user_cache_seconds
@@ -61,8 +63,12 @@ class RequestFeatures:
             try:
                 found = self._online.requests([user or "" for user in askers], texts, now)
             except OnlineStoreUnavailable:
-                self._away_until = time.monotonic() + self._retry_s
+                # Two threads may count one failure: the store is then left alone one failure later.
+                self._failures += 1
+                if self._failures >= FAILURES:
+                    self._away_until = time.monotonic() + self._retry_s
                 return None
+            self._failures = 0
             for asker, text, one in zip(askers, texts, found, strict=True):
                 queries[text] = of_query = one.query or Unknown.UNKNOWN
                 self.queries.put(text, of_query)
