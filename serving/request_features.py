@@ -30,8 +30,8 @@ class Unknown(Enum):
 class RequestFeatures:
     """Reads what the query tower needs of users and queries.
 
-    A store that failed ``FAILURES`` times in a row is left alone for ``settings.store_retry_seconds``, so that a dead one
-    does not cost every request a time-out; a single slow answer costs one request its personalization.
+    A store that failed ``FAILURES`` times in a row is left alone for ``settings.store_retry_seconds``, so that a dead
+    one does not cost every request a time-out; a single slow answer costs one request its personalization.
     """
 
     def __init__(self, online: OnlineFeatures, settings: ServingSettings) -> None:
