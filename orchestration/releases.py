@@ -17,12 +17,16 @@ from filelock import FileLock
 from features.partitions import write_json
 from infra.settings import Settings
 from serving.completeness import held, read_back
+from serving.errors import IncompleteCollection
 from serving.index import kept_release_ids, live_release_id, promote, push, roll_back
+from serving.index.aliases import one_writer
 from serving.probe import probe
+from training.candidate import EVALUATION
 from training.evaluation import EvaluationReport
-from training.evaluation.report import FILE, MAIN_MEASURE, as_text
+from training.evaluation.report import MAIN_MEASURE, as_text
 from training.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
 from training.release import ReleaseError, clean_releases, list_releases, load_release, verify_release
+from training.text_encoders import TextEncoderError
 
 INDEX = "index.json"
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
@@ -101,7 +105,7 @@ def servability(settings: Settings, release_id: str, query: str) -> Gate:
     """
     try:
         item = probe(settings, release_id, query)
-    except (ReleaseError, BrokenProcessPool, TimeoutError) as error:
+    except (ReleaseError, IncompleteCollection, TextEncoderError, BrokenProcessPool, TimeoutError) as error:
         told = str(error) or type(error).__name__
         return Gate("servability", False, f"a fresh process cannot serve it: {told}", {"query": query})
     return Gate("servability", True, "A fresh process serves it.", {"query": query, "best item": item})
@@ -198,7 +202,8 @@ def clean(settings: Settings, keep: Collection[str] = ()) -> list[str]:
     for folder in settings.paths.releases.glob(".*"):
         if UNFINISHED.fullmatch(folder.name):
             shutil.rmtree(folder)
-    removed = clean_releases(settings, keep={*kept_release_ids(settings), *keep})
+    with one_writer(settings):  # a promotion in between could make live what is removed
+        removed = clean_releases(settings, keep={*kept_release_ids(settings), *keep})
     for release_id in removed:
         forget_verdict(settings, release_id)
         verdict_file(settings, release_id).with_suffix(".lock").unlink(missing_ok=True)
@@ -206,6 +211,6 @@ def clean(settings: Settings, keep: Collection[str] = ()) -> list[str]:
 
 
 def _recall(folder: Path) -> str:
-    report = EvaluationReport.from_json(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    report = EvaluationReport.from_json(json.loads((folder / EVALUATION).read_text(encoding="utf-8")))
     rows = {row["method"]: row for row in as_text(report.rows)}
     return rows[report.serving][MAIN_MEASURE] if report.serving in rows else "not measured"

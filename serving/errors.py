@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class BadRequest(ValueError):  # noqa: N818 - named as HTTP names it
+    """A request that no retriever can answer; the message says what is wrong with it, and what it may be."""
+
+
 class NoLiveRelease(RuntimeError):  # noqa: N818 - named for the state that it reports
     """Nothing has been promoted yet."""
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from serving.errors import BadRequest
 from serving.fields import MISSING, Field, FilterFields
 
 MAX_VALUES = 1_000
@@ -99,12 +100,12 @@ def parse_filters(filters: Mapping[str, Any] | None, fields: FilterFields) -> Fi
     """Check a request's filters against the fields of a release.
 
     Raises:
-        ValueError: an unknown field, a value of the wrong type, no value, NaN, or an unknown range operator.
+        BadRequest: an unknown field, a value of the wrong type, no value, NaN, or an unknown range operator.
     """
     if filters is None:
         return Filter()
     if not isinstance(filters, Mapping):
-        raise ValueError(f"filters must be a mapping of field to value, not {type(filters).__name__}")
+        raise BadRequest(f"filters must be a mapping of field to value, not {type(filters).__name__}")
     return Filter(tuple(_clause(name, wanted, fields) for name, wanted in filters.items()))
 
 
@@ -112,15 +113,15 @@ def _clause(name: Any, wanted: Any, fields: FilterFields) -> AnyOf | Range:
     field = fields.by_name.get(name) if isinstance(name, str) else None
     if field is None:
         known = ", ".join(fields.by_name) or "none"
-        raise ValueError(f"unknown filter field {name!r}; this release has: {known}")
+        raise BadRequest(f"unknown filter field {name!r}; this release has: {known}")
     if isinstance(wanted, Mapping):
         return _range(field, wanted)
     several = isinstance(wanted, Collection) and not isinstance(wanted, str | bytes)
     values = list(wanted) if several else [wanted]
     if not values:
-        raise ValueError(f"filter {field.name!r}: an empty list matches nothing; leave the field out instead")
+        raise BadRequest(f"filter {field.name!r}: an empty list matches nothing; leave the field out instead")
     if len(values) > MAX_VALUES:
-        raise ValueError(f"filter {field.name!r}: {len(values)} values, at most {MAX_VALUES} are taken")
+        raise BadRequest(f"filter {field.name!r}: {len(values)} values, at most {MAX_VALUES} are taken")
     if field.kind == "text":
         return AnyOf(field, tuple(_text(field, v) for v in values))
     return AnyOf(field, tuple(_number(field, v) for v in values))
@@ -128,30 +129,30 @@ def _clause(name: Any, wanted: Any, fields: FilterFields) -> AnyOf | Range:
 
 def _range(field: Field, wanted: Mapping[Any, Any]) -> Range:
     if field.kind != "number":
-        raise ValueError(f"filter {field.name!r}: a range needs a number field, this one holds text")
+        raise BadRequest(f"filter {field.name!r}: a range needs a number field, this one holds text")
     unknown = [name for name in wanted if name not in OPERATORS]
     if unknown or not wanted:
-        raise ValueError(f"filter {field.name!r}: a range takes {', '.join(OPERATORS)}, got {list(wanted)}")
+        raise BadRequest(f"filter {field.name!r}: a range takes {', '.join(OPERATORS)}, got {list(wanted)}")
     return Range(field, tuple((name, _number(field, bound)) for name, bound in wanted.items()))
 
 
 def _text(field: Field, value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"filter {field.name!r}: values are text that is not empty, got {value!r}")
+        raise BadRequest(f"filter {field.name!r}: values are text that is not empty, got {value!r}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"filter {field.name!r}: {value!r} is not valid Unicode") from error
+        raise BadRequest(f"filter {field.name!r}: {value!r} is not valid Unicode") from error
     return value
 
 
 def _number(field: Field, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ValueError(f"filter {field.name!r}: values are numbers, got {value!r}")
+        raise BadRequest(f"filter {field.name!r}: values are numbers, got {value!r}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or number <= MISSING:
-        raise ValueError(f"filter {field.name!r}: {value!r} is not a finite number")
+        raise BadRequest(f"filter {field.name!r}: {value!r} is not a finite number")
     return number

@@ -12,7 +12,6 @@ from infra.settings import Settings
 from serving.connection import Connection, failures
 from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.filters import Filter
-from serving.hits import Hit
 from serving.index import last_known_live, note_live, read_live
 from serving.index.milvus import MilvusIndex
 from serving.served import ServedRelease, load_served, warm
@@ -77,8 +76,8 @@ class Live:
         k: int,
         wanted: Filter,
         timeout_s: float | None = None,
-    ) -> list[list[Hit]]:
-        """The best k items for each of ``vectors`` [n, d], in at most ``timeout_s`` where another process searches.
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Rows and scores of the best k items for each of ``vectors`` [n, d], in at most ``timeout_s`` where another process searches.
 
         Raises:
             IndexUnavailable: Milvus is what searches, and it failed or is known to be away; at once in that case.
@@ -163,13 +162,21 @@ class Live:
 
     def _switch(self, live: str) -> None:
         from training.release import ReleaseError
+        from training.text_encoders import TextEncoderError
 
         if self._refused and self._refused[0] == live and time.monotonic() - self._refused[1] < RETRY_REFUSED_S:
             return
         try:
             self.served = self._prepared(live)
-        except (ReleaseError, IncompleteCollection) as error:
-            log.warning("live release %s is unusable, %s goes on serving: %s", live, self.served.release.id, error)
+        except (IndexUnavailable, ServiceError):
+            raise
+        except Exception as error:
+            # Whatever is wrong with it, the one before goes on, and says so.
+            told = (ReleaseError, IncompleteCollection, TextEncoderError)
+            log.warning(
+                "live release %s is unusable, %s goes on serving: %s",
+                live, self.served.release.id, error, exc_info=not isinstance(error, told),
+            )  # fmt: skip
             self._refused = (live, time.monotonic())
             return
         self._refused = None

@@ -21,8 +21,15 @@ def probe(settings: Settings, release_id: str, query: str) -> str:
         TimeoutError: no answer within ``TIMEOUT_S``.
     """
     # spawn, not fork: what this process has loaded already must not help.
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    before = set(multiprocessing.active_children())
+    try:
         return pool.submit(_answer, settings, release_id, query).result(timeout=TIMEOUT_S)
+    finally:
+        # A child that hangs would be waited for without end.
+        for child in set(multiprocessing.active_children()) - before:
+            child.kill()
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _answer(settings: Settings, release_id: str, query: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.settings import ServingSettings
+from serving.errors import BadRequest
 from training.location import check_location
 
 
@@ -18,7 +19,7 @@ class Request:
     unknown: not personalized. ``query`` is what was typed, ``k`` how many items are wanted; fewer come where the
     catalogue or the filters have fewer. ``filters``: see :mod:`serving.filters`. ``location``: where the user is, any
     of ``country``, ``language``, ``zip``, ``latitude``, ``longitude``. ``personalize`` off answers as if nobody asked;
-    ``explain`` on says of each hit why it is there.
+    ``explain`` on says of each hit why it is there; ``items`` on gives what the release knows of each.
     """
 
     user: str | None
@@ -28,6 +29,7 @@ class Request:
     location: Mapping[str, Any] | None = None
     personalize: bool = True
     explain: bool = False
+    items: bool = False
 
     @property
     def asker(self) -> str | None:
@@ -39,33 +41,36 @@ def check_request(limits: ServingSettings, user: Any, query: Any, k: Any) -> Non
     """Check a request's user, query and k.
 
     Raises:
-        ValueError: says which of them is wrong, and what it may be.
+        BadRequest: says which of them is wrong, and what it may be.
     """
     if not isinstance(query, str):
-        raise ValueError(f"query must be a str, not {type(query).__name__}")
+        raise BadRequest(f"query must be a str, not {type(query).__name__}")
     if len(query) > limits.max_query_chars:
-        raise ValueError(f"query has {len(query)} characters, at most {limits.max_query_chars} are taken")
+        raise BadRequest(f"query has {len(query)} characters, at most {limits.max_query_chars} are taken")
     if not any(c.isalnum() for c in query):
-        raise ValueError("query must have at least one letter or number")
+        raise BadRequest("query must have at least one letter or number")
     if user is not None and not isinstance(user, str):
-        raise ValueError(f"user must be a str or None, not {type(user).__name__}")
+        raise BadRequest(f"user must be a str or None, not {type(user).__name__}")
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= limits.max_k:
-        raise ValueError(f"k must be a whole number from 1 to {limits.max_k}, got {k!r}")
+        raise BadRequest(f"k must be a whole number from 1 to {limits.max_k}, got {k!r}")
     for name, text in (("query", query), ("user", user or "")):
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"{name} is not valid Unicode: {error.reason}") from error
+            raise BadRequest(f"{name} is not valid Unicode: {error.reason}") from error
 
 
 def check_place(location: Any) -> None:
     """Check where a request says that it comes from.
 
     Raises:
-        ValueError: not a mapping, or not a place; see ``training.location.check_location``.
+        BadRequest: not a mapping, or not a place; see ``training.location.check_location``.
     """
     if location is None:
         return
     if not isinstance(location, Mapping):
-        raise ValueError(f"location must be a mapping such as {{'country': 'US'}}, not {type(location).__name__}")
-    check_location(location)
+        raise BadRequest(f"location must be a mapping such as {{'country': 'US'}}, not {type(location).__name__}")
+    try:
+        check_location(location)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error

@@ -47,16 +47,18 @@ class RequestFeatures:
             settings.cache_size, settings.context_cache_seconds
         )
 
-    def forget(self, user: str) -> None:
+    def forget(self, release_id: str, user: str) -> None:
         """Ask the store anew for a user of whom something was recorded."""
-        self.users.drop(user)
+        self.users.drop((release_id, user))
 
-    def read(self, requests: Sequence[Request], texts: Sequence[str], now: datetime) -> list[Known] | None:
+    def read(
+        self, release_id: str, requests: Sequence[Request], texts: Sequence[str], now: datetime
+    ) -> list[Known] | None:
         """What is known at each request, whose normalised queries are ``texts``; None where the store has to be asked
-        and is away."""
+        and is away. What was read for one release is not used for another, which a later batch came with."""
         askers = [request.asker for request in requests]
-        users = {user: self.users.get(user) for user in askers if user is not None}
-        queries = {text: self.queries.get(text) for text in texts}
+        users = {user: self.users.get((release_id, user)) for user in askers if user is not None}
+        queries = {text: self.queries.get((release_id, text)) for text in texts}
         if None in users.values() or None in queries.values():
             if time.monotonic() < self._away_until:
                 return None
@@ -71,10 +73,10 @@ class RequestFeatures:
             self._failures = 0
             for asker, text, one in zip(askers, texts, found, strict=True):
                 queries[text] = of_query = one.query or Unknown.UNKNOWN
-                self.queries.put(text, of_query)
+                self.queries.put((release_id, text), of_query)
                 if asker is not None:
                     users[asker] = of_user = one.user or Unknown.UNKNOWN
-                    self.users.put(asker, of_user)
+                    self.users.put((release_id, asker), of_user)
         return [
             known_of(users[asker] if asker is not None else None, queries[text], request.location)
             for request, asker, text in zip(requests, askers, texts, strict=True)

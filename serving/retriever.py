@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from features.active_users import active_users
 from features.query_text import normalise
@@ -20,7 +21,7 @@ from features.store.online import OnlineFeatures
 from features.store.session import Action, SessionEvent
 from infra.settings import Settings
 from serving.caching import CountedCache
-from serving.errors import IndexUnavailable
+from serving.errors import BadRequest, IndexUnavailable
 from serving.explain import explained
 from serving.filters import Filter, parse_filters
 from serving.hits import Hit
@@ -53,14 +54,18 @@ class Retrieval:
     """Milliseconds per step: ``features``, ``tower``, ``search``, ``own`` (all else), ``total``."""
     features: dict[str, list[str]] | None = None
     """The user's history that was used; only where an explanation was asked for."""
+    items: list[dict[str, Any]] | None = None
+    """What the release that answered knows of each hit; only where it was asked for."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the cache of contexts holds; both depend on nothing but its key."""
+    """What the cache of contexts holds; it depends on nothing but its key. Arrays: a thousand hits as objects would
+    take ten times the memory, and the garbage collector would visit each."""
 
-    vector: np.ndarray
-    hits: list[Hit]
+    vector: NDArray[np.float32]
+    rows: NDArray[np.int32]
+    scores: NDArray[np.float32]
 
 
 class Retriever:
@@ -81,7 +86,11 @@ class Retriever:
         torch.set_num_threads(settings.serving.threads)
         self._settings = settings
         self._live = Live(settings)
-        self._online = OnlineFeatures(settings)
+        try:
+            self._online = OnlineFeatures(settings)
+        except BaseException:
+            self._live.close()
+            raise
         self._features = RequestFeatures(self._online, settings.serving)
         self._contexts: CountedCache[Answer] = CountedCache(
             settings.serving.cache_size, settings.serving.context_cache_seconds
@@ -89,7 +98,7 @@ class Retriever:
         self._workers = ThreadPoolExecutor(settings.serving.workers, thread_name_prefix="shelfwise-retrieve")
         self._fallbacks: Counter[str] = Counter()
         self._counting = threading.Lock()
-        self._features.read([Request("warm up", "warm up")], ["warm up"], datetime.now(UTC))
+        self._features.read(self.release_id, [Request("warm up", "warm up")], ["warm up"], datetime.now(UTC))
 
     def retrieve(
         self,
@@ -100,13 +109,14 @@ class Retriever:
         explain: bool = False,
         location: Mapping[str, Any] | None = None,
         personalize: bool = True,
+        items: bool = False,
     ) -> Retrieval:
         """The k items of the catalogue that fit the query and the user best; see :class:`Request` for the arguments.
 
         Raises:
-            ValueError: a bad query, user, k, filter or location; the message says which and why.
+            BadRequest: a bad query, user, k, filter or location (a ValueError); the message says which and why.
         """
-        return self.retrieve_many([Request(user, query, k, filters, location, personalize, explain)])[0]
+        return self.retrieve_many([Request(user, query, k, filters, location, personalize, explain, items)])[0]
 
     async def aretrieve(
         self,
@@ -117,9 +127,10 @@ class Retriever:
         explain: bool = False,
         location: Mapping[str, Any] | None = None,
         personalize: bool = True,
+        items: bool = False,
     ) -> Retrieval:
         """As :meth:`retrieve`, on one of ``settings.serving.workers`` threads."""
-        request = Request(user, query, k, filters, location, personalize, explain)
+        request = Request(user, query, k, filters, location, personalize, explain, items)
         return (await asyncio.get_running_loop().run_in_executor(self._workers, self.retrieve_many, [request]))[0]
 
     def retrieve_many(self, requests: Sequence[Request]) -> list[Retrieval]:
@@ -128,7 +139,7 @@ class Retriever:
         Their timings are those of all together.
 
         Raises:
-            ValueError: one of them is bad; none is answered then.
+            BadRequest: one of them is bad; none is answered then.
         """
         watch = Stopwatch()
         for request in requests:
@@ -139,7 +150,7 @@ class Retriever:
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
         texts = [normalise(request.query) for request in requests]
         with watch.step("features"):
-            known = self._features.read(requests, texts, datetime.now(UTC) - served.clock_offset)
+            known = self._features.read(served.release.id, requests, texts, datetime.now(UTC) - served.clock_offset)
         if known is None:
             fallbacks.append(ONLINE_STORE_UNAVAILABLE)
             known = [Known(location=request.location or {}) for request in requests]
@@ -147,6 +158,7 @@ class Retriever:
             _context(served.release.id, text, request.k, parsed, of_request)
             for text, request, parsed, of_request in zip(texts, requests, wanted, known, strict=True)
         ]
+        fell_back = False
         answers = [self._contexts.get(context) for context in contexts]
         new = [i for i, answer in enumerate(answers) if answer is None]
         answered_anew = set(new)
@@ -154,26 +166,16 @@ class Retriever:
             with watch.step("tower"):
                 vectors = served.release.encoder.encode_many([texts[i] for i in new], [known[i] for i in new])
             with watch.step("search"):
-                found = self._search(served, vectors, [(requests[i].k, wanted[i]) for i in new], watch)
-            for i, vector, hits in zip(new, vectors, found, strict=True):
-                answers[i] = Answer(vector, hits)
+                found, fell_back = self._search(served, vectors, [(requests[i].k, wanted[i]) for i in new], watch)
+            for i, vector, (rows, scores) in zip(new, vectors, found, strict=True):
+                answers[i] = answer = Answer(vector.copy(), rows.astype(np.int32), scores)
                 if requests[i].k <= LARGEST_CACHED_K:
-                    self._contexts.put(contexts[i], Answer(vector, hits))
-        if not self._live.index_up:
+                    self._contexts.put(contexts[i], answer)
+        if fell_back or not self._live.index_up:
             fallbacks.append(INDEX_UNAVAILABLE)
         self._count(fallbacks, len(requests))
         retrievals = [
-            Retrieval(
-                hits=explained(served.release, answer.vector, answer.hits, of_request)
-                if request.explain
-                else list(answer.hits),
-                release_id=served.release.id,
-                personalized=any(getattr(of_request, name) for name in HISTORIES),
-                fallbacks=list(fallbacks),
-                cached=i not in answered_anew,
-                timings_ms={},
-                features={name: list(getattr(of_request, name)) for name in HISTORIES} if request.explain else None,
-            )
+            self._retrieval(served, request, of_request, answer, list(fallbacks), cached=i not in answered_anew)
             for i, (request, of_request, answer) in enumerate(zip(requests, known, answers, strict=True))
             if answer is not None
         ]
@@ -197,24 +199,21 @@ class Retriever:
             time: when it was; default: now.
 
         Raises:
-            ValueError: an unknown action, or one without its query or item.
+            BadRequest: an unknown action, or one without its query or item.
             OnlineStoreUnavailable: Redis is away; nothing was recorded.
         """
         served = self._live.served
-        now = (time or datetime.now(UTC)) - served.clock_offset
+        try:
+            now = (time or datetime.now(UTC)) - served.clock_offset
+        except OverflowError as error:
+            raise BadRequest(f"time {time} is out of range") from error
         item = served.item(item_id) if item_id is not None else None
-        self._online.record(
-            user,
-            SessionEvent(
-                action=action,
-                query=query,
-                item_id=item_id,
-                time=now,
-                brand=item.get("brand") if item else None,
-                tags=tuple(item.get("tags") or ()) if item else (),
-            ),
-        )
-        self._features.forget(user)
+        brand, tags = (item.get("brand"), tuple(item.get("tags") or ())) if item else (None, ())
+        try:
+            self._online.record(user, SessionEvent(action, query, item_id, now, brand, tags))
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
+        self._features.forget(served.release.id, user)
 
     @property
     def release_id(self) -> str:
@@ -260,6 +259,7 @@ class Retriever:
         """Let go of connections and threads."""
         self._workers.shutdown(wait=True)
         self._live.close()
+        self._online.close()
 
     def __enter__(self) -> Retriever:
         return self
@@ -267,21 +267,42 @@ class Retriever:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _retrieval(
+        self, served: ServedRelease, request: Request, known: Known, answer: Answer, fallbacks: list[str], cached: bool
+    ) -> Retrieval:
+        hits = served.hits(answer.rows, answer.scores)
+        items = [served.item(hit.item_id) or {"item_id": hit.item_id} for hit in hits] if request.items else None
+        if request.explain:
+            hits = explained(served.release, answer.vector, hits, known)
+        return Retrieval(
+            hits=hits,
+            release_id=served.release.id,
+            personalized=any(getattr(known, name) for name in HISTORIES),
+            fallbacks=fallbacks,
+            cached=cached,
+            timings_ms={},
+            features={name: list(getattr(known, name)) for name in HISTORIES} if request.explain else None,
+            items=items,
+        )
+
     def _search(
-        self, served: ServedRelease, vectors: np.ndarray, asked: Sequence[tuple[int, Filter]], watch: Stopwatch
-    ) -> list[list[Hit]]:
-        """The hits of each vector [n, d] for its k and filter; exact search in memory stands in for an index away."""
-        found: list[list[Hit]] = [[] for _ in asked]
+        self, served: ServedRelease, vectors: NDArray[np.float32], asked: Sequence[tuple[int, Filter]], watch: Stopwatch
+    ) -> tuple[list[tuple[NDArray[np.int64], NDArray[np.float32]]], bool]:
+        """Rows and scores for each vector [n, d], its k and filter; and whether exact search in memory stood in for an
+        index that is away, or for one that there was no time left to ask."""
+        found = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(asked)
+        fell_back = False
         for k, wanted in dict.fromkeys(asked):
-            rows = [i for i, one in enumerate(asked) if one == (k, wanted)]
+            places = [i for i, one in enumerate(asked) if one == (k, wanted)]
             left_s = self._settings.serving.deadline_ms / 1000 - watch.elapsed_s()
             try:
-                hits = self._live.search(served, vectors[rows], k, wanted, max(left_s, 0.001))
+                hits = self._live.search(served, vectors[places], k, wanted, left_s)
             except IndexUnavailable:
-                hits = served.search_memory(vectors[rows], k, wanted)
-            for row, of_row in zip(rows, hits, strict=True):
-                found[row] = of_row
-        return found
+                fell_back = True
+                hits = served.search_memory(vectors[places], k, wanted)
+            for place, of_place in zip(places, hits, strict=True):
+                found[place] = of_place
+        return found, fell_back
 
     def _count(self, fallbacks: Sequence[str], requests: int) -> None:
         if fallbacks:

@@ -48,26 +48,30 @@ class ServedRelease:
 
     def search(
         self, vectors: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float | None = None
-    ) -> list[list[Hit]]:
-        """The best k items that match, best first, for each of ``vectors`` [n, d]; ``timeout_s`` as in
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Rows and scores of the best k items that match, best first, for each of ``vectors`` [n, d]; ``timeout_s`` as in
         :class:`serving.index.found.VectorIndex`.
 
         Raises:
             IndexUnavailable: the index is away.
         """
-        return self._hits(vectors, self.index.search(vectors, k, wanted, timeout_s))
+        return self._kept(vectors, self.index.search(vectors, k, wanted, timeout_s))
 
-    def search_memory(self, vectors: NDArray[np.float32], k: int, wanted: Filter) -> list[list[Hit]]:
+    def search_memory(
+        self, vectors: NDArray[np.float32], k: int, wanted: Filter
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """As :meth:`search`, exactly, and without an index that could be away."""
-        return self._hits(vectors, self.exact.search(vectors, k, wanted))
+        return self._kept(vectors, self.exact.search(vectors, k, wanted))
 
-    def _hits(self, vectors: NDArray[np.float32], found: Found) -> list[list[Hit]]:
-        ids = self._item_ids[found.rows]
+    def hits(self, rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> list[Hit]:
+        """What was found, by item id. ``rows`` and ``scores`` are [k]."""
+        return hits_of(self._item_ids[rows].tolist(), scores.tolist())
+
+    def _kept(self, vectors: NDArray[np.float32], found: Found) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         if self.min_score is None:
-            return list(map(hits_of, ids.tolist(), found.scores.tolist()))
+            return list(zip(found.rows, found.scores, strict=True))
         kept = self._cosines(vectors, found) >= self.min_score
-        parts = zip(ids, found.scores, kept, strict=True)
-        return [hits_of(i[keep].tolist(), s[keep].tolist()) for i, s, keep in parts]
+        return [(rows[keep], scores[keep]) for rows, scores, keep in zip(found.rows, found.scores, kept, strict=True)]
 
     def _cosines(self, vectors: NDArray[np.float32], found: Found) -> NDArray[np.float32]:
         """Scores before the boost, [n, k]."""

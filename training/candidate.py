@@ -23,17 +23,18 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TRAINING = "training.json"
 BOOSTING = "boosting.json"
+EVALUATION = "evaluation.json"
 
 
 def save_candidate(folder: Path, towers: Towers, training: dict[str, Any]) -> None:
     """Write weights, tower configuration and what the trainer reports."""
     folder.mkdir(parents=True, exist_ok=True)
+    # First: what was found out about other weights says nothing about these, and a run may be killed in between.
+    for name in (BOOSTING, INDEX, EVALUATION):
+        (folder / name).unlink(missing_ok=True)
     save_file({k: v.contiguous().cpu() for k, v in towers.state_dict().items()}, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(towers.config.to_json(), indent=2), encoding="utf-8")
     (folder / TRAINING).write_text(json.dumps(training, indent=2), encoding="utf-8")
-    # What was found out about other weights says nothing about these.
-    for name in (BOOSTING, INDEX):
-        (folder / name).unlink(missing_ok=True)
 
 
 def load_candidate(folder: Path) -> Towers:
@@ -61,9 +62,10 @@ def boost_candidate(settings: Settings, folder: Path) -> Boosting:
     towers, arrays = load_candidate(folder), prepare_arrays(settings)
     requests, _ = stopping_and_judging(arrays, settings.training)
     items = encode_catalog(towers, arrays, arrays.cut, kept=settings.training.graph_kept)
+    for name in (INDEX, EVALUATION):
+        (folder / name).unlink(missing_ok=True)
     boosting = fit_boosting(settings, arrays, encode_requests(towers, arrays, requests), items, requests)
     (folder / BOOSTING).write_text(json.dumps(boosting.to_json(), indent=2), encoding="utf-8")
-    (folder / INDEX).unlink(missing_ok=True)
     return boosting
 
 

@@ -7,7 +7,7 @@ All compare recall@100 on the same later requests, request by request, so what i
 |---|---|---|
 | surely worse | high < 0, from 20 requests on | a fall that the data prove, however small |
 | far worse | d < -max(``max_drop``, 1 / sqrt(n)) | a disaster on data too few to prove it |
-| slice | high < -``max_slice_drop`` against live, from ``min_slice_requests`` on | one part pays for the rest |
+| slice | high < 0, d < -``max_slice_drop`` against live, from ``min_slice_requests`` on | one part pays for the rest |
 
 An example, of 56 orders. A candidate that finds 2 fewer of them than live has d = -.04 [-.09, .00]: it may go live, a
 night's noise is of that size. One that finds .41 of them where BM25 finds all has d = -.59 [-.71, -.46]: both rules
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Any
 
 from infra.settings import GateSettings
@@ -101,6 +101,8 @@ def recall_gate(report: EvaluationReport, rival: str, settings: GateSettings) ->
         "candidate": report.value(report.serving, "recall@100"), rival: report.value(rival, "recall@100"),
         "difference": d["value"], "low": d["low"], "high": d["high"], "requests": n, "allowed drop": allowed,
     }  # fmt: skip
+    if not all(isfinite(d[name]) for name in ("value", "low", "high")):
+        return Gate(name, False, f"recall@100 against {rival} is not a number: look at the evaluation.", figures)
     surely, far = d["high"] < 0 and n >= LEAST_FOR_INTERVAL, d["value"] < -allowed
     verdict = (
         "surely worse" if surely
@@ -115,7 +117,7 @@ def recall_gate(report: EvaluationReport, rival: str, settings: GateSettings) ->
 
 
 def slice_gate(report: EvaluationReport, settings: GateSettings) -> Gate:
-    """Whether no slice surely falls by more than ``max_slice_drop`` against live."""
+    """Whether no slice surely falls, and by more than ``max_slice_drop``, against live."""
     compared = {
         name: part["differences"]["live"]
         for name, part in report.slices.items()
@@ -124,14 +126,17 @@ def slice_gate(report: EvaluationReport, settings: GateSettings) -> Gate:
     if not compared:
         why = f"no slice has {settings.min_slice_requests} requests" if "live" in report.differences else "no live"
         return Gate("slices", True, f"No slice was compared with live: {why}.", {})
-    fallen = {name: d for name, d in compared.items() if d["high"] < -settings.max_slice_drop}
+    fallen = {
+        name: d for name, d in compared.items()
+        if not isfinite(d["value"]) or (d["high"] < 0 and d["value"] < -settings.max_slice_drop)
+    }  # fmt: skip
     told = "; ".join(
         f"{name} {d['value']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]" for name, d in (fallen or compared).items()
     )
     reason = (
-        f"recall@100 against live surely falls by more than {settings.max_slice_drop:g} on {told}."
+        f"recall@100 against live surely falls, and by more than {settings.max_slice_drop:g}, on {told}."
         if fallen
-        else f"no slice surely falls by more than {settings.max_slice_drop:g} against live: {told}."
+        else f"no slice surely falls, and by more than {settings.max_slice_drop:g}, against live: {told}."
     )
     return Gate("slices", not fallen, reason, {name: d["value"] for name, d in compared.items()})
 

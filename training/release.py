@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -215,7 +216,10 @@ def clean_releases(settings: Settings, keep: Collection[str]) -> list[str]:
     removed = []
     for release in list_releases(settings)[settings.index.kept_releases :]:
         if release.id not in keep:
-            shutil.rmtree(release.path)
+            # Out of sight at once: killed halfway, half a release would lie among the whole ones.
+            unfinished = release.path.with_name(f".{uuid.uuid4().hex}")
+            release.path.rename(unfinished)
+            shutil.rmtree(unfinished)
             removed.append(release.id)
     return removed
 

@@ -132,6 +132,10 @@ class OnlineFeatures:
             self._revive()
             raise
 
+    def close(self) -> None:
+        """Let go of the connections of the session store; Feast closes its own with the process."""
+        self._session.close()
+
     def _open(self) -> None:
         from features.store.repository import open_store
 

@@ -98,6 +98,10 @@ class SessionStore:
         self._until_key = until_key(project, views(settings)["user"])
         self._online = settings.online
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def record(self, user_id: str, event: SessionEvent) -> None:
         """Keep an event in one round trip: the newest ``session_events`` by event time, whoever records them."""
         key, entry = self._prefix + user_id, _entry(event)

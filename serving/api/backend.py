@@ -14,7 +14,7 @@ from features.store.errors import OnlineStoreUnavailable
 from features.store.session import Action
 from infra.services import ServiceError
 from infra.settings import Settings
-from serving.errors import IndexUnavailable, NoLiveRelease
+from serving.errors import BadRequest, IndexUnavailable, NoLiveRelease
 from serving.retriever import ONLINE_STORE_UNAVAILABLE, Retrieval, Retriever
 from training.release import ReleaseError
 
@@ -129,7 +129,7 @@ class Backend:
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
         try:
             return await asyncio.wrap_future(future)
-        except ValueError as error:
+        except BadRequest as error:
             raise BadInputError(str(error)) from error
 
     def _done(self) -> None:

@@ -69,5 +69,7 @@ class Observe:
 
 def _path(scope: Scope) -> str:
     """The route that answered, so that neither logs nor labels grow with what callers make up."""
+    if scope["path"].startswith("/page/"):
+        return "/page"
     route = scope.get("route")
     return str(getattr(route, "path", "")) or ("refused" if route is None else "other")

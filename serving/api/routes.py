@@ -84,6 +84,7 @@ async def search(request: Request, asked: SearchRequest, backend: Behind, counte
         explain=asked.explain,
         location=asked.location.model_dump(exclude_none=True) if asked.location else None,
         personalize=asked.personalize,
+        items=asked.items,
     )
     counted.search(answer)
     private = {"query": asked.query, "user": asked.user} if settings.log_queries else {}
@@ -98,11 +99,8 @@ async def search(request: Request, asked: SearchRequest, backend: Behind, counte
         **private,
     )
     given = SearchResponse.model_validate(answer)
-    if asked.items:
-        described = await backend.items([hit.item_id for hit in given.hits])
-        by_id = {item["item_id"]: item for item in described}
-        for hit in given.hits:
-            hit.item = by_id.get(hit.item_id)
+    for hit, item in zip(given.hits, answer.items or (), strict=False):
+        hit.item = item
     return given
 
 

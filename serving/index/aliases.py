@@ -64,7 +64,10 @@ def roll_back(settings: Settings) -> str:
             raise NoLiveRelease()
         if pointed.get(PREVIOUS, pointed[LIVE]) == pointed[LIVE]:
             raise ValueError("no release was live before this one: there is nothing to roll back to")
-        _make_live(milvus, pointed[PREVIOUS])
+        # Live first: killed between the two moves, it is rolled back, which was the wish.
+        _point(milvus, LIVE, pointed[PREVIOUS])
+        _point(milvus, PREVIOUS, pointed[LIVE])
+        _verify(milvus, pointed[PREVIOUS])
         release_id = pointed[PREVIOUS].removeprefix(PREFIX)
         note_live(settings, release_id)
         return release_id
@@ -143,6 +146,10 @@ def _make_live(milvus: MilvusClient, name: str) -> None:
     if live:
         _point(milvus, PREVIOUS, live)
     _point(milvus, LIVE, name)
+    _verify(milvus, name)
+
+
+def _verify(milvus: MilvusClient, name: str) -> None:
     if aliased(milvus).get(LIVE) != name:
         raise IncompleteCollection(f"{LIVE} does not point at {name} after it was moved there")
 

@@ -65,12 +65,16 @@ class MilvusIndex:
         """See :class:`serving.index.found.VectorIndex`."""
         k = min(k, len(self._row_of))
         milvus = self._connection.client()
-        timeout_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
+        is_short = timeout_s is not None and timeout_s < self._timeout_s
+        timeout_s = timeout_s if is_short and timeout_s is not None else self._timeout_s
+        if timeout_s <= 0:
+            raise IndexUnavailable("no time is left to ask Milvus")
         try:
             with failures():
                 hits = self._hits(milvus, queries, k, wanted.expression(), timeout_s)
         except IndexUnavailable:
-            self._connection.lost(milvus)
+            if not is_short:  # a request that had little time left says nothing about Milvus
+                self._connection.lost(milvus)
             raise
         there = min(k, self._exact.count(wanted))
         if any(len(found) != there for found in hits):

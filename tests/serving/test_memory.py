@@ -150,7 +150,8 @@ def test_hits_below_the_least_score_are_left_out_by_their_score_before_the_boost
     index = MemoryIndex(vectors, fields.columns)
     served = ServedRelease(Boosted(), index, index, fields, clock_offset(END, END), min_score=0.3)  # type: ignore[arg-type]
     queries = queries_of(vectors, 3)
-    for query, hits in zip(queries, served.search(queries, 2000, Filter()), strict=True):
+    for query, found in zip(queries, served.search(queries, 2000, Filter()), strict=True):
+        hits = served.hits(*found)
         cosines = vectors[:, :-2] @ query[:-2]
         wanted = [row for row in best(vectors, query, np.arange(ITEMS), 2000) if cosines[row] >= 0.3]
         assert [h.item_id for h in hits] == [f"i{row}" for row in wanted]

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-FILE = "evaluation.json"
 MAIN_MEASURE = "recall@100"
+
+from training.candidate import EVALUATION
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,12 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def read_evaluation(candidate_dir: Path) -> EvaluationReport:
     """The report that :func:`evaluate` wrote beside a candidate."""
-    return EvaluationReport.from_json(json.loads((candidate_dir / FILE).read_text(encoding="utf-8")))
+    return EvaluationReport.from_json(json.loads((candidate_dir / EVALUATION).read_text(encoding="utf-8")))
 
 
 def write_evaluation(report: EvaluationReport, candidate_dir: Path) -> None:
     """Write a report beside a candidate."""
-    (candidate_dir / FILE).write_text(json.dumps(report.to_json(), indent=2), encoding="utf-8")
+    (candidate_dir / EVALUATION).write_text(json.dumps(report.to_json(), indent=2), encoding="utf-8")
 
 
 def _text(value: Any) -> str:
