@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
+from infra.misspelt import in_words
 from infra.settings import ApiSettings, Settings, get_settings
 from infra.telemetry import silence
 from infra.threads import wait_quietly
@@ -55,7 +57,7 @@ def use_shop(data: str | None, shop: str | None) -> Settings:
 
 def fail(message: str) -> None:
     """Say what is wrong and leave with exit code 2."""
-    Console(stderr=True).print(f"[bold red]Error[/] {message}", soft_wrap=True)
+    Console(stderr=True).print(f"[bold red]Error[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(2)
 
 
@@ -198,13 +200,17 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, mendable()):
             raise
-        Console(stderr=True).print(f"[bold red]Error[/] {error}", soft_wrap=True, highlight=False)
+        from pydantic import ValidationError
+
+        told = in_words(error, Settings) if isinstance(error, ValidationError) else str(error)
+        Console(stderr=True).print(f"[bold red]Error[/] {escape(told)}", soft_wrap=True, highlight=False)
         sys.exit(2)
 
 
 def mendable() -> tuple[type[Exception], ...]:
     """Errors whose message says what to do. Imported only where one was raised: each costs import time."""
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from features.landing import LandingError
     from infra.services import ServiceError
@@ -215,6 +221,7 @@ def mendable() -> tuple[type[Exception], ...]:
 
     return (
         ValidationError,
+        SettingsError,
         LandingError,
         ServiceError,
         PromotionRefused,
