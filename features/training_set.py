@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -44,6 +44,8 @@ class TrainingSetReport:
     """What the training set holds, and what was kept out of it."""
 
     split: Split
+    first_request: datetime
+    """The train window may begin before the log does."""
     requests: dict[str, int]
     """Requests by split."""
     rows: dict[str, dict[str, int]]
@@ -128,6 +130,7 @@ def _report(split: Split, tally: Tally) -> TrainingSetReport:
     unclicked = sum(rows[name]["unclicked"] for name in SPLITS)
     return TrainingSetReport(
         split=split,
+        first_request=tally.first or split.train_start,
         requests={name: tally.requests[name] for name in SPLITS},
         rows=rows,
         share_unclicked=unclicked / logged,

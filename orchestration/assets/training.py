@@ -46,7 +46,7 @@ def training_set() -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(sum(stages.values()) for stages in report.rows.values()),
-            "train from": report.split.train_start.isoformat(),
+            "train from": report.first_request.isoformat(),
             "cut": report.split.cut.isoformat(),
             "end": report.split.end.isoformat(),
             "share unclicked": report.share_unclicked,

@@ -150,6 +150,7 @@ def test_the_report_counts_what_is_there(
         assert report.cold_start[split] == sum(r["split"] == split and r["requests_7d"] is None for r in requests)
         for stage, count in report.rows[split].items():
             assert count == sum((row["split"], row["stage"]) == (split, stage) for row in rows)
+    assert report.first_request == min(request["time"] for request in requests)
     inside = [r for r in log.requests.to_pylist() if report.split.train_start <= r["time"] < report.split.end]
     assert report.dropped["empty_query"] == sum(not row["query"] for row in inside) > 0
     kept_out = sum(report.dropped[why] for why in ("empty_query", "late_requests", "repeated_ids", "without_items"))
