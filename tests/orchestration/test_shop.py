@@ -38,6 +38,7 @@ def test_a_second_run_on_a_shop_is_refused(new_shop: Callable[[], SmallShop]) ->
         (("run", "--data", "nowhere://bucket/logs"), "cannot be opened"),
         (("run", "--days", "2026-03-99"), "write YYYY-MM-DD"),
         (("run", "--days", "2020-01-01"), "not within the logs"),
+        (("run", "--data", "nosuchfolder"), "no such folder"),
         (("search", "shoes"), "shelfwise run"),
     ],
 )
@@ -48,3 +49,20 @@ def test_what_a_user_can_mend_is_said_in_a_sentence(
     assert ran.code == 2, ran.output
     assert says in ran.output
     assert "Traceback" not in ran.output
+
+
+@pytest.mark.parametrize("command", ["status", "releases", "rollback", "serve", "down"])
+def test_a_mistyped_shop_is_not_made(tmp_path: Path, command: str) -> None:
+    shop = SmallShop(tmp_path)
+    claim_shop(Settings(home=tmp_path, shop="demo"), None)
+    ran = shop.run(command, "--shop", "nosuch")
+    assert ran.code == 2, ran.output
+    assert "there is no shop nosuch" in ran.output and "there are: demo" in ran.output
+    assert [folder.name for folder in tmp_path.iterdir()] == ["demo"]
+
+
+def test_a_landing_of_the_environment_has_to_be_there(tmp_path: Path) -> None:
+    ran = SmallShop(tmp_path).run("run", environment={"SHELFWISE_LANDING": "/nonexist"})
+    assert ran.code == 2, ran.output
+    assert "SHELFWISE_LANDING=/nonexist: there is no such folder" in ran.output
+    assert not list(tmp_path.iterdir())
