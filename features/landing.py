@@ -173,6 +173,19 @@ def catalog_files(settings: Settings) -> list[tuple[date | None, LandingFile]]:
     return dated
 
 
+def unreadable_files(settings: Settings, files: Sequence[LandingFile]) -> list[str]:
+    """Those files that cannot be opened, each with why; few are asked for, since each is opened."""
+    file_system, _ = _open_landing(settings)
+    told = []
+    for file in files:
+        try:
+            with file_system.open(file.path, "rb") as opened:
+                opened.read(1)
+        except OSError as error:
+            told.append(f"{file.path}: {error.strerror or error}")
+    return told
+
+
 @contextmanager
 def local_copies(settings: Settings, files: Sequence[LandingFile]) -> Iterator[list[Path]]:
     """Local paths of files, in their order: the files themselves, or copies that are removed at the end.

@@ -130,7 +130,7 @@ def status(shop: Shop = None, data: Data = None) -> None:
     settings = use_shop(data, shop)
     from orchestration.show import print_status
 
-    print_status(console, settings)
+    raise typer.Exit(0 if print_status(console, settings) else 1)
 
 
 @app.command()
@@ -221,6 +221,7 @@ def mendable() -> tuple[type[Exception], ...]:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
+    from features.catalog import CatalogError
     from features.landing import LandingError
     from infra.services import ServiceError
     from orchestration.releases import PromotionRefused
@@ -232,6 +233,7 @@ def mendable() -> tuple[type[Exception], ...]:
         ValidationError,
         SettingsError,
         LandingError,
+        CatalogError,
         ServiceError,
         PromotionRefused,
         IndexUnavailable,

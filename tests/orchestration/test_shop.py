@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,3 +67,21 @@ def test_a_landing_of_the_environment_has_to_be_there(tmp_path: Path) -> None:
     assert ran.code == 2, ran.output
     assert "SHELFWISE_LANDING=/nonexist: there is no such folder" in ran.output
     assert not list(tmp_path.iterdir())
+
+
+def test_a_catalogue_is_looked_for_before_the_run(tmp_path: Path) -> None:
+    day = tmp_path / "logs" / "dt=2026-03-01"
+    day.mkdir(parents=True)
+    (day / "ubi_queries.ndjson").write_text("{}\n")
+    ran = SmallShop(tmp_path / "home").run("run", "--data", str(day.parent))
+    assert ran.code == 2, ran.output
+    assert "no catalogue in" in ran.output
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_second_ui_says_who_may_have_the_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        ran = SmallShop(tmp_path).run("ui", environment={"SHELFWISE_UI__DOCS_PORT": port})
+    assert ran.code == 1, ran.output
+    assert f"Port {port} is taken, perhaps by a running `shelfwise ui`" in ran.output
