@@ -109,9 +109,10 @@ def _build(
     if rows_in == 0 or not found:
         raise CatalogError(f"the catalogue in {landing_url(settings)} is empty: {', '.join(f.name for _, f in dated)}")
     if "item_id" not in fields["field"].to_pylist():
+        *most, last = ALIASES["item_id"]
         raise CatalogError(
-            f"the catalogue has no id column. Found: {', '.join(found[:30])}. Name one of them one of"
-            f" {', '.join(ALIASES['item_id'])}"
+            f"the catalogue has no id column. Found: {', '.join(found[:30])}; rename one of them to"
+            f" {', '.join(most)} or {last}"
         )
     _copy_table(engine, "fields", fields)
     connection.execute("CREATE TABLE versions (file BIGINT, landed DATE)")
@@ -127,11 +128,12 @@ def _build(
     bad_share = sum(reasons.values()) / max(1, rows_in)
     if count == 0 or bad_share > settings.raw.max_bad_share:
         counts = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
+        kept = " The catalogue in use stays as it was." if settings.paths.catalog.exists() else ""
         raise CatalogError(
-            f"{bad_share:.1%} of the catalogue's {rows_in:,} rows were refused ({counts or 'none left'});"
-            f" the catalogue in use stays as it was. Columns found: {', '.join(found[:30])}. See"
+            f"{bad_share:.1%} of the catalogue's {rows_in:,} rows were refused ({counts or 'none left'}).{kept}"
+            f" Columns found: {', '.join(found[:30])}. See"
             f" {settings.paths.catalog.with_name('quarantine.parquet')}, mend the files and run again, or raise"
-            " settings.raw.max_bad_share"
+            " SHELFWISE_RAW__MAX_BAD_SHARE"
         )
     write_parquet(settings.paths.catalog, batches_of(engine, items), CATALOG)
     report = _report(engine, dated, rows_in, count, reasons)
