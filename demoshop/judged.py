@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import fsspec
 import numpy as np
 import pyarrow as pa
@@ -24,16 +27,50 @@ GAIN = np.array([0.0, 0.1, 0.35, 1.0], np.float32)
 """Relevance of a grade: irrelevant, complement, substitute, exact."""
 USERS_PER_QUERY = 10
 """At most so many users per judged query: more would repeat the same few queries."""
-ITEM_ID = ("item_id", "asin", "product_id")
+ITEM_ID = ("item_id", "asin", "product_id", "sku", "id")
+CATALOG = re.compile(r"catalog\.(parquet|(ndjson|jsonl|json|csv)(\.gz)?)")
 TITLE = ("title", "product_title", "name")
 
 
 def is_judged_folder(landing: str) -> bool:
-    """Whether a folder or URL holds ``catalog.parquet`` and ``qrels.tsv`` and no days of its own."""
+    """Whether a folder or URL holds a catalogue and ``qrels.tsv`` and no days of its own."""
     files, root = fsspec.core.url_to_fs(landing)
     root = root.rstrip("/")
-    has_both = all(files.exists(f"{root}/{name}") for name in ("catalog.parquet", "qrels.tsv"))
+    has_both = bool(catalogs_in(files, root)) and files.exists(f"{root}/qrels.tsv")
     return has_both and not files.glob(f"{root}/dt=*")
+
+
+def judged_catalog(landing: str) -> Path:
+    """The catalogue of a local judged folder; of several the first by name."""
+    files, root = fsspec.core.url_to_fs(landing)
+    return Path(catalogs_in(files, root.rstrip("/"))[0])
+
+
+def catalogs_in(files: Any, root: str) -> list[str]:
+    """Catalogue files of a folder, of each format that a catalogue may have."""
+    return sorted(path for path in files.glob(f"{root}/catalog.*") if CATALOG.fullmatch(path.rsplit("/", 1)[-1]))
+
+
+def read_table(catalog_file: Path) -> pa.Table:
+    """A catalogue as a table; the columns of a CSV are texts, so that an id keeps its zeros.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if catalog_file.suffix == ".parquet":
+        return pq.read_table(catalog_file)
+    is_csv = ".csv" in catalog_file.suffixes
+    with duckdb.connect() as engine:
+        try:
+            source = (
+                engine.read_csv(str(catalog_file), header=True, all_varchar=True)
+                if is_csv
+                else engine.read_json(str(catalog_file), format="auto")
+            )
+            return source.to_arrow_table()
+        except duckdb.Error as error:
+            told = str(error).splitlines()[0]
+            raise ValueError(f"{catalog_file} cannot be read; replace it and run again: {told}") from error
 
 
 def make_judged_landing(
@@ -52,7 +89,7 @@ def make_judged_landing(
         judgements = read_judgements(qrels_file)
         held_out = held_out_queries(judgements, settings.demo)["query"].combine_chunks()
         searched = judgements.filter(pc.invert(pc.is_in(judgements["query"], held_out)))
-        shop = JudgedShop(settings.demo.seed, pq.read_table(catalog_file), searched)
+        shop = JudgedShop(settings.demo.seed, read_table(catalog_file), searched)
         users = min(settings.demo.users, USERS_PER_QUERY * len(shop.queries))
         return OpenShop(shop, users, lambda path: copy(catalog_file, path))
 
@@ -60,9 +97,12 @@ def make_judged_landing(
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file in one step."""
+    """Copy a catalogue to Parquet, in one step."""
     temporary = target.with_name(f".{target.name}.making")
-    shutil.copyfile(source, temporary)
+    if source.suffix == target.suffix:
+        shutil.copyfile(source, temporary)
+    else:
+        pq.write_table(read_table(source), temporary)
     temporary.replace(target)
 
 
@@ -174,6 +214,8 @@ def codes(texts: pa.Array | None, count: int = 0) -> Ints:
 
 def level_of(paths: pa.Array, last: bool) -> pa.Array:
     """The last level of each category path, or the second one (the only one, if there is one); null without a path."""
+    if pa.types.is_string(paths.type):
+        paths = pc.split_pattern(paths, ">")
     length = pc.fill_null(pc.list_value_length(paths), 0).to_numpy().astype(np.int64)
     start = np.cumsum(length) - length
     at = start + np.where(length == 0, 0, length - 1 if last else np.minimum(length - 1, 1))
@@ -184,6 +226,8 @@ def numbers(column: pa.Array | None, count: int) -> np.ndarray:
     """Numbers, NaN where absent."""
     if column is None:
         return np.full(count, np.nan)
+    if pa.types.is_string(column.type):
+        column = pc.struct_field(pc.extract_regex(pc.replace_substring(column, ",", ""), r"(?P<n>\d+\.?\d*)"), "n")
     return np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy())
 
 

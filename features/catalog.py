@@ -11,7 +11,7 @@ from features.catalog_fields import ALIASES, FIELDS_SQL, assign_fields
 from features.documents import DocumentError, load_documents
 from features.engine import batches_of, from_arrow, open_engine
 from features.json_macros import create_macros
-from features.landing import LandingError, LandingFile, catalog_files, landing_url, local_copies
+from features.landing import LandingError, LandingFile, catalog_files, landing_url, local_copies, unreadable_files
 from features.location import create_place_macros
 from features.partitions import write_json, write_parquet
 from features.schema import CATALOG, LOCATION_NAMES, QUARANTINE
@@ -69,18 +69,31 @@ def build_catalog(settings: Settings) -> CatalogReport:
             ``settings.raw.max_bad_share``; the catalogue in use stays as it was.
     """
     try:
-        dated = catalog_files(settings)
-        if not dated:
-            raise CatalogError(
-                f"no catalogue in {landing_url(settings)}: expected catalog.parquet, .ndjson, .jsonl, .json or .csv"
-                " (.gz allowed), there or in a day's folder"
-            )
+        dated = find_catalog(settings)
         files = [file for _, file in dated]
         with open_engine(settings) as engine, local_copies(settings, files) as copies:
             rows_in = load_documents(engine, "documents", copies, [f.name for f in files])
             return _build(settings, engine, dated, rows_in)
     except (LandingError, DocumentError) as error:
         raise CatalogError(str(error)) from error
+
+
+def find_catalog(settings: Settings) -> list[tuple[date | None, LandingFile]]:
+    """As ``catalog_files``, of which there is at least one.
+
+    Raises:
+        CatalogError: there is none, or one that cannot be opened. LandingError: there is no such landing folder.
+    """
+    dated = catalog_files(settings)
+    if not dated:
+        raise CatalogError(
+            f"no catalogue in {landing_url(settings)}: expected catalog.parquet, .ndjson, .jsonl, .json or .csv"
+            " (.gz allowed), there or in a day's folder"
+        )
+    unreadable = unreadable_files(settings, [file for _, file in dated])
+    if unreadable:
+        raise CatalogError(f"the catalogue cannot be opened: {'; '.join(unreadable)}")
+    return dated
 
 
 def _build(
@@ -96,9 +109,10 @@ def _build(
     if rows_in == 0 or not found:
         raise CatalogError(f"the catalogue in {landing_url(settings)} is empty: {', '.join(f.name for _, f in dated)}")
     if "item_id" not in fields["field"].to_pylist():
+        *most, last = ALIASES["item_id"]
         raise CatalogError(
-            f"the catalogue has no id column. Found: {', '.join(found[:30])}. Name one of them one of"
-            f" {', '.join(ALIASES['item_id'])}"
+            f"the catalogue has no id column. Found: {', '.join(found[:30])}; rename one of them to"
+            f" {', '.join(most)} or {last}"
         )
     _copy_table(engine, "fields", fields)
     connection.execute("CREATE TABLE versions (file BIGINT, landed DATE)")
@@ -114,11 +128,12 @@ def _build(
     bad_share = sum(reasons.values()) / max(1, rows_in)
     if count == 0 or bad_share > settings.raw.max_bad_share:
         counts = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
+        kept = " The catalogue in use stays as it was." if settings.paths.catalog.exists() else ""
         raise CatalogError(
-            f"{bad_share:.1%} of the catalogue's {rows_in:,} rows were refused ({counts or 'none left'});"
-            f" the catalogue in use stays as it was. Columns found: {', '.join(found[:30])}. See"
+            f"{bad_share:.1%} of the catalogue's {rows_in:,} rows were refused ({counts or 'none left'}).{kept}"
+            f" Columns found: {', '.join(found[:30])}. See"
             f" {settings.paths.catalog.with_name('quarantine.parquet')}, mend the files and run again, or raise"
-            " settings.raw.max_bad_share"
+            " SHELFWISE_RAW__MAX_BAD_SHARE"
         )
     write_parquet(settings.paths.catalog, batches_of(engine, items), CATALOG)
     report = _report(engine, dated, rows_in, count, reasons)

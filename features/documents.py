@@ -59,7 +59,10 @@ def load_documents(engine: Any, table: str, files: Sequence[Path], names: Sequen
             else:
                 _insert_lines(connection, table, file, index, rows)
         except (duckdb.Error, OSError, EOFError, zlib.error) as error:
-            raise DocumentError(f"{name} cannot be read, it is damaged or not what its name says: {error}") from error
+            told = (str(error).splitlines() or [type(error).__name__])[0]  # DuckDB's next lines are our SQL
+            raise DocumentError(
+                f"{name} cannot be read, it is damaged or not what its name says; replace it and run again: {told}"
+            ) from error
         ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
     return rows
 

@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from infra.settings import Settings
 
 _DAY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
+_NEARLY_DAY = re.compile(r"^dt\b|\d{4}.?\d{1,2}.?\d{1,2}")
 _LOG = re.compile(r"(ubi_queries|ubi_events)([^/]*|/.*)\.(parquet|(ndjson|jsonl|json)(\.gz)?)")
 _CATALOG = re.compile(r"catalog\.(parquet|(ndjson|jsonl|json|csv)(\.gz)?)")
 
@@ -82,7 +83,7 @@ def _open_landing(settings: Settings) -> tuple[Any, str]:
             " fsspec package of its protocol is installed (s3fs for s3://, gcsfs for gs://)"
         ) from error
     if not found:
-        todo = "check settings.landing (SHELFWISE_LANDING)" if settings.landing else "run the demo shop first"
+        todo = "check --data (SHELFWISE_LANDING)" if settings.landing else "run the demo shop first"
         raise LandingError(f"there is no landing folder at {url}: {todo}")
     return file_system, root.rstrip("/")
 
@@ -93,11 +94,15 @@ def landing_days(settings: Settings) -> list[date]:
     Raises:
         LandingError: No such folder, no day in it, or a day's name that is no date.
     """
-    days = _days_in(settings, *_open_landing(settings))
+    file_system, root = _open_landing(settings)
+    days = _days_in(settings, file_system, root)
     if not days:
+        folders = [entry["name"] for entry in file_system.ls(root, detail=True) if entry["type"] == "directory"]
+        near = sorted(name for name in (f.rstrip("/").rsplit("/", 1)[-1] for f in folders) if _NEARLY_DAY.search(name))
+        found = f"; rename {', '.join(near[:5])}" if near else ""
         raise LandingError(
             f"{landing_url(settings)} holds no day: expected folders dt=YYYY-MM-DD, each with ubi_queries and"
-            " ubi_events files (.parquet, .ndjson, .jsonl or .json, .gz allowed)"
+            f" ubi_events files (.parquet, .ndjson, .jsonl or .json, .gz allowed){found}"
         )
     return days
 
@@ -171,6 +176,19 @@ def catalog_files(settings: Settings) -> list[tuple[date | None, LandingFile]]:
             if entry["type"] == "file" and _CATALOG.fullmatch(name):
                 dated.append((day, _listed(entry, f"dt={day}/{name}" if day else name)))
     return dated
+
+
+def unreadable_files(settings: Settings, files: Sequence[LandingFile]) -> list[str]:
+    """Those files that cannot be opened, each with why; few are asked for, since each is opened."""
+    file_system, _ = _open_landing(settings)
+    told = []
+    for file in files:
+        try:
+            with file_system.open(file.path, "rb") as opened:
+                opened.read(1)
+        except OSError as error:
+            told.append(f"{file.path}: {error.strerror or error}")
+    return told
 
 
 @contextmanager

@@ -42,6 +42,8 @@ class Tally:
     cold: Counter[str] = field(default_factory=Counter)
     """Requests of users of whom nothing was known, by split."""
     dropped: Counter[str] = field(default_factory=Counter)
+    first: datetime | None = None
+    """Time of the first request."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,9 @@ def _as_of(settings: Settings, rows: pa.Table, key: str, view: ViewName) -> pa.T
 
 
 def _count(requests: pa.Table, rows: pa.Table, tally: Tally) -> None:
+    if requests.num_rows:
+        first = pc.min(requests["time"]).as_py()
+        tally.first = min(tally.first or first, first)
     for counted in requests["split"].value_counts().to_pylist():
         tally.requests[counted["values"]] += counted["counts"]
     for counted in rows.group_by(["split", "stage"]).aggregate([([], "count_all")]).to_pylist():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -44,6 +44,8 @@ class TrainingSetReport:
     """What the training set holds, and what was kept out of it."""
 
     split: Split
+    first_request: datetime
+    """The train window may begin before the log does."""
     requests: dict[str, int]
     """Requests by split."""
     rows: dict[str, dict[str, int]]
@@ -117,22 +119,31 @@ def _batches(settings: Settings, days: list[date]) -> Iterator[list[date]]:
 
 
 def _report(split: Split, tally: Tally) -> TrainingSetReport:
-    for name in SPLITS:
-        if not tally.requests[name]:
-            raise TrainingSetError(
-                f"the {name} window, {split.train_start} to {split.end} cut at {split.cut}, holds no request with a "
-                f"query and an item of the catalogue (kept out: {dict(tally.dropped)}); bring more days"
-            )
+    if not all(tally.requests[name] for name in SPLITS):
+        raise TrainingSetError(_too_few(split, tally))
     rows = {name: {stage: tally.rows[name, stage] for stage in STAGES} for name in SPLITS}
     logged = sum(count for (_, stage), count in tally.rows.items() if stage != "random")
     unclicked = sum(rows[name]["unclicked"] for name in SPLITS)
     return TrainingSetReport(
         split=split,
+        first_request=tally.first or split.train_start,
         requests={name: tally.requests[name] for name in SPLITS},
         rows=rows,
         share_unclicked=unclicked / logged,
         cold_start={name: tally.cold[name] for name in SPLITS},
         dropped=dict(tally.dropped),
+    )
+
+
+def _too_few(split: Split, tally: Tally) -> str:
+    """Which of the two windows is empty, and why."""
+    left = {name: tally.requests[name] for name in SPLITS}
+    kept_out = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in tally.dropped.items() if n)
+    why = f" (kept out: {kept_out})" if kept_out else ""
+    return (
+        f"too few requests with a query and an item of the catalogue{why}: {left['train']:,} to train on, from"
+        f" {split.train_start:%Y-%m-%d %H:%M} to {split.cut:%Y-%m-%d %H:%M}, and {left['validation']:,} to validate on,"
+        f" until {split.end:%Y-%m-%d %H:%M}; bring more days"
     )
 
 

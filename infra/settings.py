@@ -6,6 +6,7 @@ folder, else from the default below; every default works on a laptop.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from datetime import date, timedelta
@@ -15,6 +16,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from infra.misspelt import FILE, NESTED, PREFIX, refuse_broken_file, refuse_unknown_names
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -472,7 +475,7 @@ class Settings(BaseSettings):
     """All settings. ``Settings()`` reads the environment and ``shelfwise.toml``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SHELFWISE_", env_nested_delimiter="__", toml_file="shelfwise.toml", frozen=True, extra="forbid"
+        env_prefix=PREFIX, env_nested_delimiter=NESTED, toml_file=FILE, frozen=True, extra="forbid"
     )
 
     home: Path = Path(".shelfwise")
@@ -502,6 +505,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        refuse_unknown_names(os.environ, settings_cls.model_fields)
+        refuse_broken_file(Path(FILE))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property

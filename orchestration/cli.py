@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
+from infra.misspelt import in_words
 from infra.settings import ApiSettings, Settings, get_settings
 from infra.telemetry import silence
 from infra.threads import wait_quietly
@@ -34,8 +36,12 @@ Data = Annotated[
 Shop = Annotated[str | None, typer.Option("--shop", help="Name of the shop; None: the last part of --data, or demo.")]
 
 
-def use_shop(data: str | None, shop: str | None) -> Settings:
-    """Name the shop to this process and its children through the environment, as any setting is named."""
+def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Settings:
+    """Name the shop to this process and its children through the environment, as any setting is named.
+
+    Args:
+        makes: the command makes the shop where there is none; the others leave no folder of a mistyped name behind.
+    """
     if data is not None:
         os.environ["SHELFWISE_LANDING"] = data if "://" in data else str(Path(data).expanduser().resolve())
     if shop is not None:
@@ -48,14 +54,19 @@ def use_shop(data: str | None, shop: str | None) -> Settings:
         from orchestration.shop import claim_shop
 
         claim_shop(settings, settings.landing)
-    if data is not None and "://" not in data and not Path(data).expanduser().is_dir():
-        fail(f"--data {data}: there is no such folder.")
+    landing = settings.landing
+    if landing is not None and "://" not in landing and not Path(landing).expanduser().is_dir():
+        fail(f"{f'--data {data}' if data is not None else f'SHELFWISE_LANDING={landing}'}: there is no such folder.")
+    if not (makes or settings.paths.root.is_dir()):
+        shops = sorted(note.parent.name for note in settings.home.expanduser().glob("*/shop.json"))
+        there_are = f"there are: {', '.join(shops)}" if shops else "make one with `shelfwise run`"
+        fail(f"there is no shop {settings.shop_name} under {settings.home}; {there_are}")
     return settings
 
 
 def fail(message: str) -> None:
     """Say what is wrong and leave with exit code 2."""
-    Console(stderr=True).print(f"[bold red]Error[/] {message}", soft_wrap=True)
+    Console(stderr=True).print(f"[bold red]Error[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(2)
 
 
@@ -69,7 +80,7 @@ def run(
     verbose: Annotated[bool, typer.Option(help="Dagster's own log, too.")] = False,
 ) -> None:
     """Run the whole loop in this process: logs to live release, then show what it gives."""
-    use_shop(data, shop)
+    use_shop(data, shop, makes=True)
     from orchestration.loop import choose_days, run_loop
     from orchestration.report import print_outcome
 
@@ -81,7 +92,7 @@ def run(
 @app.command()
 def ui(data: Data = None, shop: Shop = None) -> None:
     """Open Dagster's UI (and the checks' Data Docs) on loopback until Ctrl-C."""
-    settings = use_shop(data, shop)
+    settings = use_shop(data, shop, makes=True)
     from orchestration.ui import serve_ui
 
     raise typer.Exit(serve_ui(settings, console))
@@ -119,7 +130,7 @@ def status(shop: Shop = None, data: Data = None) -> None:
     settings = use_shop(data, shop)
     from orchestration.show import print_status
 
-    print_status(console, settings)
+    raise typer.Exit(0 if print_status(console, settings) else 1)
 
 
 @app.command()
@@ -198,14 +209,19 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, mendable()):
             raise
-        Console(stderr=True).print(f"[bold red]Error[/] {error}", soft_wrap=True, highlight=False)
+        from pydantic import ValidationError
+
+        told = in_words(error, Settings) if isinstance(error, ValidationError) else str(error)
+        Console(stderr=True).print(f"[bold red]Error[/] {escape(told)}", soft_wrap=True, highlight=False)
         sys.exit(2)
 
 
 def mendable() -> tuple[type[Exception], ...]:
     """Errors whose message says what to do. Imported only where one was raised: each costs import time."""
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
+    from features.catalog import CatalogError
     from features.landing import LandingError
     from infra.services import ServiceError
     from orchestration.releases import PromotionRefused
@@ -215,7 +231,9 @@ def mendable() -> tuple[type[Exception], ...]:
 
     return (
         ValidationError,
+        SettingsError,
         LandingError,
+        CatalogError,
         ServiceError,
         PromotionRefused,
         IndexUnavailable,

@@ -9,6 +9,7 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster_shared.error import SerializableErrorInfo
 
+from features.catalog import find_catalog
 from features.landing import LandingError
 from infra.settings import get_settings
 from orchestration.definitions import defs
@@ -45,16 +46,20 @@ def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
 
     Raises:
         LandingError: the days asked for are not in the logs.
+        CatalogError: the logs are given, and no catalogue is with them.
     """
     settings = shop_settings()
     first, last = day_range(settings)
+    given = source(get_settings()) is Source.GIVEN
+    if given:
+        find_catalog(settings)
     if asked is not None:
         if asked[0] > asked[1] or asked[0] < first or asked[1] > last:
             raise LandingError(
                 f"--days {asked[0]}:{asked[1]} is not within the logs, which run from {first} to {last}."
             )
         return asked
-    if source(get_settings()) is not Source.GIVEN:
+    if not given:
         return first, last  # other demo settings make other days; unchanged ones are left as they are
     changed = [day for day, fingerprint in fingerprints(settings).items() if not is_built(settings, day, fingerprint)]
     return (min(changed), last) if changed else (last, last)

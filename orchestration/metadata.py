@@ -25,7 +25,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
 
 def bar_plot(title: str, bars: Mapping[str, float]) -> dg.MarkdownMetadataValue:
     """Horizontal bars, largest on top as given: a funnel where the stages come in order."""
-    figure, axes = _figure(title, height=0.45 * max(len(bars), 2) + 1)
+    figure, (axes,) = _figure(title, height=0.45 * max(len(bars), 2) + 1)
     names = list(bars)[::-1]
     drawn = axes.barh(names, [bars[n] for n in names], color="#3b6ea5")
     axes.bar_label(drawn, labels=[f"{bars[n]:,.0f}" for n in names], padding=4)
@@ -34,16 +34,27 @@ def bar_plot(title: str, bars: Mapping[str, float]) -> dg.MarkdownMetadataValue:
     return _image(title, figure)
 
 
-def line_plot(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -> dg.MarkdownMetadataValue:
-    """One line per series over 1..n."""
-    figure, axes = _figure(title, height=3.4)
-    for name, values in series.items():
-        axes.plot(range(1, len(values) + 1), values, marker="o", label=name)
-    axes.set_xlabel(x_label)
-    axes.legend(frameon=False)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+def line_plot(
+    title: str, x_label: str, series: Mapping[str, Sequence[float]], marked: tuple[int, str] | None = None
+) -> dg.MarkdownMetadataValue:
+    """A panel per series over 1..n, each with a scale of its own; ``marked``: a place on the x axis and what it is."""
+    figure, panels = _figure(title, height=3.4, columns=len(series))
+    for axes, (name, values) in zip(panels, series.items(), strict=True):
+        axes.plot(range(1, len(values) + 1), values, marker="o")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if marked:
+            axes.axvline(marked[0], color="grey", linestyle="--", label=marked[1])
+            axes.legend(frameon=False)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
     return _image(title, figure)
+
+
+def rounded(figure: float | None) -> float | None:
+    """A figure as it is shown: to four significant digits."""
+    return None if figure is None else float(f"{figure:.4g}")
 
 
 def _cell(value: Any) -> str:
@@ -54,13 +65,12 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _figure(title: str, height: float) -> tuple[Any, Any]:
+def _figure(title: str, height: float, columns: int = 1) -> tuple[Any, list[Any]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, height), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title, loc="left")
-    return figure, axes
+    figure.suptitle(title, x=0, ha="left")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
 def _image(title: str, figure: Any) -> dg.MarkdownMetadataValue:

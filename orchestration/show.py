@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -10,7 +11,8 @@ from infra.services import status as services_status
 from infra.settings import Settings
 from orchestration.releases import State, standings
 from serving import Retrieval, Retriever
-from serving.index import live_release_id
+from serving.index import live_release_id, nothing_live
+from training.release import ReleaseError, verify_release
 
 
 def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -> None:
@@ -51,8 +53,8 @@ def print_releases(console: Console, settings: Settings) -> None:
             console.print(Text(f"{release.id}  {reason}"), soft_wrap=True)
 
 
-def print_status(console: Console, settings: Settings) -> None:
-    """Services of the shop and the live release."""
+def print_status(console: Console, settings: Settings) -> bool:
+    """Services of the shop and the live release; whether that is whole on this machine."""
     table = Table(title=f"Shop {settings.shop_name} under {settings.paths.root}", title_justify="left")
     for column in ("service", "state", "pid", "address", "log"):
         table.add_column(column)
@@ -61,4 +63,18 @@ def print_status(console: Console, settings: Settings) -> None:
         table.add_row(service.name, state, str(service.pid or ""), service.address or "", service.log[-200:])
     console.print(table)
     live = live_release_id(settings)
-    console.print(f"Live: release [bold]{live}[/]" if live else "Nothing is live: run shelfwise run.")
+    if live is None:
+        told = str(nothing_live(settings))
+        console.print(f"{told[0].upper()}{told[1:]}.", soft_wrap=True)
+        return True
+    try:
+        verify_release(settings.paths.releases / live)
+    except ReleaseError as error:
+        console.print(
+            f"Live by the index: release [bold]{live}[/], [red]which cannot serve[/]:",
+            escape(str(error)),
+            soft_wrap=True,
+        )
+        return False
+    console.print(f"Live: release [bold]{live}[/]")
+    return True

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +20,11 @@ WORKSPACE = Path(__file__).resolve().parent.parent / "workspace.yaml"
 
 def serve_ui(settings: Settings, console: Console) -> int:
     """Serve until Ctrl-C or SIGTERM; code servers that ``dagster dev`` leaves behind end with the group."""
+    for port, name in ((settings.ui.docs_port, "DOCS_PORT"), (settings.ui.port, "PORT")):
+        if taken(port):
+            console.print(f"[red]Port {port} is taken[/], perhaps by a running `shelfwise ui`.")
+            console.print(f"Name a free port with SHELFWISE_UI__{name}.")
+            return 1
     paths = shop_settings().paths
     home = dagster_home(shop_settings())
     paths.data_docs.mkdir(parents=True, exist_ok=True)
@@ -40,11 +45,6 @@ def serve_ui(settings: Settings, console: Console) -> int:
             stdout=subprocess.DEVNULL,
             stderr=errors,
         )
-    time.sleep(1)  # long enough to find the port taken
-    if docs.poll() is not None:
-        console.print(f"[red]Data Docs cannot be served on port {settings.ui.docs_port}[/]; see {log}.")
-        console.print("Name a free port with SHELFWISE_UI__DOCS_PORT.")
-        return 1
     # A relative home would move with the code server's working folder.
     environment = os.environ | {"DAGSTER_HOME": str(home), "SHELFWISE_HOME": str(settings.home.expanduser().resolve())}
     dagster = subprocess.Popen(
@@ -67,3 +67,9 @@ def serve_ui(settings: Settings, console: Console) -> int:
                 os.killpg(dagster.pid, signal.SIGKILL)
         docs.terminate()
         docs.wait()
+
+
+def taken(port: int) -> bool:
+    """Whether somebody listens on a port of loopback."""
+    with socket.socket() as found:
+        return found.connect_ex(("127.0.0.1", port)) == 0

@@ -8,10 +8,17 @@ class BadRequest(ValueError):  # noqa: N818 - named as HTTP names it
 
 
 class NoLiveRelease(RuntimeError):  # noqa: N818 - named for the state that it reports
-    """Nothing has been promoted yet."""
+    """Nothing has been promoted yet.
 
-    def __init__(self) -> None:
-        super().__init__("no release is live yet: run `shelfwise run` to train, push and promote one")
+    Args:
+        newest: id of the newest release on disk, None where there is none.
+    """
+
+    def __init__(self, newest: str | None = None) -> None:
+        mend = "run `shelfwise run` to train, push and promote one"
+        if newest:
+            mend = f"releases lie on disk (`shelfwise releases`): `shelfwise promote {newest}`, or {mend}"
+        super().__init__(f"no release is live yet: {mend}")
 
 
 class IndexUnavailable(RuntimeError):  # noqa: N818 - named for the state that it reports

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from infra.services import ServiceError
 from infra.settings import Settings
 from serving.connection import Connection, failures
-from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
+from serving.errors import IncompleteCollection, IndexUnavailable
 from serving.filters import Filter
-from serving.index import last_known_live, note_live, read_live
+from serving.index import last_known_live, note_live, nothing_live, read_live
 from serving.index.milvus import MilvusIndex
 from serving.served import ServedRelease, load_served, warm
 
@@ -121,7 +121,7 @@ class Live:
             with failures():
                 live = read_live(self._milvus.client(), WARM_TIMEOUT_S)
             if live is None:
-                raise NoLiveRelease()
+                raise nothing_live(self._settings)
             served = self._prepared(live)
             self._note(live)
         except (IndexUnavailable, ServiceError) as error:

@@ -125,16 +125,19 @@ def verify_release(path: Path) -> dict[str, Any]:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         schema, files, name = manifest["schema_version"], dict(manifest["files"]), str(manifest["id"])
     except FileNotFoundError as error:
-        raise ReleaseError(f"{path} is no release: it has no {MANIFEST}") from error
+        raise ReleaseError(f"{path} is no release: it has no {MANIFEST}; copy it again or train again") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"the manifest of {path} cannot be read: {error}") from error
+        raise ReleaseError(f"the manifest of {path} cannot be read: {error}; copy it again or train again") from error
     if schema != SCHEMA_VERSION:
         raise ReleaseError(
             f"release {path.name} has schema version {schema}, this program reads {SCHEMA_VERSION}: train again"
         )
     listed = {file for file in files if not file.startswith(f"{TEXT_ENCODER}/")}
     if listed - {INDEX} != {*IDENTITY, *DESCRIPTION}:
-        raise ReleaseError(f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release")
+        raise ReleaseError(
+            f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release: copy it again or"
+            " train again"
+        )
     for file, entry in files.items():
         if not (path / file).is_file():
             raise ReleaseError(f"release {path.name} lacks {file}: copy it again or train again")
@@ -143,7 +146,10 @@ def verify_release(path: Path) -> dict[str, Any]:
                 f"{file} of release {path.name} is not what the manifest says: copy it again or train again"
             )
     if name != content_id(files):
-        raise ReleaseError(f"release {path.name} claims the id {name}, its files have {content_id(files)}")
+        raise ReleaseError(
+            f"release {path.name} claims the id {name}, its files have {content_id(files)}: copy it again or"
+            " train again"
+        )
     return dict(manifest)
 
 

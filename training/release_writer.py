@@ -112,7 +112,7 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
         folder / "clock.json", {"trained_at": trained_at.isoformat(), "released_at": datetime.now(UTC).isoformat()}
     )
     (folder / "model_card.md").write_text(
-        _model_card(config, training, evaluation, index, trained_at), encoding="utf-8"
+        _model_card(config, training, evaluation, index, trained_at, _first_request(arrays)), encoding="utf-8"
     )
 
 
@@ -130,6 +130,11 @@ def _config(settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosti
         "index": {"index_type": settings.index.index_type},
         "training": settings.training.model_dump(mode="json", exclude=MACHINE),
     }
+
+
+def _first_request(arrays: Arrays) -> datetime:
+    """Where the log begins that was trained on: the train window may begin before it."""
+    return datetime.fromtimestamp(int(arrays.request_time.min()) / 1e6, UTC)
 
 
 def _with_stages(arrays: Arrays) -> pa.Table:
@@ -153,6 +158,7 @@ def _model_card(
     evaluation: EvaluationReport,
     index: Mapping[str, Any],
     trained_at: datetime,
+    first_request: datetime,
 ) -> str:
     window, towers = config["data_window"], config["towers"]
     lines = [
@@ -160,8 +166,8 @@ def _model_card(
         "",
         "Query and item tower for personalized retrieval: the dot product of their unit vectors is the score.",
         "",
-        f"- Trained {trained_at:%Y-%m-%d %H:%M} UTC on requests from {window['train_start']} to {window['cut']},",
-        f"  validated on those until {window['end']}.",
+        f"- Trained {trained_at:%Y-%m-%d %H:%M} UTC on requests from {first_request:%Y-%m-%d %H:%M}",
+        f"  to {window['cut']}, validated on those until {window['end']}.",
         f"- {training['examples']:,} requests with a click; {len(training['curve'])} epochs, the weights of number"
         f" {training['best_epoch']}.",
         f"- Recipe {training['recipe']}; encoders on: {', '.join(training['encoders'])}.",

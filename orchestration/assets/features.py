@@ -17,7 +17,7 @@ from features.store import materialize
 from infra.settings import Settings
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, progress_to
 from orchestration.assets.raw import catalog, sessions
-from orchestration.metadata import table
+from orchestration.metadata import rounded, table
 from orchestration.partitions import DAYS
 from orchestration.shop import shop_settings
 
@@ -85,7 +85,7 @@ def online_features() -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "until": report.until.isoformat(),
-            "seconds": report.seconds,
+            "seconds": rounded(report.seconds),
             "views": table(
                 [
                     {

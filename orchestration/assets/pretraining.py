@@ -10,7 +10,7 @@ import dagster as dg
 from infra.settings import Settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.training import training_set
-from orchestration.metadata import line_plot
+from orchestration.metadata import line_plot, rounded
 from orchestration.shop import shop_settings
 from training.arrays import Arrays, TrainingSetError, prepare_arrays
 from training.text_encoders import TextEncoderError, embed, item_texts, load_text_encoder
@@ -46,7 +46,7 @@ def _pretrain(settings: Settings) -> dict[str, Any]:
         ),
         "steps": result.steps,
         "examples": result.examples,
-        "pre-training seconds": result.seconds,
+        "pre-training seconds": rounded(result.seconds),
         "trained before": result.reused,
     }
 

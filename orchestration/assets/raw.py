@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from demoshop.judged import make_judged_landing
+from demoshop.judged import judged_catalog, make_judged_landing
 from demoshop.landing import make_landing
 from features.build_sessions import build_sessions, days_to_rebuild, forget_other_days
 from features.catalog import CatalogError, build_catalog
@@ -31,8 +31,7 @@ def landing() -> dg.MaterializeResult:
         if kind is Source.DEMO:
             make_landing(settings, progress_to("landing"))
         elif kind is Source.JUDGED and given is not None:
-            folder = Path(given)
-            make_judged_landing(settings, folder / "catalog.parquet", folder / "qrels.tsv", progress_to("landing"))
+            make_judged_landing(settings, judged_catalog(given), Path(given) / "qrels.tsv", progress_to("landing"))
         days = landing_days(settings)
         if kind is not Source.GIVEN:
             forget_other_days(settings, days)

@@ -6,7 +6,7 @@ from features.partitions import write_json
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, not_retried
 from orchestration.assets.features import online_features
 from orchestration.assets.training import release
-from orchestration.metadata import table
+from orchestration.metadata import rounded, table
 from orchestration.releases import PromotionRefused, clean, make_live
 from orchestration.samples import side_by_side
 from orchestration.shop import candidate_collection_file, candidate_release, shop_settings
@@ -33,7 +33,7 @@ def item_index() -> dg.MaterializeResult:
         metadata={
             "collection": report.collection,
             "dagster/row_count": report.rows,
-            "seconds": report.seconds,
+            "seconds": rounded(report.seconds),
             "fields without a filter": ", ".join(report.left_out) or "none",
         }
     )

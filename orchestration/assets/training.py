@@ -12,7 +12,7 @@ from features.training_set import TrainingSetError, build_training_set
 from infra.settings import Settings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.features import item_features, query_features, user_features
-from orchestration.metadata import bar_plot, line_plot, table
+from orchestration.metadata import bar_plot, line_plot, rounded, table
 from orchestration.releases import clean, forget_verdict
 from orchestration.shop import Source, candidate_dir, candidate_release_file, shop_settings, source
 from serving.index import live_release_id
@@ -22,6 +22,7 @@ from training.candidate import boost_candidate, load_candidate
 from training.encoding import encode_catalog
 from training.evaluation import Vectors, as_text, evaluate, judge, read_evaluation
 from training.evaluation.plots import markdown_image, methods_figure, slices_figure
+from training.objective import PARTS
 from training.preprocessing import preprocessing_of
 from training.query_encoder import QueryEncoder
 from training.release_writer import write_release
@@ -46,10 +47,10 @@ def training_set() -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(sum(stages.values()) for stages in report.rows.values()),
-            "train from": report.split.train_start.isoformat(),
+            "train from": report.first_request.isoformat(),
             "cut": report.split.cut.isoformat(),
             "end": report.split.end.isoformat(),
-            "share unclicked": report.share_unclicked,
+            "share unclicked": rounded(report.share_unclicked),
             "stages": table([{"split": split, **stages} for split, stages in report.rows.items()]),
             "funnel": bar_plot("Train rows by stage", report.rows["train"]),
             "requests": table(
@@ -81,11 +82,11 @@ def towers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     curves = {name: values for name, values in recall.items() if None not in values}
     metadata: dict[str, Any] = {
         "loss": line_plot("Training loss", "epoch", {"loss": [e["loss"] for e in result.curve]}),
-        "epochs": table(result.curve),
+        "epochs": table([epoch_row(settings, entry) for entry in result.curve]),
         "best epoch": result.best_epoch,
         "examples": result.examples,
-        "examples per second": result.examples_per_second,
-        "seconds": result.seconds,
+        "examples per second": rounded(result.examples_per_second),
+        "seconds": rounded(result.seconds),
         "recipe": result.recipe,
         "encoders on": ", ".join(result.encoders),
         "item fields on": ", ".join(result.groups),
@@ -93,8 +94,17 @@ def towers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         "device": result.device,
     }
     if curves:
-        metadata["validation recall"] = line_plot("Validation recall", "epoch", curves)
+        metadata["validation recall"] = line_plot(
+            "Validation recall", "epoch", curves, (result.best_epoch, "best by recall@100")
+        )
     return dg.MaterializeResult(metadata=metadata)
+
+
+def epoch_row(settings: Settings, entry: dict[str, Any]) -> dict[str, Any]:
+    """What an epoch came to, recall first; objectives that are off say nothing."""
+    off = {part for part in PARTS if not getattr(settings.training, f"weight_{part}")}
+    first = ("epoch", "recall@10", "recall@100")
+    return {name: entry[name] for name in (*first, *(n for n in entry if n not in first and n not in off))}
 
 
 @dg.asset(group_name="training", kinds={"optuna"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[towers])
@@ -114,7 +124,7 @@ def boosting() -> dg.MaterializeResult:
                 )
             ]
         ),
-        "seconds": weights.seconds,
+        "seconds": rounded(weights.seconds),
     }
     measured = {"fitted": weights.fitted, "confirmed": weights.confirmed}
     rows = [
@@ -148,8 +158,8 @@ def evaluation() -> dg.MaterializeResult:
         "truth": report.truth,
         "requests": report.requests,
         "items": report.items,
-        "towers recall@100": report.value("towers", "recall@100"),
-        "bm25 recall@100": report.value("bm25", "recall@100"),
+        "towers recall@100": rounded(report.value("towers", "recall@100")),
+        "bm25 recall@100": rounded(report.value("bm25", "recall@100")),
         "recall@100 less that of": table(
             as_text([{"method": m} | {"difference": d} for m, d in report.differences.items()])
         ),

@@ -4,7 +4,7 @@ import dagster as dg
 
 from orchestration.assets.common import LOCKED, OWNERS, progress_to
 from orchestration.assets.training import boosting
-from orchestration.metadata import table
+from orchestration.metadata import rounded, table
 from orchestration.shop import candidate_dir, shop_settings
 from serving.tuning import tune
 from training.candidate import item_vectors, latest_query_vectors, save_index
@@ -40,6 +40,6 @@ def index_tuning() -> dg.MaterializeResult:
             "searched by": index["searched_by"],
             "items": index["items"],
             "requests": index["queries"],
-            "seconds": index["seconds"],
+            "seconds": rounded(index["seconds"]),
         }
     )

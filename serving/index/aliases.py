@@ -61,7 +61,7 @@ def roll_back(settings: Settings) -> str:
     with one_writer(settings), client(settings) as milvus:
         pointed = aliased(milvus)
         if LIVE not in pointed:
-            raise NoLiveRelease()
+            raise nothing_live(settings)
         if pointed.get(PREVIOUS, pointed[LIVE]) == pointed[LIVE]:
             raise ValueError("no release was live before this one: there is nothing to roll back to")
         # Live first: killed between the two moves, it is rolled back, which was the wish.
@@ -97,6 +97,13 @@ def read_live(milvus: MilvusClient, timeout_s: float | None = None) -> str | Non
     """As :func:`live_release_id`, by a client that is open. Raises what pymilvus raises."""
     live = aliased(milvus, timeout_s).get(LIVE)
     return live.removeprefix(PREFIX) if live else None
+
+
+def nothing_live(settings: Settings) -> NoLiveRelease:
+    """What to raise where nothing is live: it names what could be."""
+    from training.release import list_releases
+
+    return NoLiveRelease(next((release.id for release in list_releases(settings)), None))
 
 
 def note_live(settings: Settings, release_id: str) -> None:

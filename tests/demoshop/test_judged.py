@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from demoshop.judged import is_judged_folder, make_judged_landing
+from demoshop.judged import is_judged_folder, judged_catalog, make_judged_landing, read_items, read_table
 from demoshop.judgements import read_judgements
 from infra.settings import DemoSettings, Settings
 from tests.demoshop.small_demo import read_days
@@ -117,3 +119,23 @@ def test_judgements_of_another_catalogue_are_refused(tmp_path: Path, folder: Pat
     (folder / "qrels.tsv").write_text("query\tasin\tgrade\nlamp\tZ1\t3\n")
     with pytest.raises(ValueError, match="belong together"):
         make_judged_landing(judged_settings(tmp_path, folder), folder / "catalog.parquet", folder / "qrels.tsv")
+
+
+@pytest.mark.parametrize("name", ["catalog.csv", "catalog.csv.gz", "catalog.ndjson", "catalog.jsonl.gz"])
+def test_any_format_of_a_catalogue_is_judged(folder: Path, name: str) -> None:
+    rows = [
+        {"sku": "007", "title": "a lamp", "price": "$1,012.50", "category_path": "Home > Lamps"},
+        {"sku": "008", "title": "a rug", "price": "9", "category_path": "Home > Rugs"},
+        {"sku": "009", "title": "a jug", "price": "ask us", "category_path": "Home > Rugs"},
+    ]
+    if ".csv" in name:
+        text = "sku,title,price,category_path\n" + "\n".join(",".join(f'"{v}"' for v in r.values()) for r in rows)
+    else:
+        text = "\n".join(json.dumps(row) for row in rows)
+    (folder / "catalog.parquet").unlink()
+    (folder / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert is_judged_folder(str(folder))
+    items, shelves = read_items(read_table(judged_catalog(str(folder))))
+    assert items.ids.to_pylist() == ["007", "008", "009"]
+    assert shelves == 2
+    assert items.price_level[0] > items.price_level[2] > items.price_level[1], "an unknown price is in the middle"

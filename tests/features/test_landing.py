@@ -24,6 +24,7 @@ def test_days_come_in_order_and_other_names_are_left_alone(tmp_path: Path) -> No
     [
         (lambda root: None, "there is no landing folder"),
         (lambda root: root.mkdir(), "holds no day: expected folders dt=YYYY-MM-DD"),
+        (lambda root: (root / "dt=2026-3-1").mkdir(parents=True), "; rename dt=2026-3-1"),
         (lambda root: (root / "dt=2026-02-30").mkdir(parents=True), "named after no real date"),
     ],
 )

@@ -150,6 +150,7 @@ def test_the_report_counts_what_is_there(
         assert report.cold_start[split] == sum(r["split"] == split and r["requests_7d"] is None for r in requests)
         for stage, count in report.rows[split].items():
             assert count == sum((row["split"], row["stage"]) == (split, stage) for row in rows)
+    assert report.first_request == min(request["time"] for request in requests)
     inside = [r for r in log.requests.to_pylist() if report.split.train_start <= r["time"] < report.split.end]
     assert report.dropped["empty_query"] == sum(not row["query"] for row in inside) > 0
     kept_out = sum(report.dropped[why] for why in ("empty_query", "late_requests", "repeated_ids", "without_items"))
@@ -248,5 +249,5 @@ def test_an_empty_shop_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TrainingSetError, match="build the sessions first"):
         build_training_set(Settings(home=tmp_path, shop="none"))
     settings = prepared(tmp_path, small_log(15, requests_per_day=1, items=1).until(midnight(DAYS[2])))
-    with pytest.raises(TrainingSetError, match="holds no request"):
+    with pytest.raises(TrainingSetError, match=r"too few requests [^{]*bring more days"):
         build_training_set(settings)

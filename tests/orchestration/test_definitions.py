@@ -5,7 +5,10 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from infra.settings import Settings, TrainingSettings
+from orchestration.assets.training import epoch_row
 from orchestration.definitions import defs
+from orchestration.metadata import line_plot, rounded
 
 GROUPS = {
     "raw": {"landing", "catalog", "sessions"},
@@ -70,3 +73,16 @@ def test_features_training_and_live_wait_for_the_checks(specs: dict[str, dg.Asse
         "item_index",
         "online_features",
     } <= upstream
+
+
+def test_an_epoch_shows_recall_first_and_no_objective_that_is_off() -> None:
+    settings = Settings(training=TrainingSettings(weight_click=1.0, weight_fused=0.0))
+    entry = {"epoch": 1, "loss": 2.0, "click": 1.5, "fused": 9.0, "seconds": 3.0, "recall@10": 0.1, "recall@100": 0.3}
+    shown = epoch_row(settings, entry)
+    assert list(shown) == ["epoch", "recall@10", "recall@100", "loss", "click", "seconds"]
+
+
+def test_figures_have_four_digits_and_curves_a_panel_each() -> None:
+    assert [rounded(figure) for figure in (0.123456, 1234.5, None)] == [0.1235, 1234.0, None]
+    plot = line_plot("Recall", "epoch", {"recall@10": [0.1, 0.2], "recall@100": [0.4, 0.3]}, (1, "best"))
+    assert plot.value.startswith("![Recall](data:image/png;base64,")

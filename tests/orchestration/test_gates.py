@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from orchestration.releases import (
     PromotionRefused,
@@ -19,12 +21,13 @@ from orchestration.releases import (
     standings,
     verdict_file,
 )
+from orchestration.show import print_status
 from serving import NoLiveRelease, Retriever
 from serving.index import live_release_id, push
 from tests.orchestration.conftest import SmallShop
 from tests.serving.small_shop import make_shop
 from training.gates import NAMES, Gate, Verdict
-from training.release import ReleaseError
+from training.release import MANIFEST, ReleaseError
 
 LEARNS_NOTHING = {
     "SHELFWISE_TRAINING__TEXT_ENCODER": "none",
@@ -76,6 +79,8 @@ def test_promote_roll_back_and_clean(tmp_path: Path) -> None:
     with pytest.raises(NoLiveRelease):
         go_back(settings)
     ids = [shop.release(seed).id for seed in (1, 2, 3, 4, 5)]
+    with pytest.raises(NoLiveRelease, match=r"shelfwise promote [0-9a-f]+"):
+        go_back(settings)
     with pytest.raises(PromotionRefused, match="these gates did not run: recall against live"):
         make_live(settings, ids[0])
     with pytest.raises(ReleaseError, match="shelfwise releases"):
@@ -101,6 +106,11 @@ def test_promote_roll_back_and_clean(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="is no release"):
         go_back(settings)
     assert live_release_id(settings) == ids[1]
+    said = StringIO()
+    assert print_status(Console(file=said, width=200), settings)
+    (settings.paths.releases / ids[1] / MANIFEST).write_text("{")
+    assert not print_status(Console(file=said, width=200), settings)
+    assert "cannot serve" in said.getvalue() and "copy it again or train again" in said.getvalue()
 
 
 def test_what_cannot_serve_or_is_not_whole_is_blocked(tmp_path: Path) -> None:

@@ -163,7 +163,10 @@ def test_a_report_survives_json_and_reads_as_text() -> None:
     other = rows(0.1, 0.3)[0] | {"method": "bm25"}
     report = EvaluationReport(
         truth="orders", requests=9, items=5, rows=[*rows(0.2, 0.4), other],
-        slices={"new users": {"requests": 4, "rows": [*rows(0, 1), other]}},
+        slices={
+            "new users": {"requests": 4, "rows": [*rows(0, 1), other]},
+            "new items": {"requests": 30, "rows": [*rows(0, 1), other]},
+        },
     )  # fmt: skip
     assert EvaluationReport.from_json(json.loads(json.dumps(report.to_json()))) == report
     assert report.table()[0]["recall@100"] == "0.300 [0.200, 0.400]"
@@ -172,6 +175,8 @@ def test_a_report_survives_json_and_reads_as_text() -> None:
         report.value("towers", "recall@7")
     for figure in (methods_figure(report), slices_figure(report)):
         assert markdown_image("a", figure).startswith("![a](data:image/png;base64,iVBOR")
+    drawn = [label.get_text() for label in slices_figure(report).axes[0].get_yticklabels()]
+    assert drawn == ["new items (30)"]
     empty = EvaluationReport(truth="orders", requests=0, items=0, rows=[], slices={})
     assert empty.markdown() == "_nothing_"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,8 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     assert all("shoes" in title for title in release.items["title"].take(best).to_pylist())
     card = (path / "model_card.md").read_text(encoding="utf-8")
     assert "towers, not personalized" in card
+    first = datetime.fromtimestamp(int(arrays.request_time.min()) / 1e6, UTC)
+    assert f"on requests from {first:%Y-%m-%d %H:%M}\n" in card
     assert "terms, graph, location, scalars, user (transformer)" in card
 
 

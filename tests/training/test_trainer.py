@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file
 
 from infra.settings import Settings, TrainingSettings
 from tests.training.conftest import with_training
+from training.__main__ import main
 from training.arrays import TrainingSetError
 from training.objective import PARTS
 from training.trainer import train
@@ -104,3 +106,14 @@ def test_learns_compiled(make_shop: MakeShop) -> None:
 def test_no_click_is_an_error(make_shop: MakeShop) -> None:
     with pytest.raises(TrainingSetError, match="nothing to learn"):
         train(make_shop(requests=2, days=2))
+
+
+def test_the_command_line_says_what_it_takes_and_trains_only_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "--live FOLDER" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main(["--live", str(tmp_path)])
+    assert "there is no release" in capsys.readouterr().err

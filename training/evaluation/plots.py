@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SHOWN = ("towers", "hybrid", "random walk", "bm25", "zero-shot")
 """Methods in the plot by slice; more are not told apart by eye."""
 
+LEAST_REQUESTS = 30
+"""A slice with fewer requests says too little to be drawn; the table has it."""
+
 
 def methods_figure(report: EvaluationReport, measure: str = MAIN_MEASURE) -> Figure:
     """A point and its interval per method, in the order of the report."""
@@ -33,8 +36,8 @@ def methods_figure(report: EvaluationReport, measure: str = MAIN_MEASURE) -> Fig
 
 
 def slices_figure(report: EvaluationReport, measure: str = MAIN_MEASURE) -> Figure:
-    """A point and its interval per method and slice."""
-    names = list(report.slices)
+    """A point and its interval per method and slice of at least ``LEAST_REQUESTS``."""
+    names = [name for name, part in report.slices.items() if part["requests"] >= LEAST_REQUESTS]
     methods = [m for m in SHOWN if m in report.methods]
     figure, axes = _figure(0.18 * len(names) * max(len(methods), 1) + 1.5)
     for number, method in enumerate(methods):

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-MAIN_MEASURE = "recall@100"
-
 from training.candidate import EVALUATION
+
+MAIN_MEASURE = "recall@100"
 
 
 @dataclass(frozen=True)
