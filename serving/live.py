@@ -77,7 +77,10 @@ class Live:
         wanted: Filter,
         timeout_s: float | None = None,
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Rows and scores of the best k items for each of ``vectors`` [n, d], in at most ``timeout_s`` where another process searches.
+        """Rows and scores of the best k items for each of ``vectors`` [n, d].
+
+        Args:
+            timeout_s: longest wait where another process searches.
 
         Raises:
             IndexUnavailable: Milvus is what searches, and it failed or is known to be away; at once in that case.

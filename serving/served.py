@@ -49,8 +49,10 @@ class ServedRelease:
     def search(
         self, vectors: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float | None = None
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Rows and scores of the best k items that match, best first, for each of ``vectors`` [n, d]; ``timeout_s`` as in
-        :class:`serving.index.found.VectorIndex`.
+        """Rows and scores of the best k items that match, best first, for each of ``vectors`` [n, d].
+
+        Args:
+            timeout_s: as in :class:`serving.index.found.VectorIndex`.
 
         Raises:
             IndexUnavailable: the index is away.
