@@ -130,9 +130,9 @@ def test_milvus_and_memory_select_exactly_what_plain_python_does(
     vectors = served.release.item_vectors[:1]
     (found,), (exact,) = (s.search(vectors, len(rows), filters) for s in (by_milvus, served))
     assert expressed(connection, collection_name(served.release.id), filters) == expected
-    assert {h.item_id for h in found} == expected
-    assert {h.item_id for h in exact} == expected
-    assert [h.score for h in found] == pytest.approx([h.score for h in exact], abs=1e-5)
+    assert {h.item_id for h in served.hits(*found)} == expected
+    assert {h.item_id for h in served.hits(*exact)} == expected
+    assert found[1].tolist() == pytest.approx(exact[1].tolist(), abs=1e-5)
 
 
 def test_each_hostile_value_of_the_catalogue_is_found(

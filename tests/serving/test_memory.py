@@ -176,7 +176,8 @@ def test_a_swap_lets_go_of_the_old_release_and_what_is_live_is_remembered(tmp_pa
         gc.collect()
         assert live.served.release.id == second.id
         assert [ref() for ref in old] == [None] * 4
-        (hits,) = live.search(live.served, live.served.release.item_vectors[:1], 5, Filter())
+        (found,) = live.search(live.served, live.served.release.item_vectors[:1], 5, Filter())
+        hits = live.served.hits(*found)
         assert len(hits) == 5
     finally:
         live.close()
@@ -184,7 +185,8 @@ def test_a_swap_lets_go_of_the_old_release_and_what_is_live_is_remembered(tmp_pa
     without = Live(away)
     try:
         assert (without.served.release.id, without.index_up) == (second.id, False)
-        assert without.search(without.served, second.item_vectors[:1], 5, Filter()) == [hits]
+        (found,) = without.search(without.served, second.item_vectors[:1], 5, Filter())
+        assert without.served.hits(*found) == hits
     finally:
         without.close()
 
