@@ -126,7 +126,7 @@ def test_broken_day_stops_and_repaired_day_is_as_if_never_broken(
     assert different == []
 
 
-@pytest.mark.parametrize("step", ["online_features", "item_index"])
+@pytest.mark.parametrize("step", ["online_features"])
 def test_killed_in_the_middle_the_next_run_completes(demo_shop: SmallShop, step: str) -> None:
     settings = demo_shop.settings()
     before = live_release_id(settings)
