@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -22,8 +21,6 @@ from serving.api.metrics import Metrics
 from serving.api.observe import Observe
 from serving.api.routes import open_routes, routes
 from serving.retriever import Retriever
-
-log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).with_name("page")
 
@@ -65,7 +62,6 @@ def create_app(settings: Settings, make: Callable[[Settings], Retriever] = Retri
     app.add_exception_handler(BadInputError, _refused)
     app.add_exception_handler(NotReadyError, _not_now)
     app.add_exception_handler(OverloadedError, _not_now)
-    app.add_exception_handler(Exception, _broken)
     return app
 
 
@@ -93,11 +89,6 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _not_now(_: Request, error: Exception) -> JSONResponse:
     return _problem(503, str(error), {"Retry-After": "2"})
-
-
-async def _broken(_: Request, error: Exception) -> JSONResponse:
-    log.error("a request failed", exc_info=error)
-    return _problem(500, "the server failed; its log says why")
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:

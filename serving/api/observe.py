@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.metrics import Metrics
@@ -25,6 +26,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+BROKEN = JSONResponse({"detail": "the server failed; its log says why"}, 500)
 
 
 def note(scope: Scope, **what: Any) -> None:
@@ -43,12 +45,12 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, request_id, status = time.perf_counter(), secrets.token_hex(8), 500
+        began, request_id, status, started = time.perf_counter(), secrets.token_hex(8), 500, False
 
         async def send_marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started = message["status"], True
                 headers = MutableHeaders(scope=message)
                 headers.update({**SECURITY_HEADERS, "X-Request-ID": request_id})
                 if "cache-control" not in headers:
@@ -59,6 +61,11 @@ class Observe:
         try:
             with self._metrics.in_flight.track_inprogress():
                 await self._app(scope, receive, send_marked)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            if started:
+                raise  # the server closes the connection: half an answer must not look like a whole one
+            await BROKEN(scope, receive, send_marked)
         finally:
             seconds = time.perf_counter() - began
             path = _path(scope)

@@ -165,6 +165,21 @@ def test_a_request_is_one_line_without_query_or_user(
     assert ("secret" in caplog.text) == private
 
 
+def test_what_fails_unforeseen_is_logged_and_says_nothing_of_the_inside(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = idle(shop.settings)
+
+    async def broken() -> None:
+        raise RuntimeError("a secret of the inside")
+
+    client.app.add_api_route("/broken", broken)  # type: ignore[attr-defined]
+    answer = client.get("/broken")
+    assert (answer.status_code, answer.json()) == (500, {"detail": "the server failed; its log says why"})
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Request-ID"] in caplog.text and "a secret of the inside" in caplog.text
+
+
 def test_a_key_is_asked_for_where_one_is_set(shop: Shop) -> None:
     client = idle(shop.settings, key=KEY)
     for path in ("/", "/docs", "/openapi.json", "/healthz", "/page/app.js"):
