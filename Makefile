@@ -21,7 +21,7 @@ down: $(VENV)/.run ## stop embedded services that are left
 	$(BIN)/shelfwise down
 
 test: check ## lint, types, import contracts, tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
