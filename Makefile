@@ -20,8 +20,9 @@ serve: $(VENV)/.run ## HTTP API and search page on the live release
 down: $(VENV)/.run ## stop embedded services that are left
 	$(BIN)/shelfwise down
 
+# Whole files to a process, for their fixtures; in their order, which leaves the long ones not to the end.
 test: check ## lint, types, import contracts, tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
