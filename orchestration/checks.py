@@ -6,6 +6,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import dagster as dg
+import numpy as np
+from numpy.typing import NDArray
 
 from features import quality
 from features.build_sessions import days_to_rebuild, withdraw
@@ -26,6 +28,7 @@ from orchestration.releases import (
 )
 from orchestration.samples import common_query
 from orchestration.shop import candidate_collection_file, candidate_dir, candidate_release, shop_settings
+from training.candidate import latest_query_vectors
 from training.evaluation import read_evaluation
 from training.gates import Gate
 
@@ -145,11 +148,15 @@ def slices_hold() -> dg.AssetCheckResult:
     return gated(slices(settings, read_evaluation(candidate_dir(settings))))
 
 
-@dg.asset_check(asset=release, blocking=True)
+@dg.asset_check(asset=item_index, blocking=True)
 def ann_recall_holds() -> dg.AssetCheckResult:
     """What the index loses of exact search, at 100 and at 1,000."""
     settings = shop_settings()
-    return gated(ann_recall(settings, candidate_release(settings)))
+
+    def latest() -> NDArray[np.float32]:
+        return latest_query_vectors(settings, candidate_dir(settings), settings.index.tuning_queries)
+
+    return gated(ann_recall(settings, candidate_release(settings), latest))
 
 
 @dg.asset_check(asset=item_index, blocking=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from features.partitions import write_json
 from infra.settings import Settings
@@ -20,6 +22,7 @@ from serving.completeness import held, read_back
 from serving.errors import IncompleteCollection
 from serving.index import kept_release_ids, live_release_id, promote, push, roll_back
 from serving.index.aliases import one_writer
+from serving.index_loss import served_loss
 from serving.probe import probe
 from training.candidate import EVALUATION
 from training.evaluation import EvaluationReport
@@ -89,12 +92,20 @@ def slices(settings: Settings, report: EvaluationReport) -> Gate:
     return slice_gate(report, settings.gates)
 
 
-def ann_recall(settings: Settings, release_id: str) -> Gate:
-    """Recall that the index of a release loses, by its ``index.json``."""
-    file = settings.paths.releases / release_id / INDEX
-    return ann_gate(
-        json.loads(file.read_text(encoding="utf-8")) if file.exists() else None, settings.index.max_recall_loss
-    )
+def ann_recall(settings: Settings, release_id: str, queries: Callable[[], NDArray[np.float32]]) -> Gate:
+    """Recall that the index of a pushed release loses: in memory as its ``index.json`` says, where the same vectors
+    were searched; in Milvus as measured now on ``queries``, since there the tuner's figures are another library's.
+
+    Raises:
+        IndexUnavailable: Milvus is away. ReleaseError: the release is damaged.
+    """
+    if settings.index.searched_by == "milvus":
+        lost = served_loss(settings, release_id, queries())
+    else:
+        file = settings.paths.releases / release_id / INDEX
+        chosen = json.loads(file.read_text(encoding="utf-8"))["chosen"] if file.exists() else {}
+        lost = {int(k): loss for k, loss in chosen.get("recall_loss", {}).items()}
+    return ann_gate(lost, settings.index.max_recall_loss)
 
 
 def servability(settings: Settings, release_id: str, query: str) -> Gate:

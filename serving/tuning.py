@@ -19,13 +19,13 @@ from infra.settings import IndexType, Settings
 from serving.filters import Filter
 from serving.index.kinds import IndexChoice, usual_choice
 from serving.index.memory import LEAST_ITEMS, MemoryIndex
+from serving.index_loss import KS, recall_loss
 
 if TYPE_CHECKING:
     import optuna
 
 Floats = NDArray[np.float32]
 
-KS = (100, 1000)
 FASTEST_AT = 100
 """The K whose median time decides: what a page asks for."""
 TRIAL_QUERIES = 50
@@ -208,11 +208,7 @@ class _Bench:
         return index.tuned(choice), seconds
 
     def _loss(self, index: MemoryIndex, queries: Floats, k: int) -> float:
-        """Share of the exact best k that is missed; an item that scores as well as the last of them is one of them."""
-        scores = index.search(queries, k, Filter()).scores
-        last = min(k, self._exact.shape[1]) - 1
-        least = self._exact[: len(queries), last : last + 1]
-        return float(np.mean(scores < least - 1e-5 * np.maximum(1.0, np.abs(least))))
+        return recall_loss(index.search(queries, k, Filter()).scores, self._exact[: len(queries)], k)
 
 
 def _timed(index: MemoryIndex, query: Floats, k: int) -> float:

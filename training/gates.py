@@ -141,17 +141,16 @@ def slice_gate(report: EvaluationReport, settings: GateSettings) -> Gate:
     return Gate("slices", not fallen, reason, {name: d["value"] for name, d in compared.items()})
 
 
-def ann_gate(index: Mapping[str, Any] | None, allowed: float) -> Gate:
-    """Recall that the index loses against exact search, as its tuner measured it.
+def ann_gate(lost: Mapping[int, float], allowed: float) -> Gate:
+    """Recall that the index loses against exact search.
 
     Args:
-        index: the release's ``index.json``; None where it has none.
-        allowed: share of exact search's items that may be missed (``index.max_recall_loss``).
+        lost: share of exact search's items that it misses, by K; empty where it was not measured.
+        allowed: share that may be missed (``index.max_recall_loss``).
     """
-    lost = ((index or {}).get("chosen") or {}).get("recall_loss") or {}
     if not lost:
         return Gate("ann recall", True, "Not measured: the release says nothing of how its index searches.", {})
-    figures = {f"loss at {k}": float(lost[str(k)]) for k in ANN_DEPTHS if str(k) in lost}
+    figures = {f"loss at {k}": float(lost[k]) for k in ANN_DEPTHS if k in lost}
     passed = all(loss <= allowed for loss in figures.values()) and len(figures) == len(ANN_DEPTHS)
     told = ", ".join(f"{loss:.4f} at {name.removeprefix('loss at ')}" for name, loss in figures.items())
     verdict = "within" if passed else "not all within"

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from infra.settings import ServingSettings
 from serving import Retriever
 from serving.filters import parse_filters
-from serving.index import kept_release_ids, live_release_id, promote, push, roll_back
+from serving.index import collection_name, kept_release_ids, live_release_id, promote, push, roll_back
+from serving.index_loss import served_loss
 from serving.served import load_served
 from tests.serving.small_shop import HOSTILE, Shop, make_shop
 from tests.serving.test_retriever import PATIENT, wait_for
@@ -52,6 +54,18 @@ def shop(server: Server, tmp_path_factory: pytest.TempPathFactory, request: pyte
     index = {"uri": server.uri, "index_type": request.param}
     home = tmp_path_factory.mktemp(request.param)
     return make_shop(home, items=300, serving=PATIENT_SERVING, online=PATIENT, index=index)
+
+
+def test_the_loss_is_that_of_the_collection_itself(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    release, other = shop.release(1), shop.release(2)
+    for pushed in (release, other):
+        push(shop.settings, pushed)
+    queries = np.stack([release.encode_query(text) for text in ("red shoes", "mug", "a blue lamp")])
+    lost = served_loss(shop.settings, release.id, queries)
+    assert lost.keys() == {100, 1000}
+    assert max(lost.values()) <= 0.01
+    monkeypatch.setattr("serving.served.collection_name", lambda _: collection_name(other.id))
+    assert min(served_loss(shop.settings, release.id, queries).values()) > 0.01
 
 
 def test_the_server_answers_as_memory_does_and_follows_a_swap(shop: Shop) -> None:
