@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from features.partitions import write_partition
 from features.store import OnlineFeatures, SessionEvent, materialize
-from features.store.definitions import SERVED, View, project_name, views
+from features.store.definitions import SERVED, View, views
 from infra import services
 from infra.services import redis_address
 from infra.settings import OnlineSettings, Settings
@@ -98,7 +98,7 @@ def _hmget(settings: Settings, read: list[View]) -> Callable[[str, str], Any]:
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
 
-    client, project = redis_address(settings).connect(1_000), project_name(settings)
+    client, project = redis_address(settings).connect(1_000), settings.project
     fields = [[*(_mmh3(f"{view.name}:{name}") for name in view.features), f"_ts:{view.name}"] for view in read]
 
     def call(*entities: str) -> Any:

@@ -6,6 +6,7 @@ folder, else from the default below; every default works on a laptop.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tomllib
@@ -514,6 +515,13 @@ class Settings(BaseSettings):
         """Name of the shop, safe as a folder's name."""
         name = self.shop or (self.landing.rstrip("/").rsplit("/", 1)[-1] if self.landing else "demo")
         return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "shop"
+
+    @property
+    def project(self) -> str:
+        """Name of the shop where shops share a server, on its keys in Redis and its collections in Milvus. It ends in a
+        hash: a scan for Redis keys, which end in it, must not find those of ``my_shop`` for ``shop``."""
+        digest = hashlib.sha256(self.shop_name.encode()).hexdigest()[:8]
+        return f"shelfwise_{re.sub('[^A-Za-z0-9]', '_', self.shop_name)[:100]}_{digest}"
 
     @property
     def paths(self) -> Paths:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from features.partitions import write_json
 from infra.settings import Settings
-from serving.completeness import held, read_back
 from serving.errors import IncompleteCollection
 from serving.index import kept_release_ids, live_release_id, promote, push, roll_back
 from serving.index.aliases import one_writer
+from serving.index.collection import read_back
 from serving.index_loss import served_loss
 from serving.probe import probe
 from training.candidate import EVALUATION
@@ -128,11 +128,9 @@ def completeness(settings: Settings, release_id: str, collection: str) -> Gate:
     Raises:
         IndexUnavailable: Milvus is away or has no such collection. ReleaseError: the release is damaged.
     """
-    wanted = held(load_release(settings.paths.releases / release_id).item_ids)
-    found = read_back(settings, collection)
-    told = f"{collection} holds {found.count:,} of {wanted.count:,} items, ids {found.sha256[:12]}"
-    reason = f"{told}, as the release has." if found == wanted else f"{told}; the release has {wanted.sha256[:12]}."
-    return Gate("index", found == wanted, reason, {"items": found.count, "sha256 of the ids": found.sha256})
+    stored = read_back(settings, load_release(settings.paths.releases / release_id), collection)
+    reason = f"{collection} {stored.told}{', as the release has' if stored.is_whole else ''}."
+    return Gate("index", stored.is_whole, reason, {"items": stored.rows, "sha256 of the ids": stored.sha256})
 
 
 def standings(settings: Settings) -> list[Standing]:

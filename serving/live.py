@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from infra.services import ServiceError
@@ -12,7 +13,7 @@ from infra.settings import Settings
 from serving.connection import Connection, failures
 from serving.errors import IncompleteCollection, IndexUnavailable
 from serving.filters import Filter
-from serving.index import last_known_live, note_live, nothing_live, read_live
+from serving.index import kept_ids, last_known_live, note_live, nothing_live, read_live
 from serving.index.milvus import MilvusIndex
 from serving.served import ServedRelease, load_served, warm
 
@@ -36,13 +37,14 @@ class Live:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Connect, load the live release and warm it. Where Milvus is away, the release last known to be live.
+        """Connect, load the live release and warm it. Where that is unusable here, the one before; where Milvus is
+        away, the release last known to be live.
 
         Raises:
             NoLiveRelease: nothing was promoted yet.
             IndexUnavailable: Milvus is away, and nothing was live on this machine before.
-            ReleaseError: the live release's folder is missing or corrupt.
-            IncompleteCollection: the live collection is not what its release says.
+            ReleaseError: the live release's folder is missing or corrupt, and so is the one before, if any.
+            IncompleteCollection, TextEncoderError: as ReleaseError, for what else a release needs.
         """
         self._settings = settings
         self._timeout_s = settings.serving.index_timeout_ms / 1000
@@ -101,7 +103,7 @@ class Live:
             try:
                 self._reconnect_if_away()
                 with failures():
-                    live = read_live(self._milvus.client(), self._timeout_s)
+                    live = read_live(self._settings, self._milvus.client(), self._timeout_s)
                 if live is None or live == self.served.release.id:
                     self._refused = None
                 else:
@@ -122,11 +124,11 @@ class Live:
         try:
             self._milvus.open()
             with failures():
-                live = read_live(self._milvus.client(), WARM_TIMEOUT_S)
+                live = read_live(self._settings, self._milvus.client(), WARM_TIMEOUT_S)
+                kept = kept_ids(self._settings, self._milvus.client(), WARM_TIMEOUT_S)
             if live is None:
                 raise nothing_live(self._settings)
-            served = self._prepared(live)
-            self._note(live)
+            served = self._first_usable(live, [release_id for release_id in kept if release_id != live])
         except (IndexUnavailable, ServiceError) as error:
             self._milvus.lost()
             known = last_known_live(self._settings)
@@ -135,6 +137,22 @@ class Live:
             log.warning("the index is away: release %s was live last and serves: %s", known, error)
             served = load_served(self._settings, known, self._milvus)
             served.search_memory(served.release.encode_query("warm up")[None], 1, Filter())
+        return served
+
+    def _first_usable(self, live: str, before: list[str]) -> ServedRelease:
+        from training.release import ReleaseError
+        from training.text_encoders import TextEncoderError
+
+        try:
+            served = self._prepared(live)
+        except (ReleaseError, IncompleteCollection, TextEncoderError) as error:
+            for release_id in before:
+                with suppress(ReleaseError, IncompleteCollection, TextEncoderError):
+                    served = self._prepared(release_id)
+                    self._refuse(live, release_id, error)
+                    return served
+            raise
+        self._note(live)
         return served
 
     def _keep_looking(self) -> None:
@@ -171,20 +189,28 @@ class Live:
             return
         try:
             self.served = self._prepared(live)
-        except (IndexUnavailable, ServiceError):
+        except ServiceError:
             raise
         except Exception as error:
             # Whatever is wrong with it, the one before goes on, and says so.
-            told = (ReleaseError, IncompleteCollection, TextEncoderError)
-            log.warning(
-                "live release %s is unusable, %s goes on serving: %s",
-                live, self.served.release.id, error, exc_info=not isinstance(error, told),
-            )  # fmt: skip
-            self._refused = (live, time.monotonic())
+            if isinstance(error, IndexUnavailable):
+                self._ask_again()  # if that fails, Milvus is away, which is not the release's fault
+            told = (ReleaseError, IncompleteCollection, TextEncoderError, IndexUnavailable)
+            self._refuse(live, self.served.release.id, error, trace=not isinstance(error, told))
             return
         self._refused = None
         self._note(live)
         log.info("release %s serves", live)
+
+    def _ask_again(self) -> None:
+        with failures():
+            read_live(self._settings, self._milvus.client(), self._timeout_s)
+
+    def _refuse(self, live: str, serving: str, error: Exception, *, trace: bool = False) -> None:
+        log.warning(
+            "live release %s is unusable, %s serves: %s", live, serving, error, exc_info=error if trace else None
+        )
+        self._refused = (live, time.monotonic())
 
     def _prepared(self, release_id: str) -> ServedRelease:
         """A release, loaded beside the one that serves, and warm."""

@@ -14,12 +14,12 @@ from serving.errors import IndexUnavailable
 from serving.fields import FilterFields, filter_fields, frequent_values
 from serving.filters import Filter
 from serving.hits import Hit, hits_of
-from serving.index import collection_name
 from serving.index.collection import check_collection
 from serving.index.found import Found, VectorIndex
 from serving.index.kinds import choice_of
 from serving.index.memory import MemoryIndex
 from serving.index.milvus import MilvusIndex
+from serving.index.names import names_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,14 +137,14 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
     fields, choice, threads = filter_fields(release.items), choice_of(release), settings.serving.threads
     exact = MemoryIndex(release.item_vectors, fields.columns, threads=threads)
     index: VectorIndex = exact
+    name = names_of(settings).collection(release_id)
     if connection is not None and settings.index.searched_by == "milvus":
         timeout_s = settings.serving.index_timeout_ms / 1000
-        name = collection_name(release_id)
         index = MilvusIndex(connection, name, release.item_ids, choice, exact, timeout_s)
     else:
         if connection is not None and connection.up:
             with failures():
-                check_collection(connection.client(), release)
+                check_collection(connection.client(), name, release)
         if choice.type != "FLAT":
             index = MemoryIndex(release.item_vectors, fields.columns, choice, threads)
     return ServedRelease(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import uuid
 from collections.abc import Collection, Mapping
@@ -29,6 +30,8 @@ from training.ragged import Ragged
 from training.scalars import QuantileTransform
 from training.text_encoders import load_saved
 from training.towers import TowerConfig, Towers
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
 FEATURE_SERVICE = "towers_v1"
@@ -200,8 +203,15 @@ def list_releases(settings: Settings) -> list[ReleaseInfo]:
     found = []
     for manifest in settings.paths.releases.glob(f"[!.]*/{MANIFEST}"):
         clock = manifest.with_name("clock.json")
-        if clock.exists():
-            found.append(ReleaseInfo(manifest.parent.name, manifest.parent, _time(_read_json(clock)["trained_at"])))
+        try:
+            trained_at = _time(_read_json(clock)["trained_at"])
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError) as error:
+            # One damaged release must not keep the others from going live.
+            log.warning("release %s is left out, %s cannot be read: %s", manifest.parent.name, clock, error)
+            continue
+        found.append(ReleaseInfo(manifest.parent.name, manifest.parent, trained_at))
     return sorted(found, key=lambda r: (r.trained_at, r.id), reverse=True)
 
 

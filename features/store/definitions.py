@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -64,13 +62,6 @@ def views(settings: Settings) -> dict[ViewName, View]:
         "item": View("item", "item_id", ITEM_FEATURES, chosen.item_ttl, table / "item"),
         "query": View("query", "query", QUERY_FEATURES, chosen.query_ttl, table / "query"),
     }
-
-
-def project_name(settings: Settings) -> str:
-    """Name of the shop's project. Shops may share a Redis, whose keys end in the project's name, so it ends in a hash:
-    otherwise a scan for the keys of ``shop`` would also find those of ``my_shop``."""
-    digest = hashlib.sha256(settings.shop_name.encode()).hexdigest()[:8]
-    return f"shelfwise_{re.sub('[^A-Za-z0-9]', '_', settings.shop_name)}_{digest}"
 
 
 def feast_objects(views: Sequence[View]) -> list[Any]:

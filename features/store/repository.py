@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.store.definitions import feast_objects, project_name, views
+from features.store.definitions import feast_objects, views
 from infra.services import RedisAddress
 from infra.settings import Settings
 from infra.telemetry import silence
@@ -55,7 +55,7 @@ def _open(settings: Settings, registry: Path, redis: RedisAddress | None, timeou
 
     return FeatureStore(
         config=RepoConfig(
-            project=project_name(settings),
+            project=settings.project,
             provider="local",
             # Zero: never read again. The file does not change, and a refresh would show as a spike in latency.
             registry=RegistryConfig(path=str(registry), cache_ttl_seconds=0),
@@ -74,5 +74,5 @@ def _open(settings: Settings, registry: Path, redis: RedisAddress | None, timeou
 
 def _digest(settings: Settings, objects: list[Any]) -> str:
     specs = sorted(f"{type(o).__name__} {o.to_proto().spec}" for o in objects)
-    text = MADE_AT.sub("", "\n".join([project_name(settings), *specs]))
+    text = MADE_AT.sub("", "\n".join([settings.project, *specs]))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from features.query_text import normalise
-from features.store.definitions import project_name, views
+from features.store.definitions import views
 from features.store.progress import until_key
 from infra.services import RedisAddress
 from infra.settings import Settings
@@ -92,7 +92,7 @@ class SessionStore:
     """Writes and reads the overlay; any number of threads and processes may. Raises the Redis client's errors."""
 
     def __init__(self, settings: Settings, address: RedisAddress) -> None:
-        project = project_name(settings)
+        project = settings.project
         self._client = address.connect(settings.online.timeout_ms)
         self._prefix = f"shelfwise:session:{project}:"
         self._until_key = until_key(project, views(settings)["user"])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from serving.index.aliases import (
-    LIVE,
-    PREVIOUS,
-    collection_name,
+    kept_ids,
     kept_release_ids,
     last_known_live,
     live_release_id,
@@ -16,15 +14,15 @@ from serving.index.aliases import (
     roll_back,
 )
 from serving.index.collection import PushReport, push
+from serving.index.names import names_of
 
 __all__ = [
-    "LIVE",
-    "PREVIOUS",
     "PushReport",
-    "collection_name",
+    "kept_ids",
     "kept_release_ids",
     "last_known_live",
     "live_release_id",
+    "names_of",
     "note_live",
     "nothing_live",
     "promote",

@@ -1,4 +1,4 @@
-"""Which release is live: the alias ``items_live`` is the one truth, ``items_previous`` what was live before it.
+"""Which release is live: the shop's alias ``..._items_live`` is the one truth, ``..._items_previous`` what was before.
 
 A file next to the releases remembers the last answer, for a server that starts while Milvus is away.
 """
@@ -6,9 +6,8 @@ A file next to the releases remembers the last answer, for a server that starts 
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock
 
@@ -16,23 +15,21 @@ from features.partitions import write_json
 from infra.settings import Settings
 from serving.connection import client
 from serving.errors import IncompleteCollection, NoLiveRelease
+from serving.index.names import Names, names_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pymilvus import MilvusClient
 
-PREFIX = "items_"
-LIVE = "items_live"
-PREVIOUS = "items_previous"
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def collection_name(release_id: str) -> str:
-    """The collection of a release."""
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,200}", release_id):
-        raise ValueError(f"release id {release_id!r}: Milvus takes letters, digits and underscores only")
-    return PREFIX + release_id
+class Pointed(NamedTuple):
+    """The collections that the aliases point at; None for an alias that there is not."""
+
+    live: str | None
+    previous: str | None
 
 
 def promote(settings: Settings, release_id: str) -> None:
@@ -41,14 +38,20 @@ def promote(settings: Settings, release_id: str) -> None:
     Raises:
         IndexUnavailable: Milvus does not answer, or the alias does not point at the release afterwards.
         IncompleteCollection: the release was never pushed.
+        ReleaseError: its folder is gone: a clean-up may have come between.
     """
-    name = collection_name(release_id)
+    from training.release import ReleaseError
+
+    names = names_of(settings)
+    name = names.collection(release_id)
     with one_writer(settings), client(settings) as milvus:
         if not milvus.has_collection(name):
             raise IncompleteCollection(f"release {release_id} has no collection: push it first")
-        _make_live(milvus, name)
+        if not (settings.paths.releases / release_id).is_dir():
+            raise ReleaseError(f"release {release_id} is no longer on disk: `shelfwise releases` lists those there are")
+        _make_live(milvus, names, name)
         note_live(settings, release_id)
-        _drop_old(milvus, settings, newest=name)
+        _drop_old(milvus, names, settings, newest=name)
 
 
 def roll_back(settings: Settings) -> str:
@@ -58,17 +61,18 @@ def roll_back(settings: Settings) -> str:
         NoLiveRelease: nothing is live.
         ValueError: nothing was live before.
     """
+    names = names_of(settings)
     with one_writer(settings), client(settings) as milvus:
-        pointed = aliased(milvus)
-        if LIVE not in pointed:
+        live, previous = pointed_at(milvus, names)
+        if live is None:
             raise nothing_live(settings)
-        if pointed.get(PREVIOUS, pointed[LIVE]) == pointed[LIVE]:
+        if previous is None or previous == live:
             raise ValueError("no release was live before this one: there is nothing to roll back to")
         # Live first: killed between the two moves, it is rolled back, which was the wish.
-        _point(milvus, LIVE, pointed[PREVIOUS])
-        _point(milvus, PREVIOUS, pointed[LIVE])
-        _verify(milvus, pointed[PREVIOUS])
-        release_id = pointed[PREVIOUS].removeprefix(PREFIX)
+        _point(milvus, names.live, previous)
+        _point(milvus, names.previous, live)
+        _verify(milvus, names, previous)
+        release_id = names.release_id(previous)
         note_live(settings, release_id)
         return release_id
 
@@ -80,7 +84,7 @@ def kept_release_ids(settings: Settings) -> list[str]:
         IndexUnavailable: Milvus does not answer.
     """
     with client(settings) as milvus:
-        return list(dict.fromkeys(name.removeprefix(PREFIX) for name in aliased(milvus).values()))
+        return kept_ids(settings, milvus)
 
 
 def live_release_id(settings: Settings) -> str | None:
@@ -90,13 +94,20 @@ def live_release_id(settings: Settings) -> str | None:
         IndexUnavailable: Milvus does not answer.
     """
     with client(settings) as milvus:
-        return read_live(milvus)
+        return read_live(settings, milvus)
 
 
-def read_live(milvus: MilvusClient, timeout_s: float | None = None) -> str | None:
+def read_live(settings: Settings, milvus: MilvusClient, timeout_s: float | None = None) -> str | None:
     """As :func:`live_release_id`, by a client that is open. Raises what pymilvus raises."""
-    live = aliased(milvus, timeout_s).get(LIVE)
-    return live.removeprefix(PREFIX) if live else None
+    names = names_of(settings)
+    live = pointed_at(milvus, names, timeout_s).live
+    return names.release_id(live) if live else None
+
+
+def kept_ids(settings: Settings, milvus: MilvusClient, timeout_s: float | None = None) -> list[str]:
+    """As :func:`kept_release_ids`, by a client that is open. Raises what pymilvus raises."""
+    names = names_of(settings)
+    return list(dict.fromkeys(names.release_id(name) for name in pointed_at(milvus, names, timeout_s) if name))
 
 
 def nothing_live(settings: Settings) -> NoLiveRelease:
@@ -124,11 +135,16 @@ def one_writer(settings: Settings) -> FileLock:
     return FileLock(folder / ".index.lock")
 
 
-def aliased(milvus: MilvusClient, timeout_s: float | None = None) -> dict[str, str]:
-    """Our aliases that exist, each with its collection."""
+def pointed_at(milvus: MilvusClient, names: Names, timeout_s: float | None = None) -> Pointed:
+    """What the shop's aliases point at."""
     existing = set(milvus.list_aliases(timeout=timeout_s)["aliases"])
-    ours = [alias for alias in (LIVE, PREVIOUS) if alias in existing]
-    return {alias: milvus.describe_alias(alias, timeout=timeout_s)["collection_name"] for alias in ours}
+
+    def collection(alias: str) -> str | None:
+        if alias not in existing:
+            return None
+        return str(milvus.describe_alias(alias, timeout=timeout_s)["collection_name"])
+
+    return Pointed(collection(names.live), collection(names.previous))
 
 
 def _note(settings: Settings) -> Path:
@@ -145,29 +161,29 @@ def _point(milvus: MilvusClient, alias: str, name: str) -> None:
         milvus.create_alias(name, alias)
 
 
-def _make_live(milvus: MilvusClient, name: str) -> None:
+def _make_live(milvus: MilvusClient, names: Names, name: str) -> None:
     """Move the aliases. Killed between the two moves, the old release is live and no predecessor is known."""
-    live = aliased(milvus).get(LIVE)
+    live = pointed_at(milvus, names).live
     if live == name:
         return
     if live:
-        _point(milvus, PREVIOUS, live)
-    _point(milvus, LIVE, name)
-    _verify(milvus, name)
+        _point(milvus, names.previous, live)
+    _point(milvus, names.live, name)
+    _verify(milvus, names, name)
 
 
-def _verify(milvus: MilvusClient, name: str) -> None:
-    if aliased(milvus).get(LIVE) != name:
-        raise IncompleteCollection(f"{LIVE} does not point at {name} after it was moved there")
+def _verify(milvus: MilvusClient, names: Names, name: str) -> None:
+    if pointed_at(milvus, names).live != name:
+        raise IncompleteCollection(f"{names.live} does not point at {name} after it was moved there")
 
 
-def _drop_old(milvus: MilvusClient, settings: Settings, newest: str) -> None:
+def _drop_old(milvus: MilvusClient, names: Names, settings: Settings, newest: str) -> None:
     """Drop the oldest collections beyond ``kept_releases``, never an aliased one nor one newer than ``newest``."""
     from training.release import list_releases
 
-    pointed = set(aliased(milvus).values())
-    mine = [n for n in milvus.list_collections() if n.startswith(PREFIX)]
-    trained_at = {collection_name(r.id): r.trained_at for r in list_releases(settings)}
+    pointed = {name for name in pointed_at(milvus, names) if name}
+    mine = [n for n in milvus.list_collections() if names.is_collection(n)]
+    trained_at = {names.collection(r.id): r.trained_at for r in list_releases(settings)}
     # A collection without a release's folder cannot serve: it counts as the oldest.
     age = {name: trained_at.get(name, NEVER) for name in mine}
     older = sorted((n for n in mine if n not in pointed and age[n] <= age[newest]), key=age.__getitem__, reverse=True)

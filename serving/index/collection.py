@@ -5,8 +5,10 @@ Written for what Milvus Lite and Milvus servers have in common: upsert only, no 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,10 @@ from infra.settings import Settings
 from serving.connection import client
 from serving.errors import IncompleteCollection
 from serving.fields import MAX_VALUE_BYTES, FilterFields, filter_fields
-from serving.index.aliases import aliased, collection_name, one_writer
+from serving.filters import literal
+from serving.index.aliases import one_writer, pointed_at
 from serving.index.kinds import METRIC, choice_of, milvus_build
+from serving.index.names import names_of
 
 if TYPE_CHECKING:
     from pymilvus import CollectionSchema, MilvusClient
@@ -27,8 +31,7 @@ if TYPE_CHECKING:
     from training.release import Release
 
 BATCH_ROWS = 4_000
-PAGE_ROWS = 16_000
-"""Ids read back at a time; a server gives at most 16,384."""
+"""Written, and read back, at a time; a server gives at most 16,384."""
 SAMPLE = 1_000
 """Vectors that are compared: pymilvus makes a Python float of each of their entries."""
 PAGE_TIMEOUT_S = 60.0
@@ -55,14 +58,15 @@ def push(settings: Settings, release: Release) -> PushReport:
         ValueError: the release has no items, or a vector that is not finite.
     """
     started = time.perf_counter()
-    name = collection_name(release.id)
+    names = names_of(settings)
+    name = names.collection(release.id)
     if len(release.item_ids) == 0 or not np.isfinite(release.item_vectors).all():
         raise ValueError(f"release {release.id} has no items, or a vector that is not finite: train it again")
     fields = filter_fields(release.items)
     with one_writer(settings), client(settings) as milvus:
         complete = _is_complete(milvus, name, release)
         if not complete:
-            if milvus.has_collection(name) and name not in aliased(milvus).values():
+            if milvus.has_collection(name) and name not in pointed_at(milvus, names):
                 milvus.drop_collection(name)
             if not milvus.has_collection(name):
                 _create(milvus, name, release, fields, settings)
@@ -74,7 +78,7 @@ def push(settings: Settings, release: Release) -> PushReport:
     return PushReport(name, len(release.item_ids), time.perf_counter() - started, fields.left_out)
 
 
-def check_collection(milvus: MilvusClient, release: Release) -> None:
+def check_collection(milvus: MilvusClient, name: str, release: Release) -> None:
     """Read back the ids of a release's collection, all of them, and the vectors of ``SAMPLE`` items spread over the
     catalogue; compare them with the release, whose own vectors, checked by their hash, are what memory searches.
 
@@ -84,29 +88,83 @@ def check_collection(milvus: MilvusClient, release: Release) -> None:
         IncompleteCollection: an item is missing or foreign, or a vector is another.
         MilvusException: Milvus failed.
     """
-    name = collection_name(release.id)
+    stored = stored_ids(milvus, name, release.item_ids)
+    if not stored.is_whole:
+        raise IncompleteCollection(f"{name} {stored.told}, not those of release {release.id}: push it again")
     known = pa.array(release.item_ids, pa.string())
-    seen = np.zeros(len(known), dtype=bool)
-    milvus.load_collection(name, timeout=PAGE_TIMEOUT_S)
-    for page in _pages(milvus, name, ["item_id"], PAGE_ROWS):
-        rows = _rows_of(page, known)
-        if (rows < 0).any():
-            raise IncompleteCollection(f"{name} holds items that are not release {release.id}'s: push again")
-        seen[rows] = True
-    if not seen.all():
-        raise IncompleteCollection(f"{name} holds {seen.sum()} of the {len(seen)} items of its release: push it again")
-    spread = np.unique(np.linspace(0, len(known) - 1, SAMPLE).astype(np.int64))
-    found = milvus.get(
-        name, ids=known.take(pa.array(spread)).to_pylist(), output_fields=["item_id", "vector"], timeout=PAGE_TIMEOUT_S
-    )
+    spread = known.take(pa.array(np.unique(np.linspace(0, len(known) - 1, SAMPLE).astype(np.int64))))
+    found = _rows_with_ids(milvus, name, spread.to_pylist(), ["item_id", "vector"])
     vectors = np.array([row["vector"] for row in found], dtype=np.float32)
-    if not np.array_equal(vectors, release.item_vectors[_rows_of(found, known)]):
+    rows = _rows_of(pa.array([row["item_id"] for row in found], pa.string()), known)
+    if len(found) != len(spread) or not np.array_equal(vectors, release.item_vectors[rows]):
         raise IncompleteCollection(f"{name} holds vectors that are not release {release.id}'s: push again")
 
 
-def _rows_of(found: list[dict[str, Any]], known: pa.Array) -> np.ndarray:
-    """The release's rows of what was read back, -1 for what it does not know."""
-    ids = pa.array([row["item_id"] for row in found], pa.string())
+@dataclass(frozen=True)
+class Stored:
+    """What a collection holds of the items that it should."""
+
+    wanted: int
+    found: pa.Array
+    """Item ids of the wanted ones that are there."""
+    rows: int
+    """Of the collection, whatever they are."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each wanted item is there, and nothing else."""
+        return bool(pc.count_distinct(self.found).as_py() == self.wanted == self.rows)
+
+    @property
+    def sha256(self) -> str:
+        """Of the sorted ids as JSON."""
+        return hashlib.sha256(json.dumps(sorted(self.found.to_pylist())).encode()).hexdigest()
+
+    @property
+    def told(self) -> str:
+        return f"holds {len(self.found):,} of {self.wanted:,} items and {self.rows - len(self.found):,} others"
+
+
+def read_back(settings: Settings, release: Release, collection: str) -> Stored:
+    """What a collection holds of the items of a release.
+
+    Raises:
+        IndexUnavailable: Milvus does not answer, or has no such collection.
+    """
+    with client(settings) as milvus:
+        return stored_ids(milvus, collection, release.item_ids)
+
+
+def stored_ids(milvus: MilvusClient, name: str, wanted: Sequence[str]) -> Stored:
+    """Read the item ids of a collection back. Raises what pymilvus raises.
+
+    Asked for by id: pymilvus' own iterator, and its ``ids``, paste an id with a quote into an expression unescaped.
+    """
+    milvus.load_collection(name, timeout=PAGE_TIMEOUT_S)
+    found: list[str] = []
+    for start in range(0, len(wanted), BATCH_ROWS):
+        part = wanted[start : start + BATCH_ROWS]
+        found += [row["item_id"] for row in _rows_with_ids(milvus, name, part, ["item_id"])]
+    (counted,) = milvus.query(
+        name, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=PAGE_TIMEOUT_S
+    )
+    return Stored(len(wanted), pa.array(found, pa.string()), counted["count(*)"])
+
+
+def _rows_with_ids(milvus: MilvusClient, name: str, ids: Sequence[str], columns: list[str]) -> list[dict[str, Any]]:
+    return list(
+        milvus.query(
+            name,
+            filter=f"item_id in [{', '.join(map(literal, ids))}]",
+            output_fields=columns,
+            consistency_level="Strong",
+            timeout=PAGE_TIMEOUT_S,
+        )
+    )
+
+
+def _rows_of(ids: pa.Array, known: pa.Array) -> np.ndarray:
+    """The release's rows of item ids, -1 for what it does not know."""
     return np.asarray(pc.fill_null(pc.index_in(ids, value_set=known), -1).to_numpy())
 
 
@@ -145,22 +203,4 @@ def _fill(milvus: MilvusClient, name: str, release: Release, fields: FilterField
 
 def _is_complete(milvus: MilvusClient, name: str, release: Release) -> bool:
     """Whether the collection holds each item of the release, and nothing else, as read back from it."""
-    if not milvus.has_collection(name):
-        return False
-    milvus.load_collection(name)
-    ids = [row["item_id"] for page in _pages(milvus, name, ["item_id"], PAGE_ROWS) for row in page]
-    return bool(pa.array(ids, pa.string()).sort().equals(pa.array(release.item_ids, pa.string()).sort()))
-
-
-def _pages(milvus: MilvusClient, name: str, columns: list[str], rows: int) -> Iterator[list[dict[str, Any]]]:
-    """A whole collection by pages, its rows in no order."""
-    pages = milvus.query_iterator(
-        name,
-        batch_size=max(1, min(rows, PAGE_ROWS)),
-        output_fields=columns,
-        consistency_level="Strong",
-        timeout=PAGE_TIMEOUT_S,
-    )
-    while page := pages.next():
-        yield page
-    pages.close()
+    return milvus.has_collection(name) and stored_ids(milvus, name, release.item_ids).is_whole

@@ -21,7 +21,6 @@ from pydantic import SecretStr
 from redis import Redis
 
 from features.store import OnlineFeatures, OnlineStoreUnavailable, SessionEvent, UserFeatures, materialize
-from features.store.definitions import project_name
 from features.user_features import OVERFETCH
 from infra import services
 from infra.services import supervisor
@@ -215,7 +214,7 @@ def test_overlay_is_bounded_and_expires(empty: tuple[Settings, OnlineFeatures]) 
     assert found.recent_items == ("i59", "i58", "i57")
     redis = redis_of(settings)
     (key,) = redis.scan_iter("shelfwise:session:*")
-    assert project_name(settings).encode() in key
+    assert settings.project.encode() in key
     assert 0 < redis.ttl(key) <= settings.online.session_ttl.total_seconds()
 
 

@@ -7,7 +7,7 @@ import signal
 from infra.settings import Settings
 from orchestration.releases import completeness, read_verdict
 from serving import Retriever
-from serving.index import kept_release_ids, live_release_id
+from serving.index import kept_release_ids, live_release_id, names_of
 from tests.orchestration.conftest import SmallShop
 from training.release import verify_release
 
@@ -30,7 +30,7 @@ def assert_serves(settings: Settings, release_id: str, where: str) -> None:
     assert live_release_id(settings) == release_id, where
     assert kept_release_ids(settings)[0] == release_id, where
     verify_release(settings.paths.releases / release_id)
-    gate = completeness(settings, release_id, f"items_{release_id}")
+    gate = completeness(settings, release_id, names_of(settings).collection(release_id))
     assert gate.passed, f"{where}: {gate.reason}"
     with Retriever(settings) as retriever:
         answer = retriever.retrieve(None, "shoes", k=10)

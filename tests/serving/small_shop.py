@@ -108,7 +108,8 @@ def publish_user(settings: Settings, user: str, queries: list[str], items: list[
 
 
 def make_catalog(items: int, seed: int = 5) -> pa.Table:
-    """Items whose brands, categories, tags and attributes are every hostile value, some absent."""
+    """Items whose brands, categories, tags and attributes are every hostile value, some absent; so is an id in 40."""
+    ids = [value for value in HOSTILE if "\x00" not in value]
     rng = np.random.default_rng(seed)
 
     def some(n: int) -> list[str]:
@@ -123,7 +124,7 @@ def make_catalog(items: int, seed: int = 5) -> pa.Table:
 
     return pa.table(
         {
-            "item_id": [f"i{n}" for n in range(items)],
+            "item_id": [f"i{n}" if (n + 1) % 40 else f"{ids[n // 40 % len(ids)]}{n}" for n in range(items)],
             "title": [f"{('red', 'blue')[n % 2]} {('shoes', 'mug', 'lamp')[n % 3]} {n}" for n in range(items)],
             "description": pa.nulls(items, pa.string()),
             "category_path": pa.array([some(int(rng.integers(0, 4))) for _ in range(items)], IDS),

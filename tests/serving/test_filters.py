@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serving.connection import Connection
 from serving.filters import Filter, parse_filters
-from serving.index import collection_name, promote, push
+from serving.index import names_of, promote, push
 from serving.served import ServedRelease, load_served, warm
 from tests.serving.small_shop import HOSTILE, Shop, make_shop
 
@@ -129,7 +129,7 @@ def test_milvus_and_memory_select_exactly_what_plain_python_does(
     filters = parse_filters(wanted, served.fields)
     vectors = served.release.item_vectors[:1]
     (found,), (exact,) = (s.search(vectors, len(rows), filters) for s in (by_milvus, served))
-    assert expressed(connection, collection_name(served.release.id), filters) == expected
+    assert expressed(connection, names_of(shop.settings).collection(served.release.id), filters) == expected
     assert {h.item_id for h in served.hits(*found)} == expected
     assert {h.item_id for h in served.hits(*exact)} == expected
     assert found[1].tolist() == pytest.approx(exact[1].tolist(), abs=1e-5)
@@ -142,7 +142,7 @@ def test_each_hostile_value_of_the_catalogue_is_found(
     for value in HOSTILE:
         wanted = parse_filters({"brand": value}, served.fields)
         expected = {r["item_id"] for r in rows if r["brand"] == value}
-        assert expressed(connection, collection_name(served.release.id), wanted) == expected != set()
+        assert expressed(connection, names_of(shop.settings).collection(served.release.id), wanted) == expected != set()
         (found,) = served.search(served.release.item_vectors[:1], len(rows), wanted)
         assert {h.item_id for h in served.hits(*found)} == expected
 
@@ -151,6 +151,6 @@ def test_a_missing_price_matches_no_range(shop: Shop, served: ServedRelease, con
     known = {r["item_id"] for r in shop.catalog.to_pylist() if r["price"] is not None and not math.isnan(r["price"])}
     assert 0 < len(known) < len(shop.catalog)
     anything = parse_filters({"price": {"lt": 1e300}}, served.fields)
-    assert expressed(connection, collection_name(served.release.id), anything) == known
+    assert expressed(connection, names_of(shop.settings).collection(served.release.id), anything) == known
     (found,) = served.search(served.release.item_vectors[:1], 1000, anything)
     assert {h.item_id for h in served.hits(*found)} == known

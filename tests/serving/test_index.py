@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from infra.services import milvus_uri
 from serving.connection import client
 from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
-from serving.index import LIVE, PREVIOUS, collection_name, live_release_id, promote, push, roll_back
+from serving.index import live_release_id, names_of, promote, push, roll_back
 from serving.served import load_served
 from tests.serving.small_shop import Shop, make_shop
+from training.release import ReleaseError
 
 PUSH_SLOWLY = """
 import sys
@@ -36,13 +40,14 @@ def shop(tmp_path: Path) -> Shop:
 def live_ids(shop: Shop) -> set[str]:
     """Item ids behind the alias."""
     with client(shop.settings) as milvus:
-        return {r["item_id"] for r in milvus.query(LIVE, filter="", limit=16_000, output_fields=["item_id"])}
+        live = names_of(shop.settings).live
+        return {r["item_id"] for r in milvus.query(live, filter="", limit=16_000, output_fields=["item_id"])}
 
 
 def test_a_pushed_release_is_live_only_once_promoted(shop: Shop) -> None:
     release = shop.release()
     report = push(shop.settings, release)
-    assert (report.collection, report.rows) == (collection_name(release.id), len(shop.catalog))
+    assert (report.collection, report.rows) == (names_of(shop.settings).collection(release.id), len(shop.catalog))
     assert live_release_id(shop.settings) is None
     promote(shop.settings, release.id)
     assert live_release_id(shop.settings) == release.id
@@ -66,7 +71,7 @@ def test_what_cannot_be_promoted_leaves_live_alone(shop: Shop) -> None:
     promote(shop.settings, release.id)
     with pytest.raises(IncompleteCollection, match="push it first"):
         promote(shop.settings, "0123abcd")
-    with pytest.raises(ValueError, match="letters, digits"):
+    with pytest.raises(ValueError, match="letters and digits"):
         promote(shop.settings, "../x")
     with pytest.raises(ValueError, match="nothing to roll back to"):
         roll_back(shop.settings)
@@ -79,22 +84,63 @@ def test_old_collections_go_but_never_live_its_predecessor_or_a_newer_one(shop: 
         (release.path / "clock.json").write_text(
             f'{{"trained_at": "2026-03-0{age + 1}T00:00:00+00:00"}}', encoding="utf-8"
         )
+    names = names_of(shop.settings)
     push(shop.settings, releases[5])
     for release in releases[:5]:
         push(shop.settings, release)
         promote(shop.settings, release.id)
     with client(shop.settings) as milvus:
         kept = set(milvus.list_collections())
-        assert milvus.describe_alias(PREVIOUS)["collection_name"] == collection_name(releases[3].id)
+        assert milvus.describe_alias(names.previous)["collection_name"] == names.collection(releases[3].id)
     assert shop.settings.index.kept_releases == 3
-    assert kept == {collection_name(releases[n].id) for n in (2, 3, 4, 5)}
+    assert kept == {names.collection(releases[n].id) for n in (2, 3, 4, 5)}
+
+
+def test_shops_on_one_server_leave_each_other_and_everybody_else_alone(shop: Shop) -> None:
+    other = Shop(shop.settings.model_copy(update={"shop": "small_2"}), shop.catalog)
+    shutil.copytree(shop.settings.paths.root, other.settings.paths.root)
+    index = shop.settings.index.model_copy(update={"uri": milvus_uri(shop.settings), "kept_releases": 1})
+    shops = [replace(s, settings=s.settings.model_copy(update={"index": index})) for s in (shop, other)]
+    with client(shop.settings) as milvus:
+        milvus.create_collection("items_of_somebody_else", dimension=4)
+        for seed in range(4):
+            lives = []
+            for each in shops:
+                release = each.release(seed)
+                push(each.settings, release)
+                promote(each.settings, release.id)
+                lives.append(release.id)
+            assert [live_release_id(each.settings) for each in shops] == lives
+        kept = set(milvus.list_collections())
+    assert "items_of_somebody_else" in kept
+    for each in shops:
+        assert sum(names_of(each.settings).is_collection(name) for name in kept) == 2
+
+
+def test_a_release_that_cannot_be_dated_keeps_no_other_from_going_live(shop: Shop) -> None:
+    torn, good = shop.release(1), shop.release(2)
+    (torn.path / "clock.json").write_text('{"trained', encoding="utf-8")
+    push(shop.settings, good)
+    promote(shop.settings, good.id)
+    assert live_release_id(shop.settings) == good.id
+
+
+def test_a_release_whose_folder_is_gone_does_not_go_live(shop: Shop) -> None:
+    good, gone = shop.release(1), shop.release(2)
+    for release in (good, gone):
+        push(shop.settings, release)
+    promote(shop.settings, good.id)
+    shutil.rmtree(gone.path)
+    with pytest.raises(ReleaseError, match="no longer on disk"):
+        promote(shop.settings, gone.id)
+    assert live_release_id(shop.settings) == good.id
 
 
 def test_a_push_killed_midway_is_done_again_and_live_stays(shop: Shop) -> None:
     old, new = shop.release(1), make_shop(shop.settings.home, items=4_000).release(2)
     push(shop.settings, old)
     promote(shop.settings, old.id)
-    name = collection_name(new.id)
+    name = names_of(shop.settings).collection(new.id)
     with client(shop.settings) as milvus:
         child = subprocess.Popen([sys.executable, "-c", PUSH_SLOWLY, shop.settings.model_dump_json(), new.id])
         deadline = time.monotonic() + 60
@@ -120,6 +166,7 @@ def test_searches_by_alias_go_on_while_it_moves(shop: Shop) -> None:
         promote(shop.settings, release.id)
     served = load_served(shop.settings, releases[0].id)
     vector = np.ascontiguousarray(served.release.item_vectors[0])
+    alias = names_of(shop.settings).live
     done = threading.Event()
     sizes: list[int] = []
     failed: list[Exception] = []
@@ -128,7 +175,7 @@ def test_searches_by_alias_go_on_while_it_moves(shop: Shop) -> None:
         try:
             with client(shop.settings) as milvus:
                 while not done.is_set():
-                    found = milvus.search(LIVE, data=[vector], limit=5, output_fields=["item_id"], anns_field="vector")
+                    found = milvus.search(alias, data=[vector], limit=5, output_fields=["item_id"], anns_field="vector")
                     sizes.append(len(found[0]))
         except IndexUnavailable as error:
             failed.append(error)

@@ -16,7 +16,7 @@ from serving.connection import Connection
 from serving.errors import IncompleteCollection
 from serving.fields import FilterFields, filter_fields
 from serving.filters import Filter, parse_filters
-from serving.index import collection_name, promote, push
+from serving.index import names_of, promote, push
 from serving.index.kinds import IndexChoice, usual_choice
 from serving.index.memory import EXACT_ROWS, MemoryIndex
 from serving.live import Live
@@ -199,14 +199,14 @@ def test_a_collection_that_is_not_the_releases_is_refused(tmp_path: Path) -> Non
     connection.open()
     try:
         assert load_served(shop.settings, release.id, connection).release.id == release.id
-        name = collection_name(release.id)
+        name = names_of(shop.settings).collection(release.id)
         (row,) = connection.client().query(name, filter='item_id == "i7"', limit=1, output_fields=["*"])
         changed = dict(row)
         connection.client().upsert(name, [changed | {"vector": [v + 1e-3 for v in changed["vector"]]}])
-        with pytest.raises(IncompleteCollection, match="not release"):
+        with pytest.raises(IncompleteCollection, match="vectors that are not release"):
             load_served(shop.settings, release.id, connection)
         connection.client().delete(name, ids=["i7"])
-        with pytest.raises(IncompleteCollection, match="119 of the 120"):
+        with pytest.raises(IncompleteCollection, match="119 of 120 items"):
             load_served(shop.settings, release.id, connection)
     finally:
         connection.close()

@@ -13,7 +13,7 @@ import pytest
 from infra.settings import ServingSettings
 from serving import Retriever
 from serving.filters import parse_filters
-from serving.index import collection_name, kept_release_ids, live_release_id, promote, push, roll_back
+from serving.index import kept_release_ids, live_release_id, names_of, promote, push, roll_back
 from serving.index_loss import served_loss
 from serving.served import load_served
 from tests.serving.small_shop import HOSTILE, Shop, make_shop
@@ -64,7 +64,8 @@ def test_the_loss_is_that_of_the_collection_itself(shop: Shop, monkeypatch: pyte
     lost = served_loss(shop.settings, release.id, queries)
     assert lost.keys() == {100, 1000}
     assert max(lost.values()) <= 0.01
-    monkeypatch.setattr("serving.served.collection_name", lambda _: collection_name(other.id))
+    names = names_of(shop.settings)
+    monkeypatch.setattr(type(names), "collection", lambda *_: f"{names.prefix}{other.id}")
     assert min(served_loss(shop.settings, release.id, queries).values()) > 0.01
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,8 +168,33 @@ def test_a_corrupt_release_does_not_replace_a_good_one(tmp_path: Path) -> None:
         promote(shop.settings, good.id)
         wait_for(lambda: retriever.retrieve(None, "mug").fallbacks == [])
     promote(shop.settings, bad.id)
+    with Retriever(shop.settings) as retriever:
+        answer = retriever.retrieve(None, "mug")
+        assert (answer.release_id, answer.fallbacks) == (good.id, ["newer_release_unusable"])
+    shutil.rmtree(good.path)
     with pytest.raises(ReleaseError, match="item_vectors"):
         Retriever(shop.settings)
+
+
+def test_a_collection_that_cannot_be_read_is_the_releases_fault_and_not_milvus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = make_shop(tmp_path, items=50, serving=QUICK, online=PATIENT)
+    good, bad = shop.release(1), shop.release(2)
+    put_live(shop, good)
+    with Retriever(shop.settings) as retriever:
+        reads: list[str] = []
+
+        def unreadable(milvus: Any, name: str, release: Release) -> None:
+            reads.append(release.id)
+            raise IndexUnavailable("Milvus: this collection only")
+
+        monkeypatch.setattr("serving.served.check_collection", unreadable)
+        put_live(shop, bad)
+        wait_for(lambda: retriever.retrieve(None, "mug").fallbacks == ["newer_release_unusable"])
+        assert retriever.retrieve(None, "mug").release_id == good.id
+        time.sleep(5 * QUICK.refresh_seconds)
+        assert reads == [bad.id], "it is not read again at each look"
 
 
 @contextmanager
