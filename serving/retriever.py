@@ -22,7 +22,7 @@ from features.store.session import Action, SessionEvent
 from infra.settings import Settings
 from serving.caching import CountedCache
 from serving.errors import BadRequest, IndexUnavailable
-from serving.explain import explained
+from serving.explain import explained, items_at
 from serving.filters import Filter, parse_filters
 from serving.hits import Hit
 from serving.live import Live
@@ -236,8 +236,9 @@ class Retriever:
 
     def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the release knows of items, in their order; those that it does not know have their id alone."""
-        served = self._live.served
-        return [served.item(item_id) or {"item_id": item_id} for item_id in item_ids]
+        release = self._live.served.release
+        known = {item["item_id"]: item for item in items_at(release, release.encoder.rows(item_ids))}
+        return [known.get(item_id, {"item_id": item_id}) for item_id in item_ids]
 
     def fields(self) -> list[dict[str, Any]]:
         """What can be filtered by: name, kind, and the most frequent values or the range of numbers."""
@@ -271,7 +272,6 @@ class Retriever:
         self, served: ServedRelease, request: Request, known: Known, answer: Answer, fallbacks: list[str], cached: bool
     ) -> Retrieval:
         hits = served.hits(answer.rows, answer.scores)
-        items = [served.item(hit.item_id) or {"item_id": hit.item_id} for hit in hits] if request.items else None
         if request.explain:
             hits = explained(served.release, answer.vector, hits, known)
         return Retrieval(
@@ -282,7 +282,7 @@ class Retriever:
             cached=cached,
             timings_ms={},
             features={name: list(getattr(known, name)) for name in HISTORIES} if request.explain else None,
-            items=items,
+            items=items_at(served.release, answer.rows) if request.items else None,
         )
 
     def _search(
