@@ -66,7 +66,7 @@ class SearchRequest(_Taken):
 class Match(_Given):
     """Something of the user's history that an item has in common with it."""
 
-    kind: str = Field(description="What it is, such as `recent_brands`.")
+    kind: str = Field(description="`ordered before`, `clicked before`, `brand`, `category` or `tag`.")
     value: str
 
 
@@ -130,7 +130,7 @@ class FilterField(_Given):
 
     name: str
     kind: str = Field(description="`text` or `number`.")
-    values: list[str | float] = Field([], description="Its most frequent values; none for numbers.")
+    values: list[str | float] = Field([], description="Its most frequent values; of numbers the least and the largest.")
 
 
 class Health(BaseModel):
