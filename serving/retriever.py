@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -96,8 +94,6 @@ class Retriever:
             settings.serving.cache_size, settings.serving.context_cache_seconds
         )
         self._workers = ThreadPoolExecutor(settings.serving.workers, thread_name_prefix="shelfwise-retrieve")
-        self._fallbacks: Counter[str] = Counter()
-        self._counting = threading.Lock()
         self._features.read(self.release_id, [Request("warm up", "warm up")], ["warm up"], datetime.now(UTC))
 
     def retrieve(
@@ -173,7 +169,6 @@ class Retriever:
                     self._contexts.put(contexts[i], answer)
         if fell_back or not self._live.index_up:
             fallbacks.append(INDEX_UNAVAILABLE)
-        self._count(fallbacks, len(requests))
         retrievals = [
             self._retrieval(served, request, of_request, answer, list(fallbacks), cached=i not in answered_anew)
             for i, (request, of_request, answer) in enumerate(zip(requests, known, answers, strict=True))
@@ -221,18 +216,13 @@ class Retriever:
         return self._live.served.release.id
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        """Hits and misses of each cache, and how many requests each fallback answered, since the start."""
+        """Hits and misses of each cache since the start."""
         caches: dict[str, CountedCache[Any]] = {
             "users": self._features.users,
             "queries": self._features.queries,
             "contexts": self._contexts,
         }
-        with self._counting:
-            fallbacks = dict(self._fallbacks)
-        return {
-            "cache": {name: {"hits": cache.hits, "misses": cache.misses} for name, cache in caches.items()},
-            "fallbacks": fallbacks,
-        }
+        return {"cache": {name: {"hits": cache.hits, "misses": cache.misses} for name, cache in caches.items()}}
 
     def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the release knows of items, in their order; those that it does not know have their id alone."""
@@ -303,11 +293,6 @@ class Retriever:
             for place, of_place in zip(places, hits, strict=True):
                 found[place] = of_place
         return found, fell_back
-
-    def _count(self, fallbacks: Sequence[str], requests: int) -> None:
-        if fallbacks:
-            with self._counting:
-                self._fallbacks.update(dict.fromkeys(fallbacks, requests))
 
 
 def _context(release_id: str, text: str, k: int, wanted: Filter, known: Known) -> tuple[object, ...]:

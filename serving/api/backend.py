@@ -115,7 +115,7 @@ class Backend:
         return await self._run(lambda r: r.users(self._settings.api.sample_users))
 
     def statistics(self) -> Mapping[str, Any]:
-        """The retriever's own counts, of its caches for one."""
+        """What the retriever counts of its caches."""
         return self._retriever.statistics() if self._retriever else {}
 
     async def _run(self, call: Callable[[Retriever], T]) -> T:
