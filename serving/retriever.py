@@ -25,7 +25,7 @@ from serving.filters import Filter, parse_filters
 from serving.hits import Hit
 from serving.live import Live
 from serving.request import Request, check_place, check_request
-from serving.request_features import HISTORIES, RequestFeatures
+from serving.request_features import HISTORIES, RequestFeatures, is_personal
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
 from training.query_encoder import Known
@@ -43,6 +43,7 @@ class Retrieval:
     hits: list[Hit]
     release_id: str
     personalized: bool
+    """Whether the query vector was made with something of the user's: their history, or figures of what they did."""
     fallbacks: list[str]
     """What was away: ``online_store_unavailable`` (not personalized), ``index_unavailable`` (searched in memory, by the
     release last known to be live), ``newer_release_unusable`` (the release before it answered)."""
@@ -51,7 +52,7 @@ class Retrieval:
     timings_ms: dict[str, float]
     """Milliseconds per step: ``features``, ``tower``, ``search``, ``own`` (all else), ``total``."""
     features: dict[str, list[str]] | None = None
-    """The user's history that was used; only where an explanation was asked for."""
+    """The user's history as it was known; only where an explanation was asked for."""
     items: list[dict[str, Any]] | None = None
     """What the release that answered knows of each hit; only where it was asked for."""
 
@@ -267,7 +268,7 @@ class Retriever:
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
-            personalized=any(getattr(known, name) for name in HISTORIES),
+            personalized=is_personal(known, served.release.towers.config),
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},

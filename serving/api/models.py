@@ -92,7 +92,7 @@ class SearchResponse(_Given):
 
     hits: list[Hit]
     release_id: str = Field(description="The release that answered.", examples=["e33681ef27fa"])
-    personalized: bool = Field(description="Whether the user's history changed the query vector.")
+    personalized: bool = Field(description="Whether the query vector was made with anything known of the user.")
     fallbacks: list[str] = Field(
         description="What was away: `online_store_unavailable` (not personalized), `index_unavailable`,"
         " `newer_release_unusable` (the release before it answered), ..."
