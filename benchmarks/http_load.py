@@ -4,8 +4,9 @@
 
 Starts the API of the shop that the settings name on a free port and sends it the latest requests of that shop's log
 from one client process, by turns: nothing else happens; a promotion (roll-back and back); Redis is killed; Milvus is
-killed. Clients and server share the machine. Peer: the same clients asking ``/healthz``, which does nothing. Read the
-ratios. It rolls the live release back and forth, so it wants a shop with two releases, and ends with what was live.
+killed. A server that the settings name by URI is not ours to kill: its round is left out. Clients and server share the
+machine. Peer: the same clients asking ``/healthz``, which does nothing. Read the ratios. It rolls the live release back
+and forth, so it wants a shop with two releases, and ends with what was live.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -79,7 +80,10 @@ def main() -> None:
             print(f"p99 against quiet: {p99(promoted) / p99(quiet):.2f} x; answered by {dict(promoted.releases)}")
         else:
             print("promotion: left out, this shop has one release; run `shelfwise run` again with another seed")
-        for name in ("Redis", "Milvus"):
+        for name, uri in (("Redis", settings.online.redis_url), ("Milvus", settings.index.uri)):
+            if uri is not None:
+                print(f"{name} killed: left out, not killed: a server by URI")
+                continue
             killed = load.round(f"{name} killed", lambda name=name: kill(settings, name))  # type: ignore[misc]
             print(f"p99 against quiet: {p99(killed) / p99(quiet):.2f} x")
 
@@ -92,22 +96,16 @@ class Load:
         self._server = server
 
     def round(self, name: str, happening: Callable[[], None] | None = None, path: str = "/search") -> Outcome:
-        """A round of load, ``happening`` a third into it; printed as a line."""
+        """A round of load, ``happening`` a third into it; printed as a line. What happening raises is raised here."""
         before, began = self._server.memory_info().rss, time.monotonic()
-        outcomes = [Outcome() for _ in range(self._clients)]
-        threads = [
-            threading.Thread(target=self._ask, args=(client, outcomes[client], path, began + self._seconds))
-            for client in range(self._clients)
-        ]
-        if happening is not None:
-            threads.append(threading.Timer(self._seconds / 3, happening))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
         found = Outcome()
-        for outcome in outcomes:
-            found.add(outcome)
+        with ThreadPoolExecutor(self._clients + 1) as threads:
+            happened = threads.submit(self._later, happening) if happening else None
+            asking = [threads.submit(self._ask, n, path, began + self._seconds) for n in range(self._clients)]
+            for client in asking:
+                found.add(client.result())
+        if happened:
+            happened.result()
         taken = time.monotonic() - began
         errors = sum(count for status, count in found.statuses.items() if status != 200)
         memory = f"{before / 2**20:.0f} -> {self._server.memory_info().rss / 2**20:.0f} MiB"
@@ -119,7 +117,12 @@ class Load:
         )
         return found
 
-    def _ask(self, client: int, outcome: Outcome, path: str, until: float) -> None:
+    def _later(self, happening: Callable[[], None]) -> None:
+        time.sleep(self._seconds / 3)
+        happening()
+
+    def _ask(self, client: int, path: str, until: float) -> Outcome:
+        outcome = Outcome()
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         number = client * len(self._bodies) // self._clients
         while time.monotonic() < until:
@@ -132,7 +135,7 @@ class Load:
                     connection.request("GET", path)
                 response = connection.getresponse()
                 answer = response.read()
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 outcome.statuses[0] += 1
                 connection.close()
                 continue
@@ -146,6 +149,7 @@ class Load:
                     outcome.last_flagged = time.monotonic()
             number += 1
         connection.close()
+        return outcome
 
 
 def p99(outcome: Outcome) -> float:
@@ -161,8 +165,9 @@ def roll_there_and_back(settings: Settings, seconds: float) -> None:
 
 def kill(settings: Settings, name: str) -> None:
     (pid,) = (service.pid for service in status(settings) if service.name == name)
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
+    if pid is None:
+        raise RuntimeError(f"{name} does not run, so it cannot be killed: see its log under {settings.paths.services}")
+    os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

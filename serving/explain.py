@@ -29,7 +29,7 @@ def explained(release: Release, vector: NDArray[np.float32], hits: Sequence[Hit]
         hit._replace(
             why=Why({name: float(values[i]) for name, values in parts.items()}, taste.matches(item), _met(item))
         )
-        for i, (hit, item) in enumerate(zip(hits, _items(release, rows), strict=True))
+        for i, (hit, item) in enumerate(zip(hits, items_at(release, rows), strict=True))
     ]
 
 
@@ -59,7 +59,7 @@ class _Taste:
 
     @classmethod
     def of(cls, release: Release, known: Known) -> _Taste:
-        chosen = _items(release, release.encoder.rows([*known.recent_items, *known.recent_orders]))
+        chosen = items_at(release, release.encoder.rows([*known.recent_items, *known.recent_orders]))
         return cls(
             frozenset(known.recent_items),
             frozenset(known.recent_orders),
@@ -81,7 +81,9 @@ class _Taste:
         return (*found, *(Match("tag", tag) for tag in item.get("tags") or () if tag in self.tags))
 
 
-def _items(release: Release, rows: Sequence[int]) -> list[dict[str, Any]]:
+def items_at(release: Release, rows: Sequence[int] | NDArray[np.integer[Any]]) -> list[dict[str, Any]]:
+    """What the release knows of its items at ``rows`` [n]."""
+    # All at once: a thousand slices of the table hold the interpreter for 80 ms, one take for 5.
     return list(release.items.take(pa.array(rows, pa.int64())).to_pylist())
 
 

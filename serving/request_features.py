@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from features.store.errors import OnlineStoreUnavailable
 from features.store.online import OnlineFeatures, QueryFeatures, UserFeatures
@@ -14,6 +14,9 @@ from infra.settings import ServingSettings
 from serving.caching import CountedCache
 from serving.request import Request
 from training.query_encoder import Known
+
+if TYPE_CHECKING:
+    from training.towers import TowerConfig
 
 HISTORIES = ("recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags")
 USER_FIGURES = ("requests_7d", "clicks_7d", "orders_30d")
@@ -95,3 +98,9 @@ def known_of(
     if isinstance(query, QueryFeatures):
         figures |= {name: getattr(query, name) for name in QUERY_FIGURES}
     return Known(figures=figures, location=location or {}, **lists)
+
+
+def is_personal(known: Known, config: TowerConfig) -> bool:
+    """Whether a query tower reads anything that is known of the user: it may read no histories, or no figures."""
+    history = config.history != "none" and any(getattr(known, name) for name in HISTORIES)
+    return history or (config.request_figures > 0 and any(name in known.figures for name in USER_FIGURES))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,12 +20,12 @@ from features.store.session import Action, SessionEvent
 from infra.settings import Settings
 from serving.caching import CountedCache
 from serving.errors import BadRequest, IndexUnavailable
-from serving.explain import explained
+from serving.explain import explained, items_at
 from serving.filters import Filter, parse_filters
 from serving.hits import Hit
 from serving.live import Live
 from serving.request import Request, check_place, check_request
-from serving.request_features import HISTORIES, RequestFeatures
+from serving.request_features import HISTORIES, RequestFeatures, is_personal
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
 from training.query_encoder import Known
@@ -45,6 +43,7 @@ class Retrieval:
     hits: list[Hit]
     release_id: str
     personalized: bool
+    """Whether the query vector was made with something of the user's: their history, or figures of what they did."""
     fallbacks: list[str]
     """What was away: ``online_store_unavailable`` (not personalized), ``index_unavailable`` (searched in memory, by the
     release last known to be live), ``newer_release_unusable`` (the release before it answered)."""
@@ -53,7 +52,7 @@ class Retrieval:
     timings_ms: dict[str, float]
     """Milliseconds per step: ``features``, ``tower``, ``search``, ``own`` (all else), ``total``."""
     features: dict[str, list[str]] | None = None
-    """The user's history that was used; only where an explanation was asked for."""
+    """The user's history as it was known; only where an explanation was asked for."""
     items: list[dict[str, Any]] | None = None
     """What the release that answered knows of each hit; only where it was asked for."""
 
@@ -96,8 +95,6 @@ class Retriever:
             settings.serving.cache_size, settings.serving.context_cache_seconds
         )
         self._workers = ThreadPoolExecutor(settings.serving.workers, thread_name_prefix="shelfwise-retrieve")
-        self._fallbacks: Counter[str] = Counter()
-        self._counting = threading.Lock()
         self._features.read(self.release_id, [Request("warm up", "warm up")], ["warm up"], datetime.now(UTC))
 
     def retrieve(
@@ -173,7 +170,6 @@ class Retriever:
                     self._contexts.put(contexts[i], answer)
         if fell_back or not self._live.index_up:
             fallbacks.append(INDEX_UNAVAILABLE)
-        self._count(fallbacks, len(requests))
         retrievals = [
             self._retrieval(served, request, of_request, answer, list(fallbacks), cached=i not in answered_anew)
             for i, (request, of_request, answer) in enumerate(zip(requests, known, answers, strict=True))
@@ -221,23 +217,19 @@ class Retriever:
         return self._live.served.release.id
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        """Hits and misses of each cache, and how many requests each fallback answered, since the start."""
+        """Hits and misses of each cache since the start."""
         caches: dict[str, CountedCache[Any]] = {
             "users": self._features.users,
             "queries": self._features.queries,
             "contexts": self._contexts,
         }
-        with self._counting:
-            fallbacks = dict(self._fallbacks)
-        return {
-            "cache": {name: {"hits": cache.hits, "misses": cache.misses} for name, cache in caches.items()},
-            "fallbacks": fallbacks,
-        }
+        return {"cache": {name: {"hits": cache.hits, "misses": cache.misses} for name, cache in caches.items()}}
 
     def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the release knows of items, in their order; those that it does not know have their id alone."""
-        served = self._live.served
-        return [served.item(item_id) or {"item_id": item_id} for item_id in item_ids]
+        release = self._live.served.release
+        known = {item["item_id"]: item for item in items_at(release, release.encoder.rows(item_ids))}
+        return [known.get(item_id, {"item_id": item_id}) for item_id in item_ids]
 
     def fields(self) -> list[dict[str, Any]]:
         """What can be filtered by: name, kind, and the most frequent values or the range of numbers."""
@@ -271,18 +263,17 @@ class Retriever:
         self, served: ServedRelease, request: Request, known: Known, answer: Answer, fallbacks: list[str], cached: bool
     ) -> Retrieval:
         hits = served.hits(answer.rows, answer.scores)
-        items = [served.item(hit.item_id) or {"item_id": hit.item_id} for hit in hits] if request.items else None
         if request.explain:
             hits = explained(served.release, answer.vector, hits, known)
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
-            personalized=any(getattr(known, name) for name in HISTORIES),
+            personalized=is_personal(known, served.release.towers.config),
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},
             features={name: list(getattr(known, name)) for name in HISTORIES} if request.explain else None,
-            items=items,
+            items=items_at(served.release, answer.rows) if request.items else None,
         )
 
     def _search(
@@ -303,11 +294,6 @@ class Retriever:
             for place, of_place in zip(places, hits, strict=True):
                 found[place] = of_place
         return found, fell_back
-
-    def _count(self, fallbacks: Sequence[str], requests: int) -> None:
-        if fallbacks:
-            with self._counting:
-                self._fallbacks.update(dict.fromkeys(fallbacks, requests))
 
 
 def _context(release_id: str, text: str, k: int, wanted: Filter, known: Known) -> tuple[object, ...]:

@@ -14,16 +14,18 @@ from features.store.errors import OnlineStoreUnavailable
 from features.store.session import Action
 from infra.services import ServiceError
 from infra.settings import Settings
-from serving.errors import BadRequest, IndexUnavailable, NoLiveRelease
+from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.retriever import ONLINE_STORE_UNAVAILABLE, Retrieval, Retriever
 from training.release import ReleaseError
+from training.text_encoders import TextEncoderError
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
 """Until the next attempt where nothing could be loaded."""
-EXPECTED = (NoLiveRelease, IndexUnavailable, ReleaseError, ServiceError)
+EXPECTED = (NoLiveRelease, IndexUnavailable, ReleaseError, ServiceError, TextEncoderError)
 """What keeps a retriever from starting and says in a sentence what to do."""
+PUSH_AGAIN = "`shelfwise promote ID` does (`shelfwise releases` has the ID), `shelfwise rollback` serves the one before"
 
 T = TypeVar("T")
 
@@ -113,7 +115,7 @@ class Backend:
         return await self._run(lambda r: r.users(self._settings.api.sample_users))
 
     def statistics(self) -> Mapping[str, Any]:
-        """The retriever's own counts, of its caches for one."""
+        """What the retriever counts of its caches."""
         return self._retriever.statistics() if self._retriever else {}
 
     async def _run(self, call: Callable[[Retriever], T]) -> T:
@@ -142,6 +144,8 @@ class Backend:
                 log.info("release %s serves", self._retriever.release_id)
             except EXPECTED as error:
                 self._wait_for(str(error))
+            except IncompleteCollection as error:
+                self._wait_for(f"{error}: {PUSH_AGAIN}")
             except Exception as error:
                 log.exception("the retriever could not be made")
                 self._wait_for(f"the retriever could not be made ({type(error).__name__}); the server's log says more")

@@ -66,7 +66,7 @@ class SearchRequest(_Taken):
 class Match(_Given):
     """Something of the user's history that an item has in common with it."""
 
-    kind: str = Field(description="What it is, such as `recent_brands`.")
+    kind: str = Field(description="`ordered before`, `clicked before`, `brand`, `category` or `tag`.")
     value: str
 
 
@@ -92,7 +92,7 @@ class SearchResponse(_Given):
 
     hits: list[Hit]
     release_id: str = Field(description="The release that answered.", examples=["e33681ef27fa"])
-    personalized: bool = Field(description="Whether the user's history changed the query vector.")
+    personalized: bool = Field(description="Whether the query vector was made with anything known of the user.")
     fallbacks: list[str] = Field(
         description="What was away: `online_store_unavailable` (not personalized), `index_unavailable`,"
         " `newer_release_unusable` (the release before it answered), ..."
@@ -130,7 +130,7 @@ class FilterField(_Given):
 
     name: str
     kind: str = Field(description="`text` or `number`.")
-    values: list[str | float] = Field([], description="Its most frequent values; none for numbers.")
+    values: list[str | float] = Field([], description="Its most frequent values; of numbers the least and the largest.")
 
 
 class Health(BaseModel):

@@ -138,3 +138,13 @@ def test_fields_items_and_users_of_the_live_release(uncached: Retriever) -> None
     assert known["title"] == "blue shoes 3"
     assert unknown == {"item_id": "never seen"}
     assert uncached.users() == ["u1"]
+
+
+def test_items_come_with_the_hits_that_they_belong_to(uncached: Retriever) -> None:
+    answer = uncached.retrieve("u1", "red shoes", k=150, items=True)
+    ids = [hit.item_id for hit in answer.hits]
+    assert answer.items is not None
+    assert [item["item_id"] for item in answer.items] == ids
+    assert [item["title"].rsplit(" ", 1)[-1] for item in answer.items] == [id.removeprefix("i") for id in ids]
+    assert repr(uncached.items(ids)) == repr(answer.items)  # a price may be NaN
+    assert uncached.retrieve("u1", "red shoes", filters={"brand": "none"}, items=True).items == []

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from infra.settings import OnlineSettings, ServingSettings, Settings
 from serving import IndexUnavailable, NoLiveRelease, Retrieval, Retriever
 from serving.index import promote, push
 from serving.probe import probe
+from serving.request_features import is_personal
 from serving.served import clock_offset
 from tests.serving.small_shop import END, Shop, make_shop, publish_user
+from training.query_encoder import Known
 from training.release import Release, ReleaseError
 
 QUICK = ServingSettings(refresh_seconds=0.2, cache_size=0)
@@ -95,6 +98,28 @@ def test_a_known_user_is_answered_by_their_history(retriever: Retriever) -> None
     assert [h.score for h in nobody.hits] != [h.score for h in mine.hits]
     assert mine.fallbacks == nobody.fallbacks == []
     assert set(mine.timings_ms) == {"features", "tower", "search", "own", "total"}
+
+
+def test_a_release_that_reads_no_history_is_never_personal(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path, items=50, serving=QUICK, online=PATIENT)
+    unread = shop.settings.training.model_copy(update={"history": "none"})
+    shop = replace(shop, settings=shop.settings.model_copy(update={"training": unread}))
+    publish_user(shop.settings, "u1", queries=["red shoes"], items=["i0"], orders=["i6"])
+    put_live(shop, shop.release())
+    with Retriever(shop.settings) as retriever:
+        mine, nobodys = (retriever.retrieve(user, "shoes", k=20, explain=True) for user in ("u1", None))
+    assert mine.features is not None and mine.features["recent_items"] == ["i0"]
+    assert not mine.personalized
+    assert [(h.item_id, h.score) for h in mine.hits] == [(h.item_id, h.score) for h in nobodys.hits]
+
+
+def test_figures_of_a_user_are_personal_where_the_tower_reads_them(shop: Shop) -> None:
+    without = replace(shop.release().towers.config, history="none", request_figures=0)
+    reads = replace(without, request_figures=6)
+    of_user, of_query = Known(figures={"clicks_7d": 1}), Known(figures={"query_clicks_30d": 1})
+    assert is_personal(of_user, reads)
+    assert not is_personal(of_user, without)
+    assert not is_personal(of_query, reads)
 
 
 @pytest.mark.parametrize("user", ["nobody knows me", "", "u1'\"\\\n", "🙂"])

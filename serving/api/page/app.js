@@ -112,7 +112,7 @@ function show(user, theirs, anyones) {
 
 function verdict(user, theirs, anyones) {
   if (theirs.fallbacks.includes("online_store_unavailable")) return ["Nobody’s history can be read for now, so both are the same."];
-  if (!theirs.personalized) return [`Nothing is known of ${user}, so both are the same.`];
+  if (!theirs.personalized) return [`Nothing that this release reads is known of ${user}, so both are the same.`];
   const before = new Map(anyones.hits.map((hit, i) => [hit.item_id, i]));
   const come = theirs.hits.filter((hit) => !before.has(hit.item_id)).length;
   const kept = theirs.hits.filter((hit, i) => before.get(hit.item_id) === i).length;

@@ -15,10 +15,12 @@ from infra.settings import ApiSettings, Settings
 from serving.api.app import create_app
 from serving.api.auth import OpenToOthersError, check_exposure
 from serving.api.rates import Rates
+from serving.errors import IncompleteCollection
 from serving.retriever import Retriever
 from tests.serving.api.conftest import LOCAL, wait_until_ready, with_api
 from tests.serving.small_shop import Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, QUICK, kill_service, put_live, wait_for
+from training.text_encoders import TextEncoderError
 
 KEY = "a key that is long enough"
 
@@ -130,7 +132,8 @@ def test_pages_are_served_whole_and_ask_no_other_host(client: TestClient) -> Non
         text = client.get(path).text
         assert "http://" not in text.replace("http://www.w3.org/2000/svg", "") and "https://" not in text, path
         assert "innerHTML" not in text and "style=" not in text, path
-    assert client.get("/page/../app.py").status_code == client.get("/nothing").status_code == 404
+    # encoded: a client resolves plain dots before it sends them
+    assert client.get("/page/%2e%2e/app.py").status_code == client.get("/nothing").status_code == 404
 
 
 def test_metrics_tell_steps_caches_release_and_refusals(client: TestClient, shop: Shop) -> None:
@@ -241,6 +244,24 @@ def test_it_says_why_it_is_not_ready_and_serves_once_something_is_live(tmp_path:
         put_live(shop, shop.release())
         wait_until_ready(client)
         assert client.post("/search", json={"query": "mug"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (IncompleteCollection("it holds 1 of 2 items: push it again"), "push it again: `shelfwise promote ID`"),
+        (TextEncoderError("the weights are missing: pip install them"), "pip install them"),
+    ],
+)
+def test_a_live_release_that_cannot_be_loaded_says_what_to_do(
+    shop: Shop, error: Exception, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Settings) -> Retriever:
+        raise error
+
+    with TestClient(create_app(shop.settings, broken), base_url=LOCAL) as client:
+        wait_for(lambda: says in client.get("/readyz").json()["detail"])
+    assert "Traceback" not in caplog.text
 
 
 def test_stores_that_are_away_are_flagged_and_never_an_error(tmp_path: Path) -> None:
