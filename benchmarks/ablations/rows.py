@@ -95,6 +95,10 @@ def _fields_without(*names: str) -> dict[str, Any]:
     return {"fields": tuple(name for name in ALL_FIELDS if name not in names)}
 
 
+def _over_large(field: str) -> dict[str, Any]:
+    return LARGE_VOCABULARY | {"fields": (*LARGE_VOCABULARY["fields"], field)}
+
+
 ROWS: dict[str, Row] = {
     row.name: row
     for row in (
@@ -106,6 +110,10 @@ ROWS: dict[str, Row] = {
         Row("ueppr, random negatives", NO_NEGATIVES | {"uniform": (1.0, 1.0)}, recipe="ueppr"),
         Row("Base", BASE, recipe="ueppr"),
         Row("Large vocabulary", LARGE_VOCABULARY, recipe="ueppr"),
+        Row("Large vocabulary + T5", LARGE_VOCABULARY | {"text_encoder": "t5"}, recipe="ueppr"),
+        Row("Large vocabulary + attributes", _over_large("attributes"), recipe="ueppr"),
+        Row("Large vocabulary + description", _over_large("description"), recipe="ueppr"),
+        Row("Large vocabulary + graph", LARGE_VOCABULARY | {"graph": True}, recipe="ueppr"),
         Row("without graph", {"graph": False}),
         Row("without text encoder", NO_TEXT),
         Row("without scalars", {"scalars": False}),
@@ -209,6 +217,18 @@ TABLES: dict[str, Table] = {
                     "without query dropout",
                 ),
                 *SHELFWISE_LINES[1:],
+            ),
+        ),
+        Table(
+            "features",
+            "Item features over Large vocabulary (as in UEPPR)",
+            "Large vocabulary",
+            _lines(
+                "Large vocabulary",
+                "Large vocabulary + T5",
+                "Large vocabulary + attributes",
+                "Large vocabulary + description",
+                "Large vocabulary + graph",
             ),
         ),
         Table(
