@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -146,8 +146,9 @@ class Retriever:
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
         texts = [normalise(request.query) for request in requests]
+        now = datetime.now(UTC) - _clock_offset(served, self._online.clock_offset)
         with watch.step("features"):
-            known = self._features.read(served.release.id, requests, texts, datetime.now(UTC) - served.clock_offset)
+            known = self._features.read(served.release.id, requests, texts, now)
         if known is None:
             fallbacks.append(ONLINE_STORE_UNAVAILABLE)
             known = [Known(location=request.location or {}) for request in requests]
@@ -199,14 +200,14 @@ class Retriever:
             OnlineStoreUnavailable: Redis is away; nothing was recorded.
         """
         served = self._live.served
-        try:
-            now = (time or datetime.now(UTC)) - served.clock_offset
-        except OverflowError as error:
-            raise BadRequest(f"time {time} is out of range") from error
         item = served.item(item_id) if item_id is not None else None
         brand, tags = (item.get("brand"), tuple(item.get("tags") or ())) if item else (None, ())
         try:
-            self._online.record(user, SessionEvent(action, query, item_id, now, brand, tags))
+            event = SessionEvent(action, query, item_id, time or datetime.now(UTC), brand, tags)
+            offset = _clock_offset(served, self._online.read_clock())
+            self._online.record(user, replace(event, time=event.time and event.time - offset))
+        except OverflowError as error:
+            raise BadRequest(f"time {time} is out of range") from error
         except ValueError as error:
             raise BadRequest(str(error)) from error
         self._features.forget(served.release.id, user)
@@ -294,6 +295,12 @@ class Retriever:
             for place, of_place in zip(places, hits, strict=True):
                 found[place] = of_place
         return found, fell_back
+
+
+def _clock_offset(served: ServedRelease, batch: timedelta | None) -> timedelta:
+    """How far the wall clock is ahead of the shop's time: by the release or, where a later batch is online already (its
+    release was blocked, or live was rolled back), by that: what happens now must not count as known to the batch."""
+    return served.clock_offset if batch is None else min(served.clock_offset, batch)
 
 
 def _context(release_id: str, text: str, k: int, wanted: Filter, known: Known) -> tuple[object, ...]:

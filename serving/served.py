@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.store.clock import clock_offset
 from infra.settings import Settings
 from serving.errors import IndexUnavailable
 from serving.fields import FilterFields, filter_fields, frequent_values
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from serving.connection import Connection
     from training.release import Release
-
-REPLAY_AFTER = timedelta(days=2)
-"""A log that ends longer than this before the training is a replay of the past."""
 
 
 @dataclass(frozen=True)
@@ -155,16 +153,6 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
         clock_offset=clock_offset(release.trained_at, release.data_until),
         min_score=settings.serving.min_score,
     )
-
-
-def clock_offset(trained_at: datetime, data_until: datetime) -> timedelta:
-    """How far the wall clock is ahead of the shop's time.
-
-    Feature TTLs count from the time of the request. Where the log of a day in 2018 is replayed, every feature would be
-    years old: the shop's time then goes on from the log's end as the wall clock does from the training.
-    """
-    behind = trained_at - data_until
-    return behind if behind > REPLAY_AFTER else timedelta(0)
 
 
 def warm(served: ServedRelease, connection: Connection | None = None, timeout_s: float = 30.0) -> None:

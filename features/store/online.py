@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -88,6 +88,19 @@ class OnlineFeatures:
             )
             for user_id, user, query in zip(user_ids, users, found, strict=True)
         ]
+
+    @property
+    def clock_offset(self) -> timedelta | None:
+        """How far the wall clock is ahead of the shop's time, by the batch that the last read saw; None without any."""
+        return self._session.clock_offset
+
+    def read_clock(self) -> timedelta | None:
+        """``clock_offset`` by the batch that is materialized now, in one round trip.
+
+        Raises OnlineStoreUnavailable when Redis does not answer.
+        """
+        with self._revived():
+            return self._session.read_clock()
 
     def record(self, user_id: str, event: SessionEvent) -> None:
         """Keep what a user did, in one round trip: their next request knows of it, in whichever process.

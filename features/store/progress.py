@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -66,14 +66,30 @@ def load(client: Redis, project: str, view: View) -> Progress | None:
 
 def save(client: Redis, project: str, view: View, progress: Progress) -> None:
     """Replace the record of a view, and beside it the time alone, which readers of sessions need at every request."""
+    key = until_key(project, view)
+    reached = read_until(client.get(key))  # type: ignore[arg-type] # the client is a synchronous one
+    # A batch that brings nothing new must not set the shop's clock back.
+    at = reached.at if reached and reached.until == progress.until else datetime.now(UTC)
     with client.pipeline(transaction=True) as pipeline:
         pipeline.set(_key(project, view), json.dumps(asdict(progress), default=datetime.isoformat))
-        pipeline.set(until_key(project, view), progress.until.isoformat())
+        pipeline.set(key, f"{progress.until.isoformat()} {at.isoformat()}")
         pipeline.execute()
 
 
+class Reached(NamedTuple):
+    """Up to which time a view has been materialized, and when that was done."""
+
+    until: datetime
+    at: datetime
+
+
+def read_until(value: bytes | None) -> Reached | None:
+    """What lies at :func:`until_key`."""
+    return Reached(*map(datetime.fromisoformat, value.decode().split(" "))) if value else None
+
+
 def until_key(project: str, view: View) -> str:
-    """Where the time lies up to which a view has been materialized, in ISO format; absent where it never was."""
+    """Where :class:`Reached` of a view lies, two times in ISO format; absent where it was never materialized."""
     return f"shelfwise:materialized_until:{view.name}:{project}"
 
 

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from features.query_text import normalise
+from features.store.clock import clock_offset
 from features.store.definitions import views
-from features.store.progress import until_key
+from features.store.progress import Reached, read_until, until_key
 from infra.services import RedisAddress
 from infra.settings import Settings
 
@@ -97,6 +98,19 @@ class SessionStore:
         self._prefix = f"shelfwise:session:{project}:"
         self._until_key = until_key(project, views(settings)["user"])
         self._online = settings.online
+        self.clock_offset: timedelta | None = None
+        """How far the wall clock is ahead of the shop's time by the batch that was the latest at the last read; None
+        where none was."""
+
+    def read_clock(self) -> timedelta | None:
+        """``clock_offset``, read now."""
+        self._batch(cast("bytes | None", self._client.get(self._until_key)))
+        return self.clock_offset
+
+    def _batch(self, value: bytes | None) -> Reached | None:
+        reached = read_until(value)
+        self.clock_offset = clock_offset(reached.at, reached.until) if reached else None
+        return reached
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -122,7 +136,8 @@ class SessionStore:
                 pipeline.zrange(self._prefix + user, 0, -1)
             until, *found = pipeline.execute()
         entries = {user: _entries(members) for user, members in zip(users, found, strict=True) if members}
-        return Overlay(microseconds(datetime.fromisoformat(until.decode())) if until else 0, entries)
+        reached = self._batch(until)
+        return Overlay(microseconds(reached.until) if reached else 0, entries)
 
 
 def microseconds(moment: datetime) -> int:

@@ -229,6 +229,24 @@ def test_a_rebuild_leaves_the_session_alone(empty: tuple[Settings, OnlineFeature
     assert found is not None and found.recent_items == ("i1",)
 
 
+def test_the_shops_clock_goes_on_from_the_batch_and_is_not_set_back(empty: tuple[Settings, OnlineFeatures]) -> None:
+    settings, online = empty
+    assert online.read_clock() is None
+    old = datetime.now(UTC) - 30 * DAY
+    materialize(settings, old)
+    offset = online.read_clock()
+    assert offset is not None and 30 * DAY <= offset < 30 * DAY + MINUTE
+    materialize(settings, old)
+    assert online.read_clock() == offset
+    materialize(settings, old + DAY)
+    later = online.read_clock()
+    assert later is not None and later < offset - DAY + MINUTE
+    materialize(settings, datetime.now(UTC))
+    assert online.read_clock() == timedelta(0)
+    online.user("u", START)
+    assert online.clock_offset == timedelta(0)
+
+
 def test_rows_ahead_of_the_record_count_once(empty: tuple[Settings, OnlineFeatures]) -> None:
     """A batch that is still being written, or was killed: its rows are there, its record is not."""
     settings, online = empty

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from features.store.clock import clock_offset
 from infra.settings import IndexSettings, IndexType
 from serving.connection import Connection
 from serving.errors import IncompleteCollection
@@ -20,7 +21,7 @@ from serving.index import names_of, promote, push
 from serving.index.kinds import IndexChoice, usual_choice
 from serving.index.memory import EXACT_ROWS, MemoryIndex
 from serving.live import Live
-from serving.served import ServedRelease, clock_offset, load_served
+from serving.served import ServedRelease, load_served
 from tests.serving.small_shop import END, make_shop
 
 ITEMS, WIDTH = 30_000, 37

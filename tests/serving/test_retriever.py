@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from features.store.clock import clock_offset
 from infra.services import status
 from infra.settings import OnlineSettings, ServingSettings, Settings
 from serving import IndexUnavailable, NoLiveRelease, Retrieval, Retriever
 from serving.index import promote, push
 from serving.probe import probe
 from serving.request_features import is_personal
-from serving.served import clock_offset
 from tests.serving.small_shop import END, Shop, make_shop, publish_user
 from training.query_encoder import Known
 from training.release import Release, ReleaseError
@@ -120,6 +120,19 @@ def test_figures_of_a_user_are_personal_where_the_tower_reads_them(shop: Shop) -
     assert is_personal(of_user, reads)
     assert not is_personal(of_user, without)
     assert not is_personal(of_query, reads)
+
+
+def test_what_happens_after_a_batch_that_live_does_not_know_counts_all_the_same(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path, items=50, serving=QUICK, online=PATIENT)
+    publish_user(shop.settings, "u1", queries=[], items=[], orders=[])
+    put_live(shop, shop.release())
+    with Retriever(shop.settings) as retriever:
+        # As if the log that live learned from, and is replayed by, ended ten days ago: before the batch does.
+        live = retriever._live
+        live.served = replace(live.served, clock_offset=timedelta(days=10))
+        assert not retriever.retrieve("new", "mug").personalized
+        retriever.record("new", "click", item_id="i3")
+        assert retriever.retrieve("new", "mug").personalized
 
 
 @pytest.mark.parametrize("user", ["nobody knows me", "", "u1'\"\\\n", "🙂"])
