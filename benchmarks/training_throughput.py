@@ -102,7 +102,8 @@ def _repeat_sessions(settings: Settings, home: Path, times: int) -> None:
                     """,
                     [str(file)],
                 )
-    shutil.copy(settings.paths.training_set / "split.json", target / "training_set" / "split.json")
+    for name in ("items.parquet", "split.json"):
+        shutil.copy(settings.paths.training_set / name, target / "training_set" / name)
 
 
 def _in_process(what: str, home: Path, settings: Settings, steps: int) -> dict[str, Any]:

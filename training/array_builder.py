@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pyarrow.dataset import dataset, field
 
 from infra.settings import Settings
+from training.availability import available_from
 from training.items import fit_price_edges, item_tokens, label_rows
 from training.location import LOCATION_COLUMNS, LocationBuckets
 from training.ragged import Ragged, offsets_of
@@ -98,13 +99,13 @@ def build_arrays(settings: Settings, target: Path, fingerprint: str) -> None:
 def _inputs(settings: Settings) -> list[Path]:
     paths = settings.paths
     requests, rows = (partitions(paths.training_set / name) for name in ("requests", "rows"))
-    split = paths.training_set / "split.json"
-    if not requests or not rows or not split.exists():
+    split, items = paths.training_set / "split.json", paths.training_set / "items.parquet"
+    if not requests or not rows or not split.exists() or not items.exists():
         raise TrainingSetError(f"no training set under {paths.training_set}: build it before training")
     if not paths.catalog.exists():
         raise TrainingSetError(f"no catalogue at {paths.catalog}: build it before training")
     read = (paths.sessions / "requests", paths.sessions / "events", paths.features / "item")
-    return [paths.catalog, split, *requests, *rows, *(file for folder in read for file in partitions(folder))]
+    return [paths.catalog, split, items, *requests, *rows, *(file for folder in read for file in partitions(folder))]
 
 
 def partitions(folder: Path) -> list[Path]:
@@ -153,7 +154,7 @@ def _write_items(
     tokens = item_tokens(catalog, hasher, edges, location)
     for group, rows in tokens.groups.items():
         _save_ragged(folder, f"item.{group}", rows)
-    np.save(folder / "item_available.npy", catalog["available_from"].cast(pa.int64()).to_numpy())
+    np.save(folder / "item_available.npy", available_from(settings, catalog).cast(pa.int64()).to_numpy())
     numbered = pa.table({"item_id": catalog["item_id"], "item": pa.array(np.arange(catalog.num_rows), pa.int32())})
     db.register("numbered_items", numbered)
     db.execute("CREATE TABLE items AS SELECT * FROM numbered_items")
