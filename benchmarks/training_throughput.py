@@ -98,9 +98,9 @@ def _repeat_sessions(settings: Settings, home: Path, times: int) -> None:
                     f"""
                     COPY (SELECT rows.* REPLACE (query_id || '#' || copy AS query_id)
                           FROM read_parquet(?, hive_partitioning = false) rows, range({times}) copies(copy))
-                    TO '{out}' (FORMAT parquet)
+                    TO ? (FORMAT parquet)
                     """,
-                    [str(file)],
+                    [str(file), str(out)],
                 )
     for name in ("items.parquet", "split.json"):
         shutil.copy(settings.paths.training_set / name, target / "training_set" / name)

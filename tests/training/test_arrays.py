@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.settings import Settings
-from tests.training.toy_shop import PLACE, REQUEST_FIGURES
+from tests.training.conftest import SMALL
+from tests.training.toy_shop import PLACE, REQUEST_FIGURES, ToyShop, write_toy_shop
 from training.arrays import TrainingSetError, prepare_arrays
 from training.location import LocationBuckets
 from training.scalars import QuantileTransform
@@ -179,6 +180,14 @@ def test_a_shop_that_knows_little(make_shop: MakeShop) -> None:
     assert arrays.item_features(arrays.end).shape == (600, 0)
     assert arrays.request_features.shape == (50, 0)
     assert arrays.request_location.lengths.sum() == 0
+
+
+def test_a_home_may_have_an_apostrophe_in_its_name(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "o'neil's shop", shop="toy", training=SMALL)
+    write_toy_shop(settings.paths, ToyShop(requests=50, items=20))
+    arrays = prepare_arrays(settings)
+    assert len(arrays.request_query) == 50
+    assert np.isfinite(arrays.item_features(arrays.end)).any()
 
 
 @pytest.mark.parametrize("name", ["split.json", "items.parquet"])
