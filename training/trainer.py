@@ -147,11 +147,12 @@ class _Run:
 
     def train(self) -> TrainingResult:
         at = Progress(epoch=1, step=0, totals=[0.0] * len(PARTS), curve=[], best=-1.0, best_epoch=0, seconds=0.0)
-        found = self.checkpoint.load(self.towers, self.step.optimiser)
+        with first_process_first():  # it may have to move the checkpoint back
+            found = self.checkpoint.load(self.towers, self.step.optimiser)
         if found:
             at, self.best = found
         elif self.started_from != "scratch":
-            at = replace(at, best=self._validate()[f"recall@{RECALL_AT[-1]}"] or 0.0)
+            at = replace(at, best=agreed(self._validate())[f"recall@{RECALL_AT[-1]}"] or 0.0)
         while at.epoch <= self.settings.epochs and at.epoch - at.best_epoch <= self.settings.patience:
             at = self._epoch(at)
         self.towers.load_state_dict(self.best)

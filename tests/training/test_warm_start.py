@@ -167,3 +167,12 @@ def test_training_starts_from_live_where_the_settings_say_so(live: tuple[Setting
     assert (cold.started_from, warm.started_from) == ("scratch", release.name)
     assert warm.curve[0]["loss"] < cold.curve[0]["loss"]
     assert train(with_training(settings, start="live")).started_from == "scratch"
+
+
+def test_what_the_live_weights_reach_is_the_first_processes_figure(
+    live: tuple[Settings, Arrays, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that differ in a last bit would stop at different epochs and wait for each other."""
+    settings, _, release = live
+    monkeypatch.setattr("training.trainer.agreed", lambda own: {name: 1.0 for name in own})
+    assert train(with_training(settings, start="live"), live=release).best_epoch == 0
