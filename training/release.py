@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 import uuid
 from collections.abc import Collection, Mapping
@@ -64,6 +65,13 @@ ITEM_TYPES: dict[str, pa.DataType] = {
 }
 """Catalogue fields that a release carries for filters and display; ``available_from`` in microseconds since 1970.
 The last three are how the item was met in the 30 days before the end of the data window."""
+
+
+LIBRARIES = (
+    "torch", "numpy", "safetensors", "transformers", "pyarrow", "duckdb", "feast", "faiss-cpu", "pymilvus",
+    "milvus-lite",
+)  # fmt: skip
+"""What a release is trained and served with."""
 
 
 class ReleaseError(ValueError):
@@ -237,8 +245,17 @@ def items_from_json(columns: Mapping[str, Any]) -> pa.Table:
 
 def code_version() -> str:
     """Version of this package; ``unknown`` where it runs without being installed."""
+    return _version("shelfwise")
+
+
+def dependencies() -> dict[str, str]:
+    """Versions of Python and of ``LIBRARIES`` here; ``unknown`` for one that is not installed under its name."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
     try:
-        return version("shelfwise")
+        return version(name)
     except PackageNotFoundError:
         return "unknown"
 

@@ -174,6 +174,7 @@ def _model_card(
         f"- Item fields on: {', '.join(towers['groups'])}.",
         f"- {config['width']} dimensions, {towers['buckets']:,} hashed token buckets.",
         f"- Index: {_index_in_words(index)}.",
+        *_trained_with(training),
         "",
         f"## Evaluation: {evaluation.truth} of {evaluation.requests:,} validation requests, whole catalogue",
         "",
@@ -188,6 +189,12 @@ def _model_card(
         "two rows.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _trained_with(training: Mapping[str, Any]) -> list[str]:
+    """A line of versions; none for a candidate of before they were noted."""
+    versions = ", ".join(f"{name} {number}" for name, number in training.get("dependencies", {}).items())
+    return [f"- Trained with {versions}."] if versions else []
 
 
 def _index_in_words(index: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,9 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     assert "towers, not personalized" in card
     first = datetime.fromtimestamp(int(arrays.request_time.min()) / 1e6, UTC)
     assert f"on requests from {first:%Y-%m-%d %H:%M}\n" in card
+    versions = json.loads((path / "training.json").read_text(encoding="utf-8"))["dependencies"]
+    assert versions["torch"] == metadata.version("torch") and "unknown" not in versions.values()
+    assert all(f"{name} {number}" in card for name, number in versions.items())
     assert "terms, graph, location, scalars, user (transformer)" in card
 
 
