@@ -213,18 +213,6 @@ def list_releases(settings: Settings) -> list[ReleaseInfo]:
     return sorted(found, key=lambda r: (r.trained_at, r.id), reverse=True)
 
 
-def latest_release(settings: Settings) -> Release:
-    """The newest release, loaded.
-
-    Raises:
-        ReleaseError: there is none, or it is damaged.
-    """
-    found = list_releases(settings)
-    if not found:
-        raise ReleaseError(f"there is no release under {settings.paths.releases}: train one first")
-    return load_release(found[0].path)
-
-
 def clean_releases(settings: Settings, keep: Collection[str]) -> list[str]:
     """Remove releases beyond the newest ``settings.index.kept_releases``, never one of ``keep``; return their ids."""
     removed = []
