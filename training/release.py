@@ -48,6 +48,7 @@ DESCRIPTION = ("clock.json", "evaluation.json", "model_card.md", "training.json"
 INDEX = "index.json"
 """Which index searches the item vectors, as measured on one machine: described, and no part of the id. Absent where no
 tuner ran."""
+FIGURES_30D = ("impressions_30d", "clicks_30d", "orders_30d")
 ITEM_TYPES: dict[str, pa.DataType] = {
     "item_id": pa.string(),
     "title": pa.string(),
@@ -59,12 +60,10 @@ ITEM_TYPES: dict[str, pa.DataType] = {
     "attributes": pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])),
     "tags": pa.list_(pa.string()),
     "available_from": pa.int64(),
-    "impressions_30d": pa.int64(),
-    "clicks_30d": pa.int64(),
-    "orders_30d": pa.int64(),
+    **dict.fromkeys(FIGURES_30D, pa.int64()),
 }
 """Catalogue fields that a release carries for filters and display; ``available_from`` in microseconds since 1970.
-The last three are how the item was met in the 30 days before the end of the data window."""
+``FIGURES_30D`` are how the item was met in the 30 days before the end of the data window."""
 
 
 LIBRARIES = (

@@ -29,6 +29,7 @@ from training.candidate import (
 from training.evaluation import EvaluationReport
 from training.release import (
     FEATURE_SERVICE,
+    FIGURES_30D,
     INDEX,
     ITEM_TYPES,
     MANIFEST,
@@ -44,7 +45,6 @@ from training.towers import Towers
 
 MACHINE = {"device", "threads", "build_memory", "prefetch", "checkpoint_steps"}
 """Settings that do not change what is trained."""
-STAGES = ("impressions_30d", "clicks_30d", "orders_30d")
 
 
 def write_release(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport) -> Path:
@@ -101,7 +101,7 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     tokens = {g: arrays.item_tokens[g] for g in towers.config.history_groups}
     flat = {f"{g}.offsets": rows.offsets for g, rows in tokens.items()} | {f"{g}.ids": r.ids for g, r in tokens.items()}
     save_file({name: values.copy() for name, values in flat.items()}, folder / "item_tokens.safetensors")
-    _write_json(folder / "items.json", _item_columns(_with_stages(arrays)), indent=None)
+    _write_json(folder / "items.json", _item_columns(_with_figures(arrays)), indent=None)
     _write_json(folder / "config.json", config)
     _write_json(folder / "evaluation.json", evaluation.to_json())
     index = read_index(candidate_dir)
@@ -137,10 +137,10 @@ def _first_request(arrays: Arrays) -> datetime:
     return datetime.fromtimestamp(int(arrays.request_time.min()) / 1e6, UTC)
 
 
-def _with_stages(arrays: Arrays) -> pa.Table:
+def _with_figures(arrays: Arrays) -> pa.Table:
     """The catalogue with how often each item was shown, clicked and ordered lately."""
     catalog, features = arrays.catalog(), arrays.item_features(arrays.end)
-    for name in STAGES:
+    for name in FIGURES_30D:
         if name in arrays.meta["item_features"]:
             values = features[:, arrays.meta["item_features"].index(name)]
             catalog = catalog.append_column(name, pa.array(values, pa.int64(), mask=np.isnan(values), safe=False))
