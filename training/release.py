@@ -2,7 +2,7 @@
 
 safetensors and JSON only. ``manifest.json`` has the SHA-256 of every file; the id is the SHA-256 over the entries of
 what the model *is*. What only describes the run (wall clock, evaluation, model card) is checked but not part of the id:
-the same input gives the same release.
+the same input, searched by the same index, gives the same release.
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ TEXT_ENCODER = "text_encoder"
 """Folder of the text encoder's files, where the query tower reads one."""
 DESCRIPTION = ("clock.json", "evaluation.json", "model_card.md", "training.json")
 INDEX = "index.json"
-"""Which index searches the item vectors, as measured on one machine: described, and no part of the id. Absent where no
-tuner ran."""
+"""Which index searches the item vectors, as measured on one machine. What was chosen and what it loses is part of the
+id, by ``config.json``; the figures of time in here are not. Absent where no tuner ran."""
+CHOICE = ("type", "params", "recall_loss")
+"""What of the tuner's choice is part of what a release is."""
 FIGURES_30D = ("impressions_30d", "clicks_30d", "orders_30d")
 ITEM_TYPES: dict[str, pa.DataType] = {
     "item_id": pa.string(),

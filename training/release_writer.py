@@ -28,6 +28,7 @@ from training.candidate import (
 )
 from training.evaluation import EvaluationReport
 from training.release import (
+    CHOICE,
     FEATURE_SERVICE,
     FIGURES_30D,
     INDEX,
@@ -79,7 +80,8 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     towers = load_candidate(candidate_dir)
     arrays = prepare_arrays(settings)
     boosting = load_boosting(candidate_dir)
-    config = _config(settings, towers, arrays, boosting)
+    index = read_index(candidate_dir)
+    config = _config(settings, towers, arrays, boosting, index)
     training = read_training(candidate_dir)
     shutil.copyfile(candidate_dir / WEIGHTS, folder / "model.safetensors")
     shutil.copyfile(candidate_dir / TRAINING, folder / "training.json")
@@ -104,7 +106,6 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     _write_json(folder / "items.json", _item_columns(_with_figures(arrays)), indent=None)
     _write_json(folder / "config.json", config)
     _write_json(folder / "evaluation.json", evaluation.to_json())
-    index = read_index(candidate_dir)
     if index:
         _write_json(folder / INDEX, index)
     trained_at = datetime.fromtimestamp((candidate_dir / WEIGHTS).stat().st_mtime, UTC)
@@ -116,8 +117,12 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     )
 
 
-def _config(settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosting) -> dict[str, Any]:
+def _config(
+    settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosting, index: Mapping[str, Any]
+) -> dict[str, Any]:
     split = arrays.meta["split"]
+    # What the gates judge and servers search by: under an unchanged id neither would look again.
+    choice = {name: index["chosen"][name] for name in CHOICE} if index else None
     return {
         "schema_version": SCHEMA_VERSION,
         "code_version": code_version(),
@@ -127,7 +132,7 @@ def _config(settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosti
         "width": towers.config.width + len(boosting.in_force),
         "data_window": {name: split[name] for name in ("train_start", "cut", "end")},
         "boosting": {"weights": boosting.in_force, **boosting.features.to_json()},
-        "index": {"index_type": settings.index.index_type},
+        "index": {"index_type": settings.index.index_type, "chosen": choice},
         "training": settings.training.model_dump(mode="json", exclude=MACHINE),
     }
 
