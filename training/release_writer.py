@@ -78,7 +78,7 @@ def write_release(settings: Settings, candidate_dir: Path, evaluation: Evaluatio
 def _write_files(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport, folder: Path) -> None:
     """All files of a release but its manifest."""
     towers = load_candidate(candidate_dir)
-    arrays = prepare_arrays(settings)
+    arrays = prepare_arrays(settings, text=False)
     boosting = load_boosting(candidate_dir)
     index = read_index(candidate_dir)
     config = _config(settings, towers, arrays, boosting, index)
