@@ -98,11 +98,12 @@ def _repeat_sessions(settings: Settings, home: Path, times: int) -> None:
                     f"""
                     COPY (SELECT rows.* REPLACE (query_id || '#' || copy AS query_id)
                           FROM read_parquet(?, hive_partitioning = false) rows, range({times}) copies(copy))
-                    TO '{out}' (FORMAT parquet)
+                    TO ? (FORMAT parquet)
                     """,
-                    [str(file)],
+                    [str(file), str(out)],
                 )
-    shutil.copy(settings.paths.training_set / "split.json", target / "training_set" / "split.json")
+    for name in ("items.parquet", "split.json"):
+        shutil.copy(settings.paths.training_set / name, target / "training_set" / name)
 
 
 def _in_process(what: str, home: Path, settings: Settings, steps: int) -> dict[str, Any]:

@@ -174,6 +174,9 @@ TRAINING_ROWS = pa.schema(
 """One row per (request, item): ``stage`` is the deepest of ordered, carted, clicked, unclicked, random; ordered and
 carted imply clicked. Item features as of ``time``."""
 
+TRAINING_ITEMS = pa.schema([pa.field("item_id", pa.string(), nullable=False), pa.field("available_from", TIME)])
+"""One row per item of the catalogue: when it can first have been found (``features.stages.available_items``)."""
+
 SESSION_TABLES = {"requests": REQUESTS, "impressions": IMPRESSIONS, "events": EVENTS}
 FEATURE_TABLES = {"user": USER_FEATURES, "item": ITEM_FEATURES, "query": QUERY_FEATURES}
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from features.engine import open_engine
-from features.partitions import partition_file, write_json, write_partition, written_days
-from features.schema import STAGES, TRAINING_REQUESTS, TRAINING_ROWS
+from features.partitions import partition_file, write_json, write_parquet, write_partition, written_days
+from features.schema import STAGES, TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from features.split import Split, window_split
 from features.training_rows import (
     LostRowsError,
@@ -63,8 +63,9 @@ class TrainingSetReport:
 def build_training_set(settings: Settings, progress: Progress | None = None) -> TrainingSetReport:
     """Replace the training set by one of the accepted days and the features in place.
 
-    ``training_set/{requests,rows}`` get a partition per landing day of the requests. Labels of train rows are of what
-    was known before the cut, those of validation rows of what was known before the end.
+    ``training_set/{requests,rows}`` get a partition per landing day of the requests; ``items.parquet`` says from when
+    on each item could be found. Labels of train rows are of what was known before the cut, those of validation rows of
+    what was known before the end.
 
     Raises:
         TrainingSetError: there is no accepted day, a window has no request, or a join lost rows.
@@ -81,6 +82,7 @@ def build_training_set(settings: Settings, progress: Progress | None = None) -> 
     with open_engine(settings) as engine:
         items, repeated = items_of_catalog(engine, settings), repeated_ids(engine, settings)
         sources, done = Sources(engine, settings, split, items, repeated), 0
+        write_parquet(building / "items.parquet", items.sort_by("item_id"), TRAINING_ITEMS)
         for batch in _batches(settings, days):
             try:
                 for part in training_days(sources, batch, tally):

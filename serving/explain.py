@@ -11,13 +11,12 @@ import pyarrow as pa
 
 from serving.hits import Hit, Match, Why
 from training.query_encoder import Known
+from training.release import FIGURES_30D
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.release import Release
-
-STAGES = ("impressions_30d", "clicks_30d", "orders_30d")
 
 
 def explained(release: Release, vector: NDArray[np.float32], hits: Sequence[Hit], known: Known) -> list[Hit]:
@@ -93,4 +92,4 @@ def _leaf(item: Mapping[str, Any]) -> str:
 
 
 def _met(item: Mapping[str, Any]) -> dict[str, int]:
-    return {name: int(item[name]) for name in STAGES if item.get(name) is not None}
+    return {name: int(item[name]) for name in FIGURES_30D if item.get(name) is not None}

@@ -1,7 +1,7 @@
 """Which index a release is searched by: types and parameters measured on its own vectors and on real requests.
 
-Loss is what the index misses of the exact best; the fastest that loses little enough at every K is chosen. Figures of
-time hold for the machine and the moment, so they describe a release and are no part of what it is.
+Loss is what the index misses of the exact best; the fastest that loses little enough at every K is chosen. The choice
+and its loss are part of what a release is. Figures of time hold for the machine and the moment: they describe it.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pyarrow.dataset import dataset, field
 
 from infra.settings import Settings
+from training.availability import available_from
 from training.items import fit_price_edges, item_tokens, label_rows
 from training.location import LOCATION_COLUMNS, LocationBuckets
 from training.ragged import Ragged, offsets_of
@@ -98,13 +99,13 @@ def build_arrays(settings: Settings, target: Path, fingerprint: str) -> None:
 def _inputs(settings: Settings) -> list[Path]:
     paths = settings.paths
     requests, rows = (partitions(paths.training_set / name) for name in ("requests", "rows"))
-    split = paths.training_set / "split.json"
-    if not requests or not rows or not split.exists():
+    split, items = paths.training_set / "split.json", paths.training_set / "items.parquet"
+    if not requests or not rows or not split.exists() or not items.exists():
         raise TrainingSetError(f"no training set under {paths.training_set}: build it before training")
     if not paths.catalog.exists():
         raise TrainingSetError(f"no catalogue at {paths.catalog}: build it before training")
     read = (paths.sessions / "requests", paths.sessions / "events", paths.features / "item")
-    return [paths.catalog, split, *requests, *rows, *(file for folder in read for file in partitions(folder))]
+    return [paths.catalog, split, items, *requests, *rows, *(file for folder in read for file in partitions(folder))]
 
 
 def partitions(folder: Path) -> list[Path]:
@@ -153,7 +154,7 @@ def _write_items(
     tokens = item_tokens(catalog, hasher, edges, location)
     for group, rows in tokens.groups.items():
         _save_ragged(folder, f"item.{group}", rows)
-    np.save(folder / "item_available.npy", catalog["available_from"].cast(pa.int64()).to_numpy())
+    np.save(folder / "item_available.npy", available_from(settings, catalog).cast(pa.int64()).to_numpy())
     numbered = pa.table({"item_id": catalog["item_id"], "item": pa.array(np.arange(catalog.num_rows), pa.int32())})
     db.register("numbered_items", numbered)
     db.execute("CREATE TABLE items AS SELECT * FROM numbered_items")
@@ -204,8 +205,8 @@ def _write_edges(db: duckdb.DuckDBPyConnection, folder: Path, items: int) -> Non
 def _write_requests(
     db: duckdb.DuckDBPyConnection, settings: Settings, location: LocationBuckets, folder: Path
 ) -> dict[str, Any]:
-    source = str(settings.paths.training_set / "requests" / "dt=*" / "part.parquet")
-    held = {c[0] for c in db.execute(f"DESCRIBE SELECT * FROM read_parquet('{source}')").fetchall()}
+    training_set = settings.paths.training_set
+    files, held = _files_and_columns(db, training_set / "requests")
     lists = ", ".join(f"{n}" if n in held else f"[]::VARCHAR[] AS {n}" for n in ("recent_brands", "ordered_tags"))
     places = ", ".join(n if n in held else f"NULL AS {n}" for n in LOCATION_COLUMNS)
     figures = [name for name in REQUEST_FIGURES if name in held]
@@ -219,13 +220,13 @@ def _write_requests(
                {"".join(f", {name}" for name in figures)}
         FROM read_parquet(?, hive_partitioning = false)
         """,
-        [source],
+        [files],
     )
     count = _count(db, "requests")
     if count == 0:
-        raise TrainingSetError(f"the training set {source} has no request")
+        raise TrainingSetError(f"the training set {training_set} has no request")
     if count != db.execute("SELECT count(DISTINCT query_id) FROM requests").fetchall()[0][0]:
-        raise TrainingSetError(f"a query_id occurs in more than one request of {source}: build the training set again")
+        raise TrainingSetError(f"a query_id occurs in more than one request of {training_set}: build it again")
     _write_queries(db, settings, folder)
     columns = db.sql(
         """
@@ -308,8 +309,7 @@ def _write_request_location(
 
 def _write_stages(db: duckdb.DuckDBPyConnection, settings: Settings, folder: Path) -> dict[str, Any]:
     """Items and figures of each request by stage, in shown order; items outside the catalogue are left out."""
-    source = str(settings.paths.training_set / "rows" / "dt=*" / "part.parquet")
-    held = {c[0] for c in db.execute(f"DESCRIBE SELECT * FROM read_parquet('{source}')").fetchall()}
+    files, held = _files_and_columns(db, settings.paths.training_set / "rows")
     figures = [name for name in ITEM_FIGURES if name in held]
     named = "".join(f", {name}" for name in figures)
     flags = ", ".join(f"({condition}) AS {stage}" for stage, condition in STAGE_CONDITIONS.items())
@@ -319,7 +319,7 @@ def _write_stages(db: duckdb.DuckDBPyConnection, settings: Settings, folder: Pat
         FROM read_parquet(?, hive_partitioning = false) JOIN items USING (item_id)
         JOIN (SELECT query_id, request, is_validation FROM requests) USING (query_id)
         """,
-        [source],
+        [files],
     )
     thinned = -(-_count(db, "rows WHERE NOT is_validation") // FIT_ROWS) or 1
     sample = db.sql(
@@ -354,6 +354,13 @@ def _write_stage(
         written += batch.num_rows
     np.save(folder / f"{stage}.offsets.npy", offsets_of(lengths))
     return total
+
+
+def _files_and_columns(db: duckdb.DuckDBPyConnection, table: Path) -> tuple[list[str], set[str]]:
+    """The files of a table of daily partitions, for ``read_parquet(?)``, and the columns of the first of them."""
+    files = [str(file) for file in partitions(table)]
+    described = db.execute("DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [files]).fetchall()
+    return files, {column[0] for column in described}
 
 
 def _figures(rows: pa.Table | pa.RecordBatch, names: Sequence[str]) -> NDArray[np.float32]:

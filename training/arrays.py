@@ -144,8 +144,11 @@ class Arrays:
         return values
 
 
-def prepare_arrays(settings: Settings) -> Arrays:
+def prepare_arrays(settings: Settings, *, text: bool = True) -> Arrays:
     """The arrays of the training set on disk, built if they are missing or were built from something else.
+
+    Args:
+        text: with the vectors of the text encoder, where one is on: every text is looked up in the cache.
 
     Raises:
         TrainingSetError: there is no training set or catalogue, or it has no request.
@@ -156,7 +159,8 @@ def prepare_arrays(settings: Settings) -> Arrays:
     if not meta.exists() or json.loads(meta.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
         build_arrays(settings, target, fingerprint)
     feature_files = tuple(str(file) for file in partitions(settings.paths.features / "item"))
-    return _with_text(_mapped(target, feature_files), settings)
+    arrays = _mapped(target, feature_files)
+    return _with_text(arrays, settings) if text else arrays
 
 
 def _mapped(path: Path, feature_files: tuple[str, ...]) -> Arrays:

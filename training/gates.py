@@ -5,14 +5,16 @@ All compare recall@100 on the same later requests, request by request, so what i
 
 | rule | blocks where | what it is for |
 |---|---|---|
-| surely worse | high < 0, from 20 requests on | a fall that the data prove, however small |
+| surely worse | high < 0, from 20 users on | a fall that the data prove, however small |
 | far worse | d < -max(``max_drop``, 1 / sqrt(n)) | a disaster on data too few to prove it |
-| slice | high < 0, d < -``max_slice_drop`` against live, from ``min_slice_requests`` on | one part pays for the rest |
+| slice | surely, d < -``max_slice_drop`` against live, from ``min_slice_requests`` on | one part pays for the rest |
 
 An example, of 56 orders. A candidate that finds 2 fewer of them than live has d = -.04 [-.09, .00]: it may go live, a
 night's noise is of that size. One that finds .41 of them where BM25 finds all has d = -.59 [-.71, -.46]: both rules
 block it. Of 5 orders the interval says nothing (resampling five values makes it too narrow), and the allowed drop is
 1 / sqrt(5) = .45, since one order is .2 already: a candidate that loses one passes, one that loses three is blocked.
+Users are what is resampled, so they are what has to be many: two users with 60 requests who lost an order each would
+give [-.03, -.03].
 
 No rule has a random part: the same evaluation gives the same verdict.
 """
@@ -28,7 +30,7 @@ from infra.settings import GateSettings
 from training.evaluation import EvaluationReport
 
 LEAST_FOR_INTERVAL = 20
-"""Requests from which the bootstrap interval is believed."""
+"""Users from whom on the bootstrap interval is believed."""
 RIVALS = ("live", "bm25", "popularity")
 NAMES = (*(f"recall against {rival}" for rival in RIVALS), "slices", "ann recall", "servability", "index")
 """Every gate; a release is proven when all of them were passed."""
@@ -101,9 +103,11 @@ def recall_gate(report: EvaluationReport, rival: str, settings: GateSettings) ->
         "candidate": report.value(report.serving, "recall@100"), rival: report.value(rival, "recall@100"),
         "difference": d["value"], "low": d["low"], "high": d["high"], "requests": n, "allowed drop": allowed,
     }  # fmt: skip
+    if report.users is not None:
+        figures["users"] = report.users
     if not all(isfinite(d[name]) for name in ("value", "low", "high")):
         return Gate(name, False, f"recall@100 against {rival} is not a number: look at the evaluation.", figures)
-    surely, far = d["high"] < 0 and n >= LEAST_FOR_INTERVAL, d["value"] < -allowed
+    surely, far = _surely_worse(d, report.users, n), d["value"] < -allowed
     verdict = (
         "surely worse" if surely
         else f"worse by more than the {allowed:.2f} allowed over so many" if far
@@ -118,17 +122,19 @@ def recall_gate(report: EvaluationReport, rival: str, settings: GateSettings) ->
 
 def slice_gate(report: EvaluationReport, settings: GateSettings) -> Gate:
     """Whether no slice surely falls, and by more than ``max_slice_drop``, against live."""
+    sizes = {name: part["requests"] for name, part in report.slices.items()}
     compared = {
         name: part["differences"]["live"]
         for name, part in report.slices.items()
-        if part["requests"] >= settings.min_slice_requests and "live" in part["differences"]
+        if sizes[name] >= settings.min_slice_requests and "live" in part["differences"]
     }
     if not compared:
         why = f"no slice has {settings.min_slice_requests} requests" if "live" in report.differences else "no live"
         return Gate("slices", True, f"No slice was compared with live: {why}.", {})
     fallen = {
         name: d for name, d in compared.items()
-        if not isfinite(d["value"]) or (d["high"] < 0 and d["value"] < -settings.max_slice_drop)
+        if not isfinite(d["value"])
+        or (d["value"] < -settings.max_slice_drop and _surely_worse(d, report.slices[name].get("users"), sizes[name]))
     }  # fmt: skip
     told = "; ".join(
         f"{name} {d['value']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]" for name, d in (fallen or compared).items()
@@ -139,6 +145,11 @@ def slice_gate(report: EvaluationReport, settings: GateSettings) -> Gate:
         else f"no slice surely falls, and by more than {settings.max_slice_drop:g}, against live: {told}."
     )
     return Gate("slices", not fallen, reason, {name: d["value"] for name, d in compared.items()})
+
+
+def _surely_worse(difference: Mapping[str, float], users: int | None, requests: int) -> bool:
+    """Whether the interval is below 0 and of enough users; where they were not counted, each request is one."""
+    return difference["high"] < 0 and (requests if users is None else users) >= LEAST_FOR_INTERVAL
 
 
 def ann_gate(lost: Mapping[int, float], allowed: float) -> Gate:

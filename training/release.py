@@ -2,7 +2,7 @@
 
 safetensors and JSON only. ``manifest.json`` has the SHA-256 of every file; the id is the SHA-256 over the entries of
 what the model *is*. What only describes the run (wall clock, evaluation, model card) is checked but not part of the id:
-the same input gives the same release.
+the same input, searched by the same index, gives the same release.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import platform
 import shutil
 import uuid
 from collections.abc import Collection, Mapping
@@ -48,8 +49,11 @@ TEXT_ENCODER = "text_encoder"
 """Folder of the text encoder's files, where the query tower reads one."""
 DESCRIPTION = ("clock.json", "evaluation.json", "model_card.md", "training.json")
 INDEX = "index.json"
-"""Which index searches the item vectors, as measured on one machine: described, and no part of the id. Absent where no
-tuner ran."""
+"""Which index searches the item vectors, as measured on one machine. What was chosen and what it loses is part of the
+id, by ``config.json``; the figures of time in here are not. Absent where no tuner ran."""
+CHOICE = ("type", "params", "recall_loss")
+"""What of the tuner's choice is part of what a release is."""
+FIGURES_30D = ("impressions_30d", "clicks_30d", "orders_30d")
 ITEM_TYPES: dict[str, pa.DataType] = {
     "item_id": pa.string(),
     "title": pa.string(),
@@ -61,12 +65,17 @@ ITEM_TYPES: dict[str, pa.DataType] = {
     "attributes": pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])),
     "tags": pa.list_(pa.string()),
     "available_from": pa.int64(),
-    "impressions_30d": pa.int64(),
-    "clicks_30d": pa.int64(),
-    "orders_30d": pa.int64(),
+    **dict.fromkeys(FIGURES_30D, pa.int64()),
 }
 """Catalogue fields that a release carries for filters and display; ``available_from`` in microseconds since 1970.
-The last three are how the item was met in the 30 days before the end of the data window."""
+``FIGURES_30D`` are how the item was met in the 30 days before the end of the data window."""
+
+
+LIBRARIES = (
+    "torch", "numpy", "safetensors", "transformers", "pyarrow", "duckdb", "feast", "faiss-cpu", "pymilvus",
+    "milvus-lite",
+)  # fmt: skip
+"""What a release is trained and served with."""
 
 
 class ReleaseError(ValueError):
@@ -215,18 +224,6 @@ def list_releases(settings: Settings) -> list[ReleaseInfo]:
     return sorted(found, key=lambda r: (r.trained_at, r.id), reverse=True)
 
 
-def latest_release(settings: Settings) -> Release:
-    """The newest release, loaded.
-
-    Raises:
-        ReleaseError: there is none, or it is damaged.
-    """
-    found = list_releases(settings)
-    if not found:
-        raise ReleaseError(f"there is no release under {settings.paths.releases}: train one first")
-    return load_release(found[0].path)
-
-
 def clean_releases(settings: Settings, keep: Collection[str]) -> list[str]:
     """Remove releases beyond the newest ``settings.index.kept_releases``, never one of ``keep``; return their ids."""
     removed = []
@@ -247,8 +244,17 @@ def items_from_json(columns: Mapping[str, Any]) -> pa.Table:
 
 def code_version() -> str:
     """Version of this package; ``unknown`` where it runs without being installed."""
+    return _version("shelfwise")
+
+
+def dependencies() -> dict[str, str]:
+    """Versions of Python and of ``LIBRARIES`` here; ``unknown`` for one that is not installed under its name."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
     try:
-        return version("shelfwise")
+        return version(name)
     except PackageNotFoundError:
         return "unknown"
 

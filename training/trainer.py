@@ -29,6 +29,7 @@ from training.encoding import encode_catalog, encode_requests
 from training.held_out import stopping_and_judging
 from training.objective import PARTS, Objective
 from training.prefetch import prefetched
+from training.release import dependencies
 from training.search import exact_top, recall
 from training.step import Step
 from training.text_encoders import load_text_encoder
@@ -64,6 +65,8 @@ class TrainingResult:
     """``scratch``, or the release whose weights it started from."""
     resumed: bool
     """Whether it went on from the checkpoint of a run that was killed."""
+    dependencies: dict[str, str]
+    """Versions of Python and of the libraries that train and serve."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "candidate_dir": str(self.candidate_dir)}
@@ -147,11 +150,12 @@ class _Run:
 
     def train(self) -> TrainingResult:
         at = Progress(epoch=1, step=0, totals=[0.0] * len(PARTS), curve=[], best=-1.0, best_epoch=0, seconds=0.0)
-        found = self.checkpoint.load(self.towers, self.step.optimiser)
+        with first_process_first():  # it may have to move the checkpoint back
+            found = self.checkpoint.load(self.towers, self.step.optimiser)
         if found:
             at, self.best = found
         elif self.started_from != "scratch":
-            at = replace(at, best=self._validate()[f"recall@{RECALL_AT[-1]}"] or 0.0)
+            at = replace(at, best=agreed(self._validate())[f"recall@{RECALL_AT[-1]}"] or 0.0)
         while at.epoch <= self.settings.epochs and at.epoch - at.best_epoch <= self.settings.patience:
             at = self._epoch(at)
         self.towers.load_state_dict(self.best)
@@ -169,6 +173,7 @@ class _Run:
             recipe=self.settings.recipe,
             started_from=self.started_from,
             resumed=found is not None,
+            dependencies=dependencies(),
         )
         if rank() == 0:
             save_candidate(result.candidate_dir, self.towers, result.to_json())

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from training.release import ReleaseError, verify_release
 from training.text.ngrams import Hasher
 from training.towers import TowerConfig, Towers
 
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 def start_from_release(
     towers: Towers, folder: Path, cut: int, text_encoder: str | None, location: Mapping[str, Any]
 ) -> str:
-    """Copy the weights of a release; return its id, or ``scratch`` where they would not mean the same.
+    """Copy the weights of a release; return its id, or ``scratch`` where it is damaged or they would not mean the same.
 
     Which tokens are familiar is no weight: it is what the log of this run says. Where the buckets of places moved, the
     embeddings of their numbers start anew: they belong to other places now.
@@ -35,6 +36,10 @@ def start_from_release(
             have seen what is to judge this run.
         text_encoder: fingerprint of this run's, None where it reads no text; location: ``LocationBuckets.to_json``.
     """
+    try:
+        verify_release(folder)
+    except ReleaseError as error:
+        return _scratch(folder, str(error))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     learned_until = datetime.fromisoformat(config["data_window"]["cut"]).timestamp() * 1e6
     if learned_until > cut:
@@ -42,6 +47,8 @@ def start_from_release(
     if not _alike(config["towers"], towers.config):
         return _scratch(folder, "it has other towers")
     fitted = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    if not {"text_encoder", "location"} <= fitted.keys():
+        return _scratch(folder, "an older version wrote it, which did not say what its text encoder and places were")
     if fitted["text_encoder"] != text_encoder:
         return _scratch(folder, "its text encoder is another")
     held = load_file(folder / "model.safetensors")

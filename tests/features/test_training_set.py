@@ -13,7 +13,7 @@ import pytest
 
 from features import training_set
 from features.partitions import written_days
-from features.schema import TRAINING_REQUESTS, TRAINING_ROWS
+from features.schema import TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from features.snapshots import build_item_features, build_query_features, build_user_features
 from features.training_set import TrainingSetError, TrainingSetReport, build_training_set
 from infra.settings import Settings, TrainingSettings
@@ -139,6 +139,20 @@ def test_random_items_are_no_positives_and_were_there(settings: Settings, log: L
     for row in drawn:
         assert (row["query_id"], row["item_id"]) not in shown_or_clicked
         assert since[row["item_id"]] <= row["time"]
+
+
+def test_the_set_says_from_when_on_each_item_could_be_found(
+    settings: Settings, log: Log, report: TrainingSetReport
+) -> None:
+    since = {row["item_id"]: row["available_from"] for row in log.catalog.to_pylist()}
+    catalogued = dict(since)
+    for row in log.impressions.to_pylist():
+        if row["item_id"] in since:
+            since[row["item_id"]] = min(since[row["item_id"]], row["time"])
+    table = pq.read_table(settings.paths.training_set / "items.parquet")
+    assert table.schema == TRAINING_ITEMS
+    assert since != catalogued
+    assert dict(zip(*(column.to_pylist() for column in table.columns), strict=True)) == since
 
 
 def test_the_report_counts_what_is_there(

@@ -87,6 +87,7 @@ def make_shop(home: Path, items: int, **changes: object) -> Shop:
     _write(settings.paths.training_set / "rows" / "dt=2026-03-01" / "part.parquet", rows)
     window = {"train_start": END - timedelta(days=3), "cut": END - timedelta(days=1), "end": END}
     split = json.dumps({name: time.isoformat() for name, time in window.items()})
+    _write(settings.paths.training_set / "items.parquet", catalog.select(["item_id", "available_from"]))
     (settings.paths.training_set / "split.json").write_text(split, encoding="utf-8")
     return Shop(settings, catalog)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from infra.settings import IndexSettings, Settings
 from serving.index.memory import MemoryIndex
 from serving.served import load_served
 from serving.tuning import tune
-from tests.serving.small_shop import make_shop
+from tests.serving.small_shop import Shop, make_shop
 from training.candidate import INDEX, boost_candidate, item_vectors, latest_query_vectors, read_index, save_index
 from training.evaluation import EvaluationReport
-from training.release import load_release
+from training.release import CHOICE, Release, load_release
 from training.release_writer import write_release
 
 IN_MEMORY, BY_MILVUS = ["FLAT", "IVF_FLAT", "PQ_FASTSCAN"], ["FLAT", "HNSW", "IVF_FLAT"]
@@ -83,23 +84,39 @@ def test_a_release_carries_the_choice_and_is_searched_by_it(tmp_path: Path) -> N
     assert queries.shape == (2, vectors.shape[1])
     report = tune(shop.settings, vectors, queries)
     save_index(candidate, report)
-    other = shop.settings.model_copy(update={"home": tmp_path / "other"})
-    for part in ("catalog", "training_set", "training"):
-        (shop.settings.paths.root / part).rename(_made(other.paths.root) / part)
-    none = EvaluationReport(truth="orders", requests=0, items=1_200, rows=[], slices={})
-    candidate = other.paths.training / "candidate"
-    release = load_release(write_release(other, candidate, none))
-    assert release.id == plain.id
+    release = released(shop)
     assert release.index == report
     assert "- Index: HNSW, which misses" in (release.path / "model_card.md").read_text(encoding="utf-8")
-    served = load_served(other, release.id)
+    served = load_served(shop.settings, release.id)
     assert isinstance(served.index, MemoryIndex)
     assert served.index.choice.to_json() == {name: report["chosen"][name] for name in ("type", "params")}
-    boost_candidate(other, candidate)
+    boost_candidate(shop.settings, candidate)
     assert not (candidate / INDEX).exists()
     assert read_index(candidate) == {}
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def test_another_choice_is_another_release_and_other_figures_of_time_are_not(tmp_path: Path) -> None:
+    """The gate on the index and the servers would not look again at an id that they know."""
+    shop = make_shop(tmp_path, items=60)
+    untuned = shop.release()
+    candidate = shop.settings.paths.training / "candidate"
+
+    def index(ef: int, lost: float, took: float) -> dict[str, Any]:
+        params = {"m": 16, "ef": ef, "ef_per_k": 1.0}
+        loss = {"100": lost, "1000": lost}
+        return {"chosen": {"type": "HNSW", "params": params, "recall_loss": loss, "latency_ms": took}, "seconds": took}
+
+    ids = []
+    for tuned in (index(64, 0.02, 1.0), index(64, 0.02, 2.0), index(128, 0.02, 1.0), index(128, 0.01, 1.0)):
+        save_index(candidate, tuned)
+        release = released(shop)
+        ids.append(release.id)
+        assert {name: release.index["chosen"][name] for name in CHOICE} == {n: tuned["chosen"][n] for n in CHOICE}
+    assert ids[0] == ids[1]
+    assert len({untuned.id, *ids}) == 4
+
+
+def released(shop: Shop) -> Release:
+    """The candidate in place as a release, loaded."""
+    none = EvaluationReport(truth="orders", requests=0, items=len(shop.catalog), rows=[], slices={})
+    return load_release(write_release(shop.settings, shop.settings.paths.training / "candidate", none))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.settings import Settings
-from tests.training.toy_shop import PLACE, REQUEST_FIGURES
+from tests.training.conftest import SMALL
+from tests.training.toy_shop import PLACE, REQUEST_FIGURES, ToyShop, write_toy_shop
 from training.arrays import TrainingSetError, prepare_arrays
 from training.location import LocationBuckets
 from training.scalars import QuantileTransform
@@ -45,6 +46,19 @@ def test_equal_the_training_set(make_shop: MakeShop) -> None:
             assert [items[n] for n in getattr(arrays, stage).items[i]] == [r["item_id"] for r in kept]
     hasher = Hasher(settings.training.buckets, settings.training.max_query_tokens)
     assert arrays.query_tokens[3].tolist() == hasher.ngrams([queries[3]])[0].tolist()
+
+
+def test_an_item_is_available_from_when_the_training_set_says(make_shop: MakeShop) -> None:
+    settings = make_shop(requests=100, items=50)
+    file = settings.paths.training_set / "items.parquet"
+    catalog = dict(zip(*(c.to_pylist() for c in pq.read_table(file).columns), strict=True))
+    shown = {f"i{n}": since - timedelta(days=n) for n, since in enumerate(catalog.values()) if n % 4 == 0}
+    kept = {item: shown.get(item, since) for item, since in catalog.items() if item != "i3"}  # i3 came later
+    columns = [pa.array(kept), pa.array(kept.values(), pa.timestamp("us", "UTC"))]
+    pq.write_table(pa.table(columns, ["item_id", "available_from"]), file)
+    arrays = prepare_arrays(settings)
+    expected = [({**catalog, **kept})[item] for item in arrays.catalog()["item_id"].to_pylist()]
+    assert arrays.item_available.tolist() == [round(time.timestamp() * 1e6) for time in expected]
 
 
 def test_users_are_told_apart(make_shop: MakeShop) -> None:
@@ -168,9 +182,18 @@ def test_a_shop_that_knows_little(make_shop: MakeShop) -> None:
     assert arrays.request_location.lengths.sum() == 0
 
 
-def test_no_training_set_is_said(make_shop: MakeShop) -> None:
+def test_a_home_may_have_an_apostrophe_in_its_name(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "o'neil's shop", shop="toy", training=SMALL)
+    write_toy_shop(settings.paths, ToyShop(requests=50, items=20))
+    arrays = prepare_arrays(settings)
+    assert len(arrays.request_query) == 50
+    assert np.isfinite(arrays.item_features(arrays.end)).any()
+
+
+@pytest.mark.parametrize("name", ["split.json", "items.parquet"])
+def test_no_training_set_is_said(make_shop: MakeShop, name: str) -> None:
     settings = make_shop(requests=50)
-    (settings.paths.training_set / "split.json").unlink()
+    (settings.paths.training_set / name).unlink()
     with pytest.raises(TrainingSetError, match="build it before training"):
         prepare_arrays(settings)
 

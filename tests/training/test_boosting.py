@@ -17,7 +17,6 @@ from training.boosting import (
     QualityFeatures,
     boosted_items,
     boosted_query,
-    cosine_of,
     find_weights,
     no_weights,
 )
@@ -177,7 +176,6 @@ def test_the_score_is_cosine_plus_boost(seed: int, width: int, features: int) ->
     np.testing.assert_allclose(np.linalg.norm(longer[:, :width], axis=1), 1, rtol=1e-5)
     scores = longer @ asked
     np.testing.assert_allclose(scores, items @ query + quality @ weights, atol=1e-5)
-    np.testing.assert_allclose(cosine_of(scores, quality, weights), items @ query, atol=1e-5)
     np.testing.assert_array_equal(boosted_query(np.stack([query, query]), weights), np.stack([asked, asked]))
 
 

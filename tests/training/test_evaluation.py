@@ -87,6 +87,9 @@ def test_days_are_averaged_and_each_is_reported(make_shop: MakeShop) -> None:
     wanted = arrays.ordered.take(requests)
     of_day = [float(np.mean([(wanted[r] < 100).mean() for r in np.flatnonzero(day == d)])) for d in range(len(labels))]
     assert [d["requests"] for d in report.days] == np.bincount(day).tolist()
+    user = arrays.request_user[requests]
+    assert report.users == len(set(user.tolist()))
+    assert [d["users"] for d in report.days] == [len(set(user[day == d].tolist())) for d in range(len(labels))]
     assert len(set(np.bincount(day).tolist())) == 2
     figures = [d["rows"][0]["recall@100"]["value"] for d in report.days]
     np.testing.assert_allclose(figures, of_day)

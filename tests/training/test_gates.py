@@ -61,6 +61,28 @@ def test_noise_passes_and_a_disaster_does_not(figures: EvaluationReport, passes:
     assert gate.figures["requests"] == figures.requests
 
 
+@pytest.mark.parametrize(("users", "sure"), [(2, False), (19, False), (20, True), (None, True)])
+def test_few_users_prove_nothing_however_many_their_requests(users: int | None, sure: bool) -> None:
+    """Each of two users loses one of 30 orders: resampling them gives an interval without width."""
+    ours, theirs = np.ones(60), np.ones(60)
+    ours[[0, 30]] = 0
+    values = {"towers": {"recall@100": ours}, "live": {"recall@100": theirs}}
+    day, halves = np.zeros(60, dtype=np.int64), np.repeat([0, 1], 30)
+    differences = difference_rows(values, "towers", "recall@100", day, seed=7, user=halves)
+    assert differences["live"]["high"] < 0
+    figures = replace(report(58, 60, 60), differences=differences, users=users)
+    gate = recall_gate(figures, "live", SETTINGS)
+    assert gate.passed != sure
+    part = {"requests": 60, "differences": differences} | ({} if users is None else {"users": users})
+    strict = GateSettings(max_slice_drop=0.01)
+    assert slice_gate(replace(figures, slices={"tail queries": part}), strict).passed != sure
+
+
+def test_a_report_without_users_is_read() -> None:
+    written = {k: v for k, v in report(54, 56, 56).to_json().items() if k != "users"}
+    assert EvaluationReport.from_json(written).users is None
+
+
 def test_the_first_release_has_only_the_baselines_to_beat() -> None:
     first = replace(report(20, 40, 40, name="bm25"), measured={"live": {"left_out": "nothing is live"}})
     assert recall_gate(first, "live", SETTINGS) == Gate(

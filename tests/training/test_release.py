@@ -6,11 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import features.store
 from infra.settings import Settings
 from tests.training.conftest import SMALL, with_training
 from tests.training.toy_shop import ToyShop, write_toy_shop
@@ -23,11 +25,11 @@ from training.evaluation import EvaluationReport, evaluate, read_evaluation
 from training.query_encoder import Known
 from training.release import (
     DESCRIPTION,
+    FEATURE_SERVICE,
     IDENTITY,
     TEXT_ENCODER,
     ReleaseError,
     clean_releases,
-    latest_release,
     list_releases,
     load_release,
 )
@@ -81,6 +83,9 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     assert "towers, not personalized" in card
     first = datetime.fromtimestamp(int(arrays.request_time.min()) / 1e6, UTC)
     assert f"on requests from {first:%Y-%m-%d %H:%M}\n" in card
+    versions = json.loads((path / "training.json").read_text(encoding="utf-8"))["dependencies"]
+    assert versions["torch"] == metadata.version("torch") and "unknown" not in versions.values()
+    assert all(f"{name} {number}" in card for name, number in versions.items())
     assert "terms, graph, location, scalars, user (transformer)" in card
 
 
@@ -186,11 +191,15 @@ def test_cleaning_keeps_the_newest_and_what_it_is_told_to(made: tuple[Settings, 
         shutil.copytree(original, copy)
         clock = json.dumps({"trained_at": f"2020-01-0{n + 1}T00:00:00+00:00"})
         (copy / "clock.json").write_text(clock, encoding="utf-8")
-    assert latest_release(settings).path == original
+    assert list_releases(settings)[0].path == original
     assert clean_releases(settings, keep={"copy0"}) == ["copy2", "copy1"]
     assert {r.id for r in list_releases(settings)} == {original.name, "copy4", "copy3", "copy0"}
 
 
-def test_no_release_is_said(make_shop: MakeShop) -> None:
-    with pytest.raises(ReleaseError, match="train one first"):
-        latest_release(make_shop(requests=50))
+def test_a_release_names_the_features_that_the_store_serves() -> None:
+    """Neither room imports the other, so each has the name."""
+    assert FEATURE_SERVICE == features.store.FEATURE_SERVICE
+
+
+def test_no_release_is_none(make_shop: MakeShop) -> None:
+    assert list_releases(make_shop(requests=50)) == []

@@ -18,6 +18,7 @@ from tests.training.conftest import with_training
 from training.arrays import Arrays, prepare_arrays
 from training.candidate import boost_candidate, load_candidate
 from training.evaluation import EvaluationReport
+from training.release import MANIFEST, content_id, file_entry
 from training.release_writer import write_release
 from training.text.ngrams import Hasher
 from training.towers import Towers
@@ -37,12 +38,25 @@ def live(make_shop: MakeShop) -> tuple[Settings, Arrays, Path]:
     return settings, arrays, write_release(settings, candidate, report)
 
 
+def rewrite(release: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a JSON file of a release, which is whole again afterwards."""
+    value = json.loads((release / name).read_text(encoding="utf-8"))
+    change(value)
+    (release / name).write_text(json.dumps(value), encoding="utf-8")
+    manifest = json.loads((release / MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"][name] = file_entry(release / name)
+    manifest["id"] = content_id(manifest["files"])
+    (release / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
 def learned_until(release: Path, days: int) -> None:
     """Move the end of what the release learned from."""
-    config = json.loads((release / "config.json").read_text(encoding="utf-8"))
-    moved = datetime.fromisoformat(config["data_window"]["cut"]) + timedelta(days=days)
-    config["data_window"]["cut"] = moved.isoformat()
-    (release / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    def move(config: dict[str, Any]) -> None:
+        window = config["data_window"]
+        window["cut"] = (datetime.fromisoformat(window["cut"]) + timedelta(days=days)).isoformat()
+
+    rewrite(release, "config.json", move)
 
 
 def start(towers: Towers, release: Path, arrays: Arrays) -> str:
@@ -111,6 +125,41 @@ def test_a_release_that_learned_from_later_requests_is_refused(
     assert all(torch.equal(before[name], value) for name, value in towers.state_dict().items())
 
 
+def flip_a_bit(release: Path) -> None:
+    file = release / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
+
+
+def older_format(release: Path) -> None:
+    rewrite(release, "preprocessing.json", lambda fitted: fitted.pop("text_encoder"))
+
+
+def no_manifest(release: Path) -> None:
+    (release / MANIFEST).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [(flip_a_bit, "not what the manifest says"), (older_format, "older version"), (no_manifest, "is no release")],
+)
+def test_a_release_that_cannot_be_trusted_or_read_starts_from_scratch(
+    live: tuple[Settings, Arrays, Path],
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+    reason: str,
+) -> None:
+    settings, arrays, release = live
+    damage(release)
+    towers = new_towers(settings.training, arrays)
+    before = {name: value.clone() for name, value in towers.state_dict().items()}
+    with caplog.at_level(logging.WARNING):
+        assert start(towers, release, arrays) == "scratch"
+    assert reason in caplog.text
+    assert all(torch.equal(value, before[name]) for name, value in towers.state_dict().items())
+
+
 def test_training_starts_from_live_where_the_settings_say_so(live: tuple[Settings, Arrays, Path]) -> None:
     settings, _, release = live
     cold = train(settings, live=release)
@@ -118,3 +167,12 @@ def test_training_starts_from_live_where_the_settings_say_so(live: tuple[Setting
     assert (cold.started_from, warm.started_from) == ("scratch", release.name)
     assert warm.curve[0]["loss"] < cold.curve[0]["loss"]
     assert train(with_training(settings, start="live")).started_from == "scratch"
+
+
+def test_what_the_live_weights_reach_is_the_first_processes_figure(
+    live: tuple[Settings, Arrays, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that differ in a last bit would stop at different epochs and wait for each other."""
+    settings, _, release = live
+    monkeypatch.setattr("training.trainer.agreed", lambda own: {name: 1.0 for name in own})
+    assert train(with_training(settings, start="live"), live=release).best_epoch == 0

@@ -189,6 +189,8 @@ def write_toy_shop(paths: Paths, shop: ToyShop) -> None:
         "cut": (START + timedelta(days=shop.days - 1)).isoformat(),
         "end": (START + timedelta(days=shop.days)).isoformat(),
     }
+    available = pq.read_table(paths.catalog, columns=["item_id", "available_from"])
+    pq.write_table(available, paths.training_set / "items.parquet")
     (paths.training_set / "split.json").write_text(json.dumps(split), encoding="utf-8")
 
 

@@ -2,7 +2,7 @@
 
 from training.boosting.fitting import Boosting, fit_boosting
 from training.boosting.quality import QUALITY_FIGURES, QualityFeatures, quality_figures
-from training.boosting.vectors import boosted_items, boosted_query, cosine_of
+from training.boosting.vectors import boosted_items, boosted_query
 from training.boosting.weights import BoostingWeights, Measured, find_weights, no_weights
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "QualityFeatures",
     "boosted_items",
     "boosted_query",
-    "cosine_of",
     "find_weights",
     "fit_boosting",
     "no_weights",

@@ -12,7 +12,7 @@ def boosted_items(vectors: Floats, quality: Floats) -> Floats:
     """p' = [p ; f(p)]: item vectors [m, d] and their quality [m, f] to [m, d + f].
 
     The first d entries stay the unit vector, so p' is longer than 1: the index must rank by inner product, not by
-    cosine. :func:`cosine_of` gets the cosine back from a score.
+    cosine.
     """
     return np.concatenate([vectors, quality], axis=1, dtype=np.float32)
 
@@ -21,8 +21,3 @@ def boosted_query(vector: Floats, weights: ArrayLike) -> Floats:
     """q' = [q ; w]: a query vector [d], or several [n, d], and the weights [f] to [d + f] or [n, d + f]."""
     w = np.asarray(weights, dtype=np.float32)
     return np.concatenate([vector, np.broadcast_to(w, (*vector.shape[:-1], len(w)))], axis=-1)
-
-
-def cosine_of(scores: Floats, quality: Floats, weights: ArrayLike) -> Floats:
-    """p.q of hits with score S = p.q + f(p).w [k], from the quality of their items [k, f] and the weights [f]."""
-    return scores - quality @ np.asarray(weights, dtype=np.float32)

@@ -93,6 +93,7 @@ def measure(
         kept = {method: {name: v[chosen] for name, v in per_measure.items()} for method, per_measure in of.items()}
         return {
             "requests": int(chosen.sum()),
+            "users": len(np.unique(user[chosen])),
             "rows": summary_rows(kept, day[chosen], settings.seed, user[chosen]),
             "differences": difference_rows(kept, serving, MAIN_MEASURE, day[chosen], settings.seed, user[chosen]),
         }

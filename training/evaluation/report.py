@@ -19,8 +19,8 @@ class EvaluationReport:
 
     ``rows``: per method ``{"method", <measure>: {"value", "low", "high"}}``: the mean of the days' means and its 95%
     bootstrap interval. ``differences``: recall@100 of what the candidate serves less that of each other method, request
-    by request: ``{method: {"value", "low", "high"}}``. ``slices``: ``{name: {"requests", "rows", "differences"}}``; a
-    slice without a request is left out.
+    by request: ``{method: {"value", "low", "high"}}``. ``slices``: ``{name: {"requests", "users", "rows",
+    "differences"}}``; a slice without a request is left out.
     """
 
     truth: str
@@ -30,7 +30,7 @@ class EvaluationReport:
     rows: list[dict[str, Any]]
     slices: dict[str, dict[str, Any]]
     days: list[dict[str, Any]] = field(default_factory=list)
-    """Per day after the cut ``{"day", "requests", "rows"}``."""
+    """Per day after the cut ``{"day", "requests", "users", "rows", "differences"}``."""
     measured: dict[str, Any] = field(default_factory=dict)
     """How: measures, depth, resamples, seed, the ends of the windows."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -38,6 +38,9 @@ class EvaluationReport:
     differences: dict[str, dict[str, float]] = field(default_factory=dict)
     serving: str = "towers"
     """The method that the candidate would serve with: boosted towers where it boosts."""
+    users: int | None = None
+    """Who made the requests, one who is not known counting as somebody else each time; None where an older version
+    did not count them."""
 
     @property
     def methods(self) -> list[str]:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.settings import Settings
+from training.availability import available_from
 from training.text_encoders.errors import TextEncoderError
 from training.text_encoders.item_text import item_texts
 
@@ -79,15 +80,16 @@ def read_corpus(settings: Settings) -> Corpus:
     """
     folder = settings.paths.training_set
     requests, rows = (sorted(folder.glob(f"{name}/dt=*/part.parquet")) for name in ("requests", "rows"))
-    if not (requests and rows and (folder / "split.json").exists() and settings.paths.catalog.exists()):
+    files = (folder / "split.json", folder / "items.parquet", settings.paths.catalog)
+    if not (requests and rows and all(file.exists() for file in files)):
         raise TextEncoderError(f"no training set under {folder}, or no catalogue: build them before the text encoder")
     cut = json.loads((folder / "split.json").read_text(encoding="utf-8"))["cut"]
     catalog = pq.read_table(settings.paths.catalog)
     with duckdb.connect() as db:
         db.execute(f"SET TimeZone='UTC'; SET memory_limit='{settings.training.build_memory}'")
-        db.register("catalog", catalog)
+        db.register("catalog", catalog.append_column("found_from", available_from(settings, catalog)))
         catalog = db.sql(
-            "SELECT * FROM catalog WHERE available_from < ?::TIMESTAMPTZ ORDER BY item_id", params=[cut]
+            "SELECT * FROM catalog WHERE found_from < ?::TIMESTAMPTZ ORDER BY item_id", params=[cut]
         ).to_arrow_table()
         db.register("items", pa.table({"item_id": catalog["item_id"], "source": item_texts(catalog)}).drop_null())
         pairs = db.sql(PAIRS, params=[_names(rows), _names(requests)]).to_arrow_table()
