@@ -1,6 +1,7 @@
 """Data checks that stop what is downstream."""
 
 import json
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from features import quality
 from features.build_sessions import days_to_rebuild, withdraw
 from features.day_report import read_report
 from features.freshness import last_built
+from infra.settings import Settings
 from orchestration.assets.features import item_features, query_features, user_features
 from orchestration.assets.raw import catalog, sessions
 from orchestration.assets.serving import item_index
@@ -21,6 +23,7 @@ from orchestration.partitions import DAYS, landed_days
 from orchestration.releases import (
     ann_recall,
     completeness,
+    is_of_candidate,
     recall_gates,
     record,
     servability,
@@ -134,29 +137,42 @@ def gated(*gates: Gate) -> dg.AssetCheckResult:
     )
 
 
+def gated_by_candidate(judge: Callable[[Settings, Path], Sequence[Gate]]) -> dg.AssetCheckResult:
+    """As :func:`gated`, for gates over what lies beside the candidate: nothing is noted of a release of another one."""
+    settings = shop_settings()
+    if is_of_candidate(settings):
+        return gated(*judge(settings, candidate_dir(settings)))
+    return dg.AssetCheckResult(
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"The candidate is not the one that release {candidate_release(settings)} was written from:"
+        " it was trained, tuned or evaluated again since. Materialize `release`, then what follows from it.",
+    )
+
+
 @dg.asset_check(asset=release, blocking=True)
 def recall_holds() -> dg.AssetCheckResult:
     """Recall@100 against live, BM25 and popularity on the same later requests (see ``training.gates``)."""
-    settings = shop_settings()
-    return gated(*recall_gates(settings, read_evaluation(candidate_dir(settings))))
+    return gated_by_candidate(lambda settings, folder: recall_gates(settings, read_evaluation(folder)))
 
 
 @dg.asset_check(asset=release, blocking=True)
 def slices_hold() -> dg.AssetCheckResult:
     """Recall@100 of each slice against live: no part of the shop pays for the rest."""
-    settings = shop_settings()
-    return gated(slices(settings, read_evaluation(candidate_dir(settings))))
+    return gated_by_candidate(lambda settings, folder: [slices(settings, read_evaluation(folder))])
 
 
 @dg.asset_check(asset=item_index, blocking=True)
 def ann_recall_holds() -> dg.AssetCheckResult:
     """What the index loses of exact search, at 100 and at 1,000."""
-    settings = shop_settings()
 
-    def latest() -> NDArray[np.float32]:
-        return latest_query_vectors(settings, candidate_dir(settings), settings.index.tuning_queries)
+    def judge(settings: Settings, folder: Path) -> list[Gate]:
+        def latest() -> NDArray[np.float32]:
+            return latest_query_vectors(settings, folder, settings.index.tuning_queries)
 
-    return gated(ann_recall(settings, candidate_release(settings), latest))
+        return [ann_recall(settings, candidate_release(settings), latest)]
+
+    return gated_by_candidate(judge)
 
 
 @dg.asset_check(asset=item_index, blocking=True)

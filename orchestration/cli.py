@@ -81,7 +81,8 @@ def run(
 ) -> None:
     """Run the whole loop in this process: logs to live release, then show what it gives."""
     use_shop(data, shop, makes=True)
-    from orchestration.loop import choose_days, run_loop
+    from orchestration.loop import run_loop
+    from orchestration.partitions import choose_days
     from orchestration.report import print_outcome
 
     outcome = run_loop(*choose_days(parse_days(days) if days else None), verbose=verbose)

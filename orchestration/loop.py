@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from datetime import date
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster_shared.error import SerializableErrorInfo
 
-from features.catalog import find_catalog
-from features.landing import LandingError
-from infra.settings import get_settings
 from orchestration.definitions import defs
 from orchestration.instance import dagster_home
-from orchestration.partitions import day_range, fingerprints, is_built
-from orchestration.shop import Source, shop_settings, source
+from orchestration.partitions import range_tags
+from orchestration.shop import shop_settings
 
 
 @dataclass(frozen=True)
@@ -39,32 +35,6 @@ class LoopOutcome:
     failures: list[str]
 
 
-def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
-    """The days to run: those asked for, else from the first new or changed day to the last.
-
-    With nothing new, the last day alone: the towers are trained again on what is there.
-
-    Raises:
-        LandingError: the days asked for are not in the logs.
-        CatalogError: the logs are given, and no catalogue is with them.
-    """
-    settings = shop_settings()
-    first, last = day_range(settings)
-    given = source(get_settings()) is Source.GIVEN
-    if given:
-        find_catalog(settings)
-    if asked is not None:
-        if asked[0] > asked[1] or asked[0] < first or asked[1] > last:
-            raise LandingError(
-                f"--days {asked[0]}:{asked[1]} is not within the logs, which run from {first} to {last}."
-            )
-        return asked
-    if not given:
-        return first, last  # other demo settings make other days; unchanged ones are left as they are
-    changed = [day for day, fingerprint in fingerprints(settings).items() if not is_built(settings, day, fingerprint)]
-    return (min(changed), last) if changed else (last, last)
-
-
 def run_loop(first: date, last: date, *, verbose: bool = False) -> LoopOutcome:
     """Run ``retrain`` over the days ``first`` to ``last`` as one run, in this process."""
     dagster_home(shop_settings())
@@ -73,7 +43,7 @@ def run_loop(first: date, last: date, *, verbose: bool = False) -> LoopOutcome:
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
-            tags={ASSET_PARTITION_RANGE_START_TAG: first.isoformat(), ASSET_PARTITION_RANGE_END_TAG: last.isoformat()},
+            tags=range_tags(first, last),
             run_config={
                 "loggers": {"terminal": {}} | ({"console": {"config": {"log_level": "INFO"}}} if verbose else {})
             },

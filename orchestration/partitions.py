@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from features.catalog import find_catalog
 from features.day_report import read_report, settings_hash
 from features.landing import LandingError, day_files, landing_days
 from infra.settings import Settings, get_settings
@@ -50,6 +52,57 @@ def is_built(settings: Settings, day: date, fingerprint: str) -> bool:
     """Whether the sessions of a day were built (or held) from the files that are there, under these settings."""
     report = read_report(settings, day)
     return report is not None and (report.fingerprint, report.settings) == (fingerprint, settings_hash(settings))
+
+
+def unbuilt(settings: Settings, landed: Mapping[date, str]) -> list[date]:
+    """Those of the days with these fingerprints that are new or changed, in order."""
+    return sorted(day for day, fingerprint in landed.items() if not is_built(settings, day, fingerprint))
+
+
+def within_partitions(days: Iterable[date]) -> list[date]:
+    """The days that are partitions, in order; the others, such as today's, are named in the log."""
+    known, ordered = set(DAYS.get_partition_keys()), sorted(days)
+    beyond = [str(day) for day in ordered if str(day) not in known]
+    if beyond:
+        logger.warning(
+            "%s: not over yet, or landed after Dagster was started (then reload its code location).", ", ".join(beyond)
+        )
+    return [day for day in ordered if str(day) in known]
+
+
+def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
+    """The days to run: those asked for, else from the first new or changed day to the last.
+
+    With nothing new, the last day alone: the towers are trained again on what is there.
+
+    Raises:
+        LandingError: the days asked for are not in the logs, or no day of them is over.
+        CatalogError: the logs are given, and no catalogue is with them.
+    """
+    settings = shop_settings()
+    first, last = day_range(settings)
+    given = source(get_settings()) is Source.GIVEN
+    if given:
+        find_catalog(settings)
+    if asked is not None:
+        if asked[0] > asked[1] or asked[0] < first or asked[1] > last:
+            raise LandingError(
+                f"--days {asked[0]}:{asked[1]} is not within the logs, which run from {first} to {last}."
+            )
+        return asked
+    if not given:
+        return first, last  # other demo settings make other days; unchanged ones are left as they are
+    landed = fingerprints(settings)
+    days = within_partitions(landed)
+    if not days:
+        raise LandingError(f"no day of the logs, {first} to {last}, is over and has its queries")
+    new = unbuilt(settings, {day: landed[day] for day in days})
+    return (new or days[-1:])[0], days[-1]
+
+
+def range_tags(first: date, last: date) -> dict[str, str]:
+    """Tags of one run over the days ``first`` to ``last``."""
+    return {ASSET_PARTITION_RANGE_START_TAG: first.isoformat(), ASSET_PARTITION_RANGE_END_TAG: last.isoformat()}
 
 
 def landed_days(settings: Settings, keys: Iterable[str]) -> list[date]:

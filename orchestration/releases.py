@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -18,20 +19,20 @@ from numpy.typing import NDArray
 
 from features.partitions import write_json
 from infra.settings import Settings
+from orchestration.shop import candidate_dir, candidate_release_file
 from serving.errors import IncompleteCollection
 from serving.index import kept_release_ids, live_release_id, promote, push, roll_back
 from serving.index.aliases import one_writer
 from serving.index.collection import read_back
 from serving.index_loss import served_loss
 from serving.probe import probe
-from training.candidate import EVALUATION
+from training.candidate import BOOSTING, CONFIG, EVALUATION, WEIGHTS
 from training.evaluation import EvaluationReport
 from training.evaluation.report import MAIN_MEASURE, as_text
 from training.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
-from training.release import ReleaseError, clean_releases, list_releases, load_release, verify_release
+from training.release import INDEX, ReleaseError, clean_releases, list_releases, load_release, verify_release
 from training.text_encoders import TextEncoderError
 
-INDEX = "index.json"
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
 """Folders that a killed run was writing a release into."""
 
@@ -55,6 +56,17 @@ class Standing:
     state: State
     reasons: list[str]
     """Why it may not go live, or would not have without force."""
+
+
+def hand_on(settings: Settings, release_id: str) -> None:
+    """Note, for the steps that follow, the release that was just written from the candidate in place."""
+    write_json(candidate_release_file(settings), {"id": release_id, "candidate": _candidate_hash(settings)})
+
+
+def is_of_candidate(settings: Settings) -> bool:
+    """Whether the release handed on was written from the candidate in place, with its evaluation and its index."""
+    note = json.loads(candidate_release_file(settings).read_text(encoding="utf-8"))
+    return bool(note.get("candidate") == _candidate_hash(settings))
 
 
 def verdict_file(settings: Settings, release_id: str) -> Path:
@@ -217,6 +229,15 @@ def clean(settings: Settings, keep: Collection[str] = ()) -> list[str]:
         forget_verdict(settings, release_id)
         verdict_file(settings, release_id).with_suffix(".lock").unlink(missing_ok=True)
     return removed
+
+
+def _candidate_hash(settings: Settings) -> str:
+    """SHA-256 over what the candidate is and what was found out about it; a file that is not there counts as empty."""
+    found = hashlib.sha256()
+    for name in (WEIGHTS, CONFIG, BOOSTING, INDEX, EVALUATION):
+        file = candidate_dir(settings) / name
+        found.update(hashlib.sha256(file.read_bytes() if file.exists() else b"").digest())
+    return found.hexdigest()
 
 
 def _recall(folder: Path) -> str:

@@ -1,28 +1,23 @@
-"""One run at a time on a shop: two would train into one candidate and promote each other's release."""
+"""The lock of a shop as a resource that every step asks for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
-from filelock import FileLock, Timeout
 
+from infra.run_lock import RunInProgress, one_run
 from orchestration.shop import shop_settings
 
 KEY = "run_lock"
 
 
 class RunLock(dg.ConfigurableResource):
-    """Held from the first step of a run to its last; the kernel lets go of it where the run is killed."""
+    """Held from the first step of a run to its last."""
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["RunLock"]:
-        root = shop_settings().paths.root
-        root.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(root / "run.lock", timeout=0):
+            with one_run(shop_settings()):
                 yield self
-        except Timeout:
-            raise dg.Failure(
-                description=f"Another run works on shop {root.name}: wait for it to end, or stop it.",
-                allow_retries=False,
-            ) from None  # the lock's own error says less
+        except RunInProgress as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error

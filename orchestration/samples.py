@@ -25,13 +25,13 @@ class SideBySide:
 
 
 def side_by_side(settings: Settings, retriever: Retriever, k: int = 10) -> SideBySide:
-    """Search a query that many users ask, as the two active users whose results differ most.
+    """Search a query that many users ask, as the two of the busiest users whose results differ most.
 
     Raises:
         LookupError: the logs hold no query with text.
     """
     query = common_query(settings)
-    found = {user: retriever.retrieve(user, query, k=k) for user in active_users(settings)}
+    found = {user: retriever.retrieve(user, query, k=k) for user in busiest_users(settings)}
     users = [user for user, answer in found.items() if answer.personalized]
     shown, columns = [], []
     for user in [*least_alike(users, [{h.item_id for h in found[u].hits} for u in users]), UNKNOWN_USER]:
@@ -75,11 +75,12 @@ def common_query(settings: Settings) -> str:
     return str(row[0])
 
 
-def active_users(settings: Settings) -> list[str]:
-    """The users with the most clicks over the last seven days of the logs."""
+def busiest_users(settings: Settings) -> list[str]:
+    """The users with the most events over the last seven days of the logs, at most ``CANDIDATES``."""
     table = settings.paths.sessions / "events"
     rows = duckdb.execute(
-        "SELECT user_id FROM read_parquet($files) GROUP BY user_id ORDER BY count(*) DESC, user_id LIMIT $n",
+        "SELECT user_id FROM read_parquet($files) WHERE user_id IS NOT NULL"
+        " GROUP BY user_id ORDER BY count(*) DESC, user_id LIMIT $n",
         {"files": partition_files(table, written_days(table)[-7:]), "n": CANDIDATES},
     ).fetchall()
     return [str(user) for (user,) in rows]

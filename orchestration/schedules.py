@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import dagster as dg
 
 from orchestration.jobs import retrain
+from orchestration.partitions import choose_days, range_tags
 
-nightly_retrain = dg.build_schedule_from_partitioned_job(
-    retrain,
-    name="nightly_retrain",
-    description="Every night the day before: a held day stops before training, and live stays as it is.",
-    hour_of_day=2,
-    minute_of_hour=30,
+
+@dg.schedule(
+    job=retrain,
+    cron_schedule="30 2 * * *",
+    description="Every night the days that are new or changed, in one run: a held day stops before training, and live"
+    " stays as it is.",
 )
+def nightly_retrain(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run from the first day that is not built to the last, so that a day which landed late is not left out."""
+    first, last = choose_days(None)
+    if last < context.scheduled_execution_time.date() - timedelta(days=1):
+        context.log.warning("Nothing landed after %s.", last)
+    return dg.RunRequest(tags=range_tags(first, last))

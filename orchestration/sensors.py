@@ -1,26 +1,57 @@
 """Watch the landing folder."""
 
-import dagster as dg
+import hashlib
+import json
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
 
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    SENSOR_NAME_TAG,
+)
+
+from features.day_report import read_report
 from features.landing import LandingError
+from infra.run_lock import run_in_progress
+from infra.settings import Settings
 from orchestration.jobs import refresh_features
-from orchestration.partitions import DAYS, fingerprints, is_built
+from orchestration.partitions import fingerprints, range_tags, unbuilt, within_partitions
 from orchestration.shop import shop_settings
+
+LANDED = "shelfwise/landed"
+"""Tag of a run that the sensor asked for: the hash of the files that it asked for it on."""
+AGAIN_AFTER = timedelta(minutes=15)
+"""Between two runs on the same files."""
 
 
 @dg.sensor(job=refresh_features, minimum_interval_seconds=60)
-def new_landing_days(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """A run for each day that landed, or whose files changed, since its sessions were built."""
+def new_landing_days(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """One run over the days that landed, or whose files changed, since they were built, and over those of a run that
+    failed. No run key: Dagster never runs a key again, whatever became of its run."""
     settings = shop_settings()
+    records = context.instance.get_run_records(dg.RunsFilter(tags={SENSOR_NAME_TAG: "new_landing_days"}), limit=1)
+    run = records[0].dagster_run if records else None
+    if run_in_progress(settings) or (run and not run.is_finished):
+        return dg.SkipReason("A run on this shop is in progress.")
     try:
-        days = fingerprints(settings)
+        landed = fingerprints(settings)
     except LandingError as error:
         return dg.SkipReason(str(error))
-    known = set(DAYS.get_partition_keys())
-    new = {str(day): fingerprint for day, fingerprint in days.items() if not is_built(settings, day, fingerprint)}
-    beyond = sorted(set(new) - known)
-    if beyond:
-        context.log.warning("%s lie beyond the partitions of this code location: reload it.", ", ".join(beyond))
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=f"{day}:{new[day]}", partition_key=day) for day in sorted(set(new) & known)]
-    )
+    left = left_by(settings, run, landed) if run and run.is_failure else []
+    days = within_partitions({*unbuilt(settings, landed), *left})
+    if not days:
+        return dg.SkipReason("Every day that landed is built.")
+    files = hashlib.sha256(json.dumps([(str(day), landed[day]) for day in days]).encode()).hexdigest()
+    if run and run.tags.get(LANDED) == files and datetime.now(UTC) - records[0].create_timestamp < AGAIN_AFTER:
+        return dg.SkipReason(f"Asked for less than {AGAIN_AFTER} ago.")
+    return dg.RunRequest(tags=range_tags(days[0], days[-1]) | {LANDED: files})
+
+
+def left_by(settings: Settings, run: dg.DagsterRun, landed: Collection[date]) -> list[date]:
+    """The days of a failed run that may go through the next time: a day that is held, and with it those before, fails
+    again until its files change."""
+    held = [day for day in landed if (report := read_report(settings, day)) and report.held]
+    first, last = (run.tags.get(tag, "") for tag in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
+    return [day for day in landed if first <= str(day) <= last and day > max(held, default=date.min)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
+from infra.run_lock import RunInProgress, one_run
 from infra.settings import get_settings
 from infra.threads import wait_quietly
 
@@ -21,7 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from training.trainer import train
 
     logging.basicConfig(level=logging.INFO if launched_rank() == 0 else logging.WARNING, format="%(message)s")
-    result = train(get_settings(), lambda message, share: log.info("%3.0f%%  %s", share * 100, message), live=live)
+    settings = get_settings()
+    try:
+        with one_run(settings) if launched_rank() == 0 else nullcontext():
+            result = train(settings, lambda message, share: log.info("%3.0f%%  %s", share * 100, message), live=live)
+    except RunInProgress as error:
+        raise SystemExit(str(error)) from error
     log.info("candidate in %s, best epoch %d", result.candidate_dir, result.best_epoch)
 
 

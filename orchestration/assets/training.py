@@ -13,8 +13,8 @@ from infra.settings import Settings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.features import item_features, query_features, user_features
 from orchestration.metadata import bar_plot, line_plot, rounded, table
-from orchestration.releases import clean, forget_verdict
-from orchestration.shop import Source, candidate_dir, candidate_release_file, shop_settings, source
+from orchestration.releases import clean, forget_verdict, hand_on
+from orchestration.shop import Source, candidate_dir, shop_settings, source
 from serving.index import live_release_id
 from training.arrays import TrainingSetError as UntrainableError
 from training.arrays import prepare_arrays
@@ -210,8 +210,8 @@ def release() -> dg.MaterializeResult:
     """All that must go live together, in one immutable folder named by its content."""
     settings = shop_settings()
     folder = write_release(settings, candidate_dir(settings), read_evaluation(candidate_dir(settings)))
-    write_json(candidate_release_file(settings), {"id": folder.name})
     forget_verdict(settings, folder.name)
+    hand_on(settings, folder.name)
     # Night after blocked night leaves a release; only here are they cleaned.
     removed = clean(settings, keep={folder.name})
     return dg.MaterializeResult(

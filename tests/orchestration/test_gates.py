@@ -7,25 +7,32 @@ import shutil
 from io import StringIO
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from rich.console import Console
 
+from orchestration import checks
 from orchestration.releases import (
     PromotionRefused,
     clean,
     completeness,
     go_back,
+    hand_on,
     make_live,
     read_verdict,
+    record,
     servability,
     standings,
     verdict_file,
 )
+from orchestration.shop import candidate_dir
 from orchestration.show import print_status
 from serving import NoLiveRelease, Retriever
 from serving.index import live_release_id, push
 from tests.orchestration.conftest import SmallShop
 from tests.serving.small_shop import make_shop
+from training.evaluation import EvaluationReport
+from training.evaluation.report import write_evaluation
 from training.gates import NAMES, Gate, Verdict
 from training.release import MANIFEST, ReleaseError
 
@@ -127,3 +134,29 @@ def test_what_cannot_serve_or_is_not_whole_is_blocked(tmp_path: Path) -> None:
     torn = servability(settings, other.id, "red shoes")
     assert not torn.passed
     assert "model.safetensors" in torn.reason
+
+
+def test_gates_say_nothing_of_a_release_by_another_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = make_shop(tmp_path, items=40)
+    settings, checked = shop.settings, (checks.recall_holds, checks.slices_hold, checks.ann_recall_holds)
+    monkeypatch.setattr(checks, "shop_settings", lambda: settings)
+    evaluation = EvaluationReport(truth="orders", requests=0, items=40, rows=[], slices={})
+    blocked = shop.release(1).id
+    write_evaluation(evaluation, candidate_dir(settings))
+    hand_on(settings, blocked)
+    record(settings, blocked, Gate("recall against bm25", False, "worse", {}))
+    ran = read_verdict(settings, blocked)
+
+    shop.release(2)
+    write_evaluation(evaluation, candidate_dir(settings))
+    for check in checked:
+        refused = check()
+        assert isinstance(refused, dg.AssetCheckResult) and not refused.passed
+        assert f"not the one that release {blocked} was written from" in str(refused.description)
+    assert read_verdict(settings, blocked) == ran
+
+    shop.release(1)
+    write_evaluation(evaluation, candidate_dir(settings))
+    for check in checked:
+        check()
+    assert {gate.name for gate in read_verdict(settings, blocked).gates} == {*NAMES} - {"servability", "index"}

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -62,7 +63,7 @@ def test_missing_folder_is_a_clear_error(new_shop: Callable[[], SmallShop]) -> N
     assert "no such folder" in ran.output
 
 
-def test_retriever_answers_while_another_process_retrains(demo_shop: SmallShop) -> None:
+def test_retriever_answers_while_another_process_retrains_and_promotes(demo_shop: SmallShop) -> None:
     settings = demo_shop.settings()
     before = live_release_id(settings)
     with Retriever(settings) as retriever:
@@ -80,16 +81,19 @@ def test_retriever_answers_while_another_process_retrains(demo_shop: SmallShop) 
         asking = threading.Thread(target=ask)
         asking.start()
         try:
-            ran = demo_shop.run("run", "--days", DAYS[-1])
+            ran = demo_shop.run("run", "--days", DAYS[-1], environment={"SHELFWISE_TRAINING__SEED": "8"})
+            after = live_release_id(settings)
+            deadline = time.monotonic() + 30
+            while answers[-1].release_id != after and time.monotonic() < deadline:
+                time.sleep(0.1)
         finally:
             ended.set()
             asking.join()
-        assert ran.code == 0, ran.output
-        assert errors == []
-        assert len(answers) > 10
-        assert all(answer.hits for answer in answers)
-    assert live_release_id(settings) is not None
-    assert before is not None
+    assert ran.code == 0, ran.output
+    assert after != before
+    assert errors == []
+    assert all(len(answer.hits) == 5 for answer in answers)
+    assert [release for release, _ in groupby(answer.release_id for answer in answers)] == [before, after]
 
 
 def test_broken_day_stops_and_repaired_day_is_as_if_never_broken(

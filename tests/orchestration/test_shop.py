@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from features.landing import LandingError
+from infra.run_lock import one_run
 from infra.settings import Settings
 from orchestration.shop import claim_shop
 from tests.orchestration.conftest import SmallShop
@@ -23,14 +23,14 @@ def test_two_landings_do_not_mix_in_one_shop(tmp_path: Path) -> None:
         claim_shop(settings, "/there/logs")
 
 
-def test_a_second_run_on_a_shop_is_refused(new_shop: Callable[[], SmallShop]) -> None:
-    shop = new_shop()
-    root = shop.settings().paths.root
-    root.mkdir(parents=True)
-    with FileLock(root / "run.lock"):
-        ran = shop.run("run")
+@pytest.mark.parametrize(("module", "arguments"), [("orchestration.cli", ("run",)), ("training", ())])
+def test_a_second_run_on_a_shop_is_refused(tmp_path: Path, module: str, arguments: tuple[str, ...]) -> None:
+    shop = SmallShop(tmp_path)
+    with one_run(shop.settings()):
+        ran = shop.run(*arguments, module=module)
     assert ran.code == 1, ran.output
     assert "Another run works on shop demo" in ran.output
+    assert not shop.settings().paths.training.exists()
 
 
 @pytest.mark.parametrize(
