@@ -6,6 +6,7 @@ it is a whole set.
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -150,7 +151,12 @@ def _too_few(split: Split, tally: Tally) -> str:
 
 
 def _move_into_place(building: Path, target: Path) -> None:
-    """Swap the sets. A kill between the two steps leaves no set, never a part of one."""
+    """Swap the sets. A kill between the two steps leaves no set, never a part of one. A file that is as it was keeps
+    its time, so that a killed training goes on after its training set was built anew."""
+    for file in building.rglob("*"):
+        before = target / file.relative_to(building)
+        if before.is_file() and filecmp.cmp(file, before, shallow=False):
+            shutil.copystat(before, file)
     replaced = target.with_name(f".{target.name}.replaced")
     shutil.rmtree(replaced, ignore_errors=True)
     if target.exists():

@@ -201,6 +201,17 @@ def test_a_rerun_gives_the_same_files(settings: Settings, report: TrainingSetRep
     assert read(settings) == made
 
 
+def test_a_file_that_a_rerun_does_not_change_keeps_its_time(
+    settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows]
+) -> None:
+    def times() -> dict[Path, int]:
+        return {file: file.stat().st_mtime_ns for file in settings.paths.training_set.rglob("*") if file.is_file()}
+
+    before = times()
+    build_training_set(settings)
+    assert times() == before != {}
+
+
 def test_days_built_apart_equal_days_built_together(
     settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
