@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from features.store.errors import OnlineStoreUnavailable
-    from features.store.session import Action
     from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
     from serving.hits import Hit
     from serving.request import Request
@@ -64,7 +63,7 @@ def retrieve(
     return _default_retriever().retrieve(user, query, k, filters, explain, location)
 
 
-def record(user: str, action: Action, query: str | None = None, item_id: str | None = None) -> None:
+def record(user: str, action: str, query: str | None = None, item_id: str | None = None) -> None:
     """Tell of what a user just did, so that their next request counts it; see :meth:`Retriever.record`.
 
     Raises:

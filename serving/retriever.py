@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from features.active_users import active_users
 from features.query_text import normalise
 from features.store.online import OnlineFeatures
-from features.store.session import Action, SessionEvent
+from features.store.session import ACTIONS, Action, SessionEvent
 from infra.settings import Settings
 from serving.caching import CountedCache
 from serving.errors import BadRequest, IndexUnavailable
@@ -184,7 +184,7 @@ class Retriever:
     def record(
         self,
         user: str,
-        action: Action,
+        action: str,
         query: str | None = None,
         item_id: str | None = None,
         time: datetime | None = None,
@@ -192,7 +192,8 @@ class Retriever:
         """Tell of what a user just did, so that their next request counts it; the logs tell the nightly training.
 
         Args:
-            action: ``search`` (with ``query``), ``click``, ``cart`` or ``order`` (with ``item_id``).
+            action: ``search`` (with ``query``), ``click``, ``cart`` or ``order`` (with ``item_id``), or the log's name
+                for one of these (``settings.raw.actions``: ``add_to_cart``, ``purchase``).
             time: when it was; default: now.
 
         Raises:
@@ -200,10 +201,12 @@ class Retriever:
             OnlineStoreUnavailable: Redis is away; nothing was recorded.
         """
         served = self._live.served
+        meaning = self._settings.raw.actions.get(action.lower(), action)
+        action = meaning if action not in ACTIONS and meaning in ACTIONS else action
         item = served.item(item_id) if item_id is not None else None
         brand, tags = (item.get("brand"), tuple(item.get("tags") or ())) if item else (None, ())
         try:
-            event = SessionEvent(action, query, item_id, time or datetime.now(UTC), brand, tags)
+            event = SessionEvent(cast(Action, action), query, item_id, time or datetime.now(UTC), brand, tags)
             offset = _clock_offset(served, self._online.read_clock())
             self._online.record(user, replace(event, time=event.time and event.time - offset))
         except OverflowError as error:

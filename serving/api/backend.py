@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from features.store.errors import OnlineStoreUnavailable
-from features.store.session import Action
 from infra.services import ServiceError
 from infra.settings import Settings
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
@@ -88,7 +87,7 @@ class Backend:
         return await self._run(lambda r: r.retrieve(user, query, **asked))
 
     async def record(
-        self, user: str, action: Action, query: str | None, item_id: str | None, time: datetime | None
+        self, user: str, action: str, query: str | None, item_id: str | None, time: datetime | None
     ) -> list[str]:
         """Record an event; returns what was away, if anything.
 

@@ -110,7 +110,11 @@ class EventRequest(_Taken):
     )
 
     user: Annotated[str, Field(min_length=1, max_length=1_000)]
-    action: Literal["search", "click", "cart", "order"]
+    action: str = Field(
+        max_length=100,
+        description="`search`, `click`, `cart`, `order`, or the log's name for one of these, such as `purchase`.",
+        examples=["click"],
+    )
     query: Annotated[str, Field(max_length=10_000)] | None = Field(None, description="What a search was for.")
     item_id: ItemId | None = Field(None, description="What was clicked, put into the cart or ordered.")
     time: AwareDatetime | None = Field(None, strict=False, description="When it was, with its offset; null: now.")

@@ -108,19 +108,24 @@ def test_what_is_recorded_counts_at_the_next_request(caching: Retriever) -> None
     again = caching.retrieve("u9", "red shoes", explain=True)
     assert again.features is not None
     assert again.features["recent_queries"] == ["blue mug"]
+    caching.record("u9", "purchase", item_id="i3", time=now)  # as the log calls an order
+    bought = caching.retrieve("u9", "red shoes", explain=True)
+    assert bought.features is not None
+    assert bought.features["recent_orders"] == ["i3"]
 
 
 @pytest.mark.parametrize(
     ("action", "given", "said"),
     [
         ("look", {"item_id": "i1"}, "action must be one of"),
+        ("impression", {"item_id": "i1"}, "action must be one of"),
         ("click", {}, "needs its item_id"),
         ("search", {"item_id": "i1"}, "no item_id"),
     ],
 )
 def test_a_bad_event_is_refused(caching: Retriever, action: str, given: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        caching.record("u1", action, **given)  # type: ignore[arg-type]
+        caching.record("u1", action, **given)
 
 
 def test_one_bad_request_of_many_is_refused_before_any_is_answered(uncached: Retriever) -> None:
