@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from uuid import uuid4
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
@@ -12,6 +13,7 @@ from dagster_shared.error import SerializableErrorInfo
 from features.catalog import find_catalog
 from features.landing import LandingError
 from infra.settings import get_settings
+from orchestration.dead_runs import fail_dead_runs, process_tag
 from orchestration.definitions import defs
 from orchestration.instance import dagster_home
 from orchestration.partitions import day_range, fingerprints, is_built
@@ -69,11 +71,15 @@ def run_loop(first: date, last: date, *, verbose: bool = False) -> LoopOutcome:
     """Run ``retrain`` over the days ``first`` to ``last`` as one run, in this process."""
     dagster_home(shop_settings())
     job = defs.resolve_job_def("retrain")
+    run_id = str(uuid4())
+    days = {ASSET_PARTITION_RANGE_START_TAG: first.isoformat(), ASSET_PARTITION_RANGE_END_TAG: last.isoformat()}
     with dg.DagsterInstance.get() as instance:
+        fail_dead_runs(instance)
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
-            tags={ASSET_PARTITION_RANGE_START_TAG: first.isoformat(), ASSET_PARTITION_RANGE_END_TAG: last.isoformat()},
+            run_id=run_id,
+            tags=days | process_tag(run_id),
             run_config={
                 "loggers": {"terminal": {}} | ({"console": {"config": {"log_level": "INFO"}}} if verbose else {})
             },
