@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from infra.settings import Settings
 from orchestration.loop import LoopOutcome
@@ -31,14 +33,14 @@ def print_outcome(console: Console, outcome: LoopOutcome) -> None:
     settings = shop_settings()
     if not outcome.success:
         for sentence in outcome.failures:
-            console.print(f"[bold red]Stopped[/] {sentence}", soft_wrap=True)
+            console.print(f"[bold red]Stopped[/] {escape(sentence)}", soft_wrap=True)
         live = live_release_id(settings)
         console.print(f"Live is as it was: {live}." if live else "Nothing is live.")
         return
     with Retriever(settings) as retriever:
         print_evaluation(console, settings, retriever.release_id)
         print_side_by_side(console, side_by_side(settings, retriever))
-    console.print(f"Live: release [bold]{live_release_id(settings)}[/] of shop {settings.shop_name}.")
+    console.print(f"Live: release [bold]{live_release_id(settings)}[/] of shop {escape(settings.shop_name)}.")
 
 
 def print_evaluation(console: Console, settings: Settings, release_id: str) -> None:
@@ -68,16 +70,16 @@ def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     for number, column in enumerate(rows[0]):
         table.add_column(column, justify="right" if number else "left")
     for row in rows:
-        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+        table.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in row.values()))
     return table
 
 
 def print_side_by_side(console: Console, sample: SideBySide) -> None:
     """The same query for two users and for an unknown one."""
-    table = Table(title=f"“{sample.query}”", title_justify="left")
+    table = Table(title=Text(f"“{sample.query}”", "table.title"), title_justify="left")
     table.add_column("", justify="right")
     for name, history in sample.users:
-        table.add_column(f"{name}\n[dim]{history}[/]", ratio=1)
+        table.add_column(Text.assemble(name, "\n", (history, "dim")), ratio=1)
     for rank, titles in enumerate(zip(*sample.columns, strict=True), start=1):
-        table.add_row(str(rank), *titles)
+        table.add_row(str(rank), *map(Text, titles))
     console.print(table)
