@@ -40,12 +40,13 @@ def print_releases(console: Console, settings: Settings) -> None:
     if not found:
         console.print(f"Shop {escape(settings.shop_name)} has no release yet: run shelfwise run.")
         return
-    table = Table(title=f"Releases of shop {escape(settings.shop_name)}", title_justify="left")
+    table = Table(title=f"Releases of shop {escape(settings.shop_name)}", title_justify="left", show_edge=False)
     for column in ("release", "trained", "data until", "recall@100", "state"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, no_wrap=column in ("release", "state"))  # the others wrap on a narrow terminal
     for release in found:
         state = f"[{COLOURS[release.state]}]{release.state}[/]"
-        trained, until = f"{release.trained_at:%Y-%m-%d %H:%M}", f"{release.data_until:%Y-%m-%d %H:%M}"
+        trained = f"{release.trained_at:%Y-%m-%d %H:%M}" if release.trained_at else "unknown"
+        until = f"{release.data_until:%Y-%m-%d}" if release.data_until else "unknown"
         table.add_row(release.id, trained, until, Text(release.recall), state)
     console.print(table)
     for release in found:
