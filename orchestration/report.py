@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.settings import Settings
+from orchestration.data_lines import catalog_lines, log_lines
 from orchestration.loop import LoopOutcome
 from orchestration.samples import SideBySide, side_by_side
 from orchestration.shop import shop_settings
@@ -21,7 +22,7 @@ from training.evaluation import EvaluationReport, as_text
 
 
 def print_outcome(console: Console, outcome: LoopOutcome) -> None:
-    """Seconds per step; then what failed, or the evaluation and a query as three users see it."""
+    """Seconds per step and what was read; then what failed, or the evaluation and a query as three users see it."""
     steps = Table(title=f"Run {outcome.run_id[:8]}, {outcome.first} to {outcome.last}", title_justify="left")
     steps.add_column("step")
     steps.add_column("status")
@@ -31,6 +32,12 @@ def print_outcome(console: Console, outcome: LoopOutcome) -> None:
     steps.add_row("all", "", f"{sum(s.seconds for s in outcome.steps):.1f}", style="bold")
     console.print(steps)
     settings = shop_settings()
+    done = {step.name for step in outcome.steps if step.status == "success"}
+    for line in [
+        *(catalog_lines(settings) if "catalog" in done else []),
+        *(log_lines(settings, outcome.first, outcome.last) if "sessions" in done else []),
+    ]:
+        console.print(Text(line), soft_wrap=True)
     if not outcome.success:
         for sentence in outcome.failures:
             console.print(f"[bold red]Stopped[/] {escape(sentence)}", soft_wrap=True)
