@@ -113,9 +113,11 @@ def failures(result: dg.ExecuteInProcessResult) -> list[str]:
 
 
 def innermost(error: SerializableErrorInfo | None) -> str:
-    """The sentence of the error that began it."""
-    while error is not None and error.cause is not None:
+    """The sentence of the error that began it, or of the ``Failure`` that says it for people."""
+    while error is not None and error.cls_name != "Failure" and error.cause is not None:
         error = error.cause
     if error is None:
         return "failed without an error"
+    if error.cls_name == "Failure":
+        return error.message.partition(": ")[2].strip()
     return "interrupted" if error.cls_name == "DagsterExecutionInterruptedError" else error.message.strip()
