@@ -54,7 +54,7 @@ def print_evaluation(console: Console, settings: Settings, release_id: str) -> N
     """The release's own evaluation, as it was written with it, and the judgements where the shop has some."""
     stored = json.loads((settings.paths.releases / release_id / "evaluation.json").read_text(encoding="utf-8"))
     report = EvaluationReport.from_json(stored)
-    measures = ("recall@10", "recall@100", "recall@1000")
+    measures = ("recall@10", "recall@100")
     console.print(
         rows_table(
             f"{report.truth.capitalize()} of {report.requests:,} later requests, found among {report.items:,} items",

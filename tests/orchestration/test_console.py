@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import date
 from io import StringIO
@@ -13,12 +14,13 @@ from rich.console import Console
 
 from orchestration import report
 from orchestration.loop import LoopOutcome
-from orchestration.report import print_outcome, print_side_by_side
+from orchestration.report import print_evaluation, print_outcome, print_side_by_side
 from orchestration.samples import SideBySide
 from orchestration.show import print_retrieval
 from orchestration.terminal import StepLines
 from serving import Hit, Retrieval
 from tests.orchestration.conftest import SmallShop
+from training.evaluation import ALL, EvaluationReport
 
 TITLE = "[refurbished] Vase [/neu] [red]"
 ADVICE = 'Say in shelfwise.toml, under [raw.actions], what each is, such as "[/x]" = "ignore"'
@@ -56,3 +58,21 @@ def test_progress_keeps_its_brackets(console: Console) -> None:
     lines._shown = float("-inf")
     lines.emit(logging.LogRecord("shelfwise", logging.INFO, "", 0, "reading a[/b].csv", None, None))
     assert "reading a[/b].csv" in said(console)
+
+
+def test_an_evaluation_is_a_line_per_method(console: Console, tmp_path: Path) -> None:
+    settings = SmallShop(tmp_path).settings()
+    methods = [method for method in ALL if "within" not in method] + ["live"]
+    figure = {"value": 0.462, "low": 0.402, "high": 0.524}
+    rows = [
+        {"method": method} | dict.fromkeys(("recall@10", "recall@100", "recall@1000"), figure) for method in methods
+    ]
+    release = settings.paths.releases / "65757b8cd905"
+    release.mkdir(parents=True)
+    evaluation = EvaluationReport("orders", 274, 20_600, rows, {"returning users": {"requests": 273, "rows": rows}})
+    (release / "evaluation.json").write_text(json.dumps(evaluation.to_json()))
+    print_evaluation(console, settings, release.name)
+    lines = said(console).splitlines()
+    for method in methods:
+        assert any(method in line and line.count("0.462 [0.402, 0.524]") == 2 for line in lines), method
+    assert max(map(len, lines)) <= 80
