@@ -145,15 +145,16 @@ def releases(shop: Shop = None, data: Data = None) -> None:
 
 @app.command()
 def promote(
-    release: Annotated[str, typer.Argument(help="An id that `shelfwise releases` lists.")],
+    release: Annotated[str, typer.Argument(help="An id that `shelfwise releases` lists, or its beginning.")],
     force: Annotated[bool, typer.Option(help="Although the gates blocked it, or did not all run.")] = False,
     shop: Shop = None,
     data: Data = None,
 ) -> None:
     """Make a release live that passed the gates."""
     settings = use_shop(data, shop)
-    from orchestration.releases import make_live
+    from orchestration.releases import find_release, make_live
 
+    release = find_release(settings, release)
     before = make_live(settings, release, force=force)
     console.print(f"Live: release [bold]{release}[/], before: {before or 'nothing'}.")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from uuid import uuid4
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from orchestration.dead_runs import fail_dead_runs, process_tag
 from orchestration.definitions import defs
 from orchestration.instance import dagster_home
 from orchestration.partitions import range_tags
@@ -39,11 +41,14 @@ def run_loop(first: date, last: date, *, verbose: bool = False) -> LoopOutcome:
     """Run ``retrain`` over the days ``first`` to ``last`` as one run, in this process."""
     dagster_home(shop_settings())
     job = defs.resolve_job_def("retrain")
+    run_id = str(uuid4())
     with dg.DagsterInstance.get() as instance:
+        fail_dead_runs(instance)
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
-            tags=range_tags(first, last),
+            run_id=run_id,
+            tags=range_tags(first, last) | process_tag(run_id),
             run_config={
                 "loggers": {"terminal": {}} | ({"console": {"config": {"log_level": "INFO"}}} if verbose else {})
             },
@@ -77,9 +82,11 @@ def failures(result: dg.ExecuteInProcessResult) -> list[str]:
 
 
 def innermost(error: SerializableErrorInfo | None) -> str:
-    """The sentence of the error that began it."""
-    while error is not None and error.cause is not None:
+    """The sentence of the error that began it, or of the ``Failure`` that says it for people."""
+    while error is not None and error.cls_name != "Failure" and error.cause is not None:
         error = error.cause
     if error is None:
         return "failed without an error"
+    if error.cls_name == "Failure":
+        return error.message.partition(": ")[2].strip()
     return "interrupted" if error.cls_name == "DagsterExecutionInterruptedError" else error.message.strip()

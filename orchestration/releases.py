@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -30,7 +30,15 @@ from training.candidate import BOOSTING, CONFIG, EVALUATION, WEIGHTS
 from training.evaluation import EvaluationReport
 from training.evaluation.report import MAIN_MEASURE, as_text
 from training.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
-from training.release import INDEX, ReleaseError, clean_releases, list_releases, load_release, verify_release
+from training.release import (
+    INDEX,
+    MANIFEST,
+    ReleaseError,
+    clean_releases,
+    list_releases,
+    load_release,
+    verify_release,
+)
 from training.text_encoders import TextEncoderError
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
@@ -49,13 +57,13 @@ class Standing:
     """A release as ``shelfwise releases`` shows it."""
 
     id: str
-    trained_at: datetime
-    data_until: datetime
+    trained_at: datetime | None
+    data_until: datetime | None
     recall: str
     """recall@100 with its interval, of what the release serves with."""
     state: State
     reasons: list[str]
-    """Why it may not go live, or would not have without force."""
+    """What is damaged; why it may not go live, or would not have without force."""
 
 
 def hand_on(settings: Settings, release_id: str) -> None:
@@ -146,40 +154,73 @@ def completeness(settings: Settings, release_id: str, collection: str) -> Gate:
 
 
 def standings(settings: Settings) -> list[Standing]:
-    """All releases on disk, the newest first.
+    """All releases on disk, the newest first, then what should serve and is none here. No hash is checked.
 
     Raises:
         IndexUnavailable: Milvus does not answer, so nobody knows what is live.
     """
     live, kept = live_release_id(settings), kept_release_ids(settings)
+    trained_at: dict[str, datetime | None] = {release.id: release.trained_at for release in list_releases(settings)}
+    trained_at |= {release_id: None for release_id in kept if release_id not in trained_at}
     found = []
-    for release in list_releases(settings):
-        verdict = read_verdict(settings, release.id)
-        config = json.loads((release.path / "config.json").read_text(encoding="utf-8"))
+    for release_id, trained in trained_at.items():
+        verdict = read_verdict(settings, release_id)
+        until, recall, damage = _described(settings.paths.releases / release_id)
         state: State = (
-            "live" if release.id == live
-            else "previous" if release.id in kept
+            "live" if release_id == live
+            else "previous" if release_id in kept
+            else "blocked" if damage or verdict.blocked
             else "ready" if verdict.proven
-            else "blocked" if verdict.blocked
             else "unproven"
         )  # fmt: skip
-        found.append(
-            Standing(
-                release.id,
-                release.trained_at,
-                datetime.fromisoformat(config["data_window"]["end"]),
-                _recall(release.path),
-                state,
-                verdict.reasons,
-            )
-        )
+        found.append(Standing(release_id, trained, until, recall, state, damage + verdict.reasons))
     return found
+
+
+def _described(folder: Path) -> tuple[datetime | None, str, list[str]]:
+    """Until when the data of a release go, its recall, and what is missing or cannot be read of it."""
+    until: datetime | None = None
+    recall, damage = "unknown", list[str]()
+    try:
+        files = _json(folder / MANIFEST)["files"]
+        if lost := [name for name in files if not (folder / name).is_file()]:
+            damage = [f"damaged: {', '.join(lost)} is missing"]
+        until = datetime.fromisoformat(_json(folder / "config.json")["data_window"]["end"])
+        recall = _recall(folder)
+    except FileNotFoundError as error:
+        damage = damage or [f"damaged: {Path(error.filename).name} is missing"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        damage = damage or [f"damaged: it cannot be read: {error}"]
+    return until, recall, damage
+
+
+def _json(file: Path) -> Any:
+    """Raises FileNotFoundError where there is none, ValueError, with the file's name, where it is no JSON."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from error
+
+
+def find_release(settings: Settings, prefix: str) -> str:
+    """The id of the one release on disk whose id is ``prefix`` or begins with it.
+
+    Raises:
+        ReleaseError: there is none, or there are several.
+    """
+    ids = [release.id for release in list_releases(settings) if prefix and release.id.startswith(prefix)]
+    if not ids:
+        raise ReleaseError(f"there is no release {prefix!r} here: `shelfwise releases` lists those there are")
+    if len(ids) > 1 and prefix not in ids:
+        raise ReleaseError(f"{prefix!r} may be any of {', '.join(sorted(ids))}: give more of the id")
+    return prefix if prefix in ids else ids[0]
 
 
 def make_live(settings: Settings, release_id: str, *, force: bool = False) -> str | None:
     """Push a release, unless it is there already, and make it live; return what was live before.
 
     Args:
+        release_id: the id, or its beginning where no other has it.
         force: although the gates blocked it, or did not all run. What it needs to serve is never waived: its hashes
             and its collection are checked.
 
@@ -187,8 +228,7 @@ def make_live(settings: Settings, release_id: str, *, force: bool = False) -> st
         PromotionRefused: the gates are against it. ReleaseError: it is missing or damaged.
         IndexUnavailable: Milvus does not answer. IncompleteCollection: the collection could not be filled.
     """
-    if release_id not in {release.id for release in list_releases(settings)}:
-        raise ReleaseError(f"there is no release {release_id!r} here: `shelfwise releases` lists those there are")
+    release_id = find_release(settings, release_id)
     verdict = read_verdict(settings, release_id)
     if not (verdict.proven or force):
         raise PromotionRefused(f"release {release_id} may not go live: {' '.join(verdict.reasons)}")
@@ -241,6 +281,6 @@ def _candidate_hash(settings: Settings) -> str:
 
 
 def _recall(folder: Path) -> str:
-    report = EvaluationReport.from_json(json.loads((folder / EVALUATION).read_text(encoding="utf-8")))
+    report = EvaluationReport.from_json(_json(folder / EVALUATION))
     rows = {row["method"]: row for row in as_text(report.rows)}
     return rows[report.serving][MAIN_MEASURE] if report.serving in rows else "not measured"

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from infra.settings import Settings
+from orchestration.data_lines import catalog_lines, log_lines
 from orchestration.loop import LoopOutcome
 from orchestration.samples import SideBySide, side_by_side
 from orchestration.shop import shop_settings
@@ -19,7 +22,7 @@ from training.evaluation import EvaluationReport, as_text
 
 
 def print_outcome(console: Console, outcome: LoopOutcome) -> None:
-    """Seconds per step; then what failed, or the evaluation and a query as three users see it."""
+    """Seconds per step and what was read; then what failed, or the evaluation and a query as three users see it."""
     steps = Table(title=f"Run {outcome.run_id[:8]}, {outcome.first} to {outcome.last}", title_justify="left")
     steps.add_column("step")
     steps.add_column("status")
@@ -29,23 +32,29 @@ def print_outcome(console: Console, outcome: LoopOutcome) -> None:
     steps.add_row("all", "", f"{sum(s.seconds for s in outcome.steps):.1f}", style="bold")
     console.print(steps)
     settings = shop_settings()
+    done = {step.name for step in outcome.steps if step.status == "success"}
+    for line in [
+        *(catalog_lines(settings) if "catalog" in done else []),
+        *(log_lines(settings, outcome.first, outcome.last) if "sessions" in done else []),
+    ]:
+        console.print(Text(line), soft_wrap=True)
     if not outcome.success:
         for sentence in outcome.failures:
-            console.print(f"[bold red]Stopped[/] {sentence}", soft_wrap=True)
+            console.print(f"[bold red]Stopped[/] {escape(sentence)}", soft_wrap=True)
         live = live_release_id(settings)
         console.print(f"Live is as it was: {live}." if live else "Nothing is live.")
         return
     with Retriever(settings) as retriever:
         print_evaluation(console, settings, retriever.release_id)
         print_side_by_side(console, side_by_side(settings, retriever))
-    console.print(f"Live: release [bold]{live_release_id(settings)}[/] of shop {settings.shop_name}.")
+    console.print(f"Live: release [bold]{live_release_id(settings)}[/] of shop {escape(settings.shop_name)}.")
 
 
 def print_evaluation(console: Console, settings: Settings, release_id: str) -> None:
     """The release's own evaluation, as it was written with it, and the judgements where the shop has some."""
     stored = json.loads((settings.paths.releases / release_id / "evaluation.json").read_text(encoding="utf-8"))
     report = EvaluationReport.from_json(stored)
-    measures = ("recall@10", "recall@100", "recall@1000")
+    measures = ("recall@10", "recall@100")
     console.print(
         rows_table(
             f"{report.truth.capitalize()} of {report.requests:,} later requests, found among {report.items:,} items",
@@ -68,16 +77,16 @@ def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     for number, column in enumerate(rows[0]):
         table.add_column(column, justify="right" if number else "left")
     for row in rows:
-        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+        table.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in row.values()))
     return table
 
 
 def print_side_by_side(console: Console, sample: SideBySide) -> None:
     """The same query for two users and for an unknown one."""
-    table = Table(title=f"“{sample.query}”", title_justify="left")
+    table = Table(title=Text(f"“{sample.query}”", "table.title"), title_justify="left")
     table.add_column("", justify="right")
     for name, history in sample.users:
-        table.add_column(f"{name}\n[dim]{history}[/]", ratio=1)
+        table.add_column(Text.assemble(name, "\n", (history, "dim")), ratio=1)
     for rank, titles in enumerate(zip(*sample.columns, strict=True), start=1):
-        table.add_row(str(rank), *titles)
+        table.add_row(str(rank), *map(Text, titles))
     console.print(table)

@@ -21,7 +21,7 @@ def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -
     for column in ("", "item", "score", "what it is"):
         table.add_column(column)
     for rank, hit in enumerate(answer.hits, start=1):
-        table.add_row(str(rank), hit.item_id, f"{hit.score:.3f}", retriever.describe(hit.item_id))
+        table.add_row(str(rank), Text(hit.item_id), f"{hit.score:.3f}", Text(retriever.describe(hit.item_id)))
     console.print(table)
     timings = "  ".join(f"{step} {ms:.1f} ms" for step, ms in answer.timings_ms.items())
     console.print(f"release {answer.release_id}   personalized: {'yes' if answer.personalized else 'no'}   {timings}")
@@ -38,14 +38,15 @@ def print_releases(console: Console, settings: Settings) -> None:
     """A row per release, the newest first, and below it why those may not go live that may not."""
     found = standings(settings)
     if not found:
-        console.print(f"Shop {settings.shop_name} has no release yet: run shelfwise run.")
+        console.print(f"Shop {escape(settings.shop_name)} has no release yet: run shelfwise run.")
         return
-    table = Table(title=f"Releases of shop {settings.shop_name}", title_justify="left")
+    table = Table(title=f"Releases of shop {escape(settings.shop_name)}", title_justify="left", show_edge=False)
     for column in ("release", "trained", "data until", "recall@100", "state"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, no_wrap=column in ("release", "state"))  # the others wrap on a narrow terminal
     for release in found:
         state = f"[{COLOURS[release.state]}]{release.state}[/]"
-        trained, until = f"{release.trained_at:%Y-%m-%d %H:%M}", f"{release.data_until:%Y-%m-%d %H:%M}"
+        trained = f"{release.trained_at:%Y-%m-%d %H:%M}" if release.trained_at else "unknown"
+        until = f"{release.data_until:%Y-%m-%d}" if release.data_until else "unknown"
         table.add_row(release.id, trained, until, Text(release.recall), state)
     console.print(table)
     for release in found:
@@ -55,17 +56,18 @@ def print_releases(console: Console, settings: Settings) -> None:
 
 def print_status(console: Console, settings: Settings) -> bool:
     """Services of the shop and the live release; whether that is whole on this machine."""
-    table = Table(title=f"Shop {settings.shop_name} under {settings.paths.root}", title_justify="left")
+    title = escape(f"Shop {settings.shop_name} under {settings.paths.root}")
+    table = Table(title=title, title_justify="left")
     for column in ("service", "state", "pid", "address", "log"):
         table.add_column(column)
     for service in services_status(settings):
         state = "in use" if service.used else "running" if service.running else "not running"
-        table.add_row(service.name, state, str(service.pid or ""), service.address or "", service.log[-200:])
+        table.add_row(service.name, state, str(service.pid or ""), service.address or "", Text(service.log[-200:]))
     console.print(table)
     live = live_release_id(settings)
     if live is None:
         told = str(nothing_live(settings))
-        console.print(f"{told[0].upper()}{told[1:]}.", soft_wrap=True)
+        console.print(escape(f"{told[0].upper()}{told[1:]}."), soft_wrap=True)
         return True
     try:
         verify_release(settings.paths.releases / live)

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 
 STARTED = dg.DagsterEventType.STEP_START.value
 ENDED = {
@@ -35,7 +36,7 @@ class StepLines(logging.Handler):
         if event is None:
             if record.levelno >= logging.INFO and now - self._shown >= EVERY_SECONDS:
                 self._shown = now
-                self._line(f"  [dim]{meta.get('orig_message', record.getMessage())}[/]")
+                self._line(f"  [dim]{escape(meta.get('orig_message', record.getMessage()))}[/]")
         elif event.event_type_value == STARTED:
             self._started[event.step_key] = self._shown = now
             self._line(f"{event.step_key} started")

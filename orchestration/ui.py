@@ -9,13 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 from rich.console import Console
 
 from infra.settings import Settings
+from orchestration.dead_runs import fail_dead_runs
 from orchestration.instance import dagster_home
 from orchestration.shop import shop_settings
 
 WORKSPACE = Path(__file__).resolve().parent.parent / "workspace.yaml"
+LOOK_EVERY = 30.0
+"""Seconds between two looks for runs of the command line that were killed: they would hold up the queue."""
 
 
 def serve_ui(settings: Settings, console: Console) -> int:
@@ -27,6 +31,8 @@ def serve_ui(settings: Settings, console: Console) -> int:
             return 1
     paths = shop_settings().paths
     home = dagster_home(shop_settings())
+    with dg.DagsterInstance.get() as instance:
+        fail_dead_runs(instance)
     paths.data_docs.mkdir(parents=True, exist_ok=True)
     python = sys.executable
     log = home / "data_docs.log"
@@ -55,7 +61,7 @@ def serve_ui(settings: Settings, console: Console) -> int:
     console.print(f"Dagster http://127.0.0.1:{settings.ui.port}   Data Docs http://127.0.0.1:{settings.ui.docs_port}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return dagster.wait()
+        return wait(dagster)
     except KeyboardInterrupt:
         return 0
     finally:
@@ -67,6 +73,16 @@ def serve_ui(settings: Settings, console: Console) -> int:
                 os.killpg(dagster.pid, signal.SIGKILL)
         docs.terminate()
         docs.wait()
+
+
+def wait(dagster: subprocess.Popen[bytes]) -> int:
+    """Wait for ``dagster dev`` to end; until then, report runs whose process was killed as failed."""
+    while True:
+        try:
+            return dagster.wait(timeout=LOOK_EVERY)
+        except subprocess.TimeoutExpired:
+            with dg.DagsterInstance.get() as instance:
+                fail_dead_runs(instance)
 
 
 def taken(port: int) -> bool:

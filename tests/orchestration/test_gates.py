@@ -11,11 +11,14 @@ import dagster as dg
 import pytest
 from rich.console import Console
 
-from orchestration import checks
+from infra.settings import Settings
+from orchestration import checks, releases, show
 from orchestration.releases import (
     PromotionRefused,
+    Standing,
     clean,
     completeness,
+    find_release,
     go_back,
     hand_on,
     make_live,
@@ -26,15 +29,15 @@ from orchestration.releases import (
     verdict_file,
 )
 from orchestration.shop import candidate_dir
-from orchestration.show import print_status
+from orchestration.show import print_releases, print_status
 from serving import NoLiveRelease, Retriever
 from serving.index import live_release_id, push
 from tests.orchestration.conftest import SmallShop
-from tests.serving.small_shop import make_shop
+from tests.serving.small_shop import END, make_shop
 from training.evaluation import EvaluationReport
 from training.evaluation.report import write_evaluation
 from training.gates import NAMES, Gate, Verdict
-from training.release import MANIFEST, ReleaseError
+from training.release import MANIFEST, ReleaseError, ReleaseInfo
 
 LEARNS_NOTHING = {
     "SHELFWISE_TRAINING__TEXT_ENCODER": "none",
@@ -118,6 +121,61 @@ def test_promote_roll_back_and_clean(tmp_path: Path) -> None:
     (settings.paths.releases / ids[1] / MANIFEST).write_text("{")
     assert not print_status(Console(file=said, width=200), settings)
     assert "cannot serve" in said.getvalue() and "copy it again or train again" in said.getvalue()
+
+
+def listed(settings: Settings, width: int = 80) -> str:
+    """What `shelfwise releases` prints."""
+    said = StringIO()
+    print_releases(Console(file=said, width=width), settings)
+    return said.getvalue()
+
+
+def test_damaged_releases_are_listed(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path, items=40)
+    settings = shop.settings
+    ids = [shop.release(seed).id for seed in (1, 2, 3, 4)]
+    for release_id in ids[:2]:
+        make_live(settings, release_id, force=True)
+    folders = [settings.paths.releases / release_id for release_id in ids]
+    (folders[1] / "evaluation.json").unlink()
+    (folders[2] / "config.json").write_text("{")
+    (folders[3] / "model.safetensors").unlink()
+    damage = {r.id: (r.state, r.reasons[0].removeprefix("damaged: ")) for r in standings(settings)}
+    assert damage[ids[0]][0] == "previous"
+    assert damage[ids[1]] == ("live", "evaluation.json is missing")
+    assert damage[ids[2]][0] == "blocked" and damage[ids[2]][1].startswith("it cannot be read: config.json: ")
+    assert damage[ids[3]] == ("blocked", "model.safetensors is missing")
+    assert f"{ids[1]}  damaged: evaluation.json is missing" in listed(settings)
+    shutil.rmtree(folders[1])
+    gone = standings(settings)[-1]
+    assert (gone.id, gone.state, gone.reasons[0]) == (ids[1], "live", "damaged: manifest.json is missing")
+    assert ids[1] in listed(settings)
+
+
+def test_ids_and_states_are_whole_on_any_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [
+        Standing("65757b8cd905", END, END, "0.876 [0.839, 0.910]", "previous", []),
+        Standing("fc81a31d4249", END, END, "0.876 [0.839, 0.910]", "unproven", []),
+    ]
+    monkeypatch.setattr(show, "standings", lambda _: found)
+    for width in (50, 80):
+        told = listed(Settings(home=tmp_path), width)
+        for text in ("65757b8cd905", "fc81a31d4249", "previous", "unproven"):
+            assert text in told
+    assert "0.876 [0.839, 0.910]" in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_a_release_is_found_by_the_beginning_of_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    infos = [ReleaseInfo(name, tmp_path / name, END) for name in ("65757b8cd905", "6575ffffffff", "fc81a31d4249")]
+    monkeypatch.setattr(releases, "list_releases", lambda _: infos)
+    settings = Settings(home=tmp_path)
+    assert find_release(settings, "fc") == find_release(settings, "fc81a31d4249") == "fc81a31d4249"
+    with pytest.raises(ReleaseError, match="may be any of 65757b8cd905, 6575ffffffff"):
+        find_release(settings, "6575")
+    for absent in ("", "0", "../elsewhere"):
+        with pytest.raises(ReleaseError, match="there is no release"):
+            find_release(settings, absent)
 
 
 def test_what_cannot_serve_or_is_not_whole_is_blocked(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
+import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from orchestration.dead_runs import IN_PROGRESS
 from serving import Retriever
 from serving.index import live_release_id
 from tests.orchestration.conftest import DAYS, SmallShop
@@ -147,3 +149,7 @@ def test_killed_in_the_middle_the_next_run_completes(demo_shop: SmallShop, step:
         assert len(retriever.retrieve(None, "shoes", k=600).hits) >= 600
     ran = demo_shop.run("run", "--days", DAYS[-1])
     assert ran.code == 0, ran.output
+    assert "Catalogue of 720 items: title 720" in ran.output
+    assert "Logs of 1 day: " in ran.output
+    with dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance:
+        assert instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)) == []

@@ -1,0 +1,75 @@
+"""What was read of a shop's data, in a few lines for the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from features.catalog import CatalogReport
+from features.catalog_fields import ALIASES
+from features.day_report import built_days, read_report
+from infra.settings import Settings
+
+FIELDS = ("title", "description", "category_path", "brand", "price")
+"""Fields whose counts are shown."""
+NAMED = 6
+"""Names that one list shows."""
+
+
+def catalog_lines(settings: Settings) -> list[str]:
+    """How many items have what, which columns became what, and what was refused, of the catalogue as last built."""
+    stored = json.loads((settings.paths.reports / "catalog.json").read_text(encoding="utf-8"))
+    report = CatalogReport(**stored)
+    counts = ", ".join(f"{field} {report.filled[field]:,}" for field in FIELDS if report.filled[field])
+    absent = ", ".join(field for field in FIELDS if not report.filled[field])
+    lines = [f"Catalogue of {report.items:,} items: {counts or 'ids alone'}{f'; none has {absent}' if absent else ''}."]
+    read = [f"{column} as {field}" for field, column in report.columns.items() if column.strip().lower() != field]
+    for what, columns in (("attributes", report.attribute_columns), ("description", report.description_columns)):
+        if columns:
+            read.append(f"{_some(columns)} as {what}")
+    if read:
+        lines.append(f"Columns read: {'; '.join(read)}.")
+    if not report.filled["title"]:
+        *most, last = ALIASES["title"]
+        lines.append(f"No column was read as title: if there is one, name it {', '.join(most)} or {last}.")
+    refused = _refused(report.reasons)
+    if report.unreadable_prices:
+        refused += f", {report.unreadable_prices:,} prices could not be read"
+    if report.reasons or report.unreadable_prices:
+        lines.append(f"Catalogue rows: {report.rows_in:,} read, {refused}.")
+    return lines
+
+
+def log_lines(settings: Settings, first: date, last: date) -> list[str]:
+    """Rows read and refused, and unknown actions, of the days from ``first`` to ``last`` as they were last built."""
+    days = [day for day in built_days(settings) if first <= day <= last]
+    reports = [report for report in (read_report(settings, day) for day in days) if report]
+    if not reports:
+        return []
+    reasons, actions = Counter[str](), Counter[str]()
+    for report in reports:
+        reasons.update(report.reasons)
+        actions.update(report.unknown_actions)
+    rows = sum(report.rows_in for report in reports)
+    told = "1 day" if len(reports) == 1 else f"{len(reports)} days"
+    lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}."]
+    if actions:
+        lines.append(f"Unknown actions: {_largest(actions)}. Say in shelfwise.toml, under [raw.actions], what each is.")
+    return lines
+
+
+def _refused(reasons: Mapping[str, int]) -> str:
+    return f"{sum(reasons.values()):,} refused ({_largest(reasons)})" if reasons else "none refused"
+
+
+def _largest(counts: Mapping[str, int]) -> str:
+    return _some(f"{name or '(no name)'} {n:,}" for name, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first names of a list, and how many there are besides."""
+    listed = list(names)
+    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    return ", ".join(listed[:NAMED]) + more

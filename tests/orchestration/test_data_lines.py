@@ -1,0 +1,53 @@
+"""What a run says of the data it read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from features.build_sessions import build_sessions
+from features.catalog import build_catalog
+from infra.settings import RawSettings, Settings
+from orchestration.data_lines import catalog_lines, log_lines
+from tests.features.raw_log import DAY, event, land, query
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "logs").mkdir()
+    return Settings(home=tmp_path / "home", landing=str(tmp_path / "logs"), raw=RawSettings(max_bad_share=0.9))
+
+
+def catalogue(settings: Settings, *rows: str) -> list[str]:
+    """The lines of a CSV catalogue."""
+    (Path(str(settings.landing)) / "catalog.csv").write_text("\n".join([*rows, ""]), encoding="utf-8")
+    build_catalog(settings)
+    return catalog_lines(settings)
+
+
+def test_a_title_that_was_not_recognised_is_told(settings: Settings) -> None:
+    assert catalogue(settings, "sku,titel,price,vendor", "a,Vase,3.5,Ole", "b,Lamp,,Ole", "b,Sofa,1,Ole") == [
+        "Catalogue of 2 items: brand 2, price 1; none has title, description, category_path.",
+        "Columns read: vendor as brand; sku as item_id; titel as attributes.",
+        "No column was read as title: if there is one, name it title, product_title, name or product_name.",
+        "Catalogue rows: 3 read, 1 refused (duplicate_id 1).",
+    ]
+
+
+def test_a_catalogue_of_known_names_is_one_line(settings: Settings) -> None:
+    whole = "item_id,title,description,category_path,brand,price"
+    assert catalogue(settings, whole, "a,Vase,A vase,Home > Vases,Ole,3.5") == [
+        "Catalogue of 1 items: title 1, description 1, category_path 1, brand 1, price 1."
+    ]
+
+
+def test_refused_rows_and_unknown_actions_are_told(settings: Settings) -> None:
+    assert log_lines(settings, DAY, DAY) == []
+    clicks = [event("click", "a", query_id="q1"), event("hover", "a"), event("wiggle", "b"), event("hover", "b")]
+    land(settings, [query("q1"), "{"], clicks)
+    build_sessions(settings, [DAY])
+    assert log_lines(settings, DAY, DAY) == [
+        "Logs of 1 day: 6 rows read, 4 refused (unknown_action 3, not_json 1).",
+        "Unknown actions: hover 2, wiggle 1. Say in shelfwise.toml, under [raw.actions], what each is.",
+    ]
