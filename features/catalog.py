@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from features.catalog_fields import ALIASES, FIELDS_SQL, assign_fields
-from features.documents import DocumentError, load_documents
+from features.documents import DocumentError, is_csv, load_documents
 from features.engine import batches_of, from_arrow, open_engine
 from features.json_macros import create_macros
 from features.landing import LandingError, LandingFile, catalog_files, landing_url, local_copies, unreadable_files
@@ -32,7 +32,8 @@ class CatalogReport:
     older_versions: int
     """Rows of items that a later day's catalogue describes again."""
     reasons: Mapping[str, int]
-    """Refused rows by reason: not_json, wrong_type, no_id, duplicate_id."""
+    """Refused rows by reason: not_json, ragged_row (not the columns of its CSV file), wrong_type, no_id,
+    duplicate_id."""
     columns: Mapping[str, str]
     """Field of the catalogue -> the column it was read from."""
     attribute_columns: tuple[str, ...]
@@ -115,8 +116,9 @@ def _build(
             f" {', '.join(most)} or {last}"
         )
     _copy_table(engine, "fields", fields)
-    connection.execute("CREATE TABLE versions (file BIGINT, landed DATE)")
-    connection.executemany("INSERT INTO versions VALUES (?, ?)", [[i, day] for i, (day, _) in enumerate(dated)])
+    connection.execute("CREATE TABLE versions (file BIGINT, landed DATE, unread VARCHAR)")
+    versions = [[i, day, "ragged_row" if is_csv(f.name) else "not_json"] for i, (day, f) in enumerate(dated)]
+    connection.executemany("INSERT INTO versions VALUES (?, ?, ?)", versions)
     for statement in FIELDS_SQL:
         connection.execute(statement)
 

@@ -103,9 +103,9 @@ _VERSIONS = """
 CREATE TABLE candidates AS
 WITH ids AS (SELECT row_id, value AS id FROM keyed WHERE field = 'item_id')
 SELECT row_id, file, raw, as_id(id) AS item_id, CASE
-    WHEN not_json THEN 'not_json' WHEN no_scalar(id) THEN 'wrong_type' WHEN as_id(id) IS NULL THEN 'no_id'
+    WHEN not_json THEN unread WHEN no_scalar(id) THEN 'wrong_type' WHEN as_id(id) IS NULL THEN 'no_id'
     WHEN row_number() OVER (PARTITION BY file, as_id(id) ORDER BY row_id) > 1 THEN 'duplicate_id' END AS reason
-FROM bodies LEFT JOIN ids USING (row_id);
+FROM bodies JOIN versions USING (file) LEFT JOIN ids USING (row_id);
 CREATE TABLE refused AS
     SELECT 'catalog' AS source, reason, raw, row_id FROM candidates WHERE reason IS NOT NULL;
 CREATE TABLE chosen AS
