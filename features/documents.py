@@ -65,7 +65,8 @@ def load_documents(engine: Any, table: str, files: Sequence[Path], names: Sequen
         except (duckdb.Error, OSError, EOFError, zlib.error) as error:
             told = (str(error).splitlines() or [type(error).__name__])[0]  # DuckDB's next lines are our SQL
             raise DocumentError(
-                f"{name} cannot be read, it is damaged or not what its name says; replace it and run again: {told}"
+                f"{name} cannot be read, it is damaged or not what its name says ({told.rstrip('.')});"
+                " land the file again, then run again"
             ) from error
         ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
     return rows
@@ -132,7 +133,15 @@ def _insert_ragged(connection: Any, table: str, index: int) -> None:
 
 
 def _insert_lines(connection: Any, table: str, file: Path, index: int, offset: int) -> None:
-    reader = pa.RecordBatchReader.from_batches(_LINES, _line_batches(file, offset))
+    damage: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from _line_batches(file, offset)
+        except (OSError, EOFError, zlib.error) as error:
+            damage.append(error)
+
+    reader = pa.RecordBatchReader.from_batches(_LINES, batches())
     connection.register("incoming_lines", reader)
     try:
         # json_valid also accepts bare numbers, texts and lists: no documents.
@@ -147,6 +156,8 @@ def _insert_lines(connection: Any, table: str, file: Path, index: int, offset: i
         )
     finally:
         connection.unregister("incoming_lines")
+    if damage:  # raised inside the stream, DuckDB's error would hold its traceback
+        raise damage[0]
 
 
 def _line_batches(file: Path, offset: int) -> Iterator[pa.RecordBatch]:

@@ -371,7 +371,9 @@ def test_no_catalogue_and_no_folder_say_so(tmp_path: Path) -> None:
 def test_a_damaged_catalogue_is_named(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     (landing(settings) / "catalog.csv.gz").write_bytes(b"no gzip")
-    with pytest.raises(CatalogError, match=r"catalog\.csv\.gz cannot be read.*run again: [^\n]*$"):
+    with pytest.raises(
+        CatalogError, match=r"catalog\.csv\.gz cannot be read[^\n]*; land the file again, then run again$"
+    ):
         build_catalog(settings)
 
 
