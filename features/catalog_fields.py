@@ -80,17 +80,21 @@ CREATE OR REPLACE TEMP MACRO as_path(j) AS CASE
 CREATE OR REPLACE TEMP MACRO as_tags(j) AS CASE
     WHEN json_type(opened(j)) = 'ARRAY' THEN trimmed(texts_of(opened(j)))
     ELSE separated(as_id(j), '[,;|]') END;
--- one number with a currency around it; of comma and point the last one before one or two digits is the decimal mark
+-- one number with a currency around it; of comma and point the last one before one or two digits is the decimal mark,
+-- and 12,- is a round price
 CREATE OR REPLACE TEMP MACRO bare_number(s) AS regexp_extract(
     regexp_replace(s, '(\d)[\s\x{a0}\x{202f}''](\d{3})', '\1\2', 'g'), '^[^\d-]*(\d[\d.,]*)[^\d]*$', 1);
-CREATE OR REPLACE TEMP MACRO dotted(s) AS CASE
-    WHEN regexp_matches(s, ',\d{1,2}$') THEN replace(replace(s, '.', ''), ',', '.') ELSE replace(s, ',', '') END;
-CREATE OR REPLACE TEMP MACRO as_amount(j) AS CASE
+CREATE OR REPLACE TEMP MACRO comma_decimal(s) AS regexp_matches(s, ',\d{0,2}$');
+CREATE OR REPLACE TEMP MACRO dotted(s, commas) AS CASE
+    WHEN comma_decimal(s) THEN replace(replace(s, '.', ''), ',', '.')
+    WHEN commas AND regexp_full_match(s, '\d{1,3}(\.\d{3})+') THEN replace(s, '.', '')
+    ELSE replace(s, ',', '') END;
+CREATE OR REPLACE TEMP MACRO as_amount(j, commas) AS CASE
     WHEN is_number(j) THEN CASE WHEN isfinite(try_cast(j ->> '$' AS DOUBLE)) AND try_cast(j ->> '$' AS DOUBLE) >= 0
         THEN try_cast(j ->> '$' AS DOUBLE) END
-    ELSE try_cast(dotted(bare_number(as_id(j))) AS DOUBLE) END;
+    ELSE try_cast(dotted(bare_number(as_id(j)), commas) AS DOUBLE) END;
 CREATE OR REPLACE TEMP MACRO first_number(j) AS
-    try_cast(nullif(regexp_extract(as_id(j), '^(\d+(\.\d+)?)', 1), '') AS DOUBLE);
+    try_cast(replace(nullif(regexp_extract(as_id(j), '^(\d+([.,]\d+)?)', 1), ''), ',', '.') AS DOUBLE);
 """
 
 _KEYED = """
@@ -148,7 +152,7 @@ WHERE as_id(value) IS NOT NULL AND (field = 'description' OR (field IS NULL AND 
 
 _PLACES = f"CREATE TABLE places AS {places_sql('keyed')}"
 
-_ITEMS = """
+_ITEMS = r"""
 CREATE TABLE items AS
 WITH wide AS (
     SELECT row_id,
@@ -158,18 +162,22 @@ WITH wide AS (
         any_value(value) FILTER (field = 'rating_count') AS rating_count,
         any_value(value) FILTER (field = 'available_from') AS created
     FROM keyed WHERE field IS NOT NULL GROUP BY row_id
+), marks AS (
+    -- most prices decide: 1.299 is over a thousand in a shop that writes 12,50
+    SELECT count(*) FILTER (comma_decimal(amount)) > count(*) FILTER (regexp_matches(amount, '\.\d{1,2}$')) AS commas
+    FROM (SELECT bare_number(as_id(value)) AS amount FROM keyed WHERE field = 'price' AND NOT is_number(value))
 ), seen AS (
     -- the first catalogue of all says nothing about when its items came
     SELECT file, CASE WHEN file > 0 THEN landed::TIMESTAMPTZ END AS first_seen FROM versions
 )
 SELECT item_id, as_id(title) AS title, description, coalesce(as_path(path), []) AS category_path,
-    as_id(brand) AS brand, as_amount(price) AS price, NOT is_absent(price) AS price_logged,
-    first_number(rating) AS rating, as_amount(rating_count) AS rating_count,
+    as_id(brand) AS brand, as_amount(price, commas) AS price, NOT is_absent(price) AS price_logged,
+    first_number(rating) AS rating, as_amount(rating_count, commas) AS rating_count,
     coalesce(attributes, []) AS attributes, coalesce(as_tags(tags), []) AS tags,
     country, language, zip, latitude, longitude,
     coalesce(least(as_time(created), first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from
 FROM chosen LEFT JOIN wide USING (row_id) LEFT JOIN attribute_lists USING (row_id)
-LEFT JOIN long_texts USING (row_id) LEFT JOIN places USING (row_id) JOIN seen ON seen.file = first_file
+LEFT JOIN long_texts USING (row_id) LEFT JOIN places USING (row_id) JOIN seen ON seen.file = first_file, marks
 """
 
 FIELDS_SQL = (_MACROS, _KEYED, _VERSIONS, _ROLES, _ATTRIBUTES, _TEXTS, _PLACES, _ITEMS)

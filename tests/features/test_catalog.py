@@ -169,6 +169,32 @@ def test_prices(tmp_path: Path, logged: Any, price: float | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("logged", "prices"),
+    [
+        (
+            ["1.299,00", "1.299 €", "1.299", "1.299.000", "12,50", "1299"],
+            [1299.0, 1299.0, 1299.0, 1299000.0, 12.5, 1299.0],
+        ),
+        (["1.299,- €", "2.499", "EUR 5,–"], [1299.0, 2499.0, 5.0]),
+        (["1,299.00", "1,299", "1.299", "$1,299,000", "12.50"], [1299.0, 1299.0, 1.299, 1299000.0, 12.5]),
+        (["12.50", "9.99", "7,50", "1.299"], [12.5, 9.99, 7.5, 1.299]),
+        (["12,50", "9,99", "7.50", "1.299", 1.299], [12.5, 9.99, 7.5, 1299.0, 1.299]),
+        (["1.299", "2"], [1.299, 2.0]),
+    ],
+)
+def test_the_prices_together_tell_the_decimal_mark(tmp_path: Path, logged: list[Any], prices: list[float]) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), [{"item_id": n, "price": price} for n, price in enumerate(logged)])
+    build_catalog(settings)
+    assert [row["price"] for row in items(settings)] == prices
+
+
+@pytest.mark.parametrize(("logged", "rating"), [("4,5", 4.5), ("4.5 out of 5", 4.5), ("4", 4.0), ("good", None)])
+def test_ratings(tmp_path: Path, logged: str, rating: float | None) -> None:
+    assert one(shop(tmp_path), rating=logged)["rating"] == rating
+
+
+@pytest.mark.parametrize(
     ("logged", "path"),
     [
         (["A", " B ", "", None], ["A", "B"]),
