@@ -39,6 +39,8 @@ class CatalogReport:
     attribute_columns: tuple[str, ...]
     description_columns: tuple[str, ...]
     unreadable_prices: int
+    unreadable_times: int
+    """Items with a creation time that is no ISO-8601, epoch or day.month.year; they count as without one."""
     filled: Mapping[str, int]
     """Items that have a value, by field."""
 
@@ -53,6 +55,7 @@ class CatalogReport:
             "read as attributes": list(self.attribute_columns),
             "read as description": list(self.description_columns),
             "unreadable prices": self.unreadable_prices,
+            "unreadable creation times": self.unreadable_times,
             "filled": dict(self.filled),
         }
 
@@ -184,5 +187,6 @@ def _report(
         attribute_columns=tuple(key for role, key in roles if role == "attribute"),
         description_columns=tuple(key for role, key in roles if role == "description"),
         unreadable_prices=int(rows("SELECT count(*) FROM items WHERE price IS NULL AND price_logged")[0][0]),
+        unreadable_times=int(rows("SELECT count(*) FROM items WHERE created_unreadable")[0][0]),
         filled=dict(zip((*texts, *lists), rows(f"SELECT {', '.join(filled)} FROM items")[0], strict=True)),
     )

@@ -95,6 +95,9 @@ CREATE OR REPLACE TEMP MACRO as_amount(j, commas) AS CASE
     ELSE try_cast(dotted(bare_number(as_id(j)), commas) AS DOUBLE) END;
 CREATE OR REPLACE TEMP MACRO first_number(j) AS
     try_cast(replace(nullif(regexp_extract(as_id(j), '^(\d+([.,]\d+)?)', 1), ''), ',', '.') AS DOUBLE);
+-- with dots the day comes first everywhere; with slashes nothing tells
+CREATE OR REPLACE TEMP MACRO as_date(j) AS coalesce(as_time(j), within_reason(
+    try_strptime(as_id(j), ['%d.%m.%Y', '%d.%m.%Y %H:%M', '%d.%m.%Y %H:%M:%S'])::TIMESTAMPTZ));
 """
 
 _KEYED = """
@@ -175,7 +178,8 @@ SELECT item_id, as_id(title) AS title, description, coalesce(as_path(path), []) 
     first_number(rating) AS rating, as_amount(rating_count, commas) AS rating_count,
     coalesce(attributes, []) AS attributes, coalesce(as_tags(tags), []) AS tags,
     country, language, zip, latitude, longitude,
-    coalesce(least(as_time(created), first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from
+    coalesce(least(as_date(created), first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from,
+    unreadable_time(created) AND as_date(created) IS NULL AS created_unreadable
 FROM chosen LEFT JOIN wide USING (row_id) LEFT JOIN attribute_lists USING (row_id)
 LEFT JOIN long_texts USING (row_id) LEFT JOIN places USING (row_id) JOIN seen ON seen.file = first_file, marks
 """

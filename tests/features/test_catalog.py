@@ -189,6 +189,27 @@ def test_the_prices_together_tell_the_decimal_mark(tmp_path: Path, logged: list[
     assert [row["price"] for row in items(settings)] == prices
 
 
+@pytest.mark.parametrize(
+    ("logged", "created"),
+    [
+        ("04.06.2025", datetime(2025, 6, 4, tzinfo=UTC)),
+        ("4.6.2025 18:30", datetime(2025, 6, 4, 18, 30, tzinfo=UTC)),
+        ("04.06.2025 18:30:05", datetime(2025, 6, 4, 18, 30, 5, tzinfo=UTC)),
+        ("2025-06-04", datetime(2025, 6, 4, tzinfo=UTC)),
+        ("06/04/2025", None),
+        ("13.13.2025", None),
+        ("04.06.2525", None),
+        ("soon", None),
+    ],
+)
+def test_creation_times(tmp_path: Path, logged: str, created: datetime | None) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), [{"item_id": "a", "created_at": logged}, {"item_id": "b"}])
+    report = build_catalog(settings)
+    assert items(settings)[0]["available_from"] == (created or EPOCH)
+    assert report.unreadable_times == int(created is None)
+
+
 @pytest.mark.parametrize(("logged", "rating"), [("4,5", 4.5), ("4.5 out of 5", 4.5), ("4", 4.0), ("good", None)])
 def test_ratings(tmp_path: Path, logged: str, rating: float | None) -> None:
     assert one(shop(tmp_path), rating=logged)["rating"] == rating
