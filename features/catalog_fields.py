@@ -69,11 +69,14 @@ CREATE OR REPLACE TEMP MACRO texts_of(j) AS CASE
     WHEN json_type(j) = 'ARRAY'
     THEN list_filter(list_transform(json_extract(j, '$[*]'), lambda e: scalar_text(e)), lambda t: t IS NOT NULL)
     WHEN scalar_text(j) IS NOT NULL THEN [scalar_text(j)] ELSE []::VARCHAR[] END;
+CREATE OR REPLACE TEMP MACRO named(t) AS CASE WHEN lower(trim(t)) NOT IN
+    ('', 'null', 'none', 'nan', 'n/a', '#n/a', '\n', '-', '--', '---', '–', '—') THEN trim(t) END;
 CREATE OR REPLACE TEMP MACRO trimmed(parts) AS
-    list_filter(list_transform(parts, lambda t: trim(t)), lambda t: t <> '');
+    list_filter(list_transform(parts, lambda t: named(t)), lambda t: t IS NOT NULL);
 CREATE OR REPLACE TEMP MACRO separated(text, marks) AS trimmed(string_split_regex(text, marks));
 CREATE OR REPLACE TEMP MACRO as_path(j) AS CASE
     WHEN json_type(opened(j)) = 'ARRAY' THEN trimmed(texts_of(opened(j)))
+    WHEN named(as_id(j)) IS NULL THEN []
     WHEN contains(as_id(j), '>') THEN separated(as_id(j), '>')
     WHEN contains(as_id(j), '|') THEN separated(as_id(j), '\|')
     ELSE separated(as_id(j), '/') END;
@@ -174,7 +177,7 @@ WITH wide AS (
     SELECT file, CASE WHEN file > 0 THEN landed::TIMESTAMPTZ END AS first_seen FROM versions
 )
 SELECT item_id, as_id(title) AS title, description, coalesce(as_path(path), []) AS category_path,
-    as_id(brand) AS brand, as_amount(price, commas) AS price, NOT is_absent(price) AS price_logged,
+    named(as_id(brand)) AS brand, as_amount(price, commas) AS price, NOT is_absent(price) AS price_logged,
     first_number(rating) AS rating, as_amount(rating_count, commas) AS rating_count,
     coalesce(attributes, []) AS attributes, coalesce(as_tags(tags), []) AS tags,
     country, language, zip, latitude, longitude,

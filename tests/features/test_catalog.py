@@ -424,6 +424,18 @@ def test_a_damaged_catalogue_is_named(tmp_path: Path) -> None:
         build_catalog(settings)
 
 
+@pytest.mark.parametrize("name", ["catalog.csv", "catalog.ndjson", "catalog.parquet"])
+@pytest.mark.parametrize("word", ["null", "NULL", " - ", "--", "N/A", "n/a", "None", "NaN", "\\N"])
+def test_a_word_for_nothing_is_no_brand(tmp_path: Path, name: str, word: str) -> None:
+    settings = shop(tmp_path)
+    row = {"item_id": "a", "brand": word, "category": word, "tags": f"warm,{word}"}
+    write(landing(settings), [row, {"item_id": "b", "brand": "Unknown", "category": f"A > {word} > B"}], name)
+    report = build_catalog(settings)
+    found = [(row["brand"], row["category_path"], row["tags"]) for row in items(settings)]
+    assert found == [(None, [], ["warm"]), ("Unknown", ["A", "B"], [])]
+    assert report.filled["brand"] == 1
+
+
 def csv_shop(tmp_path: Path, content: str | bytes, **raw: Any) -> Settings:
     settings = shop(tmp_path, **raw)
     (landing(settings) / "catalog.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
