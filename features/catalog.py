@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from features.catalog_fields import ALIASES, FIELDS_SQL, assign_fields
+from features.catalog_fields import ALIASES, FIELDS_SQL, HTML_ENTRIES, assign_fields
 from features.documents import DocumentError, is_csv, load_documents
 from features.engine import batches_of, from_arrow, open_engine
+from features.html_text import strip_html
 from features.json_macros import create_macros
 from features.landing import LandingError, LandingFile, catalog_files, landing_url, local_copies, unreadable_files
 from features.location import create_place_macros
@@ -122,6 +123,7 @@ def _build(
     connection.execute("CREATE TABLE versions (file BIGINT, landed DATE, unread VARCHAR)")
     versions = [[i, day, "ragged_row" if is_csv(f.name) else "not_json"] for i, (day, f) in enumerate(dated)]
     connection.executemany("INSERT INTO versions VALUES (?, ?, ?)", versions)
+    strip_html(connection, "entries", HTML_ENTRIES)
     for statement in FIELDS_SQL:
         connection.execute(statement)
 

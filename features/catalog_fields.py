@@ -58,6 +58,10 @@ def assign_fields(keys: Iterable[tuple[int, str]]) -> pa.Table:
     )
 
 
+HTML_ENTRIES = """(file, key) IN (SELECT (file, key) FROM fields
+    WHERE field IS NULL OR field IN ('title', 'description', 'category_path', 'brand', 'tags'))"""
+"""Condition on the ``entries`` whose texts people read."""
+
 _MACROS = r"""
 CREATE OR REPLACE TEMP MACRO scalar_text(j) AS CASE
     WHEN json_type(j) = 'BOOLEAN' THEN j ->> '$'

@@ -436,6 +436,41 @@ def test_a_word_for_nothing_is_no_brand(tmp_path: Path, name: str, word: str) ->
     assert report.filled["brand"] == 1
 
 
+@pytest.mark.parametrize("name", ["catalog.csv", "catalog.ndjson", "catalog.parquet"])
+def test_html_is_read_as_text(tmp_path: Path, name: str) -> None:
+    settings = shop(tmp_path)
+    row = {
+        "item_id": "a&amp;b",
+        "title": 'K&uuml;chen&shy;messer <b class="x">&quot;Solingen&quot;</b> &#8211; 5 < 6 &amp;amp; AT&T &nothing;',
+        "description": "<p>Gut.</p><!-- a > b --><p>Scharf&nbsp;&lt;br/&gt;und\nleicht</p>",
+        "category": "K&uuml;che &gt; M&ouml;bel",
+        "brand": "R&ouml;sle",
+        "tags": "sch&ouml;n, <i>neu</i>",
+        "material": "Stahl &amp; Holz",
+        "specs": '{"Gr&ouml;&szlig;e": "<5>"}',
+    }
+    write(landing(settings), [row], name)
+    build_catalog(settings)
+    (found,) = items(settings)
+    assert found["item_id"] == "a&amp;b"
+    assert found["title"] == 'Küchenmesser "Solingen" – 5 < 6 &amp; AT&T &nothing;'
+    assert found["description"] == "Gut. Scharf und\nleicht"
+    assert (found["category_path"], found["brand"], found["tags"]) == (["Küche", "Möbel"], "Rösle", ["schön", "neu"])
+    assert {a["key"]: a["value"] for a in found["attributes"]} == {
+        "material": "Stahl & Holz",
+        "Gr&ouml;&szlig;e": "<5>",
+    }
+
+
+def test_html_in_lists_and_escaped_json(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    line = r'{"id": 1, "title": "\u003cp\u003eK\u0026uuml;che", "tags": ["sch&ouml;n", 2.0, true, null]}'
+    write(landing(settings), [line])
+    build_catalog(settings)
+    (found,) = items(settings)
+    assert (found["title"], found["tags"]) == ("Küche", ["schön", "2", "true"])
+
+
 def csv_shop(tmp_path: Path, content: str | bytes, **raw: Any) -> Settings:
     settings = shop(tmp_path, **raw)
     (landing(settings) / "catalog.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
