@@ -111,8 +111,11 @@ def _build(
     keys = connection.execute("SELECT DISTINCT file, key FROM entries ORDER BY file, key").fetchall()
     fields = assign_fields(keys)
     found = sorted({key for _, key in keys})
-    if rows_in == 0 or not found:
-        raise CatalogError(f"the catalogue in {landing_url(settings)} is empty: {', '.join(f.name for _, f in dated)}")
+    if not found:
+        names = [file.name for _, file in dated]
+        ragged = rows_in > 0 and all(is_csv(name) for name in names)
+        told = "has no row with as many values as its header line has names" if ragged else "is empty"
+        raise CatalogError(f"the catalogue in {landing_url(settings)} {told}: {', '.join(names)}")
     if "item_id" not in fields["field"].to_pylist():
         *most, last = ALIASES["item_id"]
         raise CatalogError(

@@ -518,6 +518,15 @@ def test_quotation_marks_inside_a_csv_value(tmp_path: Path, quoted: str, title: 
     assert [row["title"] for row in items(settings)] == [title, None]
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("id,title\na,b,c\nd,e,f\n", "no row with as many values"), ("id,title\n", "is empty"), ("", "is empty")],
+)
+def test_a_csv_without_a_row_says_why(tmp_path: Path, content: str, says: str) -> None:
+    with pytest.raises(CatalogError, match=says):
+        build_catalog(csv_shop(tmp_path, content))
+
+
 def test_an_open_quotation_costs_its_lines_or_is_named(tmp_path: Path) -> None:
     rows = [f"{n},Artikel {n}" for n in range(10_000)]
     settings = csv_shop(tmp_path, "\n".join(["id,title", *rows, 'x,"open', "y,lost", ""]))
