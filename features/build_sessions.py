@@ -196,7 +196,7 @@ def _read(settings: Settings, engine: Any, files: DayFiles) -> None:
             try:
                 load_documents(engine, f"documents_{source}", copies, [f.name for f in listed])
             except DocumentError as error:
-                raise LandingError(f"{files.day}: {error}. Land the file again, then run the day again") from error
+                raise LandingError(f"{files.day}: {error}") from error
         read(engine, f"documents_{source}", f"raw_{source}")
 
 

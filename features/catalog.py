@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from features.catalog_fields import ALIASES, FIELDS_SQL, assign_fields
-from features.documents import DocumentError, load_documents
+from features.catalog_fields import ALIASES, FIELDS_SQL, HTML_ENTRIES, assign_fields
+from features.documents import DocumentError, is_csv, load_documents
 from features.engine import batches_of, from_arrow, open_engine
+from features.html_text import strip_html
 from features.json_macros import create_macros
 from features.landing import LandingError, LandingFile, catalog_files, landing_url, local_copies, unreadable_files
 from features.location import create_place_macros
@@ -32,12 +33,15 @@ class CatalogReport:
     older_versions: int
     """Rows of items that a later day's catalogue describes again."""
     reasons: Mapping[str, int]
-    """Refused rows by reason: not_json, wrong_type, no_id, duplicate_id."""
+    """Refused rows by reason: not_json, ragged_row (not the columns of its CSV file), wrong_type, no_id,
+    duplicate_id."""
     columns: Mapping[str, str]
     """Field of the catalogue -> the column it was read from."""
     attribute_columns: tuple[str, ...]
     description_columns: tuple[str, ...]
     unreadable_prices: int
+    unreadable_times: int
+    """Items with a creation time that is no ISO-8601, epoch or day.month.year; they count as without one."""
     filled: Mapping[str, int]
     """Items that have a value, by field."""
 
@@ -52,6 +56,7 @@ class CatalogReport:
             "read as attributes": list(self.attribute_columns),
             "read as description": list(self.description_columns),
             "unreadable prices": self.unreadable_prices,
+            "unreadable creation times": self.unreadable_times,
             "filled": dict(self.filled),
         }
 
@@ -106,8 +111,11 @@ def _build(
     keys = connection.execute("SELECT DISTINCT file, key FROM entries ORDER BY file, key").fetchall()
     fields = assign_fields(keys)
     found = sorted({key for _, key in keys})
-    if rows_in == 0 or not found:
-        raise CatalogError(f"the catalogue in {landing_url(settings)} is empty: {', '.join(f.name for _, f in dated)}")
+    if not found:
+        names = [file.name for _, file in dated]
+        ragged = rows_in > 0 and all(is_csv(name) for name in names)
+        told = "has no row with as many values as its header line has names" if ragged else "is empty"
+        raise CatalogError(f"the catalogue in {landing_url(settings)} {told}: {', '.join(names)}")
     if "item_id" not in fields["field"].to_pylist():
         *most, last = ALIASES["item_id"]
         raise CatalogError(
@@ -115,8 +123,10 @@ def _build(
             f" {', '.join(most)} or {last}"
         )
     _copy_table(engine, "fields", fields)
-    connection.execute("CREATE TABLE versions (file BIGINT, landed DATE)")
-    connection.executemany("INSERT INTO versions VALUES (?, ?)", [[i, day] for i, (day, _) in enumerate(dated)])
+    connection.execute("CREATE TABLE versions (file BIGINT, landed DATE, unread VARCHAR)")
+    versions = [[i, day, "ragged_row" if is_csv(f.name) else "not_json"] for i, (day, f) in enumerate(dated)]
+    connection.executemany("INSERT INTO versions VALUES (?, ?, ?)", versions)
+    strip_html(connection, "entries", HTML_ENTRIES)
     for statement in FIELDS_SQL:
         connection.execute(statement)
 
@@ -182,5 +192,6 @@ def _report(
         attribute_columns=tuple(key for role, key in roles if role == "attribute"),
         description_columns=tuple(key for role, key in roles if role == "description"),
         unreadable_prices=int(rows("SELECT count(*) FROM items WHERE price IS NULL AND price_logged")[0][0]),
+        unreadable_times=int(rows("SELECT count(*) FROM items WHERE created_unreadable")[0][0]),
         filled=dict(zip((*texts, *lists), rows(f"SELECT {', '.join(filled)} FROM items")[0], strict=True)),
     )

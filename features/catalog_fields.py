@@ -58,6 +58,10 @@ def assign_fields(keys: Iterable[tuple[int, str]]) -> pa.Table:
     )
 
 
+HTML_ENTRIES = """(file, key) IN (SELECT (file, key) FROM fields
+    WHERE field IS NULL OR field IN ('title', 'description', 'category_path', 'brand', 'tags'))"""
+"""Condition on the ``entries`` whose texts people read."""
+
 _MACROS = r"""
 CREATE OR REPLACE TEMP MACRO scalar_text(j) AS CASE
     WHEN json_type(j) = 'BOOLEAN' THEN j ->> '$'
@@ -69,28 +73,38 @@ CREATE OR REPLACE TEMP MACRO texts_of(j) AS CASE
     WHEN json_type(j) = 'ARRAY'
     THEN list_filter(list_transform(json_extract(j, '$[*]'), lambda e: scalar_text(e)), lambda t: t IS NOT NULL)
     WHEN scalar_text(j) IS NOT NULL THEN [scalar_text(j)] ELSE []::VARCHAR[] END;
+CREATE OR REPLACE TEMP MACRO named(t) AS CASE WHEN lower(trim(t)) NOT IN
+    ('', 'null', 'none', 'nan', 'n/a', '#n/a', '\n', '-', '--', '---', '–', '—') THEN trim(t) END;
 CREATE OR REPLACE TEMP MACRO trimmed(parts) AS
-    list_filter(list_transform(parts, lambda t: trim(t)), lambda t: t <> '');
+    list_filter(list_transform(parts, lambda t: named(t)), lambda t: t IS NOT NULL);
 CREATE OR REPLACE TEMP MACRO separated(text, marks) AS trimmed(string_split_regex(text, marks));
 CREATE OR REPLACE TEMP MACRO as_path(j) AS CASE
     WHEN json_type(opened(j)) = 'ARRAY' THEN trimmed(texts_of(opened(j)))
+    WHEN named(as_id(j)) IS NULL THEN []
     WHEN contains(as_id(j), '>') THEN separated(as_id(j), '>')
     WHEN contains(as_id(j), '|') THEN separated(as_id(j), '\|')
     ELSE separated(as_id(j), '/') END;
 CREATE OR REPLACE TEMP MACRO as_tags(j) AS CASE
     WHEN json_type(opened(j)) = 'ARRAY' THEN trimmed(texts_of(opened(j)))
     ELSE separated(as_id(j), '[,;|]') END;
--- one number with a currency around it; of comma and point the last one before one or two digits is the decimal mark
+-- one number with a currency around it; of comma and point the last one before one or two digits is the decimal mark,
+-- and 12,- is a round price
 CREATE OR REPLACE TEMP MACRO bare_number(s) AS regexp_extract(
     regexp_replace(s, '(\d)[\s\x{a0}\x{202f}''](\d{3})', '\1\2', 'g'), '^[^\d-]*(\d[\d.,]*)[^\d]*$', 1);
-CREATE OR REPLACE TEMP MACRO dotted(s) AS CASE
-    WHEN regexp_matches(s, ',\d{1,2}$') THEN replace(replace(s, '.', ''), ',', '.') ELSE replace(s, ',', '') END;
-CREATE OR REPLACE TEMP MACRO as_amount(j) AS CASE
+CREATE OR REPLACE TEMP MACRO comma_decimal(s) AS regexp_matches(s, ',\d{0,2}$');
+CREATE OR REPLACE TEMP MACRO dotted(s, commas) AS CASE
+    WHEN comma_decimal(s) THEN replace(replace(s, '.', ''), ',', '.')
+    WHEN commas AND regexp_full_match(s, '\d{1,3}(\.\d{3})+') THEN replace(s, '.', '')
+    ELSE replace(s, ',', '') END;
+CREATE OR REPLACE TEMP MACRO as_amount(j, commas) AS CASE
     WHEN is_number(j) THEN CASE WHEN isfinite(try_cast(j ->> '$' AS DOUBLE)) AND try_cast(j ->> '$' AS DOUBLE) >= 0
         THEN try_cast(j ->> '$' AS DOUBLE) END
-    ELSE try_cast(dotted(bare_number(as_id(j))) AS DOUBLE) END;
+    ELSE try_cast(dotted(bare_number(as_id(j)), commas) AS DOUBLE) END;
 CREATE OR REPLACE TEMP MACRO first_number(j) AS
-    try_cast(nullif(regexp_extract(as_id(j), '^(\d+(\.\d+)?)', 1), '') AS DOUBLE);
+    try_cast(replace(nullif(regexp_extract(as_id(j), '^(\d+([.,]\d+)?)', 1), ''), ',', '.') AS DOUBLE);
+-- with dots the day comes first everywhere; with slashes nothing tells
+CREATE OR REPLACE TEMP MACRO as_date(j) AS coalesce(as_time(j), within_reason(
+    try_strptime(as_id(j), ['%d.%m.%Y', '%d.%m.%Y %H:%M', '%d.%m.%Y %H:%M:%S'])::TIMESTAMPTZ));
 """
 
 _KEYED = """
@@ -103,9 +117,9 @@ _VERSIONS = """
 CREATE TABLE candidates AS
 WITH ids AS (SELECT row_id, value AS id FROM keyed WHERE field = 'item_id')
 SELECT row_id, file, raw, as_id(id) AS item_id, CASE
-    WHEN not_json THEN 'not_json' WHEN no_scalar(id) THEN 'wrong_type' WHEN as_id(id) IS NULL THEN 'no_id'
+    WHEN not_json THEN unread WHEN no_scalar(id) THEN 'wrong_type' WHEN as_id(id) IS NULL THEN 'no_id'
     WHEN row_number() OVER (PARTITION BY file, as_id(id) ORDER BY row_id) > 1 THEN 'duplicate_id' END AS reason
-FROM bodies LEFT JOIN ids USING (row_id);
+FROM bodies JOIN versions USING (file) LEFT JOIN ids USING (row_id);
 CREATE TABLE refused AS
     SELECT 'catalog' AS source, reason, raw, row_id FROM candidates WHERE reason IS NOT NULL;
 CREATE TABLE chosen AS
@@ -148,7 +162,7 @@ WHERE as_id(value) IS NOT NULL AND (field = 'description' OR (field IS NULL AND 
 
 _PLACES = f"CREATE TABLE places AS {places_sql('keyed')}"
 
-_ITEMS = """
+_ITEMS = r"""
 CREATE TABLE items AS
 WITH wide AS (
     SELECT row_id,
@@ -158,18 +172,23 @@ WITH wide AS (
         any_value(value) FILTER (field = 'rating_count') AS rating_count,
         any_value(value) FILTER (field = 'available_from') AS created
     FROM keyed WHERE field IS NOT NULL GROUP BY row_id
+), marks AS (
+    -- most prices decide: 1.299 is over a thousand in a shop that writes 12,50
+    SELECT count(*) FILTER (comma_decimal(amount)) > count(*) FILTER (regexp_matches(amount, '\.\d{1,2}$')) AS commas
+    FROM (SELECT bare_number(as_id(value)) AS amount FROM keyed WHERE field = 'price' AND NOT is_number(value))
 ), seen AS (
     -- the first catalogue of all says nothing about when its items came
     SELECT file, CASE WHEN file > 0 THEN landed::TIMESTAMPTZ END AS first_seen FROM versions
 )
 SELECT item_id, as_id(title) AS title, description, coalesce(as_path(path), []) AS category_path,
-    as_id(brand) AS brand, as_amount(price) AS price, NOT is_absent(price) AS price_logged,
-    first_number(rating) AS rating, as_amount(rating_count) AS rating_count,
+    named(as_id(brand)) AS brand, as_amount(price, commas) AS price, NOT is_absent(price) AS price_logged,
+    first_number(rating) AS rating, as_amount(rating_count, commas) AS rating_count,
     coalesce(attributes, []) AS attributes, coalesce(as_tags(tags), []) AS tags,
     country, language, zip, latitude, longitude,
-    coalesce(least(as_time(created), first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from
+    coalesce(least(as_date(created), first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from,
+    unreadable_time(created) AND as_date(created) IS NULL AS created_unreadable
 FROM chosen LEFT JOIN wide USING (row_id) LEFT JOIN attribute_lists USING (row_id)
-LEFT JOIN long_texts USING (row_id) LEFT JOIN places USING (row_id) JOIN seen ON seen.file = first_file
+LEFT JOIN long_texts USING (row_id) LEFT JOIN places USING (row_id) JOIN seen ON seen.file = first_file, marks
 """
 
 FIELDS_SQL = (_MACROS, _KEYED, _VERSIONS, _ROLES, _ATTRIBUTES, _TEXTS, _PLACES, _ITEMS)

@@ -68,10 +68,12 @@ class DayReport:
         """What to know and what to do, in a sentence or two."""
         parts = []
         if self.failed_rules:
-            parts.append(
-                f"{self.day} is held: {'; '.join(self.failed_rules)}. Nothing of it is used. Mend the files, or"
-                " the bound under [checks] in shelfwise.toml, and run again"
+            remedy = (
+                "Mend the files, or the bound under [checks] in shelfwise.toml, and run again"
+                if self.rows_out.get("requests")
+                else "Remove its folder if the shop was closed, or land the day again and run again"
             )
+            parts.append(f"{self.day} is held: {'; '.join(self.failed_rules)}. Nothing of it is used. {remedy}")
         elif self.held:
             counts = ", ".join(f"{reason} {n:,}" for reason, n in _largest_first(self.reasons))
             rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"

@@ -1,11 +1,13 @@
 """Files of any kind as one table of JSON documents in DuckDB, so that what reads them has one path.
 
 A line of NDJSON is a document as it stands; a Parquet or CSV row becomes the document with its columns as keys. A line
-that is no JSON object stays in the table with a null document, for whoever reads it to refuse.
+that is no JSON object, or no row of its CSV file's columns, stays in the table with a null document, for whoever reads
+it to refuse.
 """
 
 from __future__ import annotations
 
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.implementations.local import LocalFileSystem
 
-BLOCK_BYTES = 16 * 2**20
+from features.csv_text import BLOCK_BYTES, rewrite_csv
+
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line is cut, which makes it no JSON: one runaway line costs a row, not the day."""
 MAX_RAW_CHARS = 65_536
 """What is kept of a row for the quarantine table."""
+MAX_REJECT_CHARS = 10_000
+"""DuckDB cuts what it shows of a refused CSV row here: what an open quotation took beyond it cannot be counted."""
 
 _LINES = pa.schema([("row_id", pa.int64()), ("line", pa.string())])
 
@@ -40,8 +45,8 @@ def load_documents(engine: Any, table: str, files: Sequence[Path], names: Sequen
         names: What to call each file in an error.
 
     Returns:
-        The number of rows. ``row_id`` counts from 0 in the order of the files and of the rows in each; ``file`` is
-        the file's index. Blank lines are no rows.
+        The number of rows. ``row_id`` counts from 0 in the order of the files and of the rows in each, of a CSV file
+        with the lines last that have no document; ``file`` is the file's index. Blank lines are no rows.
 
     Raises:
         DocumentError: A file is damaged, for instance a Parquet file without its end.
@@ -53,18 +58,23 @@ def load_documents(engine: Any, table: str, files: Sequence[Path], names: Sequen
         try:
             if name.endswith(".parquet"):
                 _insert_rows(connection, table, "read_parquet(?, hive_partitioning = false)", [rows, index, str(file)])
-            elif ".csv" in Path(name).suffixes:
-                source = "read_csv(?, all_varchar = true, header = true, hive_partitioning = false)"
-                _insert_rows(connection, table, source, [rows, index, str(file)])
+            elif is_csv(name):
+                _insert_csv(connection, table, file, index, rows)
             else:
                 _insert_lines(connection, table, file, index, rows)
         except (duckdb.Error, OSError, EOFError, zlib.error) as error:
             told = (str(error).splitlines() or [type(error).__name__])[0]  # DuckDB's next lines are our SQL
             raise DocumentError(
-                f"{name} cannot be read, it is damaged or not what its name says; replace it and run again: {told}"
+                f"{name} cannot be read, it is damaged or not what its name says ({told.rstrip('.')});"
+                " land the file again, then run again"
             ) from error
         ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
     return rows
+
+
+def is_csv(name: str) -> bool:
+    """Whether a file of this name is read as CSV."""
+    return ".csv" in Path(name).suffixes
 
 
 def _insert_rows(connection: Any, table: str, source: str, parameters: list[Any]) -> None:
@@ -79,8 +89,59 @@ def _insert_rows(connection: Any, table: str, source: str, parameters: list[Any]
     )
 
 
+def _insert_csv(connection: Any, table: str, file: Path, index: int, offset: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="shelfwise-csv-") as folder:
+        plain = Path(folder, "rows.csv")
+        dialect = rewrite_csv(file, plain)
+        if not dialect.columns:
+            return
+        columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in dialect.columns)
+        source = f"""read_csv(?, auto_detect = false, header = true, hive_partitioning = false, columns = {{{columns}}},
+            delim = {_quoted(dialect.separator)}, quote = '"', escape = {_quoted(dialect.escape)},
+            store_rejects = true, rejects_limit = 0)"""
+        _insert_rows(connection, table, source, [offset, index, str(plain)])
+    _insert_ragged(connection, table, index)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _insert_ragged(connection: Any, table: str, index: int) -> None:
+    """The lines that DuckDB took for no row, each line of an open quotation as one."""
+    ((unclosed,),) = connection.execute(
+        "SELECT min(line) FROM reject_errors WHERE error_type = 'UNQUOTED VALUE' AND len(csv_line) >= ?",
+        [MAX_REJECT_CHARS],
+    ).fetchall()
+    if unclosed is not None:
+        raise EOFError(f"a quotation mark in line {unclosed:,} is never closed")
+    connection.execute(
+        f"""
+        INSERT INTO {table}
+        WITH refused AS (
+            SELECT line, string_split(any_value(csv_line), chr(10)) AS parts FROM reject_errors GROUP BY line
+        ), lines AS (
+            SELECT line, generate_subscripts(parts, 1) AS place, unnest(parts) AS raw FROM refused
+        )
+        SELECT (SELECT count(*) FROM {table}) + row_number() OVER (ORDER BY line, place) - 1, ?,
+            left(raw, {MAX_RAW_CHARS}), NULL
+        FROM lines WHERE trim(raw) <> ''
+        """,
+        [index],
+    )
+    connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
+
+
 def _insert_lines(connection: Any, table: str, file: Path, index: int, offset: int) -> None:
-    reader = pa.RecordBatchReader.from_batches(_LINES, _line_batches(file, offset))
+    damage: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from _line_batches(file, offset)
+        except (OSError, EOFError, zlib.error) as error:
+            damage.append(error)
+
+    reader = pa.RecordBatchReader.from_batches(_LINES, batches())
     connection.register("incoming_lines", reader)
     try:
         # json_valid also accepts bare numbers, texts and lists: no documents.
@@ -95,6 +156,8 @@ def _insert_lines(connection: Any, table: str, file: Path, index: int, offset: i
         )
     finally:
         connection.unregister("incoming_lines")
+    if damage:  # raised inside the stream, DuckDB's error would hold its traceback
+        raise damage[0]
 
 
 def _line_batches(file: Path, offset: int) -> Iterator[pa.RecordBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,9 @@ def _run(context: Any, suite: Suite, measures: pd.DataFrame, scope: str) -> tupl
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [suite.key]},
         )
     )
-    done = checkpoint.run(batch_parameters={"dataframe": measures}, run_id=RunIdentifier(run_name=scope))
+    # Without a time, a name that reads as a date becomes the time of the run.
+    run_id = RunIdentifier(run_name=scope, run_time=datetime.now(UTC))
+    done = checkpoint.run(batch_parameters={"dataframe": measures}, run_id=run_id)
     ((key, result),) = done.run_results.items()
     return key, result
 

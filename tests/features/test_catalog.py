@@ -169,6 +169,53 @@ def test_prices(tmp_path: Path, logged: Any, price: float | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("logged", "prices"),
+    [
+        (
+            ["1.299,00", "1.299 €", "1.299", "1.299.000", "12,50", "1299"],
+            [1299.0, 1299.0, 1299.0, 1299000.0, 12.5, 1299.0],
+        ),
+        (["1.299,- €", "2.499", "EUR 5,–"], [1299.0, 2499.0, 5.0]),
+        (["1,299.00", "1,299", "1.299", "$1,299,000", "12.50"], [1299.0, 1299.0, 1.299, 1299000.0, 12.5]),
+        (["12.50", "9.99", "7,50", "1.299"], [12.5, 9.99, 7.5, 1.299]),
+        (["12,50", "9,99", "7.50", "1.299", 1.299], [12.5, 9.99, 7.5, 1299.0, 1.299]),
+        (["1.299", "2"], [1.299, 2.0]),
+    ],
+)
+def test_the_prices_together_tell_the_decimal_mark(tmp_path: Path, logged: list[Any], prices: list[float]) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), [{"item_id": n, "price": price} for n, price in enumerate(logged)])
+    build_catalog(settings)
+    assert [row["price"] for row in items(settings)] == prices
+
+
+@pytest.mark.parametrize(
+    ("logged", "created"),
+    [
+        ("04.06.2025", datetime(2025, 6, 4, tzinfo=UTC)),
+        ("4.6.2025 18:30", datetime(2025, 6, 4, 18, 30, tzinfo=UTC)),
+        ("04.06.2025 18:30:05", datetime(2025, 6, 4, 18, 30, 5, tzinfo=UTC)),
+        ("2025-06-04", datetime(2025, 6, 4, tzinfo=UTC)),
+        ("06/04/2025", None),
+        ("13.13.2025", None),
+        ("04.06.2525", None),
+        ("soon", None),
+    ],
+)
+def test_creation_times(tmp_path: Path, logged: str, created: datetime | None) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), [{"item_id": "a", "created_at": logged}, {"item_id": "b"}])
+    report = build_catalog(settings)
+    assert items(settings)[0]["available_from"] == (created or EPOCH)
+    assert report.unreadable_times == int(created is None)
+
+
+@pytest.mark.parametrize(("logged", "rating"), [("4,5", 4.5), ("4.5 out of 5", 4.5), ("4", 4.0), ("good", None)])
+def test_ratings(tmp_path: Path, logged: str, rating: float | None) -> None:
+    assert one(shop(tmp_path), rating=logged)["rating"] == rating
+
+
+@pytest.mark.parametrize(
     ("logged", "path"),
     [
         (["A", " B ", "", None], ["A", "B"]),
@@ -371,5 +418,120 @@ def test_no_catalogue_and_no_folder_say_so(tmp_path: Path) -> None:
 def test_a_damaged_catalogue_is_named(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     (landing(settings) / "catalog.csv.gz").write_bytes(b"no gzip")
-    with pytest.raises(CatalogError, match=r"catalog\.csv\.gz cannot be read.*run again: [^\n]*$"):
+    with pytest.raises(
+        CatalogError, match=r"catalog\.csv\.gz cannot be read[^\n]*; land the file again, then run again$"
+    ):
+        build_catalog(settings)
+
+
+@pytest.mark.parametrize("name", ["catalog.csv", "catalog.ndjson", "catalog.parquet"])
+@pytest.mark.parametrize("word", ["null", "NULL", " - ", "--", "N/A", "n/a", "None", "NaN", "\\N"])
+def test_a_word_for_nothing_is_no_brand(tmp_path: Path, name: str, word: str) -> None:
+    settings = shop(tmp_path)
+    row = {"item_id": "a", "brand": word, "category": word, "tags": f"warm,{word}"}
+    write(landing(settings), [row, {"item_id": "b", "brand": "Unknown", "category": f"A > {word} > B"}], name)
+    report = build_catalog(settings)
+    found = [(row["brand"], row["category_path"], row["tags"]) for row in items(settings)]
+    assert found == [(None, [], ["warm"]), ("Unknown", ["A", "B"], [])]
+    assert report.filled["brand"] == 1
+
+
+@pytest.mark.parametrize("name", ["catalog.csv", "catalog.ndjson", "catalog.parquet"])
+def test_html_is_read_as_text(tmp_path: Path, name: str) -> None:
+    settings = shop(tmp_path)
+    row = {
+        "item_id": "a&amp;b",
+        "title": 'K&uuml;chen&shy;messer <b class="x">&quot;Solingen&quot;</b> &#8211; 5 < 6 &amp;amp; AT&T &nothing;',
+        "description": "<p>Gut.</p><!-- a > b --><p>Scharf&nbsp;&lt;br/&gt;und\nleicht</p>",
+        "category": "K&uuml;che &gt; M&ouml;bel",
+        "brand": "R&ouml;sle",
+        "tags": "sch&ouml;n, <i>neu</i>",
+        "material": "Stahl &amp; Holz",
+        "specs": '{"Gr&ouml;&szlig;e": "<5>"}',
+    }
+    write(landing(settings), [row], name)
+    build_catalog(settings)
+    (found,) = items(settings)
+    assert found["item_id"] == "a&amp;b"
+    assert found["title"] == 'Küchenmesser "Solingen" – 5 < 6 &amp; AT&T &nothing;'
+    assert found["description"] == "Gut. Scharf und\nleicht"
+    assert (found["category_path"], found["brand"], found["tags"]) == (["Küche", "Möbel"], "Rösle", ["schön", "neu"])
+    assert {a["key"]: a["value"] for a in found["attributes"]} == {
+        "material": "Stahl & Holz",
+        "Gr&ouml;&szlig;e": "<5>",
+    }
+
+
+def test_html_in_lists_and_escaped_json(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    line = r'{"id": 1, "title": "\u003cp\u003eK\u0026uuml;che", "tags": ["sch&ouml;n", 2.0, true, null]}'
+    write(landing(settings), [line])
+    build_catalog(settings)
+    (found,) = items(settings)
+    assert (found["title"], found["tags"]) == ("Küche", ["schön", "2", "true"])
+
+
+def csv_shop(tmp_path: Path, content: str | bytes, **raw: Any) -> Settings:
+    settings = shop(tmp_path, **raw)
+    (landing(settings) / "catalog.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return settings
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("at", [0, 25_000])
+def test_a_ragged_csv_row_goes_to_quarantine(tmp_path: Path, mark: str, at: int) -> None:
+    rows = [f"{n}{mark}Artikel {n}, {n}{mark}1, 99" if mark != "," else f"{n},Artikel {n},9" for n in range(30_000)]
+    ragged = mark.join(["x", "Kissen", " rot", "9"])
+    rows.insert(at, ragged)
+    rows.append(f"y{mark}short")
+    settings = csv_shop(tmp_path, "\n".join([mark.join(["product_id", "title", "price"]), *rows]) + "\n")
+    report = build_catalog(settings)
+    assert report.reasons == {"ragged_row": 2}
+    assert (report.rows_in, report.items) == (30_002, 30_000)
+    refused = pq.read_table(settings.paths.catalog.with_name("quarantine.parquet"))
+    assert refused["raw"].to_pylist() == [ragged, f"y{mark}short"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "start"), [("utf-8", ""), ("utf-8-sig", ""), ("cp1252", ""), ("utf-16", ""), ("utf-16-le", "\ufeff")]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_csv_of_any_encoding(tmp_path: Path, encoding: str, start: str, end: str) -> None:
+    text = start + end.join(["", "id;title;price", 'a;"Küchenmesser\nschwarz";12,50 €', "", "b;Größe;3", ""])
+    build_catalog(csv_shop(tmp_path, text.encode(encoding)))
+    found = [(row["item_id"], row["title"], row["price"]) for row in items(shop(tmp_path))]
+    assert found == [("a", "Küchenmesser\nschwarz", 12.5), ("b", "Größe", 3.0)]
+
+
+def test_a_damaged_letter_leaves_the_others_of_a_csv(tmp_path: Path) -> None:
+    settings = csv_shop(tmp_path, "id,title\na,Küche\nb,Größe\nc,K?che\n".encode().replace(b"?", b"\xfc"))
+    build_catalog(settings)
+    assert [row["title"] for row in items(settings)] == ["Küche", "Größe", "K\ufffdche"]
+
+
+@pytest.mark.parametrize(
+    ("quoted", "title"), [(r'"12\" screen, \"new\""', '12" screen, "new"'), ('"12"" ""new"""', '12" "new"')]
+)
+def test_quotation_marks_inside_a_csv_value(tmp_path: Path, quoted: str, title: str) -> None:
+    settings = csv_shop(tmp_path, f'"id","title","Title",\n"a",{quoted},"","x"\r\n"b","","",\n')
+    build_catalog(settings)
+    assert [row["title"] for row in items(settings)] == [title, None]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("id,title\na,b,c\nd,e,f\n", "no row with as many values"), ("id,title\n", "is empty"), ("", "is empty")],
+)
+def test_a_csv_without_a_row_says_why(tmp_path: Path, content: str, says: str) -> None:
+    with pytest.raises(CatalogError, match=says):
+        build_catalog(csv_shop(tmp_path, content))
+
+
+def test_an_open_quotation_costs_its_lines_or_is_named(tmp_path: Path) -> None:
+    rows = [f"{n},Artikel {n}" for n in range(10_000)]
+    settings = csv_shop(tmp_path, "\n".join(["id,title", *rows, 'x,"open', "y,lost", ""]))
+    report = build_catalog(settings)
+    assert (report.reasons, report.rows_in, report.items) == ({"ragged_row": 2}, 10_002, 10_000)
+    (landing(settings) / "catalog.csv").write_text("\n".join(["id,title", "w,good", 'x,"open', *rows, ""]))
+    with pytest.raises(CatalogError, match=r"catalog\.csv cannot be read.*line 3 is never closed"):
         build_catalog(settings)

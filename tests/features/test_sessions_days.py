@@ -17,6 +17,7 @@ from features.build_sessions import (
     read_report,
     withdraw,
 )
+from features.landing import LandingError
 from features.partitions import partition_file, written_days
 from infra.settings import Settings
 from tests.features.raw_log import (
@@ -209,6 +210,28 @@ def test_a_withdrawn_day_is_used_by_nobody_until_it_runs_again(tmp_path: Path, i
     assert "against the median" in report.message
     build_sessions(settings, days_to_rebuild(settings, [NEXT]))
     assert files_of(settings) == in_order
+
+
+def test_a_day_without_rows_says_how_to_go_on(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    land(settings, [], [])
+    build_sessions(settings, [DAY])
+    withdraw(settings, DAY, [f"The day has requests: {DAY}: 0"])
+    report = read_report(settings, DAY)
+    assert report is not None
+    assert report.message.endswith("Remove its folder if the shop was closed, or land the day again and run again")
+
+
+def test_a_file_that_was_cut_is_told_in_a_sentence(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    file = land(settings, [query("q1")], [], kind="ndjson.gz") / "ubi_queries.ndjson.gz"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(LandingError) as raised:
+        build_sessions(settings, [DAY])
+    assert str(raised.value) == (
+        f"{DAY}: ubi_queries.ndjson.gz cannot be read, it is damaged or not what its name says (Compressed file ended"
+        " before the end-of-stream marker was reached); land the file again, then run again"
+    )
 
 
 def test_days_that_a_made_log_no_longer_has_are_forgotten(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -105,6 +107,16 @@ def test_only_the_latest_validations_are_kept(shop: Settings) -> None:
     pages = sorted(settings.paths.data_docs.glob("validations/catalog/**/*.html"))
     assert pages == sorted(kept)
     assert len(list(settings.paths.data_docs.glob("validations/sessions/**/*.html"))) == 1
+
+
+def test_the_index_says_when_a_day_was_judged(shop: Settings) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    check_sessions(shop, [DAYS[0]])
+    check_sessions(shop, [DAYS[1]])
+    text = Page(shop.paths.data_docs / "index.html").text
+    first, second = (datetime.fromisoformat(t + "+00:00") for t in re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", text))
+    assert before <= second <= first <= datetime.now(UTC)
+    assert text.index(DAYS[1].isoformat()) < text.index(DAYS[0].isoformat())
 
 
 def test_an_exception_inside_the_library_is_a_broken_rule(shop: Settings) -> None:
