@@ -69,7 +69,7 @@ def save(client: Redis, project: str, view: View, progress: Progress) -> None:
     key = until_key(project, view)
     reached = read_until(client.get(key))  # type: ignore[arg-type] # the client is a synchronous one
     # A batch that brings nothing new must not set the shop's clock back.
-    at = reached.at if reached and reached.until == progress.until else datetime.now(UTC)
+    at = reached.at if reached and reached.at and reached.until == progress.until else datetime.now(UTC)
     with client.pipeline(transaction=True) as pipeline:
         pipeline.set(_key(project, view), json.dumps(asdict(progress), default=datetime.isoformat))
         pipeline.set(key, f"{progress.until.isoformat()} {at.isoformat()}")
@@ -80,12 +80,16 @@ class Reached(NamedTuple):
     """Up to which time a view has been materialized, and when that was done."""
 
     until: datetime
-    at: datetime
+    at: datetime | None
+    """None where it was written by a version that did not note it."""
 
 
 def read_until(value: bytes | None) -> Reached | None:
     """What lies at :func:`until_key`."""
-    return Reached(*map(datetime.fromisoformat, value.decode().split(" "))) if value else None
+    if not value:
+        return None
+    until, _, at = value.decode().partition(" ")
+    return Reached(datetime.fromisoformat(until), datetime.fromisoformat(at) if at else None)
 
 
 def until_key(project: str, view: View) -> str:

@@ -109,7 +109,7 @@ class SessionStore:
 
     def _batch(self, value: bytes | None) -> Reached | None:
         reached = read_until(value)
-        self.clock_offset = clock_offset(reached.at, reached.until) if reached else None
+        self.clock_offset = clock_offset(reached.at, reached.until) if reached and reached.at else None
         return reached
 
     def close(self) -> None:

@@ -245,6 +245,9 @@ def test_the_shops_clock_goes_on_from_the_batch_and_is_not_set_back(empty: tuple
     assert online.read_clock() == timedelta(0)
     online.user("u", START)
     assert online.clock_offset == timedelta(0)
+    (key,) = redis_of(settings).keys("shelfwise:materialized_until:user*")
+    redis_of(settings).set(key, START.isoformat())
+    assert online.read_clock() is None, "as versions before this one wrote it"
 
 
 def test_rows_ahead_of_the_record_count_once(empty: tuple[Settings, OnlineFeatures]) -> None:

@@ -83,7 +83,7 @@ def test_retriever_answers_while_another_process_retrains_and_promotes(demo_shop
         asking = threading.Thread(target=ask)
         asking.start()
         try:
-            ran = demo_shop.run("run", "--days", DAYS[-1], environment={"SHELFWISE_TRAINING__SEED": "8"})
+            ran = demo_shop.run("run", "--days", DAYS[-1], environment={"SHELFWISE_TRAINING__LEARNING_RATE": "0.0017"})
             after = live_release_id(settings)
             deadline = time.monotonic() + 30
             while answers[-1].release_id != after and time.monotonic() < deadline:
@@ -152,4 +152,4 @@ def test_killed_in_the_middle_the_next_run_completes(demo_shop: SmallShop, step:
     assert "Catalogue of 720 items: title 720" in ran.output
     assert "Logs of 1 day: " in ran.output
     with dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance:
-        assert instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)) == []
+        assert instance.get_runs(dg.RunsFilter(job_name="retrain", statuses=IN_PROGRESS)) == []
