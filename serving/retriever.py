@@ -206,9 +206,10 @@ class Retriever:
         item = served.item(item_id) if item_id is not None else None
         brand, tags = (item.get("brand"), tuple(item.get("tags") or ())) if item else (None, ())
         try:
-            event = SessionEvent(cast(Action, action), query, item_id, time or datetime.now(UTC), brand, tags)
+            happened = time or datetime.now(UTC)
+            event = SessionEvent(cast(Action, action), query, item_id, happened, brand, tags)
             offset = _clock_offset(served, self._online.read_clock())
-            self._online.record(user, replace(event, time=event.time and event.time - offset))
+            self._online.record(user, replace(event, time=happened - offset))
         except OverflowError as error:
             raise BadRequest(f"time {time} is out of range") from error
         except ValueError as error:
