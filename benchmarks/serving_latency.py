@@ -21,7 +21,7 @@ import numpy as np
 from infra.settings import Settings, get_settings
 from serving import Retriever
 from serving.request import Request
-from training.release import load_release
+from training.release.release import load_release
 
 IMPORT = "import time; t = time.perf_counter(); import serving; print((time.perf_counter() - t) * 1000)"
 FIRST = (

@@ -35,13 +35,13 @@ from benchmarks.ablations.workspace import link
 from features.partitions import write_json
 from infra.settings import Settings, get_settings
 from orchestration.cli import use_shop
-from training.array_builder import META, build_arrays, fingerprint_of
-from training.arrays import Arrays, prepare_arrays
-from training.batches import Batch, BatchMaker
-from training.objective import Objective
-from training.prefetch import prefetched
-from training.step import Step
-from training.trainer import click_share_of, new_towers
+from training.data.array_builder import META, build_arrays, fingerprint_of
+from training.data.arrays import Arrays, prepare_arrays
+from training.data.batches import Batch, BatchMaker
+from training.data.prefetch import prefetched
+from training.losses.objective import Objective
+from training.run.step import Step
+from training.run.trainer import click_share_of, new_towers
 
 ROOT = Path(__file__).parents[1]
 BLOCK = 10
@@ -139,7 +139,7 @@ def steps(count: int) -> None:
     step = Step(towers, objective, training, LAST, device)
     maker = BatchMaker(arrays, towers.config, training)
     size = min(training.batch_size, len(examples))
-    loop, memory = _turns(step, maker, examples, size, count, training.prefetch)
+    loop, memory = _turns(step, maker, examples, size, count, training.data.prefetch)
     found = {
         "examples_per_second": size * len(loop) / sum(loop),
         "in_memory_per_second": size * len(memory) / sum(memory),

@@ -461,7 +461,7 @@ class CheckSettings(Group):
 
 
 class GateSettings(Group):
-    """What a new release has to reach to go live; the rules are in ``training.gates``."""
+    """What a new release has to reach to go live; the rules are in ``training.release.gates``."""
 
     max_drop: Share = 0.1
     """Recall@100 below live's, BM25's or popularity's by more than this blocks, proven or not; with under 100 requests

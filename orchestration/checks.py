@@ -31,9 +31,9 @@ from orchestration.releases import (
 )
 from orchestration.samples import common_query
 from orchestration.shop import candidate_collection_file, candidate_dir, candidate_release, shop_settings
-from training.candidate import latest_query_vectors
 from training.evaluation import read_evaluation
-from training.gates import Gate
+from training.release.gates import Gate
+from training.run.candidate import latest_query_vectors
 
 
 def to_check_result(result: quality.SuiteResult, told: str = "") -> dg.AssetCheckResult:
@@ -152,7 +152,7 @@ def gated_by_candidate(judge: Callable[[Settings, Path], Sequence[Gate]]) -> dg.
 
 @dg.asset_check(asset=release, blocking=True)
 def recall_holds() -> dg.AssetCheckResult:
-    """Recall@100 against live, BM25 and popularity on the same later requests (see ``training.gates``)."""
+    """Recall@100 against live, BM25 and popularity on the same later requests (see ``training.release.gates``)."""
     return gated_by_candidate(lambda settings, folder: recall_gates(settings, read_evaluation(folder)))
 
 

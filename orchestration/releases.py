@@ -26,11 +26,10 @@ from serving.index.aliases import one_writer
 from serving.index.collection import read_back
 from serving.index_loss import served_loss
 from serving.probe import probe
-from training.candidate import BOOSTING, CONFIG, EVALUATION, WEIGHTS
 from training.evaluation import EvaluationReport
 from training.evaluation.report import MAIN_MEASURE, as_text
-from training.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
-from training.release import (
+from training.release.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
+from training.release.release import (
     INDEX,
     MANIFEST,
     ReleaseError,
@@ -39,7 +38,8 @@ from training.release import (
     load_release,
     verify_release,
 )
-from training.text_encoders import TextEncoderError
+from training.run.candidate import BOOSTING, CONFIG, EVALUATION, WEIGHTS
+from training.text import TextEncoderError
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
 """Folders that a killed run was writing a release into."""

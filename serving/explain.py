@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from serving.hits import Hit, Match, Why
-from training.query_encoder import Known
-from training.release import FIGURES_30D
+from training.model.query_encoder import Known
+from training.release.release import FIGURES_30D
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.release import Release
+    from training.release.release import Release
 
 
 def explained(release: Release, vector: NDArray[np.float32], hits: Sequence[Hit], known: Known) -> list[Hit]:

@@ -140,8 +140,8 @@ class Live:
         return served
 
     def _first_usable(self, live: str, before: list[str]) -> ServedRelease:
-        from training.release import ReleaseError
-        from training.text_encoders import TextEncoderError
+        from training.release.release import ReleaseError
+        from training.text import TextEncoderError
 
         try:
             served = self._prepared(live)
@@ -182,8 +182,8 @@ class Live:
             self.served.index.prove(milvus, self.served.release.item_vectors.shape[1], self._timeout_s)
 
     def _switch(self, live: str) -> None:
-        from training.release import ReleaseError
-        from training.text_encoders import TextEncoderError
+        from training.release.release import ReleaseError
+        from training.text import TextEncoderError
 
         if self._refused and self._refused[0] == live and time.monotonic() - self._refused[1] < RETRY_REFUSED_S:
             return

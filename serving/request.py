@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.settings import ServingSettings
 from serving.errors import BadRequest
-from training.location import check_location
+from training.data.location import check_location
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def check_place(location: Any) -> None:
     """Check where a request says that it comes from.
 
     Raises:
-        BadRequest: not a mapping, or not a place; see ``training.location.check_location``.
+        BadRequest: not a mapping, or not a place; see ``training.data.location.check_location``.
     """
     if location is None:
         return

@@ -13,10 +13,10 @@ from features.store.online import OnlineFeatures, QueryFeatures, UserFeatures
 from infra.settings import ServingSettings
 from serving.caching import CountedCache
 from serving.request import Request
-from training.query_encoder import Known
+from training.model.query_encoder import Known
 
 if TYPE_CHECKING:
-    from training.towers import TowerConfig
+    from training.model.towers import TowerConfig
 
 HISTORIES = ("recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags")
 USER_FIGURES = ("requests_7d", "clicks_7d", "orders_30d")

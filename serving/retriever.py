@@ -28,7 +28,7 @@ from serving.request import Request, check_place, check_request
 from serving.request_features import HISTORIES, RequestFeatures, is_personal
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
-from training.query_encoder import Known
+from training.model.query_encoder import Known
 
 ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from serving.connection import Connection
-    from training.release import Release
+    from training.release.release import Release
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
     """
     from features.store import FEATURE_SERVICE
     from serving.connection import failures
-    from training.release import ReleaseError, load_release
+    from training.release.release import ReleaseError, load_release
 
     release = load_release(settings.paths.releases / release_id)
     if release.feature_service != FEATURE_SERVICE:

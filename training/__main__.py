@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     live = _live_folder(arguments)
     wait_quietly()
     from training.distributed import launched_rank
-    from training.trainer import train
+    from training.run.trainer import train
 
     logging.basicConfig(level=logging.INFO if launched_rank() == 0 else logging.WARNING, format="%(message)s")
     settings = get_settings()

@@ -13,17 +13,17 @@ from benchmarks.ablations.rows import PROPOSED
 from demoshop.judgements import held_out_queries, read_judgements
 from features.query_text import normalise
 from infra.settings import Settings
-from training.arrays import Arrays
-from training.boosting import Boosting
-from training.encoding import encode_catalog
+from training.data.arrays import Arrays
 from training.evaluation import BOOSTED, Searches, Vectors, judged_values, searches_of
 from training.evaluation.measure import ALL_ITEMS, following_days, judging_requests
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, values_of
-from training.preprocessing import preprocessing_of
-from training.query_encoder import QueryEncoder
-from training.text_encoders import embed, item_texts, minilm
-from training.towers import Towers
+from training.model.encoding import encode_catalog
+from training.model.preprocessing import preprocessing_of
+from training.model.query_encoder import QueryEncoder
+from training.model.towers import Towers
+from training.quality_prior import Boosting
+from training.text import embed, item_texts, minilm
 
 
 def with_proposed(settings: Settings, arrays: Arrays, towers: Towers, boosting: Boosting | None) -> Searches:

@@ -22,13 +22,13 @@ from benchmarks.ablations.rows import HYBRID, NOT_PERSONALIZED, PROPOSED, ROWS, 
 from benchmarks.ablations.workspace import Workspace
 from infra.services.locks import mutex
 from infra.settings import Settings, TrainingSettings, get_settings
-from training.array_builder import TrainingSetError
-from training.arrays import Arrays, prepare_arrays
-from training.boosting import Boosting
-from training.candidate import boost_candidate, load_candidate
+from training.data.array_builder import TrainingSetError
+from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import BASELINES, BOOSTED
-from training.text_encoders import TextEncoderError
-from training.trainer import new_towers, train
+from training.quality_prior import Boosting
+from training.run.candidate import boost_candidate, load_candidate
+from training.run.trainer import new_towers, train
+from training.text import TextEncoderError
 
 
 @dataclass(frozen=True)

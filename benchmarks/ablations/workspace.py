@@ -16,8 +16,8 @@ from features.partitions import write_json
 from features.training_set import build_training_set
 from infra.services.locks import mutex
 from infra.settings import Settings, TrainingSettings
-from training.array_builder import META, build_arrays, fingerprint_of
-from training.text_encoders.pretraining import pretrain
+from training.data.array_builder import META, build_arrays, fingerprint_of
+from training.text.pretraining import pretrain
 
 SHAPING = ("train_days", "validation_days", "validation_share", "random_per_request", "unclicked_per_request", "seed")
 """Settings that the training set depends on."""

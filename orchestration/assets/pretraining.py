@@ -12,9 +12,9 @@ from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.training import training_set
 from orchestration.metadata import line_plot, rounded
 from orchestration.shop import shop_settings
-from training.arrays import Arrays, TrainingSetError, prepare_arrays
-from training.text_encoders import TextEncoderError, embed, item_texts, load_text_encoder
-from training.text_encoders.pretraining import pretrain
+from training.data.arrays import Arrays, TrainingSetError, prepare_arrays
+from training.text import TextEncoderError, embed, item_texts, load_text_encoder
+from training.text.pretraining import pretrain
 
 
 @dg.asset(

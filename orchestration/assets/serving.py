@@ -12,7 +12,7 @@ from orchestration.samples import side_by_side
 from orchestration.shop import candidate_collection_file, candidate_release, shop_settings
 from serving import Retriever
 from serving.index import live_release_id, push
-from training.release import load_release
+from training.release.release import load_release
 
 
 @dg.asset(

@@ -16,18 +16,18 @@ from orchestration.metadata import bar_plot, line_plot, rounded, table
 from orchestration.releases import clean, forget_verdict, hand_on
 from orchestration.shop import Source, candidate_dir, shop_settings, source
 from serving.index import live_release_id
-from training.arrays import TrainingSetError as UntrainableError
-from training.arrays import prepare_arrays
-from training.candidate import boost_candidate, load_candidate
-from training.encoding import encode_catalog
+from training.data.arrays import TrainingSetError as UntrainableError
+from training.data.arrays import prepare_arrays
 from training.evaluation import Vectors, as_text, evaluate, judge, read_evaluation
 from training.evaluation.plots import markdown_image, methods_figure, slices_figure
-from training.objective import PARTS
-from training.preprocessing import preprocessing_of
-from training.query_encoder import QueryEncoder
-from training.release_writer import write_release
-from training.text_encoders import TextEncoderError, embed, item_texts, minilm
-from training.trainer import train
+from training.losses.objective import PARTS
+from training.model.encoding import encode_catalog
+from training.model.preprocessing import preprocessing_of
+from training.model.query_encoder import QueryEncoder
+from training.release.writer import write_release
+from training.run.candidate import boost_candidate, load_candidate
+from training.run.trainer import train
+from training.text import TextEncoderError, embed, item_texts, minilm
 
 SCHEDULE_TAG = "dagster/schedule_name"
 """Dagster puts it on the runs of a schedule."""

@@ -7,7 +7,7 @@ from orchestration.assets.training import boosting
 from orchestration.metadata import rounded, table
 from orchestration.shop import candidate_dir, shop_settings
 from serving.tuning import tune
-from training.candidate import item_vectors, latest_query_vectors, save_index
+from training.run.candidate import item_vectors, latest_query_vectors, save_index
 
 
 @dg.asset(

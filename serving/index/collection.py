@@ -28,7 +28,7 @@ from serving.index.names import names_of
 if TYPE_CHECKING:
     from pymilvus import CollectionSchema, MilvusClient
 
-    from training.release import Release
+    from training.release.release import Release
 
 BATCH_ROWS = 4_000
 """Written, and read back, at a time; a server gives at most 16,384."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from infra.settings import IndexSettings, IndexType
 
 if TYPE_CHECKING:
-    from training.release import Release
+    from training.release.release import Release
 
 METRIC = "IP"
 """Inner product: the score that the towers are trained on. Vectors are not all of one length, so no cosine."""

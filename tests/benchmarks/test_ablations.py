@@ -21,7 +21,7 @@ from benchmarks.ablations.workspace import Workspace, link
 from infra.settings import Settings, TrainingSettings
 from tests.training.toy_shop import ToyShop, write_toy_shop
 from training.evaluation import BASELINES as BASELINE_METHODS
-from training.metrics import MEASURES
+from training.evaluation.metrics import MEASURES
 
 COLUMN = ("all items", "towers", "recall@100")
 TINY = {"epochs": 1, "least_steps": 1, "dim": 16, "hidden": 16, "token_dim": 8, "buckets": 512, "batch_size": 128}

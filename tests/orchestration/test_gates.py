@@ -36,8 +36,8 @@ from tests.orchestration.conftest import SmallShop
 from tests.serving.small_shop import END, make_shop
 from training.evaluation import EvaluationReport
 from training.evaluation.report import write_evaluation
-from training.gates import NAMES, Gate, Verdict
-from training.release import MANIFEST, ReleaseError, ReleaseInfo
+from training.release.gates import NAMES, Gate, Verdict
+from training.release.release import MANIFEST, ReleaseError, ReleaseInfo
 
 LEARNS_NOTHING = {
     "SHELFWISE_TRAINING__TEXT_ENCODER": "none",

@@ -9,15 +9,15 @@ from orchestration.releases import completeness, read_verdict
 from serving import Retriever
 from serving.index import kept_release_ids, live_release_id, names_of
 from tests.orchestration.conftest import SmallShop
-from training.release import verify_release
+from training.release.release import verify_release
 
 OTHER_TOWERS = {"SHELFWISE_TRAINING__LEARNING_RATE": "0.0019"}
 MOVES = ("pymilvus:MilvusClient.alter_alias", "pymilvus:MilvusClient.create_alias")
 DEATHS = (
-    ("towers", "in towers, weights written and nothing else", "1", "training.candidate:save_file"),
-    ("towers", "in boosting", "1", "training.candidate:fit_boosting"),
+    ("towers", "in towers, weights written and nothing else", "1", "training.run.candidate:save_file"),
+    ("towers", "in boosting", "1", "training.run.candidate:fit_boosting"),
     ("boosting", "in evaluation, report written", "1", "training.evaluation.measure:write_evaluation"),
-    ("evaluation", "in release, half written", "1", "training.release_writer:save_file"),
+    ("evaluation", "in release, half written", "1", "training.release.writer:save_file"),
     ("release", "in item_index, rows not flushed", "1", "pymilvus:MilvusClient.upsert"),
     ("item_index", "in live, before the swap", "1", "orchestration.releases:push"),
     ("live", "between the two moves of the aliases", "1", *MOVES),

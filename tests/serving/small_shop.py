@@ -16,12 +16,12 @@ from features.partitions import write_partition
 from features.schema import USER_FEATURES
 from features.store.materialize import materialize
 from infra.settings import Settings, TrainingSettings
-from training.arrays import prepare_arrays
-from training.candidate import boost_candidate, save_candidate
+from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport
-from training.release import Release, load_release
-from training.release_writer import write_release
-from training.trainer import new_towers
+from training.release.release import Release, load_release
+from training.release.writer import write_release
+from training.run.candidate import boost_candidate, save_candidate
+from training.run.trainer import new_towers
 
 TIME = pa.timestamp("us", tz="UTC")
 IDS = pa.list_(pa.string())

@@ -19,13 +19,13 @@ from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.index import live_release_id, names_of, promote, push, roll_back
 from serving.served import load_served
 from tests.serving.small_shop import Shop, make_shop
-from training.release import ReleaseError
+from training.release.release import ReleaseError
 
 PUSH_SLOWLY = """
 import sys
 from infra.settings import Settings
 from serving.index import collection
-from training.release import load_release
+from training.release.release import load_release
 settings = Settings.model_validate_json(sys.argv[1])
 collection.BATCH_ROWS = 10
 collection.push(settings, load_release(settings.paths.releases / sys.argv[2]))

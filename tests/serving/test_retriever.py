@@ -27,8 +27,8 @@ from serving.index import promote, push
 from serving.probe import probe
 from serving.request_features import is_personal
 from tests.serving.small_shop import END, Shop, make_shop, publish_user
-from training.query_encoder import Known
-from training.release import Release, ReleaseError
+from training.model.query_encoder import Known
+from training.release.release import Release, ReleaseError
 
 QUICK = ServingSettings(refresh_seconds=0.2, cache_size=0)
 PATIENT = OnlineSettings(timeout_ms=500)
@@ -36,7 +36,7 @@ PUBLISH = """
 import sys
 from infra.settings import Settings
 from serving.index import promote, push
-from training.release import load_release
+from training.release.release import load_release
 settings = Settings.model_validate_json(sys.argv[1])
 for release_id in sys.argv[2:]:
     push(settings, load_release(settings.paths.releases / release_id))

@@ -13,10 +13,10 @@ from serving.index.memory import MemoryIndex
 from serving.served import load_served
 from serving.tuning import tune
 from tests.serving.small_shop import Shop, make_shop
-from training.candidate import INDEX, boost_candidate, item_vectors, latest_query_vectors, read_index, save_index
 from training.evaluation import EvaluationReport
-from training.release import CHOICE, Release, load_release
-from training.release_writer import write_release
+from training.release.release import CHOICE, Release, load_release
+from training.release.writer import write_release
+from training.run.candidate import INDEX, boost_candidate, item_vectors, latest_query_vectors, read_index, save_index
 
 IN_MEMORY, BY_MILVUS = ["FLAT", "IVF_FLAT", "PQ_FASTSCAN"], ["FLAT", "HNSW", "IVF_FLAT"]
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.arrays import Arrays
-from training.edges import Edges
-from training.ragged import offsets_of
+from training.data.arrays import Arrays
+from training.data.edges import Edges
+from training.data.ragged import offsets_of
 
 
 def with_edges(arrays: Arrays) -> Arrays:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from training.arrays import Arrays
+from training.data.arrays import Arrays
 
 I64 = NDArray[np.int64]
 Search = Callable[[I64, int], I64]

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
-from training.arrays import Arrays
 from training.baselines.available import search_distinct
-from training.search import CHUNK_SCORES
+from training.data.arrays import Arrays
+from training.model.search import CHUNK_SCORES
 
 I64 = NDArray[np.int64]
 TEXT_FIELDS = ("title", "category_path", "brand", "attributes", "tags", "description")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.arrays import Arrays
 from training.baselines.available import available_first, late_items
+from training.data.arrays import Arrays
 
 I64 = NDArray[np.int64]
 

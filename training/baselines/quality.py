@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.arrays import Arrays
-from training.scalars import QuantileTransform
+from training.data.arrays import Arrays
+from training.data.scalars import QuantileTransform
 
 FIGURES = ("order_rate", "rating")
 UNKNOWN = 0.5

@@ -9,10 +9,10 @@ import scipy.sparse as sp  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 
-from training.arrays import Arrays
 from training.baselines.available import search_distinct
-from training.edges import Edges
-from training.search import CHUNK_SCORES
+from training.data.arrays import Arrays
+from training.data.edges import Edges
+from training.model.search import CHUNK_SCORES
 
 I64 = NDArray[np.int64]
 

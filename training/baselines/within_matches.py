@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from training.arrays import Arrays
 from training.baselines.available import search_distinct
 from training.baselines.bm25 import Bm25, catalog_text
 from training.baselines.popularity import popularity_ranking
+from training.data.arrays import Arrays
 
 I64 = NDArray[np.int64]
 LEAST_SHARE = 0.8

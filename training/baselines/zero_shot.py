@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.settings import Settings
-from training.arrays import Arrays, TextVectors
-from training.search import exact_top
-from training.text_encoders import embed, item_texts, minilm
+from training.data.arrays import Arrays, TextVectors
+from training.model.search import exact_top
+from training.text import embed, item_texts, minilm
 
 I64 = NDArray[np.int64]
 ENCODER = "minilm"

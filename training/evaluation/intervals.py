@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.metrics import Values
+from training.evaluation.metrics import Values
 
 Floats = NDArray[np.float64]
 RESAMPLES = 1_000

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from training.baselines import Bm25, catalog_text, reciprocal_rank_fusion
 from training.evaluation.intervals import summary_rows
-from training.metrics import DEPTH, MEASURES, Values, per_request
-from training.search import exact_top
+from training.evaluation.metrics import DEPTH, MEASURES, Values, per_request
+from training.model.search import exact_top
 
 I64 = NDArray[np.int64]
 

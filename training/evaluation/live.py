@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from pyarrow.dataset import dataset
 
 from infra.settings import Settings
-from training.array_builder import partitions
-from training.arrays import Arrays, TextVectors
-from training.boosting import QualityFeatures, boosted_items, boosted_query, quality_figures
-from training.encoding import encode_catalog, encode_requests
+from training.data.array_builder import partitions
+from training.data.arrays import Arrays, TextVectors
+from training.data.items import item_tokens, label_rows
+from training.data.location import LOCATION_COLUMNS, LocationBuckets
+from training.data.ngrams import Hasher
+from training.data.scalars import QuantileTransform
 from training.evaluation.methods import Method, vector_method
-from training.items import item_tokens, label_rows
-from training.location import LOCATION_COLUMNS, LocationBuckets
-from training.release import TEXT_ENCODER, Release, ReleaseError, load_release
-from training.scalars import QuantileTransform
-from training.text.ngrams import Hasher
-from training.text_encoders import TextEncoderError, embed, item_texts, load_saved, load_text_encoder
-from training.towers import TowerConfig
+from training.model.encoding import encode_catalog, encode_requests
+from training.model.towers import TowerConfig
+from training.quality_prior import QualityFeatures, boosted_items, boosted_query, quality_figures
+from training.release.release import TEXT_ENCODER, Release, ReleaseError, load_release
+from training.text import TextEncoderError, embed, item_texts, load_saved, load_text_encoder
 
 LIVE = "live"
 

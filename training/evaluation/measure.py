@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.settings import Settings, TrainingSettings
-from training.arrays import Arrays, prepare_arrays
-from training.candidate import BOOSTING, load_boosting, load_candidate
+from training.data.arrays import Arrays, prepare_arrays
+from training.data.held_out import stopping_and_judging
 from training.evaluation.intervals import QUANTILES, RESAMPLES, difference_rows, summary_rows
 from training.evaluation.live import LIVE, NotComparable, read_live
 from training.evaluation.methods import BOOSTED, TOWERS, Searches, nightly_methods, searches_of
+from training.evaluation.metrics import DEPTH, MEASURES, Values
 from training.evaluation.report import MAIN_MEASURE, EvaluationReport, write_evaluation
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, Progress, values_of
-from training.held_out import stopping_and_judging
-from training.metrics import DEPTH, MEASURES, Values
+from training.run.candidate import BOOSTING, load_boosting, load_candidate
 
 I64 = NDArray[np.int64]
 DAY = int(timedelta(days=1).total_seconds() * 1e6)
@@ -71,7 +71,7 @@ def measure(
     names: Sequence[str],
     progress: Progress | None = None,
 ) -> EvaluationReport:
-    """Measure the methods ``names`` on the validation requests that judge (:mod:`training.held_out`).
+    """Measure the methods ``names`` on the validation requests that judge (:mod:`training.data.held_out`).
 
     Figures are means of the means of each day after the cut.
 

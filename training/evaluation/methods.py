@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.settings import Settings
-from training.arrays import Arrays
 from training.baselines import (
     Bm25,
     RandomWalk,
@@ -23,11 +22,12 @@ from training.baselines import (
     zero_shot_top,
 )
 from training.baselines.zero_shot import ENCODER
-from training.boosting import Boosting, boosted_items, boosted_query
-from training.encoding import encode_catalog, encode_requests
-from training.metrics import DEPTH
-from training.search import exact_top
-from training.towers import Towers
+from training.data.arrays import Arrays
+from training.evaluation.metrics import DEPTH
+from training.model.encoding import encode_catalog, encode_requests
+from training.model.search import exact_top
+from training.model.towers import Towers
+from training.quality_prior import Boosting, boosted_items, boosted_query
 
 I64 = NDArray[np.int64]
 Method = Callable[[I64], I64]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.candidate import EVALUATION
+from training.run.candidate import EVALUATION
 
 MAIN_MEASURE = "recall@100"
 

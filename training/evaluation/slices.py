@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.arrays import Arrays
-from training.ragged import Ragged, offsets_of
+from training.data.arrays import Arrays
+from training.data.ragged import Ragged, offsets_of
 
 I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.baselines import reciprocal_rank_fusion
+from training.data.ragged import Ragged
 from training.evaluation.methods import Method, Searches
-from training.metrics import DEPTH, Values, per_request
-from training.ragged import Ragged
+from training.evaluation.metrics import DEPTH, Values, per_request
 
 I64 = NDArray[np.int64]
 BLOCK = 2_048

@@ -20,7 +20,7 @@ from serving.retriever import Retriever
 from tests.serving.api.conftest import LOCAL, wait_until_ready, with_api
 from tests.serving.small_shop import Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, QUICK, kill_service, put_live, wait_for
-from training.text_encoders import TextEncoderError
+from training.text import TextEncoderError
 
 KEY = "a key that is long enough"
 

@@ -1,0 +1,205 @@
+"""A release: whole, the same for the same input, and refused when anything in it was touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import features.store
+from infra.settings import Settings
+from tests.training.conftest import SMALL, with_training
+from tests.training.toy_shop import ToyShop, write_toy_shop
+from training.data.arrays import prepare_arrays
+from training.evaluation import EvaluationReport, evaluate, read_evaluation
+from training.model.encoding import encode_catalog
+from training.model.query_encoder import Known
+from training.quality_prior import BoostingWeights
+from training.quality_prior.fitting import Boosting
+from training.release.release import (
+    DESCRIPTION,
+    FEATURE_SERVICE,
+    IDENTITY,
+    TEXT_ENCODER,
+    ReleaseError,
+    clean_releases,
+    list_releases,
+    load_release,
+)
+from training.release.writer import write_release
+from training.run.candidate import BOOSTING, boost_candidate, load_boosting, load_candidate
+from training.run.trainer import train
+
+MakeShop = Callable[..., Settings]
+NO_REPORT = EvaluationReport(truth="orders", requests=0, items=0, rows=[], slices={})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path, EvaluationReport]:
+    settings = Settings(home=tmp_path_factory.mktemp("release"), shop="toy", training=SMALL)
+    write_toy_shop(settings.paths, ToyShop(requests=2_000))
+    candidate = train(settings).candidate_dir
+    boost_candidate(settings, candidate)
+    return settings, candidate, evaluate(settings, candidate)
+
+
+@pytest.fixture
+def made(trained: tuple[Settings, Path, EvaluationReport], tmp_path: Path) -> tuple[Settings, Path, EvaluationReport]:
+    """The same shop and candidate for a test alone."""
+    settings, candidate, report = trained
+    own = settings.model_copy(update={"home": tmp_path})
+    shutil.copytree(settings.paths.root, own.paths.root)
+    return own, own.paths.root / candidate.relative_to(settings.paths.root), report
+
+
+def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    settings, candidate, report = made
+    path = write_release(settings, candidate, report)
+    release = load_release(path)
+    assert release.id == path.name
+    assert {f.name for f in path.iterdir()} == {*IDENTITY, *DESCRIPTION, "manifest.json"}
+    assert release.item_ids == release.items["item_id"].to_pylist()
+    arrays = prepare_arrays(settings)
+    towers = load_candidate(candidate)
+    vectors = encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept)
+    np.testing.assert_array_equal(release.item_vectors[:, : settings.training.dim], vectors)
+    assert release.items["brand"].null_count == 0
+    assert release.data_until.isoformat() == "2026-03-07T00:00:00+00:00"
+    assert release.feature_service == "towers_v1"
+    assert EvaluationReport.from_json(release.evaluation) == report == read_evaluation(candidate)
+    for name, weights in towers.state_dict().items():
+        np.testing.assert_array_equal(weights.numpy(), release.towers.state_dict()[name].numpy())
+    known = Known(recent_queries=["blue mug"], recent_items=release.item_ids[:2])
+    assert release.encode_query("red shoes", known).dtype == np.float32
+    best = np.argsort(-release.item_vectors @ release.encode_query("red shoes"))[:5]
+    assert all("shoes" in title for title in release.items["title"].take(best).to_pylist())
+    card = (path / "model_card.md").read_text(encoding="utf-8")
+    assert "towers, not personalized" in card
+    first = datetime.fromtimestamp(int(arrays.request_time.min()) / 1e6, UTC)
+    assert f"on requests from {first:%Y-%m-%d %H:%M}\n" in card
+    versions = json.loads((path / "training.json").read_text(encoding="utf-8"))["dependencies"]
+    assert versions["torch"] == metadata.version("torch") and "unknown" not in versions.values()
+    assert all(f"{name} {number}" in card for name, number in versions.items())
+    assert "terms, graph, location, scalars, user (transformer)" in card
+
+
+def test_the_same_input_is_the_same_release(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    settings, candidate, report = made
+    first = write_release(settings, candidate, report)
+    again = train(settings).candidate_dir
+    boost_candidate(settings, again)
+    assert write_release(settings, again, report) == first
+    assert [r.id for r in list_releases(settings)] == [first.name]
+    assert list(settings.paths.releases.glob(".*")) == []
+
+
+def test_a_candidate_has_to_be_looked_at_for_boosting_first(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    settings, candidate, report = made
+    (candidate / BOOSTING).unlink()
+    with pytest.raises(FileNotFoundError):
+        write_release(settings, candidate, report)
+    assert list(settings.paths.releases.iterdir()) == []
+
+
+def test_boosting_in_force_is_in_both_vectors(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    settings, candidate, report = made
+    features = load_boosting(candidate).features
+    assert len(features.names) > 2
+    weights = np.linspace(-0.1, 0.2, len(features.names)).astype(np.float32)
+    forced = Boosting(features, BoostingWeights(tuple(weights.tolist()), ""))
+    (candidate / BOOSTING).write_text(json.dumps(forced.to_json()), encoding="utf-8")
+    release = load_release(write_release(settings, candidate, report))
+    width, boosted = settings.training.dim, settings.training.dim + len(weights)
+    assert release.config["width"] == boosted
+    assert release.item_vectors.shape == (600, boosted)
+    query = release.encode_query("red shoes", Known(recent_brands=["acme"]))
+    assert query.shape == (boosted,)
+    np.testing.assert_allclose(query[width:], weights)
+    items, quality = release.item_vectors[:, :width], release.item_vectors[:, width:]
+    np.testing.assert_allclose(np.linalg.norm(items, axis=1), 1, atol=1e-5)
+    assert np.linalg.norm(query[:width]) == pytest.approx(1, abs=1e-5)
+    assert ((quality >= 0) & (quality <= 1)).all()
+    assert quality.std(axis=0).min() > 0
+    score = release.item_vectors @ query
+    np.testing.assert_allclose(score, items @ query[:width] + quality @ weights, atol=1e-5)
+    arrays = prepare_arrays(settings)
+    np.testing.assert_array_equal(quality, forced.quality(arrays, arrays.end, settings.features.rate_prior))
+
+
+@pytest.mark.parametrize("file", [*IDENTITY, *DESCRIPTION])
+def test_a_changed_file_is_refused(made: tuple[Settings, Path, EvaluationReport], file: str) -> None:
+    path = write_release(*made)
+    content = (path / file).read_bytes()
+    (path / file).write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+    with pytest.raises(ReleaseError, match=file):
+        load_release(path)
+    (path / file).unlink()
+    with pytest.raises(ReleaseError, match=f"lacks {file}"):
+        load_release(path)
+
+
+def test_a_changed_manifest_is_refused(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    path = write_release(*made)
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    for change, sentence in (
+        ({"schema_version": 99}, "schema version 99"),
+        ({"id": "0" * 12}, "claims the id"),
+        ({"files": {}}, "not the files of a release"),
+        ({"files": {**manifest["files"], "more.py": {}}}, "not the files of a release"),
+    ):
+        (path / "manifest.json").write_text(json.dumps(manifest | change), encoding="utf-8")
+        with pytest.raises(ReleaseError, match=sentence):
+            load_release(path)
+    (path / "manifest.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ReleaseError, match="cannot be read"):
+        load_release(path)
+    with pytest.raises(ReleaseError, match="is no release"):
+        load_release(path.parent / "nothing")
+
+
+def test_a_text_encoder_is_part_of_the_release(make_shop: MakeShop) -> None:
+    changes = {"text_encoder": "minilm", "text_in_query": True, "text_dim": 8, "epochs": 1}
+    settings = with_training(make_shop(requests=150, items=60), **changes)
+    candidate = train(settings).candidate_dir
+    boost_candidate(settings, candidate)
+    path = write_release(settings, candidate, NO_REPORT)
+    release = load_release(path)
+    assert release.item_vectors.shape == (60, 16 + 8)
+    assert release.encode_query("red shoes").shape == (16 + 8,)
+    assert "text (minilm)" in (path / "model_card.md").read_text(encoding="utf-8")
+    (file,) = (path / TEXT_ENCODER).iterdir()
+    content = file.read_text(encoding="utf-8")
+    file.write_text(content.replace("minilm", "minilM"), encoding="utf-8")
+    with pytest.raises(ReleaseError, match=f"{TEXT_ENCODER}/{file.name}"):
+        load_release(path)
+    file.unlink()
+    with pytest.raises(ReleaseError, match="lacks"):
+        load_release(path)
+
+
+def test_cleaning_keeps_the_newest_and_what_it_is_told_to(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    settings, candidate, report = made
+    original = write_release(settings, candidate, report)
+    for n in range(5):
+        copy = original.with_name(f"copy{n}")
+        shutil.copytree(original, copy)
+        clock = json.dumps({"trained_at": f"2020-01-0{n + 1}T00:00:00+00:00"})
+        (copy / "clock.json").write_text(clock, encoding="utf-8")
+    assert list_releases(settings)[0].path == original
+    assert clean_releases(settings, keep={"copy0"}) == ["copy2", "copy1"]
+    assert {r.id for r in list_releases(settings)} == {original.name, "copy4", "copy3", "copy0"}
+
+
+def test_a_release_names_the_features_that_the_store_serves() -> None:
+    """Neither room imports the other, so each has the name."""
+    assert FEATURE_SERVICE == features.store.FEATURE_SERVICE
+
+
+def test_no_release_is_none(make_shop: MakeShop) -> None:
+    assert list_releases(make_shop(requests=50)) == []

@@ -1,0 +1,1 @@
+"""The training set as arrays, and the batches of a step."""

@@ -1,0 +1,1 @@
+"""The two towers, their encoders and inputs, and a request's way to its vector."""

@@ -1,0 +1,258 @@
+"""What the towers read, as tokens and row numbers, and its look-up in the token table.
+
+Everything here that needs no parameter is made ahead of the step. Each distinct text and item is looked up once;
+requests and targets point at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.data.ragged import Ragged, offsets_of, stack
+from training.model.encoders.graph import neighbour_means
+from training.model.towers import ItemBatch, QueryBatch, TowerConfig, Towers
+
+I64 = NDArray[np.int64]
+QUERY_FIGURE = "query_"
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What is known of the user at each of B requests, -1 pads: rows of distinct texts and items, token buckets of
+    brands and tags."""
+
+    queries: NDArray[np.int32]
+    items: NDArray[np.int32]
+    orders: NDArray[np.int32]
+    brands: NDArray[np.int32]
+    tags: NDArray[np.int32]
+
+    def forget(self, rows: NDArray[np.bool_]) -> Histories:
+        """The same with nothing known at ``rows`` [B]."""
+        parts = (self.queries, self.items, self.orders, self.brands, self.tags)
+        return Histories(*(np.where(rows[:, None], -1, h) for h in parts))
+
+
+@dataclass(frozen=True)
+class QueryInputs:
+    """B requests; see ``QueryBatch`` for what indexes what."""
+
+    texts: Ragged
+    labels: Ragged
+    items: tuple[Ragged, ...]
+    location: Ragged
+    query: Tensor
+    recent_queries: Tensor
+    recent_items: Tensor
+    recent_orders: Tensor
+    recent_brands: Tensor
+    ordered_tags: Tensor
+    figures: Tensor
+    text: Tensor
+    read: Tensor
+    """0 where the query is to be read as if nobody had asked it and no word of it were familiar, else 1, [B, 1]."""
+    known: Tensor
+    """1 where the query was asked lately, [B, 1]."""
+
+
+@dataclass(frozen=True)
+class ItemInputs:
+    """n items, each as of a time: ``row`` [n] points at the distinct items, whose tokens are given per group."""
+
+    tokens: tuple[Ragged, ...]
+    row: Tensor
+    figures: Tensor
+    neighbour_tokens: Ragged
+    """Of the distinct neighbour queries."""
+    neighbours: Tensor
+    """[n, k] rows of it, -1 for none."""
+    text: Tensor
+    neighbour_text: Tensor
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, places: Tensor) -> ItemInputs:
+        """The items at ``places`` [m], with the tokens of no others."""
+        used, row = torch.unique(self.row[places], return_inverse=True)
+        near = self.neighbours[places]
+        queries = torch.unique(near[near >= 0])
+        return ItemInputs(
+            tokens=tuple(group.take(used.numpy()) for group in self.tokens),
+            row=row,
+            figures=self.figures[places],
+            neighbour_tokens=self.neighbour_tokens.take(queries.numpy()),
+            neighbours=torch.where(near < 0, -1, torch.searchsorted(queries, near)) if len(queries) else near,
+            text=self.text[places],
+            neighbour_text=self.neighbour_text[places],
+        )
+
+    def followed_by(self, other: ItemInputs) -> ItemInputs:
+        """These items, then the others."""
+        near = torch.where(other.neighbours < 0, -1, other.neighbours + len(self.neighbour_tokens))
+        return ItemInputs(
+            tokens=tuple(stack(pair) for pair in zip(self.tokens, other.tokens, strict=True)),
+            row=torch.cat([self.row, other.row + len(self.tokens[0])]),
+            figures=torch.cat([self.figures, other.figures]),
+            neighbour_tokens=stack([self.neighbour_tokens, other.neighbour_tokens]),
+            neighbours=torch.cat([self.neighbours, near]),
+            text=torch.cat([self.text, other.text]),
+            neighbour_text=torch.cat([self.neighbour_text, other.neighbour_text]),
+        )
+
+
+def query_inputs(
+    config: TowerConfig,
+    queries: I64,
+    histories: Histories,
+    query_tokens: Ragged,
+    item_tokens: Mapping[str, Ragged],
+    location: Ragged,
+    figures: NDArray[np.float32],
+    text: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    unread: NDArray[np.bool_] | None = None,
+) -> QueryInputs:
+    """The inputs of B requests.
+
+    Args:
+        known: whether the query was asked lately, [B]; unread: read it as if nobody had, nor knew its words (default:
+        none), [B];
+        queries: [B] rows of ``query_tokens``; location: B rows; figures: [B, >= request figures];
+        text: [B, text width], or anything where the query tower reads none.
+    """
+    texts = _distinct(queries, histories.queries)
+    items = _distinct(histories.items, histories.orders)
+    labels = _distinct(histories.brands, histories.tags)
+    return QueryInputs(
+        texts=query_tokens.take(texts),
+        labels=Ragged(np.arange(len(labels) + 1), labels.astype(np.int32)),
+        items=tuple(item_tokens[group].take(items) for group in config.history_groups),
+        location=location,
+        query=_place(queries, texts),
+        recent_queries=_place(histories.queries, texts),
+        recent_items=_place(histories.items, items),
+        recent_orders=_place(histories.orders, items),
+        recent_brands=_place(histories.brands, labels),
+        ordered_tags=_place(histories.tags, labels),
+        figures=torch.from_numpy(np.ascontiguousarray(figures[:, : config.request_figures])),
+        text=torch.from_numpy(text),
+        read=_column(np.ones(len(queries), dtype=np.bool_) if unread is None else ~unread),
+        known=_column(known),
+    )
+
+
+def item_inputs(
+    config: TowerConfig,
+    items: I64,
+    item_tokens: Mapping[str, Ragged],
+    figures: NDArray[np.float32],
+    neighbours: I64,
+    query_tokens: Ragged,
+    text: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+) -> ItemInputs:
+    """The inputs of n items.
+
+    Args:
+        items: [n] rows of ``item_tokens``; figures: [n, >= item figures]; neighbours: [n, k] rows of ``query_tokens``,
+        -1 for none; text: the text vectors of all items and of all queries, None where there are none.
+    """
+    distinct, row = np.unique(items, return_inverse=True)
+    queries = _distinct(neighbours) if config.graph else np.zeros(0, dtype=np.int64)
+    own, near = text if text is not None and config.text_width else (None, None)
+    return ItemInputs(
+        tokens=tuple(item_tokens[group].take(distinct) for group in config.groups),
+        row=torch.from_numpy(row),
+        figures=torch.from_numpy(np.ascontiguousarray(figures[:, : config.item_figures])),
+        neighbour_tokens=query_tokens.take(queries),
+        neighbours=_place(neighbours, queries) if config.graph else torch.full((len(items), 0), -1),
+        text=torch.zeros(len(items), 0) if own is None else torch.from_numpy(own[items]),
+        neighbour_text=_mean_text(config, near, neighbours),
+    )
+
+
+def of_query(figures: Sequence[str]) -> NDArray[np.bool_]:
+    """Which figures of a request are the query's, not the user's, [F]."""
+    return np.array([name.startswith(QUERY_FIGURE) for name in figures], dtype=np.bool_)
+
+
+def look_up(towers: Towers, requests: QueryInputs, items: ItemInputs) -> tuple[QueryBatch, ItemBatch]:
+    """All token means of a step in one look-up; the neighbours' in another, without a gradient."""
+    familiar = requests.texts.where(towers.familiar.cpu().numpy())
+    parts = (requests.texts, requests.labels, requests.location, familiar, *requests.items, *items.tokens)
+    text_means, label_means, location, familiar_means, *means = towers.terms(*parts)
+    device, history = text_means.device, len(requests.items)
+    with torch.no_grad():
+        (near,) = towers.terms(items.neighbour_tokens)
+    neighbours, met = neighbour_means(near, items.neighbours.to(device))
+    share = _share_left(familiar, requests.texts).to(device)
+    query, read = requests.query.to(device), requests.read.to(device)
+    familiar_means = familiar_means * share
+    batch = QueryBatch(
+        terms=text_means[query] * read,
+        familiar_terms=familiar_means[query] * read,
+        familiarity=torch.maximum(requests.known.to(device), share[query]) * read,
+        familiar_means=familiar_means,
+        label_means=label_means,
+        item_means=torch.stack(means[:history], dim=1),
+        location=location,
+        **{name: getattr(requests, name).to(device) for name in _AS_THEY_ARE},
+    )
+    return batch, ItemBatch(
+        means=torch.stack(means[history:], dim=1)[items.row.to(device)],
+        figures=items.figures.to(device),
+        neighbours=neighbours,
+        met=met,
+        text=items.text.to(device),
+        neighbour_text=items.neighbour_text.to(device),
+    )
+
+
+_AS_THEY_ARE = (
+    "recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags", "figures", "text",
+)  # fmt: skip
+
+
+def _column(marks: NDArray[np.bool_]) -> Tensor:
+    return torch.from_numpy(marks.astype(np.float32))[:, None]
+
+
+def _share_left(familiar: Ragged, texts: Ragged) -> Tensor:
+    """Share of each text's tokens that are familiar, [T, 1]: a text of few of them says little."""
+    share = familiar.lengths / np.maximum(texts.lengths, 1)
+    return torch.from_numpy(share.astype(np.float32))[:, None]
+
+
+def no_items(config: TowerConfig) -> ItemInputs:
+    """Where a step encodes requests alone."""
+    nothing = Ragged(offsets_of(np.zeros(0, dtype=np.int64)), np.zeros(0, dtype=np.int32))
+    rows = torch.zeros(0, dtype=torch.int64)
+    empty = torch.zeros(0, config.text_width)
+    return ItemInputs(
+        tuple(nothing for _ in config.groups), rows, torch.zeros(0, config.item_figures), nothing, rows[:, None], empty,
+        empty,
+    )  # fmt: skip
+
+
+def _mean_text(config: TowerConfig, queries: NDArray[np.float32] | None, neighbours: I64) -> Tensor:
+    if queries is None or not (config.graph and config.has_text_part):
+        return torch.zeros(len(neighbours), config.text_width)
+    present = neighbours >= 0
+    weights = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    held = queries[np.maximum(neighbours, 0)]
+    return torch.from_numpy(np.einsum("nkd,nk->nd", held, weights.astype(np.float32)))
+
+
+def _distinct(*rows: NDArray[np.integer]) -> I64:
+    found = np.unique(np.concatenate([r.ravel() for r in rows])).astype(np.int64)
+    return found[found >= 0]
+
+
+def _place(names: NDArray[np.integer], table: I64) -> Tensor:
+    return torch.from_numpy(np.where(names < 0, -1, np.searchsorted(table, names)).astype(np.int64))

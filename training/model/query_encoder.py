@@ -1,0 +1,153 @@
+"""One request to its query vector: the path that serving takes, over the same tower and inputs as training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.data.location import LocationBuckets
+from training.data.ngrams import Hasher
+from training.data.ragged import Ragged, empty_rows, offsets_of
+from training.data.scalars import QuantileTransform
+from training.model.inputs import Histories, look_up, no_items, of_query, query_inputs
+from training.model.towers import LOCATION, Towers
+from training.text import TextEncoder
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known at a request besides its text; lists newest first. Nothing known is an unknown user."""
+
+    recent_queries: Sequence[str] = ()
+    recent_items: Sequence[str] = ()
+    recent_orders: Sequence[str] = ()
+    recent_brands: Sequence[str] = ()
+    ordered_tags: Sequence[str] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Of the user and the query, by name; what is missing is unknown."""
+    location: Mapping[str, object] = field(default_factory=dict)
+    """``country``, ``language``, ``zip``, ``latitude``, ``longitude``."""
+
+
+NOTHING = Known()
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What was fitted on the train window and turns a request into the query tower's input."""
+
+    figures: QuantileTransform
+    location: LocationBuckets
+    text: TextEncoder | None
+
+
+class QueryEncoder:
+    """Query tower, tokeniser and the tokens of the items that a history may name. Read-only, so threads may share it.
+
+    Args:
+        towers: in evaluation mode.
+        tokens: rows of the history groups, one row per item of ``item_ids``.
+        boosting: weights of the quality features, [f], that follow the unit vector; none: no boosting.
+    """
+
+    def __init__(
+        self,
+        towers: Towers,
+        tokens: Mapping[str, Ragged],
+        item_ids: Sequence[str],
+        preprocessing: Preprocessing,
+        boosting: NDArray[np.float32] | None = None,
+    ) -> None:
+        config = towers.config
+        self._towers = towers.eval()
+        self._words = Hasher(config.buckets, config.max_query_tokens, config.ngrams)
+        self._tokens = {group: tokens[group] for group in config.history_groups}
+        self._row_of = {item: row for row, item in enumerate(item_ids)}
+        self._preprocessing = preprocessing
+        self._of_query = of_query(preprocessing.figures.names)
+        self._boosting = np.zeros(0, dtype=np.float32) if boosting is None else boosting
+
+    def encode(self, text: str, known: Known = NOTHING) -> NDArray[np.float32]:
+        """Query vector [width + f] of one request; see :meth:`encode_many`."""
+        return np.asarray(self.encode_many([text], [known])[0])
+
+    @torch.inference_mode()
+    def encode_many(self, texts: Sequence[str], known: Sequence[Known]) -> NDArray[np.float32]:
+        """Query vectors [B, width + f] of B requests: unit vectors, then the boosting weights. Items that the release
+        does not know are skipped. ``texts`` are normalised (``features.query_text``), as the towers learned them.
+
+        Raises:
+            ValueError: a location that names what is none, or of the wrong type.
+        """
+        config, count = self._towers.config, len(texts)
+        figures = self._figures(known)
+        searched = [k.recent_queries[: config.recent_queries] for k in known]
+        inputs = query_inputs(
+            config,
+            np.arange(count),
+            self._histories(count, known, searched),
+            self._words.ngrams([*texts, *chain.from_iterable(searched)]),
+            self._tokens,
+            self._location(known),
+            figures,
+            self._text(texts),
+            known=np.asarray(np.isfinite(figures[:, self._of_query]).any(axis=1)),
+        )
+        batch, _ = look_up(self._towers, inputs, no_items(config))
+        vectors = self._towers.encode_queries(batch).numpy()
+        return np.hstack([vectors, np.tile(self._boosting, (count, 1))]) if len(self._boosting) else vectors
+
+    def rows(self, items: Sequence[str]) -> list[int]:
+        """The release's rows of those items that it knows, in their order."""
+        return [self._row_of[item] for item in items if item in self._row_of]
+
+    def _histories(self, first: int, known: Sequence[Known], searched: Sequence[Sequence[str]]) -> Histories:
+        """``searched``: the recent queries of each request; their texts are numbered from ``first`` on."""
+        config = self._towers.config
+        numbers = iter(range(first, first + sum(len(queries) for queries in searched)))
+        return Histories(
+            queries=_padded([[next(numbers) for _ in queries] for queries in searched]),
+            items=_padded([self.rows(k.recent_items[: config.recent_items]) for k in known]),
+            orders=_padded([self.rows(k.recent_orders[: config.recent_orders]) for k in known]),
+            brands=self._labels("#brand ", [k.recent_brands[: config.recent_items] for k in known]),
+            tags=self._labels("#tag ", [k.ordered_tags[: config.ordered_tags] for k in known]),
+        )
+
+    def _labels(self, prefix: str, names: Sequence[Sequence[str]]) -> NDArray[np.int32]:
+        flat = [prefix + name for row in names for name in row]
+        if not flat or self._towers.config.history == "none":
+            return np.zeros((len(names), 0), dtype=np.int32)
+        # the prefix has letters, so that each label has its bucket
+        held = iter(self._words.labels(flat).ids.tolist())
+        return _padded([[next(held) for _ in row] for row in names])
+
+    def _location(self, known: Sequence[Known]) -> Ragged:
+        labels = [self._preprocessing.location.labels_of(k.location) if k.location else [] for k in known]
+        flat = [label for row in labels for label in row]
+        if not flat or LOCATION not in self._towers.config.groups:
+            return empty_rows(len(known))
+        ids = self._words.labels(flat).ids
+        return Ragged(offsets_of(np.array([len(row) for row in labels])), ids)
+
+    def _figures(self, known: Sequence[Known]) -> NDArray[np.float32]:
+        transform = self._preprocessing.figures
+        rows = [[k.figures.get(name, np.nan) for name in transform.names] for k in known]
+        figures = np.array(rows, dtype=np.float64).reshape(len(known), len(transform.names))
+        return transform.apply(np.where(np.isfinite(figures), figures, np.nan))
+
+    def _text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        config, encoder = self._towers.config, self._preprocessing.text
+        if encoder is None or not (config.text_width and config.text_in_query):
+            return np.zeros((len(texts), 0), dtype=np.float32)
+        return np.stack([encoder.encode_query(text) for text in texts])
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    """Rows of different lengths as one array, -1 pads."""
+    width = max((len(row) for row in rows), default=0)
+    return np.array([[*row, *([-1] * (width - len(row)))] for row in rows], dtype=np.int32).reshape(len(rows), width)

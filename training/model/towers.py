@@ -1,0 +1,323 @@
+"""The two towers: items and (query, user) to unit vectors whose dot product is the score.
+
+A vector has up to two parts. The *learned* part is what a feed-forward network makes of all encoders together: terms,
+graph, location, scalars, user, and text where it is fused with the features. To it are added, in both towers, two
+shared projections [D]: ``words`` of the text's tokens, so that a query never seen in training still lands near items
+that share its words; ``taste`` of attribute labels, an item's own and those of a user's items, so that an item moves
+towards the users who chose its brand, price or colour before. The *text* part is a text encoder's vector, shared
+projection (see ``training.model.encoders.text``): its score adds to that of the learned part.
+
+The query tower stays small, so that it takes about a millisecond on one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.data.items import GROUPS
+from training.distributed import BatchNorm
+from training.model.encoders.scalars import known_and_value
+from training.model.encoders.terms import TermEncoder, mean_of
+from training.model.encoders.text import TextPart
+from training.model.encoders.user import UserEncoder
+
+HISTORY_GROUPS = ("title", "category", "attributes")
+LABELS = "attributes"
+LOCATION = "location"
+WORDS_GAIN, OUTPUT_SCALE = 3.0, 0.1
+"""Weights at the start [D]: texts that share words are close before the first step, and a small log needs no more."""
+WORD_GROUPS = ("title", "category_words", "attribute_words", "description")
+NEIGHBOUR_WEIGHT = 0.3
+HALF: float = 0.5**0.5
+"""What makes two parts of length 1 a vector of length 1."""
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """What is needed to build the towers again, and to turn a request into their input."""
+
+    groups: tuple[str, ...]
+    """Field groups that are on, a subset of ``GROUPS`` in its order."""
+    buckets: int
+    token_dim: int
+    dim: int
+    hidden: int
+    ngrams: tuple[str, ...]
+    max_query_tokens: int
+    max_item_tokens: int
+    recent_queries: int
+    recent_items: int
+    recent_orders: int
+    ordered_tags: int
+    price_edges: tuple[float, ...]
+    history: Literal["none", "mean", "transformer"] = "transformer"
+    graph: bool = False
+    item_figures: int = 0
+    """Figures of an item that are read, 0: the scalar encoder is off."""
+    request_figures: int = 0
+    text_encoder: str = "none"
+    text_width: int = 0
+    """Width of the text encoder's vectors, 0: off."""
+    text_in_query: bool = False
+    text_fusion: Literal["scores", "features"] = "scores"
+    text_dim: int = 128
+    shared_words: bool = True
+    shared_taste: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.groups or [g for g in GROUPS if g in self.groups] != list(self.groups):
+            raise ValueError(f"groups must be some of {GROUPS}, in that order; got {self.groups}")
+
+    @property
+    def history_groups(self) -> tuple[str, ...]:
+        """Groups through which a user's items are seen."""
+        return tuple(g for g in self.groups if g in HISTORY_GROUPS) or self.groups[:1]
+
+    @property
+    def has_text_part(self) -> bool:
+        """Whether query and item text meet in a part of the vectors of their own."""
+        return self.text_width > 0 and self.text_in_query and self.text_fusion == "scores"
+
+    @property
+    def width(self) -> int:
+        """Width of query and item vectors."""
+        return self.dim + (self.text_dim if self.has_text_part else 0)
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders that are on."""
+        on = {
+            "terms": True,
+            "graph": self.graph,
+            f"text ({self.text_encoder})": self.text_width > 0,
+            "location": LOCATION in self.groups,
+            "scalars": self.item_figures + self.request_figures > 0,
+            f"user ({self.history})": self.history != "none",
+        }
+        return tuple(name for name, is_on in on.items() if is_on)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TowerConfig:
+        lists = {k: tuple(v) for k, v in value.items() if isinstance(v, list)}
+        return cls(**{**value, **lists})
+
+
+@dataclass(frozen=True)
+class QueryBatch:
+    """B requests over T distinct texts, L labels and I items of their histories; -1 pads.
+
+    ``recent_queries`` [B, q] index ``familiar_means`` [T, token_dim]; ``recent_brands`` [B, b] and ``ordered_tags``
+    [B, t] index ``label_means`` [L, token_dim]; ``recent_items`` [B, c] and ``recent_orders`` [B, o] index
+    ``item_means`` [I, history groups, token_dim].
+    """
+
+    terms: Tensor
+    """Mean token embedding of the query, [B, token_dim]."""
+    familiar_terms: Tensor
+    """The same of its familiar tokens alone: what the feed-forward network reads of it."""
+    familiarity: Tensor
+    """1 for a query that was asked lately, else the share of its tokens that are familiar, [B, 1]."""
+    familiar_means: Tensor
+    label_means: Tensor
+    item_means: Tensor
+    recent_queries: Tensor
+    recent_items: Tensor
+    recent_orders: Tensor
+    recent_brands: Tensor
+    ordered_tags: Tensor
+    location: Tensor
+    """Mean label embedding of where the request comes from, [B, token_dim]."""
+    figures: Tensor
+    """Of the user and the query, in [0, 1] or NaN, [B, request figures]."""
+    text: Tensor
+    """Text encoder's vector of the query, [B, text width]."""
+
+
+@dataclass(frozen=True)
+class ItemBatch:
+    """n items, each as of a time."""
+
+    means: Tensor
+    """Mean token embedding per group, [n, groups, token_dim]."""
+    figures: Tensor
+    """In [0, 1] or NaN, [n, item figures]."""
+    neighbours: Tensor
+    """Mean token embedding of the neighbour queries, [n, token_dim]."""
+    met: Tensor
+    """1 where the item has a neighbour, [n, 1]."""
+    text: Tensor
+    """Text encoder's vector, [n, text width]."""
+    neighbour_text: Tensor
+    """Mean text vector of the neighbour queries, [n, text width]."""
+
+
+class ItemTower(nn.Module):
+    """Everything known of an item to [n, dim], not normalised."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = len(config.groups) * config.token_dim + 2 * config.item_figures
+        width += config.token_dim + 1 if config.graph else 0
+        self.text_as_feature = config.text_width > 0 and not config.has_text_part
+        width += config.text_width if self.text_as_feature else 0
+        self.layers = nn.Sequential(
+            BatchNorm(width),
+            nn.Linear(width, config.hidden),
+            BatchNorm(config.hidden),
+            nn.ReLU(),
+            _small(nn.Linear(config.hidden, config.dim)),
+        )
+
+    def forward(self, items: ItemBatch) -> Tensor:
+        parts = [items.means.flatten(1)]
+        if self.config.item_figures:
+            parts.append(known_and_value(items.figures))
+        if self.config.graph:
+            parts += [items.neighbours, items.met]
+        if self.text_as_feature:
+            parts.append(items.text)
+        return self.layers(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
+
+
+class QueryTower(nn.Module):
+    """Query, history and context to [B, dim], not normalised.
+
+    A history that is empty is zeros with its mask at 0, the same for a user whom nobody knows.
+    """
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.token_dim + 2 * config.request_figures
+        width += config.token_dim if LOCATION in config.groups else 0
+        if config.history != "none":
+            width += 2 * (len(config.history_groups) * config.token_dim) + 2 + 2 * (config.token_dim + 1)
+        if config.history == "transformer":
+            self.user = UserEncoder(config.token_dim, config.recent_queries, config.recent_items)
+        self.text_as_feature = config.text_width > 0 and config.text_in_query and not config.has_text_part
+        width += config.text_width if self.text_as_feature else 0
+        self.layers = nn.Sequential(
+            nn.Linear(width, config.hidden),
+            nn.ReLU(),
+            _small(nn.Linear(config.hidden, config.dim)),
+        )
+
+    def forward(self, batch: QueryBatch) -> Tensor:
+        query = batch.familiar_terms
+        parts = [query]
+        if self.config.history != "none":
+            parts += self._history(query, batch)
+        if LOCATION in self.config.groups:
+            parts.append(batch.location)
+        if self.config.request_figures:
+            parts.append(known_and_value(batch.figures))
+        if self.text_as_feature:
+            parts.append(batch.text)
+        return self.layers(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
+
+    def _history(self, query: Tensor, batch: QueryBatch) -> list[Tensor]:
+        items = batch.item_means.flatten(1)
+        searched, has_searched = mean_of(batch.familiar_means, batch.recent_queries)
+        if self.config.history == "transformer":
+            searched = self.user(
+                query, batch.familiar_means, batch.recent_queries, batch.label_means, batch.recent_brands
+            )
+        tags = mean_of(batch.label_means, batch.ordered_tags)
+        return [
+            searched,
+            has_searched,
+            *mean_of(items, batch.recent_items),
+            *mean_of(items, batch.recent_orders),
+            *tags,
+        ]
+
+
+class Towers(nn.Module):
+    """Both towers over one token table."""
+
+    familiar: Tensor
+    """Which tokens enough training queries share: the feed-forward network of the query tower reads no others [D]. Of a
+    token that it met in one query it would learn that query by heart, and say nonsense of the next. A query that is not
+    familiar is read by the shared projections and by its text, where there is a text part."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.terms = TermEncoder(config.buckets, config.token_dim)
+        self.register_buffer("familiar", torch.ones(config.buckets, dtype=torch.bool))
+        self.item = ItemTower(config)
+        self.query = QueryTower(config)
+        if config.shared_words:
+            self.words = nn.Linear(config.token_dim, config.dim, bias=False)
+            nn.init.orthogonal_(self.words.weight, gain=WORDS_GAIN)
+            self._word_groups = [config.groups.index(g) for g in config.groups if g in WORD_GROUPS]
+            self.word_weights = nn.Parameter(torch.zeros(max(len(self._word_groups), 1)))
+            if config.graph:
+                self.neighbour_weight = nn.Parameter(torch.tensor(NEIGHBOUR_WEIGHT))
+        self._has_taste = config.shared_taste and LABELS in config.groups and config.history != "none"
+        if self._has_taste:
+            self.taste = nn.Linear(config.token_dim, config.dim, bias=False)
+            self.taste_weights = nn.Parameter(torch.full((2,), 0.5))
+            """How much the labels of recently clicked, and of ordered items count."""
+        if config.has_text_part:
+            self.text = TextPart(config.text_width, config.text_dim)
+
+    def encode_items(self, items: ItemBatch) -> Tensor:
+        """Items to unit vectors [n, width].
+
+        Where there is a text part, both parts weigh the same in every item, so that no item's text counts less because
+        much was learned of it; what a part counts for is the query's to say. An item without text is shorter than 1.
+        """
+        vectors = self.item(items)
+        if self.config.shared_words:
+            words = self._item_words(items)
+            vectors = vectors + self.words(words)
+        if self._has_taste:
+            vectors = vectors + self.taste(items.means[:, self.config.groups.index(LABELS)])
+        if self.config.has_text_part:
+            parts = (F.normalize(vectors, dim=1), self.text.items(items.text, items.neighbour_text))
+            return torch.cat(parts, dim=1) * HALF
+        return F.normalize(vectors, dim=1)
+
+    def encode_queries(self, batch: QueryBatch) -> Tensor:
+        """Requests to unit vectors [B, width]."""
+        vectors = self.query(batch)
+        if self.config.has_text_part:
+            vectors = vectors * batch.familiarity
+        if self.config.shared_words:
+            vectors = vectors + self.words(batch.terms)
+        if self._has_taste:
+            labels = batch.item_means[:, self.config.history_groups.index(LABELS)]
+            chosen = (mean_of(labels, recent)[0] for recent in (batch.recent_items, batch.recent_orders))
+            liked = sum(weight * mean for weight, mean in zip(self.taste_weights, chosen, strict=True))
+            vectors = vectors + self.taste(liked)
+        if self.config.has_text_part:
+            vectors = torch.cat([vectors, self.text.queries(batch.text, batch.familiarity)], dim=1)
+        return F.normalize(vectors, dim=1)
+
+    def _item_words(self, items: ItemBatch) -> Tensor:
+        words: Tensor = items.means.new_zeros(len(items.means), self.config.token_dim)
+        if self._word_groups:
+            weights = self.word_weights.softmax(0)
+            words = torch.einsum("ngd,g->nd", items.means[:, self._word_groups], weights)
+        if self.config.graph:
+            words = words + self.neighbour_weight * items.neighbours
+        return words
+
+
+def _small(layer: nn.Linear) -> nn.Linear:
+    """Before training the shared projections, not this layer, say where a vector lies."""
+    with torch.no_grad():
+        layer.weight.mul_(OUTPUT_SCALE)
+        layer.bias.mul_(OUTPUT_SCALE)
+    return layer

@@ -1,0 +1,119 @@
+"""The model of the run in progress: weights and configuration in a folder, before it is a release."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from infra.settings import Settings
+from training.data.arrays import prepare_arrays
+from training.data.held_out import stopping_and_judging
+from training.model.encoding import encode_catalog, encode_requests
+from training.model.towers import TowerConfig, Towers
+from training.quality_prior import Boosting, boosted_items, boosted_query, fit_boosting
+from training.release.release import INDEX
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+TRAINING = "training.json"
+BOOSTING = "boosting.json"
+EVALUATION = "evaluation.json"
+
+
+def save_candidate(folder: Path, towers: Towers, training: dict[str, Any]) -> None:
+    """Write weights, tower configuration and what the trainer reports."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # First: what was found out about other weights says nothing about these, and a run may be killed in between.
+    for name in (BOOSTING, INDEX, EVALUATION):
+        (folder / name).unlink(missing_ok=True)
+    save_file({k: v.contiguous().cpu() for k, v in towers.state_dict().items()}, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(towers.config.to_json(), indent=2), encoding="utf-8")
+    (folder / TRAINING).write_text(json.dumps(training, indent=2), encoding="utf-8")
+
+
+def load_candidate(folder: Path) -> Towers:
+    """The towers of a candidate, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: nothing was trained into this folder.
+    """
+    if not (folder / WEIGHTS).exists():
+        raise FileNotFoundError(f"no candidate model under {folder}: train one first")
+    config = TowerConfig.from_json(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    towers = Towers(config)
+    towers.load_state_dict(load_file(folder / WEIGHTS))
+    return towers.eval()
+
+
+def boost_candidate(settings: Settings, folder: Path) -> Boosting:
+    """Find the weights of quality boosting for a candidate, and write them beside it.
+
+    They are found on the requests of the users who also chose the epoch, so that none of them judges the result.
+
+    Raises:
+        FileNotFoundError: there is no candidate.
+    """
+    towers, arrays = load_candidate(folder), prepare_arrays(settings)
+    requests, _ = stopping_and_judging(arrays, settings.training)
+    items = encode_catalog(towers, arrays, arrays.cut, kept=settings.training.graph_kept)
+    for name in (INDEX, EVALUATION):
+        (folder / name).unlink(missing_ok=True)
+    boosting = fit_boosting(settings, arrays, encode_requests(towers, arrays, requests), items, requests)
+    (folder / BOOSTING).write_text(json.dumps(boosting.to_json(), indent=2), encoding="utf-8")
+    return boosting
+
+
+def item_vectors(settings: Settings, folder: Path) -> NDArray[np.float32]:
+    """Vectors of all items as of the end of the log, as the release will carry them, [items, width + f].
+
+    Raises:
+        FileNotFoundError: there is no candidate, or nothing was found out about its boosting.
+    """
+    towers, arrays, boosting = load_candidate(folder), prepare_arrays(settings), load_boosting(folder)
+    vectors = encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept)
+    if not boosting.weights.on:
+        return vectors
+    return boosted_items(vectors, boosting.quality(arrays, arrays.end, settings.features.rate_prior))
+
+
+def latest_query_vectors(settings: Settings, folder: Path, count: int) -> NDArray[np.float32]:
+    """Vectors of the latest requests of the log, with boosting weights in force, [n, width + f]; n is at most count.
+
+    Raises:
+        FileNotFoundError: there is no candidate, or nothing was found out about its boosting.
+    """
+    towers, arrays, boosting = load_candidate(folder), prepare_arrays(settings), load_boosting(folder)
+    requests = np.arange(len(arrays.request_time))[-count:]
+    vectors = encode_requests(towers, arrays, requests)
+    return boosted_query(vectors, boosting.in_force)
+
+
+def load_boosting(folder: Path) -> Boosting:
+    """What :func:`boost_candidate` wrote.
+
+    Raises:
+        FileNotFoundError: nothing was written for this candidate.
+    """
+    return Boosting.from_json(json.loads((folder / BOOSTING).read_text(encoding="utf-8")))
+
+
+def save_index(folder: Path, index: Mapping[str, Any]) -> None:
+    """Write what the index tuner measured and chose for the vectors of this candidate."""
+    (folder / INDEX).write_text(json.dumps(index, indent=2), encoding="utf-8")
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What :func:`save_index` wrote; empty where the tuner did not run."""
+    file = folder / INDEX
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """What the trainer reported on a candidate."""
+    return dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
