@@ -43,19 +43,19 @@ def main(requests: int = 1_000, k: int = 100) -> None:
     without = settings.model_copy(update={"serving": settings.serving.model_copy(update={"cache_size": 0})})
     with Retriever(without) as retriever, Retriever(settings) as caching:
         release = load_release(settings.paths.releases / retriever.release_id)
-        vectors = [release.encode_query(query) for _, query in asked]
+        vectors = [release.encoder.encode(query) for _, query in asked]
         caching.retrieve_many([Request(*pair, k=k) for pair in asked])
         many = [[Request(*asked[(i + j) % len(asked)], k=k) for j in range(BATCH)] for i in range(len(asked))]
         calls: dict[str, Callable[[int], Any]] = {
             "retrieve()": lambda i: retriever.retrieve(*asked[i], k=k),
             "retrieve(), nobody": lambda i: retriever.retrieve(None, asked[i][1], k=k),
             "retrieve(), asked before": lambda i: caching.retrieve(*asked[i], k=k),
-            "peer: numpy exact": lambda i: _exact(release.item_vectors, vectors[i], min(k, len(release.item_ids))),
+            "peer: numpy exact": lambda i: _exact(release.items.vectors, vectors[i], min(k, len(release.items.ids))),
         }
         milliseconds, answers = _interleaved(calls, len(asked))
         batch, _ = _interleaved({"a batch": lambda i: retriever.retrieve_many(many[i])}, min(len(asked), 150))
     personal = np.mean([answer.personalized for answer in answers])
-    print(f"{len(release.item_ids):,} items, k = {k}, {len(answers):,} requests, {personal:.0%} personalized")
+    print(f"{len(release.items.ids):,} items, k = {k}, {len(answers):,} requests, {personal:.0%} personalized")
     table = {f"- {name}": np.array([answer.timings_ms[name] for answer in answers]) for name in STEPS}
     rows = {"retrieve()": milliseconds.pop("retrieve()")} | table | milliseconds
     rows |= {f"retrieve_many(), per request of {BATCH}": batch["a batch"] / BATCH}

@@ -229,7 +229,7 @@ def mendable() -> tuple[type[Exception], ...]:
     from orchestration.releases import PromotionRefused
     from serving import IndexUnavailable, NoLiveRelease
     from serving.api.auth import OpenToOthersError
-    from training.release.release import ReleaseError
+    from training.release.manifest import ReleaseError
 
     return (
         ValidationError,

@@ -29,15 +29,8 @@ from serving.probe import probe
 from training.evaluation import EvaluationReport
 from training.evaluation.report import MAIN_MEASURE, as_text
 from training.release.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
-from training.release.release import (
-    INDEX,
-    MANIFEST,
-    ReleaseError,
-    clean_releases,
-    list_releases,
-    load_release,
-    verify_release,
-)
+from training.release.manifest import INDEX, MANIFEST, ReleaseError, clean_releases, list_releases, verify_release
+from training.release.release import load_release
 from training.run.candidate import BOOSTING, CONFIG, EVALUATION, WEIGHTS
 from training.text import TextEncoderError
 

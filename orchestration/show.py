@@ -12,7 +12,7 @@ from infra.settings import Settings
 from orchestration.releases import State, standings
 from serving import Retrieval, Retriever
 from serving.index import live_release_id, nothing_live
-from training.release.release import ReleaseError, verify_release
+from training.release.manifest import ReleaseError, verify_release
 
 
 def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -> None:

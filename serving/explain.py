@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from serving.hits import Hit, Match, Why
 from training.model.query_encoder import Known
-from training.release.release import FIGURES_30D
+from training.release.items import COUNTS_30D
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 def explained(release: Release, vector: NDArray[np.float32], hits: Sequence[Hit], known: Known) -> list[Hit]:
     """The hits, each with its ``why``. ``vector`` is the query's, [width + f]."""
     rows = release.encoder.rows([hit.item_id for hit in hits])
-    parts = score_parts(release, vector, release.item_vectors[rows])
+    parts = score_parts(release, vector, release.items.vectors[rows])
     taste = _Taste.of(release, known)
     return [
         hit._replace(
             why=Why({name: float(values[i]) for name, values in parts.items()}, taste.matches(item), _met(item))
         )
-        for i, (hit, item) in enumerate(zip(hits, items_at(release, rows), strict=True))
+        for i, (hit, item) in enumerate(zip(hits, release.items.rows(rows), strict=True))
     ]
 
 
@@ -36,7 +35,7 @@ def score_parts(
     release: Release, vector: NDArray[np.float32], items: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
     """What each part of the vectors adds to the scores of n items, [n] per part; ``items`` is [n, width + f]."""
-    config = release.towers.config
+    config = release.encoder.towers.config
     bounds = {"learned": config.dim, "text": config.width, "boost": len(vector)}
     parts, start = {}, 0
     for name, end in bounds.items():
@@ -58,7 +57,7 @@ class _Taste:
 
     @classmethod
     def of(cls, release: Release, known: Known) -> _Taste:
-        chosen = items_at(release, release.encoder.rows([*known.recent_items, *known.recent_orders]))
+        chosen = release.items.rows(release.encoder.rows([*known.recent_items, *known.recent_orders]))
         return cls(
             frozenset(known.recent_items),
             frozenset(known.recent_orders),
@@ -80,16 +79,10 @@ class _Taste:
         return (*found, *(Match("tag", tag) for tag in item.get("tags") or () if tag in self.tags))
 
 
-def items_at(release: Release, rows: Sequence[int] | NDArray[np.integer[Any]]) -> list[dict[str, Any]]:
-    """What the release knows of its items at ``rows`` [n]."""
-    # All at once: a slice of the table per row holds the interpreter five times as long.
-    return list(release.items.take(pa.array(rows, pa.int64())).to_pylist())
-
-
 def _leaf(item: Mapping[str, Any]) -> str:
     path = item.get("category_path") or [""]
     return path[-1] or ""
 
 
 def _met(item: Mapping[str, Any]) -> dict[str, int]:
-    return {name: int(item[name]) for name in FIGURES_30D if item.get(name) is not None}
+    return {name: int(item[name]) for name in COUNTS_30D if item.get(name) is not None}

@@ -136,11 +136,11 @@ class Live:
                 raise
             log.warning("the index is away: release %s was live last and serves: %s", known, error)
             served = load_served(self._settings, known, self._milvus)
-            served.search_memory(served.release.encode_query("warm up")[None], 1, Filter())
+            served.search_memory(served.release.encoder.encode("warm up")[None], 1, Filter())
         return served
 
     def _first_usable(self, live: str, before: list[str]) -> ServedRelease:
-        from training.release.release import ReleaseError
+        from training.release.manifest import ReleaseError
         from training.text import TextEncoderError
 
         try:
@@ -179,10 +179,10 @@ class Live:
     def _prove(self, milvus: MilvusClient) -> None:
         """Search as requests do, by a client that they do not use yet."""
         if isinstance(self.served.index, MilvusIndex):
-            self.served.index.prove(milvus, self.served.release.item_vectors.shape[1], self._timeout_s)
+            self.served.index.prove(milvus, self.served.release.items.vectors.shape[1], self._timeout_s)
 
     def _switch(self, live: str) -> None:
-        from training.release.release import ReleaseError
+        from training.release.manifest import ReleaseError
         from training.text import TextEncoderError
 
         if self._refused and self._refused[0] == live and time.monotonic() - self._refused[1] < RETRY_REFUSED_S:

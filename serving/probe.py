@@ -42,7 +42,7 @@ def _answer(settings: Settings, release_id: str, query: str) -> str:
     try:
         served = load_served(settings, release_id, connection)
         warm(served, connection, TIMEOUT_S)
-        found = served.index.search(served.release.encode_query(query)[None], 1, Filter())
+        found = served.index.search(served.release.encoder.encode(query)[None], 1, Filter())
     finally:
         connection.close()
-    return str(served.release.item_ids[found.rows[0, 0]])
+    return str(served.release.items.ids[found.rows[0, 0]])

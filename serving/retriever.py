@@ -20,7 +20,7 @@ from features.store.session import ACTIONS, Action, SessionEvent
 from infra.settings import Settings
 from serving.caching import CountedCache
 from serving.errors import BadRequest, IndexUnavailable
-from serving.explain import explained, items_at
+from serving.explain import explained
 from serving.filters import Filter, parse_filters
 from serving.hits import Hit
 from serving.live import Live
@@ -233,7 +233,7 @@ class Retriever:
     def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the release knows of items, in their order; those that it does not know have their id alone."""
         release = self._live.served.release
-        known = {item["item_id"]: item for item in items_at(release, release.encoder.rows(item_ids))}
+        known = {item["item_id"]: item for item in release.items.rows(release.encoder.rows(item_ids))}
         return [known.get(item_id, {"item_id": item_id}) for item_id in item_ids]
 
     def fields(self) -> list[dict[str, Any]]:
@@ -273,12 +273,12 @@ class Retriever:
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
-            personalized=is_personal(known, served.release.towers.config),
+            personalized=is_personal(known, served.release.encoder.towers.config),
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},
             features={name: list(getattr(known, name)) for name in HISTORIES} if request.explain else None,
-            items=items_at(served.release, answer.rows) if request.items else None,
+            items=served.release.items.rows(answer.rows) if request.items else None,
         )
 
     def _search(

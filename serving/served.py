@@ -75,20 +75,20 @@ class ServedRelease:
 
     def _cosines(self, vectors: NDArray[np.float32], found: Found) -> NDArray[np.float32]:
         """Scores before the boost, [n, k]."""
-        boosted = len(self.release.config["boosting"]["weights"])
+        boosted = len(self.release.manifest.config["boosting"]["weights"])
         if not boosted:
             return found.scores
-        quality = self.release.item_vectors[found.rows, -boosted:]
+        quality = self.release.items.vectors[found.rows, -boosted:]
         return np.asarray(found.scores - np.einsum("nkf,nf->nk", quality, vectors[:, -boosted:]))
 
     @cached_property
     def _item_ids(self) -> NDArray[np.object_]:
-        return np.array(self.release.item_ids, dtype=object)
+        return np.array(self.release.items.ids, dtype=object)
 
     def item(self, item_id: str) -> dict[str, Any] | None:
         """What the release knows of an item; None where it does not know it."""
         rows = self.release.encoder.rows([item_id])
-        return dict(self.release.items.slice(rows[0], 1).to_pylist()[0]) if rows else None
+        return self.release.items.rows(rows)[0] if rows else None
 
     def describe(self, item_id: str) -> str:
         """An item for people: its title, else its category and price, else its id."""
@@ -122,35 +122,37 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
     """
     from features.store import FEATURE_SERVICE
     from serving.connection import failures
-    from training.release.release import ReleaseError, load_release
+    from training.release.manifest import ReleaseError
+    from training.release.release import load_release
 
     release = load_release(settings.paths.releases / release_id)
-    if release.feature_service != FEATURE_SERVICE:
+    if release.manifest.feature_service != FEATURE_SERVICE:
         raise ReleaseError(
-            f"release {release_id} reads the feature service {release.feature_service}, this program serves"
+            f"release {release_id} reads the feature service {release.manifest.feature_service}, this program serves"
             f" {FEATURE_SERVICE}: train again"
         )
     if release.id != release_id:
         raise ReleaseError(f"the folder of release {release_id} holds release {release.id}: copy the right one")
-    fields, choice, threads = filter_fields(release.items), choice_of(release), settings.serving.threads
-    exact = MemoryIndex(release.item_vectors, fields.columns, threads=threads)
+    _ = release.encoder  # loaded now: text weights that are not installed here are no matter of the first request
+    fields, choice, threads = filter_fields(release.items.table), choice_of(release), settings.serving.threads
+    exact = MemoryIndex(release.items.vectors, fields.columns, threads=threads)
     index: VectorIndex = exact
     name = names_of(settings).collection(release_id)
     if connection is not None and settings.index.searched_by == "milvus":
         timeout_s = settings.serving.index_timeout_ms / 1000
-        index = MilvusIndex(connection, name, release.item_ids, choice, exact, timeout_s)
+        index = MilvusIndex(connection, name, release.items.ids, choice, exact, timeout_s)
     else:
         if connection is not None and connection.up:
             with failures():
                 check_collection(connection.client(), name, release)
         if choice.type != "FLAT":
-            index = MemoryIndex(release.item_vectors, fields.columns, choice, threads)
+            index = MemoryIndex(release.items.vectors, fields.columns, choice, threads)
     return ServedRelease(
         release=release,
         index=index,
         exact=exact,
         fields=fields,
-        clock_offset=clock_offset(release.trained_at, release.data_until),
+        clock_offset=clock_offset(release.manifest.trained_at, release.manifest.data_until),
         min_score=settings.serving.min_score,
     )
 
@@ -161,7 +163,7 @@ def warm(served: ServedRelease, connection: Connection | None = None, timeout_s:
     Raises:
         IndexUnavailable: Milvus, where it searches, is away or does not have the collection.
     """
-    vector = served.release.encode_query("warm up")[None]
+    vector = served.release.encoder.encode("warm up")[None]
     if isinstance(served.index, MilvusIndex) and connection is not None:
         served.index.prove(connection.client(), vector.shape[1], timeout_s)
     if not served.index.search(vector, 1, Filter()).rows.size:

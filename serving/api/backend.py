@@ -15,7 +15,7 @@ from infra.services import ServiceError
 from infra.settings import Settings
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.retriever import ONLINE_STORE_UNAVAILABLE, Retrieval, Retriever
-from training.release.release import ReleaseError
+from training.release.manifest import ReleaseError
 from training.text import TextEncoderError
 
 log = logging.getLogger(__name__)

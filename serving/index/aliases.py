@@ -40,7 +40,7 @@ def promote(settings: Settings, release_id: str) -> None:
         IncompleteCollection: the release was never pushed.
         ReleaseError: its folder is gone: a clean-up may have come between.
     """
-    from training.release.release import ReleaseError
+    from training.release.manifest import ReleaseError
 
     names = names_of(settings)
     name = names.collection(release_id)
@@ -112,7 +112,7 @@ def kept_ids(settings: Settings, milvus: MilvusClient, timeout_s: float | None =
 
 def nothing_live(settings: Settings) -> NoLiveRelease:
     """What to raise where nothing is live: it names what could be."""
-    from training.release.release import list_releases
+    from training.release.manifest import list_releases
 
     return NoLiveRelease(next((release.id for release in list_releases(settings)), None))
 
@@ -179,7 +179,7 @@ def _verify(milvus: MilvusClient, names: Names, name: str) -> None:
 
 def _drop_old(milvus: MilvusClient, names: Names, settings: Settings, newest: str) -> None:
     """Drop the oldest collections beyond ``kept_releases``, never an aliased one nor one newer than ``newest``."""
-    from training.release.release import list_releases
+    from training.release.manifest import list_releases
 
     pointed = {name for name in pointed_at(milvus, names) if name}
     mine = [n for n in milvus.list_collections() if names.is_collection(n)]

@@ -60,9 +60,9 @@ def push(settings: Settings, release: Release) -> PushReport:
     started = time.perf_counter()
     names = names_of(settings)
     name = names.collection(release.id)
-    if len(release.item_ids) == 0 or not np.isfinite(release.item_vectors).all():
+    if len(release.items.ids) == 0 or not np.isfinite(release.items.vectors).all():
         raise ValueError(f"release {release.id} has no items, or a vector that is not finite: train it again")
-    fields = filter_fields(release.items)
+    fields = filter_fields(release.items.table)
     with one_writer(settings), client(settings) as milvus:
         complete = _is_complete(milvus, name, release)
         if not complete:
@@ -74,8 +74,8 @@ def push(settings: Settings, release: Release) -> PushReport:
         # Rows that are not flushed have no index: Milvus Lite then needs ten times as long per search.
         milvus.flush(name)
         if not complete and not _is_complete(milvus, name, release):
-            raise IncompleteCollection(f"{name} does not hold the {len(release.item_ids)} items just written to it")
-    return PushReport(name, len(release.item_ids), time.perf_counter() - started, fields.left_out)
+            raise IncompleteCollection(f"{name} does not hold the {len(release.items.ids)} items just written to it")
+    return PushReport(name, len(release.items.ids), time.perf_counter() - started, fields.left_out)
 
 
 def check_collection(milvus: MilvusClient, name: str, release: Release) -> None:
@@ -88,15 +88,15 @@ def check_collection(milvus: MilvusClient, name: str, release: Release) -> None:
         IncompleteCollection: an item is missing or foreign, or a vector is another.
         MilvusException: Milvus failed.
     """
-    stored = stored_ids(milvus, name, release.item_ids)
+    stored = stored_ids(milvus, name, release.items.ids)
     if not stored.is_whole:
         raise IncompleteCollection(f"{name} {stored.told}, not those of release {release.id}: push it again")
-    known = pa.array(release.item_ids, pa.string())
+    known = pa.array(release.items.ids, pa.string())
     spread = known.take(pa.array(np.unique(np.linspace(0, len(known) - 1, SAMPLE).astype(np.int64))))
     found = _rows_with_ids(milvus, name, spread.to_pylist(), ["item_id", "vector"])
     vectors = np.array([row["vector"] for row in found], dtype=np.float32)
     rows = _rows_of(pa.array([row["item_id"] for row in found], pa.string()), known)
-    if len(found) != len(spread) or not np.array_equal(vectors, release.item_vectors[rows]):
+    if len(found) != len(spread) or not np.array_equal(vectors, release.items.vectors[rows]):
         raise IncompleteCollection(f"{name} holds vectors that are not release {release.id}'s: push again")
 
 
@@ -132,7 +132,7 @@ def read_back(settings: Settings, release: Release, collection: str) -> Stored:
         IndexUnavailable: Milvus does not answer, or has no such collection.
     """
     with client(settings) as milvus:
-        return stored_ids(milvus, collection, release.item_ids)
+        return stored_ids(milvus, collection, release.items.ids)
 
 
 def stored_ids(milvus: MilvusClient, name: str, wanted: Sequence[str]) -> Stored:
@@ -180,9 +180,9 @@ def _schema(milvus: MilvusClient, release: Release, fields: FilterFields) -> Col
     from pymilvus import DataType
 
     schema = milvus.create_schema(auto_id=False, enable_dynamic_field=False)
-    longest = max(len(item.encode()) for item in release.item_ids)
+    longest = max(len(item.encode()) for item in release.items.ids)
     schema.add_field("item_id", DataType.VARCHAR, is_primary=True, max_length=max(64, longest))
-    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=release.item_vectors.shape[1])
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=release.items.vectors.shape[1])
     for field in fields.by_name.values():
         for column in field.columns:
             if field.kind == "number":
@@ -193,9 +193,9 @@ def _schema(milvus: MilvusClient, release: Release, fields: FilterFields) -> Col
 
 
 def _fill(milvus: MilvusClient, name: str, release: Release, fields: FilterFields) -> None:
-    for start in range(0, len(release.item_ids), BATCH_ROWS):
+    for start in range(0, len(release.items.ids), BATCH_ROWS):
         part = slice(start, start + BATCH_ROWS)
-        columns: dict[str, Any] = {"item_id": list(release.item_ids[part]), "vector": release.item_vectors[part]}
+        columns: dict[str, Any] = {"item_id": list(release.items.ids[part]), "vector": release.items.vectors[part]}
         columns |= {c: fields.columns[c][part].to_pylist() for c in fields.columns.column_names}
         # pymilvus 3 takes rows only; zip turns the columns into them without a step per value of our own.
         milvus.upsert(name, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
@@ -203,4 +203,4 @@ def _fill(milvus: MilvusClient, name: str, release: Release, fields: FilterField
 
 def _is_complete(milvus: MilvusClient, name: str, release: Release) -> bool:
     """Whether the collection holds each item of the release, and nothing else, as read back from it."""
-    return milvus.has_collection(name) and stored_ids(milvus, name, release.item_ids).is_whole
+    return milvus.has_collection(name) and stored_ids(milvus, name, release.items.ids).is_whole

@@ -65,10 +65,10 @@ def usual_choice(kind: IndexType, items: int) -> IndexChoice:
 
 def choice_of(release: Release) -> IndexChoice:
     """What the tuner wrote into the release; without it, the type that was asked for, and exact search for ``auto``."""
-    if release.index:
-        return IndexChoice.from_json(release.index["chosen"])
-    wanted = release.config["index"]["index_type"]
-    return usual_choice("FLAT" if wanted == "auto" else wanted, len(release.item_ids))
+    if release.manifest.index:
+        return IndexChoice.from_json(release.manifest.index["chosen"])
+    wanted = release.manifest.config["index"]["index_type"]
+    return usual_choice("FLAT" if wanted == "auto" else wanted, len(release.items.ids))
 
 
 def milvus_build(choice: IndexChoice, settings: IndexSettings) -> tuple[str, dict[str, int]]:

@@ -37,7 +37,7 @@ from tests.serving.small_shop import END, make_shop
 from training.evaluation import EvaluationReport
 from training.evaluation.report import write_evaluation
 from training.release.gates import NAMES, Gate, Verdict
-from training.release.release import MANIFEST, ReleaseError, ReleaseInfo
+from training.release.manifest import MANIFEST, ReleaseError, ReleaseInfo
 
 LEARNS_NOTHING = {
     "SHELFWISE_TRAINING__TEXT_ENCODER": "none",
@@ -188,7 +188,7 @@ def test_what_cannot_serve_or_is_not_whole_is_blocked(tmp_path: Path) -> None:
     gate = completeness(settings, grown.id, collection)
     assert not gate.passed
     assert "40 of 41 items" in gate.reason
-    (other.path / "model.safetensors").write_bytes(b"torn")
+    (other.manifest.path / "model.safetensors").write_bytes(b"torn")
     torn = servability(settings, other.id, "red shoes")
     assert not torn.passed
     assert "model.safetensors" in torn.reason

@@ -9,7 +9,7 @@ from orchestration.releases import completeness, read_verdict
 from serving import Retriever
 from serving.index import kept_release_ids, live_release_id, names_of
 from tests.orchestration.conftest import SmallShop
-from training.release.release import verify_release
+from training.release.manifest import verify_release
 
 OTHER_TOWERS = {"SHELFWISE_TRAINING__LEARNING_RATE": "0.0019"}
 MOVES = ("pymilvus:MilvusClient.alter_alias", "pymilvus:MilvusClient.create_alias")

@@ -47,7 +47,14 @@ class Shop:
         arrays = prepare_arrays(self.settings)
         torch.manual_seed(seed)
         candidate = self.settings.paths.training / "candidate"
-        told = {"examples": 0, "curve": [], "best_epoch": 0, "recipe": SMALL.recipe, "encoders": []}
+        told = {
+            "examples": 0,
+            "curve": [],
+            "best_epoch": 0,
+            "recipe": SMALL.recipe,
+            "encoders": [],
+            "settings": self.settings.training.model_dump(mode="json"),
+        }
         save_candidate(candidate, new_towers(self.settings.training, arrays), told)
         boost_candidate(self.settings, candidate)
         evaluation = EvaluationReport(truth="orders", requests=0, items=len(self.catalog), rows=[], slices={})

@@ -127,7 +127,7 @@ def test_milvus_and_memory_select_exactly_what_plain_python_does(
     rows = shop.catalog.to_pylist()
     expected = {r["item_id"] for r in rows if all(matches(r, name, value) for name, value in wanted.items())}
     filters = parse_filters(wanted, served.fields)
-    vectors = served.release.item_vectors[:1]
+    vectors = served.release.items.vectors[:1]
     (found,), (exact,) = (s.search(vectors, len(rows), filters) for s in (by_milvus, served))
     assert expressed(connection, names_of(shop.settings).collection(served.release.id), filters) == expected
     assert {h.item_id for h in served.hits(*found)} == expected
@@ -143,7 +143,7 @@ def test_each_hostile_value_of_the_catalogue_is_found(
         wanted = parse_filters({"brand": value}, served.fields)
         expected = {r["item_id"] for r in rows if r["brand"] == value}
         assert expressed(connection, names_of(shop.settings).collection(served.release.id), wanted) == expected != set()
-        (found,) = served.search(served.release.item_vectors[:1], len(rows), wanted)
+        (found,) = served.search(served.release.items.vectors[:1], len(rows), wanted)
         assert {h.item_id for h in served.hits(*found)} == expected
 
 
@@ -152,5 +152,5 @@ def test_a_missing_price_matches_no_range(shop: Shop, served: ServedRelease, con
     assert 0 < len(known) < len(shop.catalog)
     anything = parse_filters({"price": {"lt": 1e300}}, served.fields)
     assert expressed(connection, names_of(shop.settings).collection(served.release.id), anything) == known
-    (found,) = served.search(served.release.item_vectors[:1], 1000, anything)
+    (found,) = served.search(served.release.items.vectors[:1], 1000, anything)
     assert {h.item_id for h in served.hits(*found)} == known

@@ -19,7 +19,7 @@ from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.index import live_release_id, names_of, promote, push, roll_back
 from serving.served import load_served
 from tests.serving.small_shop import Shop, make_shop
-from training.release.release import ReleaseError
+from training.release.manifest import ReleaseError
 
 PUSH_SLOWLY = """
 import sys
@@ -81,7 +81,7 @@ def test_what_cannot_be_promoted_leaves_live_alone(shop: Shop) -> None:
 def test_old_collections_go_but_never_live_its_predecessor_or_a_newer_one(shop: Shop) -> None:
     releases = [shop.release(seed) for seed in range(6)]
     for age, release in enumerate(releases):
-        (release.path / "clock.json").write_text(
+        (release.manifest.path / "clock.json").write_text(
             f'{{"trained_at": "2026-03-0{age + 1}T00:00:00+00:00"}}', encoding="utf-8"
         )
     names = names_of(shop.settings)
@@ -119,7 +119,7 @@ def test_shops_on_one_server_leave_each_other_and_everybody_else_alone(shop: Sho
 
 def test_a_release_that_cannot_be_dated_keeps_no_other_from_going_live(shop: Shop) -> None:
     torn, good = shop.release(1), shop.release(2)
-    (torn.path / "clock.json").write_text('{"trained', encoding="utf-8")
+    (torn.manifest.path / "clock.json").write_text('{"trained', encoding="utf-8")
     push(shop.settings, good)
     promote(shop.settings, good.id)
     assert live_release_id(shop.settings) == good.id
@@ -130,7 +130,7 @@ def test_a_release_whose_folder_is_gone_does_not_go_live(shop: Shop) -> None:
     for release in (good, gone):
         push(shop.settings, release)
     promote(shop.settings, good.id)
-    shutil.rmtree(gone.path)
+    shutil.rmtree(gone.manifest.path)
     with pytest.raises(ReleaseError, match="no longer on disk"):
         promote(shop.settings, gone.id)
     assert live_release_id(shop.settings) == good.id
@@ -156,7 +156,7 @@ def test_a_push_killed_midway_is_done_again_and_live_stays(shop: Shop) -> None:
     assert push(shop.settings, new).rows == 4_000
     assert live_release_id(shop.settings) == old.id
     promote(shop.settings, new.id)
-    assert live_ids(shop) == set(new.item_ids)
+    assert live_ids(shop) == set(new.items.ids)
 
 
 def test_searches_by_alias_go_on_while_it_moves(shop: Shop) -> None:
@@ -165,7 +165,7 @@ def test_searches_by_alias_go_on_while_it_moves(shop: Shop) -> None:
         push(shop.settings, release)
         promote(shop.settings, release.id)
     served = load_served(shop.settings, releases[0].id)
-    vector = np.ascontiguousarray(served.release.item_vectors[0])
+    vector = np.ascontiguousarray(served.release.items.vectors[0])
     alias = names_of(shop.settings).live
     done = threading.Event()
     sizes: list[int] = []

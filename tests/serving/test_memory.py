@@ -6,6 +6,7 @@ import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -141,15 +142,12 @@ def test_a_type_that_only_memory_has_is_refused_for_milvus() -> None:
 def test_hits_below_the_least_score_are_left_out_by_their_score_before_the_boost(
     vectors: np.ndarray, fields: FilterFields
 ) -> None:
-    class Boosted:
-        """What a served release reads of one that boosts by its last two columns."""
-
-        config = {"boosting": {"weights": [0.5, -0.25]}}  # noqa: RUF012
-        item_vectors = vectors
-        item_ids = [f"i{n}" for n in range(ITEMS)]  # noqa: RUF012
-
+    boosted = SimpleNamespace(
+        manifest=SimpleNamespace(config={"boosting": {"weights": [0.5, -0.25]}}),
+        items=SimpleNamespace(vectors=vectors, ids=[f"i{n}" for n in range(ITEMS)]),
+    )
     index = MemoryIndex(vectors, fields.columns)
-    served = ServedRelease(Boosted(), index, index, fields, clock_offset(END, END), min_score=0.3)  # type: ignore[arg-type]
+    served = ServedRelease(boosted, index, index, fields, clock_offset(END, END), min_score=0.3)  # type: ignore[arg-type]
     queries = queries_of(vectors, 3)
     for query, found in zip(queries, served.search(queries, 2000, Filter()), strict=True):
         hits = served.hits(*found)
@@ -169,7 +167,7 @@ def test_a_swap_lets_go_of_the_old_release_and_what_is_live_is_remembered(tmp_pa
     try:
         assert isinstance(live.served.index, MemoryIndex)
         assert live.served.index.choice.type == "PQ_FASTSCAN"
-        parts = [live.served, live.served.index, live.served.release, live.served.release.item_vectors]
+        parts = [live.served, live.served.index, live.served.release, live.served.release.items.vectors]
         old = [weakref.ref(part) for part in parts]
         del parts
         promote(shop.settings, second.id)
@@ -177,7 +175,7 @@ def test_a_swap_lets_go_of_the_old_release_and_what_is_live_is_remembered(tmp_pa
         gc.collect()
         assert live.served.release.id == second.id
         assert [ref() for ref in old] == [None] * 4
-        (found,) = live.search(live.served, live.served.release.item_vectors[:1], 5, Filter())
+        (found,) = live.search(live.served, live.served.release.items.vectors[:1], 5, Filter())
         hits = live.served.hits(*found)
         assert len(hits) == 5
     finally:
@@ -186,7 +184,7 @@ def test_a_swap_lets_go_of_the_old_release_and_what_is_live_is_remembered(tmp_pa
     without = Live(away)
     try:
         assert (without.served.release.id, without.index_up) == (second.id, False)
-        (found,) = without.search(without.served, second.item_vectors[:1], 5, Filter())
+        (found,) = without.search(without.served, second.items.vectors[:1], 5, Filter())
         assert without.served.hits(*found) == hits
     finally:
         without.close()

@@ -60,7 +60,7 @@ def test_the_loss_is_that_of_the_collection_itself(shop: Shop, monkeypatch: pyte
     release, other = shop.release(1), shop.release(2)
     for pushed in (release, other):
         push(shop.settings, pushed)
-    queries = np.stack([release.encode_query(text) for text in ("red shoes", "mug", "a blue lamp")])
+    queries = np.stack([release.encoder.encode(text) for text in ("red shoes", "mug", "a blue lamp")])
     lost = served_loss(shop.settings, release.id, queries)
     assert lost.keys() == {100, 1000}
     assert max(lost.values()) <= 0.01
@@ -77,7 +77,7 @@ def test_the_server_answers_as_memory_does_and_follows_a_swap(shop: Shop) -> Non
     assert live_release_id(shop.settings) == second.id
     assert kept_release_ids(shop.settings) == [second.id, first.id]
     exact = load_served(shop.settings, second.id)
-    vector = exact.release.encode_query("red shoes")[None]
+    vector = exact.release.encoder.encode("red shoes")[None]
     with Retriever(shop.settings) as retriever:
         for filters in (None, {"price": {"gt": 0}}, *({"brand": value} for value in HOSTILE if "\x00" not in value)):
             answer = retriever.retrieve(None, "red shoes", k=40, filters=filters)

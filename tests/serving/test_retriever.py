@@ -28,7 +28,8 @@ from serving.probe import probe
 from serving.request_features import is_personal
 from tests.serving.small_shop import END, Shop, make_shop, publish_user
 from training.model.query_encoder import Known
-from training.release.release import Release, ReleaseError
+from training.release.manifest import ReleaseError
+from training.release.release import Release
 
 QUICK = ServingSettings(refresh_seconds=0.2, cache_size=0)
 PATIENT = OnlineSettings(timeout_ms=500)
@@ -72,8 +73,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 def exact_ids(release: Release, query: str, k: int) -> list[str]:
     """The best k items for nobody in particular, by the release alone."""
-    scores = release.item_vectors @ release.encode_query(query)
-    return [release.item_ids[row] for row in np.argsort(-scores, kind="stable")[:k]]
+    scores = release.items.vectors @ release.encoder.encode(query)
+    return [release.items.ids[row] for row in np.argsort(-scores, kind="stable")[:k]]
 
 
 def kill_service(settings: Settings, name: str) -> None:
@@ -114,7 +115,7 @@ def test_a_release_that_reads_no_history_is_never_personal(tmp_path: Path) -> No
 
 
 def test_figures_of_a_user_are_personal_where_the_tower_reads_them(shop: Shop) -> None:
-    without = replace(shop.release().towers.config, history="none", request_figures=0)
+    without = replace(shop.release().encoder.towers.config, history="none", request_figures=0)
     reads = replace(without, request_figures=6)
     of_user, of_query = Known(figures={"clicks_7d": 1}), Known(figures={"query_clicks_30d": 1})
     assert is_personal(of_user, reads)
@@ -198,7 +199,7 @@ def test_a_corrupt_release_does_not_replace_a_good_one(tmp_path: Path) -> None:
     put_live(shop, good)
     with Retriever(shop.settings) as retriever:
         push(shop.settings, bad)
-        vectors = bad.path / "item_vectors.safetensors"
+        vectors = bad.manifest.path / "item_vectors.safetensors"
         vectors.write_bytes(vectors.read_bytes()[:-1] + b"?")
         promote(shop.settings, bad.id)
         wait_for(lambda: retriever.retrieve(None, "mug").fallbacks == ["newer_release_unusable"])
@@ -209,7 +210,7 @@ def test_a_corrupt_release_does_not_replace_a_good_one(tmp_path: Path) -> None:
     with Retriever(shop.settings) as retriever:
         answer = retriever.retrieve(None, "mug")
         assert (answer.release_id, answer.fallbacks) == (good.id, ["newer_release_unusable"])
-    shutil.rmtree(good.path)
+    shutil.rmtree(good.manifest.path)
     with pytest.raises(ReleaseError, match="item_vectors"):
         Retriever(shop.settings)
 

@@ -14,7 +14,8 @@ from serving.served import load_served
 from serving.tuning import tune
 from tests.serving.small_shop import Shop, make_shop
 from training.evaluation import EvaluationReport
-from training.release.release import CHOICE, Release, load_release
+from training.release.manifest import CHOICE
+from training.release.release import Release, load_release
 from training.release.writer import write_release
 from training.run.candidate import INDEX, boost_candidate, item_vectors, latest_query_vectors, read_index, save_index
 
@@ -77,16 +78,16 @@ def test_a_small_catalogue_is_searched_exactly(vectors: np.ndarray) -> None:
 def test_a_release_carries_the_choice_and_is_searched_by_it(tmp_path: Path) -> None:
     shop = make_shop(tmp_path, items=1_200, index={"tuning_trials": 3, "index_type": "HNSW"})
     plain = shop.release()
-    assert plain.index == {}
+    assert plain.manifest.index == {}
     candidate = shop.settings.paths.training / "candidate"
     vectors, queries = item_vectors(shop.settings, candidate), latest_query_vectors(shop.settings, candidate, 5)
-    np.testing.assert_array_equal(vectors, plain.item_vectors)
+    np.testing.assert_array_equal(vectors, plain.items.vectors)
     assert queries.shape == (2, vectors.shape[1])
     report = tune(shop.settings, vectors, queries)
     save_index(candidate, report)
     release = released(shop)
-    assert release.index == report
-    assert "- Index: HNSW, which misses" in (release.path / "model_card.md").read_text(encoding="utf-8")
+    assert release.manifest.index == report
+    assert "- Index: HNSW, which misses" in (release.manifest.path / "model_card.md").read_text(encoding="utf-8")
     served = load_served(shop.settings, release.id)
     assert isinstance(served.index, MemoryIndex)
     assert served.index.choice.to_json() == {name: report["chosen"][name] for name in ("type", "params")}
@@ -111,7 +112,8 @@ def test_another_choice_is_another_release_and_other_figures_of_time_are_not(tmp
         save_index(candidate, tuned)
         release = released(shop)
         ids.append(release.id)
-        assert {name: release.index["chosen"][name] for name in CHOICE} == {n: tuned["chosen"][n] for n in CHOICE}
+        chosen = release.manifest.index["chosen"]
+        assert {name: chosen[name] for name in CHOICE} == {name: tuned["chosen"][name] for name in CHOICE}
     assert ids[0] == ids[1]
     assert len({untuned.id, *ids}) == 4
 

@@ -28,7 +28,8 @@ from training.evaluation.methods import Method, vector_method
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.towers import TowerConfig
 from training.quality_prior import QualityFeatures, boosted_items, boosted_query, quality_figures
-from training.release.release import TEXT_ENCODER, Release, ReleaseError, load_release
+from training.release.manifest import TEXT_ENCODER, ReleaseError
+from training.release.release import Release, load_release
 from training.text import TextEncoderError, embed, item_texts, load_saved, load_text_encoder
 
 LIVE = "live"
@@ -47,10 +48,10 @@ class LiveRelease:
 
     def method(self, rate_prior: float) -> Method:
         """Search over its own vectors of the items as of the cut, boosted where it boosts."""
-        towers, arrays = self.release.towers, self.arrays
-        boosting = self.release.config["boosting"]
+        towers, arrays = self.release.encoder.towers, self.arrays
+        boosting = self.release.manifest.config["boosting"]
         weights = np.array(boosting["weights"], dtype=np.float32)
-        items = encode_catalog(towers, arrays, arrays.cut, kept=self.release.config["training"]["graph_kept"])
+        items = encode_catalog(towers, arrays, arrays.cut, kept=self.release.manifest.config["training"]["graph_kept"])
         if len(weights):
             figures = quality_figures(arrays, arrays.cut, rate_prior)
             items = boosted_items(items, QualityFeatures.from_json(boosting).apply(figures))
@@ -70,12 +71,12 @@ def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
     """
     try:
         release = load_release(folder)
+        config = release.encoder.towers.config
     except (ReleaseError, TextEncoderError) as error:
         raise NotComparable(str(error)) from error
-    learned_until = _microseconds(release.config["data_window"]["cut"])
+    learned_until = _microseconds(release.manifest.config["data_window"]["cut"])
     if learned_until > arrays.cut:
         raise NotComparable(f"release {release.id} has learned from the requests that judge")
-    config = release.towers.config
     if config.buckets != settings.training.buckets:
         raise NotComparable(
             f"release {release.id} hashes tokens into {config.buckets:,} buckets, this run into"
@@ -112,7 +113,7 @@ def _with_requests(arrays: Arrays, settings: Settings, release: Release, fitted:
     rows = rows.sort_by([("time", "ascending"), ("query_id", "ascending")])
     raw = [_numbers(rows, figure) for figure in transform.names]
     figures = np.stack(raw, axis=1) if raw else np.zeros((len(rows), 0))
-    config = release.towers.config
+    config = release.encoder.towers.config
     labels = LocationBuckets.from_json(fitted["location"]).labels(rows)
     return replace(
         arrays,
@@ -141,11 +142,11 @@ def _with_tokens(arrays: Arrays, config: TowerConfig, location: LocationBuckets,
 
 def _text_vectors(settings: Settings, arrays: Arrays, release: Release, fitted: dict[str, Any]) -> TextVectors | None:
     """Items and queries by the text encoder that the release was trained on."""
-    config = release.towers.config
+    config = release.encoder.towers.config
     if not config.text_width:
         return None
     if config.text_in_query:
-        encoder = load_saved(release.path / TEXT_ENCODER)
+        encoder = load_saved(release.manifest.path / TEXT_ENCODER)
     else:
         current = load_text_encoder(settings)
         if current is None or current.fingerprint != fitted.get("text_encoder"):

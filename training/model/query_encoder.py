@@ -64,7 +64,7 @@ class QueryEncoder:
         boosting: NDArray[np.float32] | None = None,
     ) -> None:
         config = towers.config
-        self._towers = towers.eval()
+        self.towers = towers.eval()
         self._words = Hasher(config.buckets, config.max_query_tokens, config.ngrams)
         self._tokens = {group: tokens[group] for group in config.history_groups}
         self._row_of = {item: row for row, item in enumerate(item_ids)}
@@ -84,7 +84,7 @@ class QueryEncoder:
         Raises:
             ValueError: a location that names what is none, or of the wrong type.
         """
-        config, count = self._towers.config, len(texts)
+        config, count = self.towers.config, len(texts)
         figures = self._figures(known)
         searched = [k.recent_queries[: config.recent_queries] for k in known]
         inputs = query_inputs(
@@ -98,8 +98,8 @@ class QueryEncoder:
             self._text(texts),
             known=np.asarray(np.isfinite(figures[:, self._of_query]).any(axis=1)),
         )
-        batch, _ = look_up(self._towers, inputs, no_items(config))
-        vectors = self._towers.encode_queries(batch).numpy()
+        batch, _ = look_up(self.towers, inputs, no_items(config))
+        vectors = self.towers.encode_queries(batch).numpy()
         return np.hstack([vectors, np.tile(self._boosting, (count, 1))]) if len(self._boosting) else vectors
 
     def rows(self, items: Sequence[str]) -> list[int]:
@@ -108,7 +108,7 @@ class QueryEncoder:
 
     def _histories(self, first: int, known: Sequence[Known], searched: Sequence[Sequence[str]]) -> Histories:
         """``searched``: the recent queries of each request; their texts are numbered from ``first`` on."""
-        config = self._towers.config
+        config = self.towers.config
         numbers = iter(range(first, first + sum(len(queries) for queries in searched)))
         return Histories(
             queries=_padded([[next(numbers) for _ in queries] for queries in searched]),
@@ -120,7 +120,7 @@ class QueryEncoder:
 
     def _labels(self, prefix: str, names: Sequence[Sequence[str]]) -> NDArray[np.int32]:
         flat = [prefix + name for row in names for name in row]
-        if not flat or self._towers.config.history == "none":
+        if not flat or self.towers.config.history == "none":
             return np.zeros((len(names), 0), dtype=np.int32)
         # the prefix has letters, so that each label has its bucket
         held = iter(self._words.labels(flat).ids.tolist())
@@ -129,7 +129,7 @@ class QueryEncoder:
     def _location(self, known: Sequence[Known]) -> Ragged:
         labels = [self._preprocessing.location.labels_of(k.location) if k.location else [] for k in known]
         flat = [label for row in labels for label in row]
-        if not flat or LOCATION not in self._towers.config.groups:
+        if not flat or LOCATION not in self.towers.config.groups:
             return empty_rows(len(known))
         ids = self._words.labels(flat).ids
         return Ragged(offsets_of(np.array([len(row) for row in labels])), ids)
@@ -141,7 +141,7 @@ class QueryEncoder:
         return transform.apply(np.where(np.isfinite(figures), figures, np.nan))
 
     def _text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        config, encoder = self._towers.config, self._preprocessing.text
+        config, encoder = self.towers.config, self._preprocessing.text
         if encoder is None or not (config.text_width and config.text_in_query):
             return np.zeros((len(texts), 0), dtype=np.float32)
         return np.stack([encoder.encode_query(text) for text in texts])

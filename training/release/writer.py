@@ -19,16 +19,15 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import EvaluationReport
 from training.model.towers import Towers
 from training.quality_prior import Boosting
-from training.release.release import (
+from training.release.items import COUNTS_30D, write_items
+from training.release.manifest import (
     CHOICE,
     FEATURE_SERVICE,
-    FIGURES_30D,
     INDEX,
-    ITEM_TYPES,
+    ITEM_FILES,
     MANIFEST,
     SCHEMA_VERSION,
     TEXT_ENCODER,
-    code_version,
     content_id,
     file_entry,
     verify_release,
@@ -43,9 +42,7 @@ from training.run.candidate import (
     read_training,
 )
 from training.text import TextEncoderError, load_text_encoder
-
-MACHINE = {"device", "threads", "build_memory", "prefetch", "checkpoint_steps"}
-"""Settings that do not change what is trained."""
+from training.versions import code_version
 
 
 def write_release(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport) -> Path:
@@ -81,8 +78,8 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     arrays = prepare_arrays(settings, text=False)
     boosting = load_boosting(candidate_dir)
     index = read_index(candidate_dir)
-    config = _config(settings, towers, arrays, boosting, index)
     training = read_training(candidate_dir)
+    config = _config(settings, towers, arrays, boosting, index, training["settings"])
     shutil.copyfile(candidate_dir / WEIGHTS, folder / "model.safetensors")
     shutil.copyfile(candidate_dir / TRAINING, folder / "training.json")
     save_file({"vectors": item_vectors(settings, candidate_dir)}, folder / "item_vectors.safetensors")
@@ -103,7 +100,7 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     tokens = {g: arrays.item_tokens[g] for g in towers.config.history_groups}
     flat = {f"{g}.offsets": rows.offsets for g, rows in tokens.items()} | {f"{g}.ids": r.ids for g, r in tokens.items()}
     save_file({name: values.copy() for name, values in flat.items()}, folder / "item_tokens.safetensors")
-    _write_json(folder / "items.json", _item_columns(_with_figures(arrays)), indent=None)
+    write_items(folder / ITEM_FILES[SCHEMA_VERSION], _with_counts(arrays))
     _write_json(folder / "config.json", config)
     _write_json(folder / "evaluation.json", evaluation.to_json())
     if index:
@@ -118,7 +115,12 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
 
 
 def _config(
-    settings: Settings, towers: Towers, arrays: Arrays, boosting: Boosting, index: Mapping[str, Any]
+    settings: Settings,
+    towers: Towers,
+    arrays: Arrays,
+    boosting: Boosting,
+    index: Mapping[str, Any],
+    trained_with: Mapping[str, Any],
 ) -> dict[str, Any]:
     split = arrays.meta["split"]
     # What the gates judge and servers search by: under an unchanged id neither would look again.
@@ -133,7 +135,7 @@ def _config(
         "data_window": {name: split[name] for name in ("train_start", "cut", "end")},
         "boosting": {"weights": boosting.in_force, **boosting.features.to_json()},
         "index": {"index_type": settings.index.index_type, "chosen": choice},
-        "training": settings.training.model_dump(mode="json", exclude=MACHINE),
+        "training": trained_with,
     }
 
 
@@ -142,19 +144,14 @@ def _first_request(arrays: Arrays) -> datetime:
     return datetime.fromtimestamp(int(arrays.request_time.min()) / 1e6, UTC)
 
 
-def _with_figures(arrays: Arrays) -> pa.Table:
+def _with_counts(arrays: Arrays) -> pa.Table:
     """The catalogue with how often each item was shown, clicked and ordered lately."""
     catalog, features = arrays.catalog(), arrays.item_features(arrays.end)
-    for name in FIGURES_30D:
+    for name in COUNTS_30D:
         if name in arrays.meta["item_features"]:
             values = features[:, arrays.meta["item_features"].index(name)]
             catalog = catalog.append_column(name, pa.array(values, pa.int64(), mask=np.isnan(values), safe=False))
     return catalog
-
-
-def _item_columns(catalog: pa.Table) -> dict[str, list[Any]]:
-    columns = {name: catalog[name].cast(kind) for name, kind in ITEM_TYPES.items() if name in catalog.column_names}
-    return {name: c.to_pylist() for name, c in columns.items() if name == "item_id" or c.null_count < len(c)}
 
 
 def _model_card(
@@ -210,5 +207,5 @@ def _index_in_words(index: Mapping[str, Any]) -> str:
     return f"{chosen['type']}, which misses {lost}"
 
 
-def _write_json(path: Path, value: Mapping[str, Any], indent: int | None = 2) -> None:
-    path.write_text(json.dumps(value, indent=indent, ensure_ascii=False), encoding="utf-8")
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -17,7 +17,7 @@ from training.data.held_out import stopping_and_judging
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.towers import TowerConfig, Towers
 from training.quality_prior import Boosting, boosted_items, boosted_query, fit_boosting
-from training.release.release import INDEX
+from training.release.manifest import INDEX
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"

@@ -29,17 +29,19 @@ from training.losses.objective import PARTS, Objective
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.search import exact_top, recall
 from training.model.towers import LOCATION, TowerConfig, Towers
-from training.release.release import dependencies
 from training.run.candidate import save_candidate
 from training.run.checkpoint import Checkpoint, Progress
 from training.run.step import Step
 from training.run.warm_start import start_from_release
 from training.text import load_text_encoder
+from training.versions import dependencies
 
 log = logging.getLogger(__name__)
 
 Report = Callable[[str, float], None]
 RECALL_AT = (10, 100)
+MACHINE = {"device", "threads", "build_memory", "prefetch", "checkpoint_steps"}
+"""Settings that do not change what is trained."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class TrainingResult:
     """Whether it went on from the checkpoint of a run that was killed."""
     dependencies: dict[str, str]
     """Versions of Python and of the libraries that train and serve."""
+    settings: dict[str, Any]
+    """The group ``training`` that it was trained with, without ``MACHINE``."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "candidate_dir": str(self.candidate_dir)}
@@ -174,6 +178,7 @@ class _Run:
             started_from=self.started_from,
             resumed=found is not None,
             dependencies=dependencies(),
+            settings=self.settings.model_dump(mode="json", exclude=MACHINE),
         )
         if rank() == 0:
             save_candidate(result.candidate_dir, self.towers, result.to_json())

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from training.data.ngrams import Hasher
 from training.model.towers import TowerConfig, Towers
-from training.release.release import ReleaseError, verify_release
+from training.release.manifest import ReleaseError, verify_release
 
 FAMILIAR = "familiar"
 TOKENS = "terms.tokens.weight"

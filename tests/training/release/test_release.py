@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,16 +24,18 @@ from training.model.encoding import encode_catalog
 from training.model.query_encoder import Known
 from training.quality_prior import BoostingWeights
 from training.quality_prior.fitting import Boosting
-from training.release.release import (
+from training.release.manifest import (
     DESCRIPTION,
     FEATURE_SERVICE,
     IDENTITY,
     TEXT_ENCODER,
     ReleaseError,
     clean_releases,
+    content_id,
+    file_entry,
     list_releases,
-    load_release,
 )
+from training.release.release import load_release
 from training.release.writer import write_release
 from training.run.candidate import BOOSTING, boost_candidate, load_boosting, load_candidate
 from training.run.trainer import train
@@ -64,21 +68,21 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     release = load_release(path)
     assert release.id == path.name
     assert {f.name for f in path.iterdir()} == {*IDENTITY, *DESCRIPTION, "manifest.json"}
-    assert release.item_ids == release.items["item_id"].to_pylist()
+    assert release.items.ids == release.items.table["item_id"].to_pylist()
     arrays = prepare_arrays(settings)
     towers = load_candidate(candidate)
     vectors = encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept)
-    np.testing.assert_array_equal(release.item_vectors[:, : settings.training.dim], vectors)
-    assert release.items["brand"].null_count == 0
-    assert release.data_until.isoformat() == "2026-03-07T00:00:00+00:00"
-    assert release.feature_service == "towers_v1"
-    assert EvaluationReport.from_json(release.evaluation) == report == read_evaluation(candidate)
+    np.testing.assert_array_equal(release.items.vectors[:, : settings.training.dim], vectors)
+    assert release.items.table["brand"].null_count == 0
+    assert release.manifest.data_until.isoformat() == "2026-03-07T00:00:00+00:00"
+    assert release.manifest.feature_service == "towers_v1"
+    assert EvaluationReport.from_json(release.manifest.evaluation) == report == read_evaluation(candidate)
     for name, weights in towers.state_dict().items():
-        np.testing.assert_array_equal(weights.numpy(), release.towers.state_dict()[name].numpy())
-    known = Known(recent_queries=["blue mug"], recent_items=release.item_ids[:2])
-    assert release.encode_query("red shoes", known).dtype == np.float32
-    best = np.argsort(-release.item_vectors @ release.encode_query("red shoes"))[:5]
-    assert all("shoes" in title for title in release.items["title"].take(best).to_pylist())
+        np.testing.assert_array_equal(weights.numpy(), release.encoder.towers.state_dict()[name].numpy())
+    known = Known(recent_queries=["blue mug"], recent_items=release.items.ids[:2])
+    assert release.encoder.encode("red shoes", known).dtype == np.float32
+    best = np.argsort(-release.items.vectors @ release.encoder.encode("red shoes"))[:5]
+    assert all("shoes" in title for title in release.items.table["title"].take(best).to_pylist())
     card = (path / "model_card.md").read_text(encoding="utf-8")
     assert "towers, not personalized" in card
     first = datetime.fromtimestamp(int(arrays.request_time.min()) / 1e6, UTC)
@@ -116,17 +120,17 @@ def test_boosting_in_force_is_in_both_vectors(made: tuple[Settings, Path, Evalua
     (candidate / BOOSTING).write_text(json.dumps(forced.to_json()), encoding="utf-8")
     release = load_release(write_release(settings, candidate, report))
     width, boosted = settings.training.dim, settings.training.dim + len(weights)
-    assert release.config["width"] == boosted
-    assert release.item_vectors.shape == (600, boosted)
-    query = release.encode_query("red shoes", Known(recent_brands=["acme"]))
+    assert release.manifest.config["width"] == boosted
+    assert release.items.vectors.shape == (600, boosted)
+    query = release.encoder.encode("red shoes", Known(recent_brands=["acme"]))
     assert query.shape == (boosted,)
     np.testing.assert_allclose(query[width:], weights)
-    items, quality = release.item_vectors[:, :width], release.item_vectors[:, width:]
+    items, quality = release.items.vectors[:, :width], release.items.vectors[:, width:]
     np.testing.assert_allclose(np.linalg.norm(items, axis=1), 1, atol=1e-5)
     assert np.linalg.norm(query[:width]) == pytest.approx(1, abs=1e-5)
     assert ((quality >= 0) & (quality <= 1)).all()
     assert quality.std(axis=0).min() > 0
-    score = release.item_vectors @ query
+    score = release.items.vectors @ query
     np.testing.assert_allclose(score, items @ query[:width] + quality @ weights, atol=1e-5)
     arrays = prepare_arrays(settings)
     np.testing.assert_array_equal(quality, forced.quality(arrays, arrays.end, settings.features.rate_prior))
@@ -170,8 +174,8 @@ def test_a_text_encoder_is_part_of_the_release(make_shop: MakeShop) -> None:
     boost_candidate(settings, candidate)
     path = write_release(settings, candidate, NO_REPORT)
     release = load_release(path)
-    assert release.item_vectors.shape == (60, 16 + 8)
-    assert release.encode_query("red shoes").shape == (16 + 8,)
+    assert release.items.vectors.shape == (60, 16 + 8)
+    assert release.encoder.encode("red shoes").shape == (16 + 8,)
     assert "text (minilm)" in (path / "model_card.md").read_text(encoding="utf-8")
     (file,) = (path / TEXT_ENCODER).iterdir()
     content = file.read_text(encoding="utf-8")
@@ -203,3 +207,51 @@ def test_a_release_names_the_features_that_the_store_serves() -> None:
 
 def test_no_release_is_none(make_shop: MakeShop) -> None:
     assert list_releases(make_shop(requests=50)) == []
+
+
+def test_an_upgrade_still_reads_releases_of_the_schema_before(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    path = write_release(*made)
+    release = load_release(path)
+    old = path.with_name("old")
+    shutil.copytree(path, old)
+    (old / "items.parquet").unlink()
+    columns = {name: release.items.table[name].to_pylist() for name in release.items.table.column_names}
+    (old / "items.json").write_text(json.dumps(columns), encoding="utf-8")
+    files = json.loads((old / "manifest.json").read_text(encoding="utf-8"))["files"]
+    files = {name: entry for name, entry in files.items() if name != "items.parquet"}
+    files["items.json"] = file_entry(old / "items.json")
+    manifest = {"schema_version": 2, "id": content_id(files), "files": files}
+    (old / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    before = load_release(old)
+    assert before.items.ids == release.items.ids
+    assert before.items.table.equals(release.items.table)
+    np.testing.assert_array_equal(before.encoder.encode("red shoes"), release.encoder.encode("red shoes"))
+
+
+LIGHT = """
+import sys
+from pathlib import Path
+import serving.index
+from training.release.manifest import read_manifest
+from training.release.release import load_release
+release = load_release(Path(sys.argv[1]))
+assert len(release.items.ids) == len(release.items.vectors) == release.items.table.num_rows == 600
+assert read_manifest(Path(sys.argv[1])).id == release.id
+heavy = {"torch", "transformers", "training.text", "training.model"} & set(sys.modules)
+assert not heavy, heavy
+release.encoder.encode("red shoes")
+assert "torch" in sys.modules
+"""
+
+
+def test_checking_and_pushing_load_no_torch(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    path = write_release(*made)
+    subprocess.run([sys.executable, "-c", LIGHT, str(path)], check=True, cwd=Path(__file__).parents[3])
+
+
+def test_a_release_says_what_it_was_trained_with(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    settings, candidate, report = made
+    changed = with_training(settings, epochs=9, temperature=0.5)
+    config = load_release(write_release(changed, candidate, report)).manifest.config
+    assert config["training"]["epochs"] == settings.training.epochs
+    assert config["training"]["temperature"] == settings.training.temperature

@@ -19,7 +19,7 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.data.ngrams import Hasher
 from training.evaluation import EvaluationReport
 from training.model.towers import Towers
-from training.release.release import MANIFEST, content_id, file_entry
+from training.release.manifest import MANIFEST, content_id, file_entry
 from training.release.writer import write_release
 from training.run.candidate import boost_candidate, load_candidate
 from training.run.trainer import new_towers, train

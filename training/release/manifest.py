@@ -1,0 +1,199 @@
+"""The manifest of a release: which files go live together, their hashes, and what they say of themselves.
+
+safetensors, Parquet and JSON only. ``manifest.json`` has the SHA-256 of every file; the id is the SHA-256 over the
+entries of what the model *is*. What only describes the run (wall clock, evaluation, model card) is checked but not part
+of the id: the same input, searched by the same index, gives the same release. Nothing here loads torch or a text
+encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from infra.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 3
+FEATURE_SERVICE = "towers_v1"
+ITEM_FILES = {2: "items.json", 3: "items.parquet"}
+"""Schema version -> the file of the item table. A release of the version before still serves: an upgrade must
+not stop a shop."""
+MANIFEST = "manifest.json"
+CLOCK = "clock.json"
+IDENTITY = (
+    "config.json",
+    "item_tokens.safetensors",
+    "item_vectors.safetensors",
+    ITEM_FILES[SCHEMA_VERSION],
+    "model.safetensors",
+    "preprocessing.json",
+)
+TEXT_ENCODER = "text_encoder"
+"""Folder of the text encoder's files, where the query tower reads one."""
+DESCRIPTION = (CLOCK, "evaluation.json", "model_card.md", "training.json")
+INDEX = "index.json"
+"""Which index searches the item vectors, as measured on one machine. What was chosen and what it loses is part of the
+id, by ``config.json``; the figures of time in here are not. Absent where no tuner ran."""
+CHOICE = ("type", "params", "recall_loss")
+"""What of the tuner's choice is part of what a release is."""
+
+
+class ReleaseError(ValueError):
+    """A release folder that is missing or not what its manifest says; the message says which."""
+
+
+@dataclass(frozen=True)
+class ReleaseInfo:
+    """A release on disk, not verified."""
+
+    id: str
+    path: Path
+    trained_at: datetime
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A verified release as it describes itself."""
+
+    id: str
+    path: Path
+    schema_version: int
+    config: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    index: Mapping[str, Any]
+    """What the index tuner measured and chose; empty where it did not run."""
+    trained_at: datetime
+
+    @property
+    def item_file(self) -> Path:
+        """The item table."""
+        return self.path / ITEM_FILES[self.schema_version]
+
+    @property
+    def data_until(self) -> datetime:
+        """The end of the data window."""
+        return _time(self.config["data_window"]["end"])
+
+    @property
+    def feature_service(self) -> str:
+        return str(self.config["feature_service"])
+
+
+def verify_release(path: Path) -> dict[str, Any]:
+    """Check schema version, file list, every hash and the id; return what ``manifest.json`` holds.
+
+    Raises:
+        ReleaseError: one of them does not hold.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        schema, files, name = manifest["schema_version"], dict(manifest["files"]), str(manifest["id"])
+    except FileNotFoundError as error:
+        raise ReleaseError(f"{path} is no release: it has no {MANIFEST}; copy it again or train again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"the manifest of {path} cannot be read: {error}; copy it again or train again") from error
+    if schema not in ITEM_FILES:
+        raise ReleaseError(
+            f"release {path.name} has schema version {schema}, this program reads"
+            f" {' and '.join(map(str, ITEM_FILES))}: train again"
+        )
+    listed = {file for file in files if not file.startswith(f"{TEXT_ENCODER}/")}
+    if listed - {INDEX} != {*IDENTITY, *DESCRIPTION} - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}:
+        raise ReleaseError(
+            f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release: copy it again or"
+            " train again"
+        )
+    for file, entry in files.items():
+        if not (path / file).is_file():
+            raise ReleaseError(f"release {path.name} lacks {file}: copy it again or train again")
+        if file_entry(path / file) != entry:
+            raise ReleaseError(
+                f"{file} of release {path.name} is not what the manifest says: copy it again or train again"
+            )
+    if name != content_id(files):
+        raise ReleaseError(
+            f"release {path.name} claims the id {name}, its files have {content_id(files)}: copy it again or"
+            " train again"
+        )
+    return dict(manifest)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Verify a release and read how it describes itself.
+
+    Raises:
+        ReleaseError: the folder is missing, damaged or of a schema version that is not read.
+    """
+    manifest = verify_release(path)
+    return Manifest(
+        id=manifest["id"],
+        path=path,
+        schema_version=manifest["schema_version"],
+        config=read_json(path / "config.json"),
+        evaluation=read_json(path / "evaluation.json"),
+        index=read_json(path / INDEX) if INDEX in manifest["files"] else {},
+        trained_at=_time(read_json(path / CLOCK)["trained_at"]),
+    )
+
+
+def list_releases(settings: Settings) -> list[ReleaseInfo]:
+    """Releases on disk, the newest first. A folder without manifest or clock is no release."""
+    found = []
+    for manifest in settings.paths.releases.glob(f"[!.]*/{MANIFEST}"):
+        clock = manifest.with_name(CLOCK)
+        try:
+            trained_at = _time(read_json(clock)["trained_at"])
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError) as error:
+            # One damaged release must not keep the others from going live.
+            log.warning("release %s is left out, %s cannot be read: %s", manifest.parent.name, clock, error)
+            continue
+        found.append(ReleaseInfo(manifest.parent.name, manifest.parent, trained_at))
+    return sorted(found, key=lambda r: (r.trained_at, r.id), reverse=True)
+
+
+def clean_releases(settings: Settings, keep: Collection[str]) -> list[str]:
+    """Remove releases beyond the newest ``settings.index.kept_releases``, never one of ``keep``; return their ids."""
+    removed = []
+    for release in list_releases(settings)[settings.index.kept_releases :]:
+        if release.id not in keep:
+            # Out of sight at once: killed halfway, half a release would lie among the whole ones.
+            unfinished = release.path.with_name(f".{uuid.uuid4().hex}")
+            release.path.rename(unfinished)
+            shutil.rmtree(unfinished)
+            removed.append(release.id)
+    return removed
+
+
+def content_id(files: Mapping[str, Any]) -> str:
+    """The id of a release with these manifest entries by file."""
+    identity = {name: entry for name, entry in files.items() if name not in (*DESCRIPTION, INDEX)}
+    entries = json.dumps(identity, sort_keys=True)
+    return hashlib.sha256(entries.encode()).hexdigest()[:12]
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """The manifest's entry of a file."""
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": path.stat().st_size}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of a release."""
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
