@@ -209,12 +209,16 @@ class Retriever:
             happened = time or datetime.now(UTC)
             event = SessionEvent(cast(Action, action), query, item_id, happened, brand, tags)
             offset = _clock_offset(served, self._online.read_clock())
-            self._online.record(user, replace(event, time=happened - offset))
+            try:
+                self._online.record(user, replace(event, time=happened - offset))
+            finally:
+                # Also where Redis did not answer: it may have it all the same. And also for a release that went live
+                # meanwhile, whose requests may have read the user already.
+                self._features.forget({served.release.id, self.release_id}, user)
         except OverflowError as error:
             raise BadRequest(f"time {time} is out of range") from error
         except ValueError as error:
             raise BadRequest(str(error)) from error
-        self._features.forget(served.release.id, user)
 
     @property
     def release_id(self) -> str:

@@ -81,3 +81,15 @@ def test_threads_share_it() -> None:
         list(pool.map(use, range(4)))
     assert len(cache) <= 16
     assert cache.hits + cache.misses == 8_000
+
+
+def test_what_was_dropped_while_it_was_read_is_not_held() -> None:
+    cache: CountedCache[str] = CountedCache(4, 60)
+    with cache.filling() as put, cache.filling() as put_other:
+        cache.drop("a")
+        put("a", "old")
+        put_other("a", "old")
+        put("b", "as it is")
+        with cache.filling() as put_later:
+            put_later("a", "new")
+    assert (cache.get("a"), cache.get("b")) == ("new", "as it is")
