@@ -15,8 +15,8 @@ silence()
 wait_quietly()
 
 SERVER_PROGRAMS = ("valkey-server", "redis-server", "infra.services.milvus_server")
-GONE_S = 5
-"""A server that was just told to stop may still be a process for a moment."""
+GONE_S = supervisor.UNUSED_SECONDS + 15
+"""A server whose users a test killed ends itself within this; one that is there afterwards would stay."""
 
 
 @pytest.hookimpl(trylast=True)
