@@ -80,6 +80,11 @@ def ensure(server: Server) -> Running:
     Safe to call from any number of processes and threads, and cheap when the server is up.
     Raises ServiceError with the end of the server's log when it does not come up.
     """
+    if not locks.AVAILABLE:
+        raise ServiceError(
+            f"An embedded {server.name} needs the file locks of Linux or macOS, which this system does not have. Name "
+            "servers by URL, SHELFWISE_ONLINE__REDIS_URL and SHELFWISE_INDEX__URI, or run Shelfwise in WSL."
+        )
     with _guard:
         if server.folder in _leases and (running := server.probe()):
             return running

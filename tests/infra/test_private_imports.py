@@ -1,4 +1,4 @@
-"""What the product takes from the private side of its dependencies: each a decision, since no release notes tell of it."""
+"""What the product takes from the private side of its dependencies: each a decision, as no release notes tell of it."""
 
 from __future__ import annotations
 

@@ -273,3 +273,19 @@ def test_import_starts_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_system_without_file_locks_says_what_to_do_and_takes_servers_by_url(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["fcntl"] = None  # as on Windows
+from infra import services
+from infra.settings import OnlineSettings, Settings
+print(services.redis_address(Settings(online=OnlineSettings(redis_url="redis://far:6379"))).url)
+services.redis_address(Settings())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "redis://far:6379"
+    said = done.stderr.splitlines()[-1]
+    assert "SHELFWISE_ONLINE__REDIS_URL" in said
+    assert "WSL" in said
