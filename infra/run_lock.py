@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from infra.services.locks import is_held, open_lock, take_exclusive
+from filelock import FileLock, Timeout
+
 from infra.settings import Settings
 
 FILE = "run.lock"
@@ -26,15 +26,24 @@ def one_run(settings: Settings) -> Iterator[None]:
         RunInProgress: another process has it.
     """
     root = settings.paths.root
-    descriptor = open_lock(root / FILE)
+    root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / FILE)
     try:
-        if not take_exclusive(descriptor, PATIENCE):
-            raise RunInProgress(f"Another run works on shop {root.name}: wait for it to end, or stop it.")
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise RunInProgress(f"Another run works on shop {root.name}: wait for it to end, or stop it.") from None
+    with lock:
+        lock.release()  # held once, by the block
         yield
-    finally:
-        os.close(descriptor)
 
 
 def run_in_progress(settings: Settings) -> bool:
     """Whether some process has the shop."""
-    return is_held(settings.paths.root / FILE)
+    file = settings.paths.root / FILE
+    if not file.exists():
+        return False
+    try:
+        with FileLock(file, timeout=0):
+            return False
+    except Timeout:
+        return True

@@ -41,6 +41,17 @@ def read_recipe(name: str) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
+def merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """``defaults`` with ``given`` on top, group by group: a group of which one setting is given keeps the others."""
+    result = dict(defaults)
+    for name, value in given.items():
+        # A group given as an object says as much as was set in it; the rest of it is not what somebody chose.
+        group = value.model_dump(exclude_unset=True) if isinstance(value, Group) else value
+        below = result.get(name)
+        result[name] = merged(below, group) if isinstance(below, dict) and isinstance(group, dict) else value
+    return result
+
+
 class DemoSettings(Group):
     """The demo shop, which makes raw sessions where none are given."""
 
@@ -325,8 +336,9 @@ class TrainingSettings(Group):
     @model_validator(mode="before")
     @classmethod
     def _on_top_of_the_recipe(cls, value: Any) -> Any:
-        given = dict(value) if isinstance(value, dict) else value
-        return read_recipe(given.get("recipe", "shelfwise")) | given if isinstance(given, dict) else given
+        if not isinstance(value, dict):
+            return value
+        return merged(read_recipe(value.get("recipe", "shelfwise")), value)
 
 
 IndexType = Literal["FLAT", "HNSW", "IVF_FLAT", "PQ_FASTSCAN"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -50,9 +50,10 @@ class RequestFeatures:
             settings.cache_size, settings.context_cache_seconds
         )
 
-    def forget(self, release_id: str, user: str) -> None:
-        """Ask the store anew for a user of whom something was recorded."""
-        self.users.drop((release_id, user))
+    def forget(self, release_ids: Iterable[str], user: str) -> None:
+        """Ask the store anew for a user of whom something was recorded; a read in flight may not know of it yet."""
+        for release_id in release_ids:
+            self.users.drop((release_id, user))
 
     def read(
         self, release_id: str, requests: Sequence[Request], texts: Sequence[str], now: datetime
@@ -65,21 +66,22 @@ class RequestFeatures:
         if None in users.values() or None in queries.values():
             if time.monotonic() < self._away_until:
                 return None
-            try:
-                found = self._online.requests([user or "" for user in askers], texts, now)
-            except OnlineStoreUnavailable:
-                # Two threads may count one failure: the store is then left alone one failure later.
-                self._failures += 1
-                if self._failures >= FAILURES:
-                    self._away_until = time.monotonic() + self._retry_s
-                return None
-            self._failures = 0
-            for asker, text, one in zip(askers, texts, found, strict=True):
-                queries[text] = of_query = one.query or Unknown.UNKNOWN
-                self.queries.put((release_id, text), of_query)
-                if asker is not None:
-                    users[asker] = of_user = one.user or Unknown.UNKNOWN
-                    self.users.put((release_id, asker), of_user)
+            with self.users.filling() as put_user:
+                try:
+                    found = self._online.requests([user or "" for user in askers], texts, now)
+                except OnlineStoreUnavailable:
+                    # Two threads may count one failure: the store is then left alone one failure later.
+                    self._failures += 1
+                    if self._failures >= FAILURES:
+                        self._away_until = time.monotonic() + self._retry_s
+                    return None
+                self._failures = 0
+                for asker, text, one in zip(askers, texts, found, strict=True):
+                    queries[text] = of_query = one.query or Unknown.UNKNOWN
+                    self.queries.put((release_id, text), of_query)
+                    if asker is not None:
+                        users[asker] = of_user = one.user or Unknown.UNKNOWN
+                        put_user((release_id, asker), of_user)
         return [
             known_of(users[asker] if asker is not None else None, queries[text], request.location)
             for request, asker, text in zip(requests, askers, texts, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -84,12 +85,14 @@ class Retriever:
         """
         torch.set_num_threads(settings.serving.threads)
         self._settings = settings
-        self._live = Live(settings)
-        try:
-            self._online = OnlineFeatures(settings)
-        except BaseException:
-            self._live.close()
-            raise
+        with ExitStack() as opened:
+            self._live = opened.enter_context(closing(Live(settings)))
+            self._online = opened.enter_context(closing(OnlineFeatures(settings)))
+            self._begin()
+            opened.pop_all()
+
+    def _begin(self) -> None:
+        settings = self._settings
         self._features = RequestFeatures(self._online, settings.serving)
         self._contexts: CountedCache[Answer] = CountedCache(
             settings.serving.cache_size, settings.serving.context_cache_seconds
@@ -209,12 +212,16 @@ class Retriever:
             happened = time or datetime.now(UTC)
             event = SessionEvent(cast(Action, action), query, item_id, happened, brand, tags)
             offset = _clock_offset(served, self._online.read_clock())
-            self._online.record(user, replace(event, time=happened - offset))
+            try:
+                self._online.record(user, replace(event, time=happened - offset))
+            finally:
+                # Also where Redis did not answer: it may have it all the same. And also for a release that went live
+                # meanwhile, whose requests may have read the user already.
+                self._features.forget({served.release.id, self.release_id}, user)
         except OverflowError as error:
             raise BadRequest(f"time {time} is out of range") from error
         except ValueError as error:
             raise BadRequest(str(error)) from error
-        self._features.forget(served.release.id, user)
 
     @property
     def release_id(self) -> str:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -18,6 +18,9 @@ from features.store.session import EPOCH, MICROSECOND, Overlay, SessionEvent, Se
 from features.store.values import QueryFeatures, RequestFeatures, UserFeatures
 from infra.services import ServiceError, redis_address
 from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +54,9 @@ class OnlineFeatures:
         described = views(settings)
         self._user, self._query = described["user"], described["query"]
         self._reviving = threading.Lock()
+        self._changing = threading.Lock()
+        """Held while the connections are replaced or closed."""
+        self._closed = False
         self._open()
         self._warm_up()
 
@@ -146,16 +152,19 @@ class OnlineFeatures:
             raise
 
     def close(self) -> None:
-        """Let go of the connections of the session store; Feast closes its own with the process."""
-        self._session.close()
+        """Close the connections; a Redis that is being started again is waited for, and is not connected to."""
+        with self._changing:
+            self._closed = True
+            _close(self._session, self._store)
 
     def _open(self) -> None:
         from features.store.repository import open_store
 
-        self._address = redis_address(self._settings)
-        self._store = open_store(self._settings, self._address)
-        self._service = self._store.get_feature_service(FEATURE_SERVICE)
-        self._session = SessionStore(self._settings, self._address)
+        address = redis_address(self._settings)
+        store = open_store(self._settings, address)
+        self._service = store.get_feature_service(FEATURE_SERVICE)
+        self._store, self._session = store, SessionStore(self._settings, address)
+        self._address = address
 
     def _warm_up(self) -> None:
         """The first read imports and builds what the others use: a few tenths of a second."""
@@ -166,17 +175,28 @@ class OnlineFeatures:
 
     def _revive(self) -> None:
         """Start an embedded Redis that died, without making a request wait for it."""
-        if self._settings.online.redis_url is None and self._reviving.acquire(blocking=False):
+        if self._settings.online.redis_url is None and not self._closed and self._reviving.acquire(blocking=False):
             threading.Thread(target=self._restart, name="revive-redis", daemon=True).start()
 
     def _restart(self) -> None:
         try:
-            if redis_address(self._settings) != self._address:
+            with self._changing:
+                if self._closed or redis_address(self._settings) == self._address:
+                    return
+                session, store = self._session, self._store
                 self._open()
+                _close(session, store)
         except ServiceError as error:
             log.warning("The embedded Redis could not be started again: %s", error)
         finally:
             self._reviving.release()
+
+
+def _close(session: SessionStore, store: FeatureStore) -> None:
+    from features.store.repository import close_store
+
+    session.close()
+    close_store(store)
 
 
 def _rows(columns: Mapping[str, Any], view: View, count: int) -> list[_Row | None]:

@@ -47,6 +47,11 @@ def apply(settings: Settings) -> Path:
     return registry
 
 
+def close_store(store: FeatureStore) -> None:
+    """Close the connections of a store to Redis; Feast itself keeps them until the process ends."""
+    store.provider.online_store.close_client()
+
+
 def _open(settings: Settings, registry: Path, redis: RedisAddress | None, timeout_ms: int) -> FeatureStore:
     from feast import FeatureStore
     from feast.repo_config import MaterializationConfig, RegistryConfig, RepoConfig

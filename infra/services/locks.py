@@ -1,13 +1,23 @@
-"""Kernel locks on files: released by the kernel however their holder ends, SIGKILL included."""
+"""Kernel locks on files: released by the kernel however their holder ends, SIGKILL included.
+
+Our own rather than ``filelock``'s, which has no lock that is shared by several holders and turned into one held alone,
+and none that a server inherits. What needs neither takes ``filelock``.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: servers by URL are used all the same
+    AVAILABLE = False
+else:
+    AVAILABLE = True
 
 
 def open_lock(path: Path) -> int:

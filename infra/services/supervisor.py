@@ -8,6 +8,8 @@ Three kernel locks lie in the folder and carry the whole protocol, so that no cr
   and stops the server. It is only taken under ``start.lock``, so nobody joins a server that is being stopped.
 
 A server runs in its own session: a Ctrl-C or the death of the process that started it does not end it for the others.
+Users that are killed stop nothing: a guard beside the server (``guard.lock`` held: there is one) stops it once nobody
+has used it for ``UNUSED_SECONDS``.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import atexit
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,7 +32,10 @@ from infra.services import locks
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+UNUSED_SECONDS = 30.0
+"""How long a server whose users were all killed waits for another."""
 LOG_TAIL_LINES = 20
+GUARD = Path(__file__).with_name("guard.py")
 
 
 class ServiceError(RuntimeError):
@@ -64,6 +71,7 @@ _guard = threading.RLock()
 _leases: dict[Path, tuple[Server, int]] = {}
 _children: list[subprocess.Popen[bytes]] = []
 _hooked = False
+_ending = False
 
 
 def ensure(server: Server) -> Running:
@@ -72,13 +80,22 @@ def ensure(server: Server) -> Running:
     Safe to call from any number of processes and threads, and cheap when the server is up.
     Raises ServiceError with the end of the server's log when it does not come up.
     """
+    if not locks.AVAILABLE:
+        raise ServiceError(
+            f"An embedded {server.name} needs the file locks of Linux or macOS, which this system does not have. Name "
+            "servers by URL, SHELFWISE_ONLINE__REDIS_URL and SHELFWISE_INDEX__URI, or run Shelfwise in WSL."
+        )
     with _guard:
         if server.folder in _leases and (running := server.probe()):
             return running
         server.folder.mkdir(parents=True, exist_ok=True)
         with locks.mutex(server.folder / "start.lock"):
+            if _ending:
+                raise ServiceError(f"This process is ending: it starts and uses no embedded {server.name} any more.")
             _join(server)
-            return server.probe() or _start(server)
+            running = server.probe() or _start(server)
+            _guarded(server)
+            return running
 
 
 def stop(server: Server) -> bool:
@@ -87,6 +104,14 @@ def stop(server: Server) -> bool:
         return False
     with _guard, locks.mutex(server.folder / "start.lock"):
         return _stop(server)
+
+
+def stop_unused(server: Server) -> bool:
+    """Stop the server if no process holds it in use; data is kept. Returns whether it was stopped."""
+    if not server.folder.exists():
+        return False
+    with _guard, locks.mutex(server.folder / "start.lock"):
+        return not is_used(server) and _stop(server)
 
 
 def is_running(server: Server) -> bool:
@@ -108,20 +133,40 @@ def log_tail(server: Server) -> str:
 
 
 def leave_all() -> None:
-    """Give up this process's use of every server; the last user of a server stops it. Runs at exit by itself."""
-    with _guard:
-        for server, lease in list(_leases.values()):
-            del _leases[server.folder]
-            if not server.folder.exists():
-                os.close(lease)
-                continue
-            with locks.mutex(server.folder / "start.lock"):
+    """Give up this process's use of every server; the last user of a server stops it. Runs at exit by itself.
+
+    All are told to stop before one is waited for: who gives its processes some seconds to end, as a test runner does,
+    would else kill this one with servers left. Raises ServiceError for what did not stop, when all were given up.
+    """
+    failed: list[str] = []
+    with _guard, ExitStack() as held:
+        stopping: list[tuple[Server, int]] = []
+        for folder in sorted(_leases):  # in one order: two processes on their way out must not wait for each other
+            server, lease = _leases.pop(folder)
+            if folder.exists():
+                held.enter_context(locks.mutex(folder / "start.lock"))
+            held.callback(os.close, lease)
+            # A shared lock is turned into one held alone: this fails as long as there is another user.
+            if folder.exists() and locks.take_exclusive(lease):
                 try:
-                    # A shared lock is turned into one held alone: this fails as long as there is another user.
-                    if locks.take_exclusive(lease):
-                        _stop(server)
-                finally:
-                    os.close(lease)
+                    if (pid := _tell_to_stop(server)) is not None:
+                        stopping.append((server, pid))
+                except ServiceError as error:
+                    failed.append(str(error))
+        for server, pid in stopping:
+            try:
+                _await_end(server, pid)
+            except ServiceError as error:
+                failed.append(str(error))
+    if failed:
+        raise ServiceError("\n".join(failed))
+
+
+def _leave_at_exit() -> None:
+    """As :func:`leave_all`; a thread that goes on, reviving a server that it misses, gets none any more."""
+    global _ending  # noqa: PLW0603 - the process ends once
+    _ending = True
+    leave_all()
 
 
 def _join(server: Server) -> None:
@@ -129,7 +174,7 @@ def _join(server: Server) -> None:
     if server.folder in _leases:
         return
     if not _hooked:
-        atexit.register(leave_all)
+        atexit.register(_leave_at_exit)
         os.register_at_fork(after_in_child=_forget)
         _hooked = True
     lease = locks.open_lock(server.folder / "users.lock")
@@ -194,9 +239,37 @@ def _await(server: Server, child: subprocess.Popen[bytes], deadline: float) -> R
     )
 
 
+def _guarded(server: Server) -> None:
+    """See to it that a guard watches the server; called under ``start.lock``."""
+    if locks.is_held(server.folder / "guard.lock"):
+        return
+    stop_it = f"from pathlib import Path; from {type(server).__module__} import {type(server).__name__} as Server; "
+    stop_it += "from infra.services import supervisor; import sys; supervisor.stop_unused(Server(Path(sys.argv[1])))"
+    command = [sys.executable, "-c", stop_it, str(server.folder)]
+    with (server.folder / "server.log").open("ab") as log:
+        child = subprocess.Popen(
+            # -I and -S: its folder has modules with the names of libraries, and it needs no library.
+            [sys.executable, "-I", "-S", str(GUARD), str(server.folder), str(UNUSED_SECONDS), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _children.append(child)
+
+
 def _stop(server: Server) -> bool:
-    if not is_running(server):
+    pid = _tell_to_stop(server)
+    if pid is None:
         return False
+    _await_end(server, pid)
+    return True
+
+
+def _tell_to_stop(server: Server) -> int | None:
+    """Send SIGTERM; return to which process, or None where no server runs. Raises ServiceError if it is not known."""
+    if not is_running(server):
+        return None
     running = server.probe()
     pid = running.pid if running else server.last_pid()
     if pid is None:
@@ -204,17 +277,23 @@ def _stop(server: Server) -> bool:
             f"The embedded {server.name} runs on {server.folder} but its process is not known. "
             f"Find it with `lsof {server.folder / 'server.lock'}` and end it."
         )
-    for sign, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
-        try:
-            os.kill(pid, sign)
-        except ProcessLookupError:
-            break
-        if _ended(server, seconds):
-            break
+    _signal(pid, signal.SIGTERM)
+    return pid
+
+
+def _await_end(server: Server, pid: int) -> None:
+    """Wait for a server that was told to stop; one that does not is killed. Raises ServiceError if that fails too."""
+    if not _ended(server, STOP_SECONDS):
+        _signal(pid, signal.SIGKILL)
+        _ended(server, STOP_SECONDS)
     _reap()
     if is_running(server):
         raise ServiceError(f"The embedded {server.name} (process {pid}) did not stop.")
-    return True
+
+
+def _signal(pid: int, sign: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, sign)
 
 
 def _ended(server: Server, seconds: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -53,6 +53,8 @@ class Backend:
         self._most = settings.api.threads + settings.api.max_waiting
         self._pending = 0
         self._starting: asyncio.Task[None] | None = None
+        self._made: Future[Retriever] | None = None
+        """The retriever that is being made or was: whoever ends the waiting for it still has to close it."""
 
     @property
     def reason(self) -> str | None:
@@ -69,13 +71,15 @@ class Backend:
         self._starting = asyncio.create_task(self._start())
 
     async def close(self) -> None:
-        """Let what runs finish, then let go of the retriever."""
+        """Let what runs finish, then close the retriever, also one that was still being made."""
         if self._starting:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
         await asyncio.to_thread(self._pool.shutdown)
-        if self._retriever:
-            await asyncio.to_thread(self._retriever.close)
+        self._retriever = None
+        made, self._made = self._made, None
+        if made and not made.cancelled() and made.exception() is None:
+            await asyncio.to_thread(made.result().close)
 
     async def search(self, user: str | None, query: str, **asked: Any) -> Retrieval:
         """Retrieve on a thread; the arguments are those of :meth:`Retriever.retrieve`.
@@ -139,7 +143,8 @@ class Backend:
     async def _start(self) -> None:
         while self._retriever is None:
             try:
-                self._retriever = await asyncio.wrap_future(self._pool.submit(self._make, self._settings))
+                self._made = self._pool.submit(self._make, self._settings)
+                self._retriever = await asyncio.wrap_future(self._made)
                 log.info("release %s serves", self._retriever.release_id)
             except EXPECTED as error:
                 self._wait_for(str(error))

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -272,6 +273,39 @@ def test_redis_away_is_noticed_at_once_and_comes_back_by_itself(settings: Settin
             online.user("u", START)
     assert time.perf_counter() - started < 1
     assert eventually_known(online)
+
+
+def test_redis_that_came_back_elsewhere_leaves_no_connection_to_the_one_before(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket moves with the folder for temporary files."""
+    write(settings, "user", 0, [Row("u", START, 1)])
+    materialize(settings, START)
+    online = OnlineFeatures(settings)
+    # Kept here, as a request in progress keeps them: what nobody holds is closed by its end.
+    clients = [online._session._client, online._store.provider.online_store._client]
+    pools = [client.connection_pool for client in clients]
+    connections = [pool.get_connection() for pool in pools for _ in range(3)]  # as three threads had them
+    for connection, pool in zip(connections, [pool for pool in pools for _ in range(3)], strict=True):
+        pool.release(connection)
+    services.stop_all(settings)
+    with tempfile.TemporaryDirectory() as elsewhere:  # a short path, as a socket needs it
+        monkeypatch.setattr(tempfile, "tempdir", elsewhere)
+        assert eventually_known(online)
+        assert [connection for connection in connections if connection._sock is not None] == []
+        online.close()
+        services.stop_all(settings)
+
+
+def test_a_closed_store_starts_no_redis(settings: Settings) -> None:
+    online = OnlineFeatures(settings)
+    online.close()
+    services.stop_all(settings)
+    supervisor.leave_all()
+    with pytest.raises(OnlineStoreUnavailable):
+        online.user("u", START)
+    assert not [t for t in threading.enumerate() if t.name == "revive-redis"]
+    assert not [s for s in services.status(settings) if s.running or s.used]
 
 
 def eventually_known(online: OnlineFeatures) -> bool:

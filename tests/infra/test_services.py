@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -52,8 +53,8 @@ def redis_status(settings: Settings) -> ServiceStatus:
     return next(s for s in services.status(settings) if s.name == "Redis")
 
 
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     return condition()
@@ -111,6 +112,52 @@ def test_server_left_behind_can_be_stopped(settings: Settings) -> None:
     user.kill()
     user.communicate()
     assert services.stop_all(settings) == ["Redis"]
+    assert not redis_status(settings).running
+
+
+@pytest.mark.parametrize("start", [services.redis_address, services.milvus_uri])
+def test_a_server_whose_users_were_all_killed_ends_itself(settings: Settings, start: Callable[[Settings], Any]) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from infra import services
+from infra.services import supervisor
+from infra.settings import Settings
+supervisor.UNUSED_SECONDS = 0.6
+services.{start.__name__}(Settings(home=Path({str(settings.home)!r})))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert any(s.running for s in services.status(settings))
+    assert eventually(lambda: not any(s.running for s in services.status(settings)), seconds=30)
+
+
+def test_a_server_in_use_is_not_ended(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "UNUSED_SECONDS", 0.3)
+    services.redis_address(settings)
+    pid = redis_status(settings).pid
+    time.sleep(2)  # several times what an unused one is given
+    assert redis_status(settings).pid == pid
+
+
+def test_a_process_that_ends_starts_no_server(settings: Settings) -> None:
+    """A thread that misses its server would start it again, and nobody would be left to stop it."""
+    code = f"""
+import atexit
+from pathlib import Path
+from infra import services
+from infra.settings import Settings
+settings = Settings(home=Path({str(settings.home)!r}))
+def again():
+    try:
+        services.redis_address(settings)
+    except services.ServiceError as error:
+        print(error)
+atexit.register(again)  # runs after the services' own
+services.redis_address(settings)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "This process is ending" in done.stdout
     assert not redis_status(settings).running
 
 
@@ -226,3 +273,19 @@ def test_import_starts_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_system_without_file_locks_says_what_to_do_and_takes_servers_by_url(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["fcntl"] = None  # as on Windows
+from infra import services
+from infra.settings import OnlineSettings, Settings
+print(services.redis_address(Settings(online=OnlineSettings(redis_url="redis://far:6379"))).url)
+services.redis_address(Settings())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "redis://far:6379"
+    said = done.stderr.splitlines()[-1]
+    assert "SHELFWISE_ONLINE__REDIS_URL" in said
+    assert "WSL" in said

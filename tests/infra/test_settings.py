@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from infra import settings as settings_module
 from infra.misspelt import in_words
-from infra.settings import ApiSettings, Settings
+from infra.settings import ApiSettings, BoostingSettings, Settings, TrainingSettings
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,49 @@ def test_a_group_alone() -> None:
     with pytest.raises(ValidationError) as caught:
         ApiSettings(port=99_999)
     assert in_words(caught.value, Settings).startswith("api.port=99999: input should be less than")
+
+
+@pytest.mark.parametrize("by", ["environment", "file", "object"])
+def test_a_setting_of_a_group_leaves_the_rest_of_the_group_to_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    training = Settings().training
+    if by == "environment":
+        monkeypatch.setenv("SHELFWISE_TRAINING__RECIPE", "mmse")
+        monkeypatch.setenv("SHELFWISE_TRAINING__BOOSTING__TRIALS", "3")
+        training = Settings().training
+    elif by == "file":
+        Path("shelfwise.toml").write_text('[training]\nrecipe = "mmse"\n[training.boosting]\ntrials = 3', "utf-8")
+        training = Settings().training
+    else:
+        training = TrainingSettings(recipe="mmse", boosting=BoostingSettings(trials=3))
+    assert training.boosting == BoostingSettings(on=False, trials=3)
+
+
+def test_what_is_set_wins_over_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELFWISE_TRAINING__RECIPE", "mmse")
+    monkeypatch.setenv("SHELFWISE_TRAINING__BOOSTING__ON", "true")
+    assert Settings().training.boosting == BoostingSettings(on=True)
+
+
+def test_recipe_file_and_environment_are_merged_group_by_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe with two groups, the file and the environment each with one setting of both."""
+    recipes = tmp_path / "recipes"
+    recipes.mkdir()
+    (recipes / "ueppr.toml").write_text(
+        "dim = 16\n[boosting]\non = false\n[pretraining]\nwidth = 32\nlayers = 2\n", "utf-8"
+    )
+    monkeypatch.setattr(settings_module, "RECIPES", recipes)
+    monkeypatch.chdir(tmp_path)
+    Path("shelfwise.toml").write_text("[training.boosting]\ntrials = 3\n[training.pretraining]\nlayers = 1", "utf-8")
+    monkeypatch.setenv("SHELFWISE_TRAINING__RECIPE", "ueppr")
+    monkeypatch.setenv("SHELFWISE_TRAINING__BOOSTING__REQUESTS", "7")
+    monkeypatch.setenv("SHELFWISE_TRAINING__PRETRAINING__STEPS", "5")
+    training = Settings().training
+    assert (training.recipe, training.dim) == ("ueppr", 16)
+    assert (training.boosting.on, training.boosting.trials, training.boosting.requests) == (False, 3, 7)
+    assert (training.pretraining.width, training.pretraining.layers, training.pretraining.steps) == (32, 1, 5)
 
 
 def refusal() -> str:

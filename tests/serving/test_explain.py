@@ -15,7 +15,7 @@ from tests.serving.test_retriever import PATIENT, QUICK, put_live
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop = make_shop(tmp_path_factory.mktemp("explain"), items=120, serving=QUICK, online=PATIENT)
-    publish_user(shop.settings, "u1", queries=["red shoes"], items=["i8", "i6"], orders=["i6"])
+    publish_user(shop.settings, "u1", queries=["red shoes"], items=["i8", "i6", "i1"], orders=["i6"])
     put_live(shop, shop.release())
     return shop
 
@@ -27,7 +27,9 @@ def retriever(shop: Shop) -> Iterator[Retriever]:
 
 
 def test_the_parts_add_up_to_the_score(retriever: Retriever) -> None:
-    for hit in retriever.retrieve("u1", "red shoes", k=120, explain=True).hits:
+    hits = retriever.retrieve("u1", "red shoes", k=120, explain=True).hits
+    assert len(hits) == 120
+    for hit in hits:
         assert hit.why is not None
         assert sum(hit.why.parts.values()) == pytest.approx(hit.score, abs=1e-4)
 
@@ -40,18 +42,26 @@ def test_an_item_of_the_history_says_so(retriever: Retriever, shop: Shop) -> Non
     assert Match("ordered before", "i6") in ordered.matched
     assert Match("clicked before", "i8") in clicked.matched
     paths = dict(zip(shop.catalog["item_id"].to_pylist(), shop.catalog["category_path"].to_pylist(), strict=True))
-    leaves = {path[-1] for item in ("i6", "i8") if (path := paths[item])}
+    leaves = {path[-1] for item in ("i6", "i8", "i1") if (path := paths[item])} - {""}
+    assert sum(bool(path) and path[-1] in leaves for path in paths.values()) > 3, "too few to share a category"
+    assert len(found) == 120
     for item, why in found.items():
         assert why is not None
         shares = {m.value for m in why.matched if m.kind == "category"}
-        assert shares == ({paths[item][-1]} & leaves if paths[item] else set()) - {""}
+        assert shares == ({paths[item][-1]} & leaves if paths[item] else set())
 
 
 def test_nobody_shares_nothing(retriever: Retriever) -> None:
     answer = retriever.retrieve(None, "red shoes", k=20, explain=True)
-    assert all(h.why is not None and h.why.matched == () for h in answer.hits)
-    assert answer.features == {name: [] for name in answer.features or {}}
+    assert [h.why is not None and h.why.matched for h in answer.hits] == [()] * 20
+    assert answer.features == {
+        "recent_queries": [],
+        "recent_items": [],
+        "recent_orders": [],
+        "recent_brands": [],
+        "ordered_tags": [],
+    }
 
 
 def test_no_reasons_unless_asked_for(retriever: Retriever) -> None:
-    assert all(hit.why is None for hit in retriever.retrieve("u1", "red shoes", k=5).hits)
+    assert [hit.why for hit in retriever.retrieve("u1", "red shoes", k=5).hits] == [None] * 5

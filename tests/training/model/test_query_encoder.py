@@ -81,7 +81,7 @@ def test_online_equals_offline_with_a_text_encoder(make_shop: MakeShop, fusion: 
     changes = {"text_encoder": "minilm", "text_in_query": True, "text_fusion": fusion, "text_dim": 16}
     settings = with_training(make_shop(requests=100, items=60), **changes)
     online, offline = online_and_offline(settings, 20)
-    assert online.shape[1] == 32 if fusion == "scores" else 16
+    assert online.shape[1] == {"scores": 16 + 16, "features": 16}[fusion], "the learned part, and the text's own"
     np.testing.assert_allclose(online, offline, atol=0.1)  # one query is read in int8
     assert (online * offline).sum(axis=1).min() > 0.99
 
