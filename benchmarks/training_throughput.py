@@ -32,7 +32,7 @@ import psutil
 import torch
 
 from benchmarks.ablations.workspace import link
-from features.partitions import write_json
+from infra.contract.partitions import write_json
 from infra.settings import Settings, get_settings
 from orchestration.cli import use_shop
 from training.data.array_builder import META, build_arrays, fingerprint_of

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.engine import from_arrow, read_catalog, read_days
-from features.partitions import written_days
 from features.random_items import draw_random_items
-from features.schema import EVENTS, IMPRESSIONS, REQUESTS, TRAINING_REQUESTS, TRAINING_ROWS
 from features.split import Split
 from features.stages import available_items, stage_rows
 from features.store.definitions import ViewName
 from features.store.offline import point_in_time
+from infra.contract.partitions import written_days
+from infra.contract.tables import EVENTS, IMPRESSIONS, REQUESTS, TRAINING_REQUESTS, TRAINING_ROWS
 from infra.settings import Settings
 
 DAY = timedelta(days=1)

@@ -16,8 +16,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from features.engine import open_engine
-from features.partitions import partition_file, write_json, write_parquet, write_partition, written_days
-from features.schema import STAGES, TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from features.split import Split, window_split
 from features.training_rows import (
     LostRowsError,
@@ -27,6 +25,8 @@ from features.training_rows import (
     repeated_ids,
     training_days,
 )
+from infra.contract.partitions import partition_file, write_json, write_parquet, write_partition, written_days
+from infra.contract.tables import STAGES, TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from infra.settings import Settings
 
 IMPRESSIONS_PER_JOIN = 500_000

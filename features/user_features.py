@@ -11,7 +11,7 @@ from typing import Any
 
 import ibis
 
-from features.schema import USER_FEATURES
+from infra.contract.tables import USER_FEATURES
 from infra.settings import FeatureSettings
 
 OVERFETCH = 3

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from features.active_users import active_users
-from features.query_text import normalise
 from features.store.online import OnlineFeatures
 from features.store.session import ACTIONS, Action, SessionEvent
+from infra.contract.query_text import normalise
 from infra.settings import Settings
 from serving.caching import CountedCache
 from serving.errors import BadRequest, IndexUnavailable

@@ -10,9 +10,7 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
-from features import schema
 from features.engine import open_engine
-from features.partitions import partition_file
 from features.quality.results import SuiteResult
 from features.quality.rules import Absent, Between, Rule, Suite, none_of
 from features.quality.tables import (
@@ -29,12 +27,14 @@ from features.quality.tables import (
     unknown_share,
 )
 from features.quality.validation import validate
+from infra.contract import tables
+from infra.contract.partitions import partition_file
 from infra.settings import Settings
 
 VIEWS: dict[str, tuple[str, pa.Schema]] = {
-    "user": ("user_id", schema.USER_FEATURES),
-    "item": ("item_id", schema.ITEM_FEATURES),
-    "query": ("query", schema.QUERY_FEATURES),
+    "user": ("user_id", tables.USER_FEATURES),
+    "item": ("item_id", tables.ITEM_FEATURES),
+    "query": ("query", tables.QUERY_FEATURES),
 }
 """View -> its entity's key and its table."""
 STAMP_STEP = timedelta(microseconds=1)
@@ -86,7 +86,7 @@ def feature_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
     built = [day for day in days if missing[day.isoformat()] is None]
     with open_engine(settings) as backend:
         rows = {view: read_with_day(backend, folder / view, built, table) for view, (_, table) in VIEWS.items()}
-        requests = read_with_day(backend, settings.paths.sessions / "requests", built, schema.REQUESTS)
+        requests = read_with_day(backend, settings.paths.sessions / "requests", built, tables.REQUESTS)
         frames = [
             pd.DataFrame({"not_built": missing}),
             *(_common(settings, view, rows[view]) for view in VIEWS),

@@ -12,11 +12,9 @@ import ibis
 import pandas as pd
 import pyarrow.parquet as pq
 
-from features import schema
 from features.build_sessions import lookback
 from features.day_report import read_report
 from features.engine import open_engine
-from features.partitions import partition_file, written_days
 from features.quality.tables import (
     DAY,
     any_null,
@@ -30,9 +28,11 @@ from features.quality.tables import (
     start_of,
     unknown_share,
 )
+from infra.contract import tables
+from infra.contract.partitions import partition_file, written_days
 from infra.settings import Settings
 
-TABLES = {"requests": schema.REQUESTS, "impressions": schema.IMPRESSIONS, "events": schema.EVENTS}
+TABLES = {"requests": tables.REQUESTS, "impressions": tables.IMPRESSIONS, "events": tables.EVENTS}
 NEEDED = {
     "requests": ("query_id", "query", "time", "known_at"),
     "impressions": ("query_id", "item_id", "time", "known_at"),

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
-from features.schema import ITEM_FEATURES, QUERY_FEATURES, USER_FEATURES
+from infra.contract.tables import ITEM_FEATURES, QUERY_FEATURES, USER_FEATURES
 from infra.settings import Settings
 
 FEATURE_SERVICE = "towers_v1"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.schema import TIME
 from features.store.definitions import EVENT_TIME, View, ViewName
 from features.store.definitions import views as feature_views
 from features.store.repository import open_store
+from infra.contract.tables import TIME
 from infra.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, cast, get_args
 
-from features.query_text import normalise
 from features.store.clock import clock_offset
 from features.store.definitions import views
 from features.store.progress import Reached, read_until, until_key
+from infra.contract.query_text import normalise
 from infra.services import RedisAddress
 from infra.settings import Settings
 

@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 
 from demoshop.judgements import held_out_queries, read_judgements
-from features.partitions import write_json
-from features.query_text import normalise
 from features.training_set import TrainingSetError, build_training_set
+from infra.contract.partitions import write_json
+from infra.contract.query_text import normalise
 from infra.settings import Settings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.features import item_features, query_features, user_features

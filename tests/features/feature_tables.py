@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.partitions import write_partition
-from features.schema import TIME
 from features.store.definitions import View, ViewName, views
+from infra.contract.partitions import write_partition
+from infra.contract.tables import TIME
 from infra.settings import Settings
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

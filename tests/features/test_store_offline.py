@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.schema import TIME
 from features.store import apply, offline, point_in_time
 from features.store.definitions import FEATURE_SERVICE, VIEW_NAMES, ViewName, views
 from features.store.repository import open_store
+from infra.contract.tables import TIME
 from infra.settings import Settings
 from tests.features.feature_tables import START, Row, latest, value_of, write
 

@@ -18,8 +18,6 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from features.partitions import drop_partition
-from features.schema import QUERY_FEATURES, USER_FEATURES
 from features.store import (
     OnlineFeatures,
     OnlineStoreUnavailable,
@@ -30,6 +28,8 @@ from features.store import (
 )
 from features.store.definitions import views
 from infra import services
+from infra.contract.partitions import drop_partition
+from infra.contract.tables import QUERY_FEATURES, USER_FEATURES
 from infra.services import RedisAddress, supervisor
 from infra.services.redis import RedisServer
 from infra.settings import OnlineSettings, Settings

@@ -79,7 +79,7 @@ class QueryEncoder:
     @torch.inference_mode()
     def encode_many(self, texts: Sequence[str], known: Sequence[Known]) -> NDArray[np.float32]:
         """Query vectors [B, width + f] of B requests: unit vectors, then the boosting weights. Items that the release
-        does not know are skipped. ``texts`` are normalised (``features.query_text``), as the towers learned them.
+        does not know are skipped. ``texts`` are normalised (``infra.contract.query_text``), as the towers learned them.
 
         Raises:
             ValueError: a location that names what is none, or of the wrong type.

@@ -1,4 +1,4 @@
-"""The tables that pass between the stages: one Arrow schema each, the same names everywhere."""
+"""The tables that pass between the rooms: one Arrow schema each, the same names everywhere."""
 
 from __future__ import annotations
 
