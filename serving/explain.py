@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from infra.contract.names import ITEM_COUNTS
 from serving.hits import Hit, Match, Why
 from training.model.query_encoder import Known
-from training.release.release import FIGURES_30D
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,4 +92,4 @@ def _leaf(item: Mapping[str, Any]) -> str:
 
 
 def _met(item: Mapping[str, Any]) -> dict[str, int]:
-    return {name: int(item[name]) for name in FIGURES_30D if item.get(name) is not None}
+    return {name: int(item[name]) for name in ITEM_COUNTS if item.get(name) is not None}

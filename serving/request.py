@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infra.contract.location import check_location
 from infra.settings import ServingSettings
 from serving.errors import BadRequest
-from training.data.location import check_location
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def check_place(location: Any) -> None:
     """Check where a request says that it comes from.
 
     Raises:
-        BadRequest: not a mapping, or not a place; see ``training.data.location.check_location``.
+        BadRequest: not a mapping, or not a place; see ``infra.contract.location.check_location``.
     """
     if location is None:
         return

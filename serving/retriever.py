@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from features.active_users import active_users
 from features.store.online import OnlineFeatures
-from features.store.session import ACTIONS, Action, SessionEvent
+from features.store.session import SessionEvent
+from infra.contract.names import ACTIONS, Action
 from infra.contract.query_text import normalise
 from infra.settings import Settings
 from serving.caching import CountedCache

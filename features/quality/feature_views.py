@@ -28,14 +28,12 @@ from features.quality.tables import (
 )
 from features.quality.validation import validate
 from infra.contract import tables
+from infra.contract.names import LIST_LENGTHS
 from infra.contract.partitions import partition_file
+from infra.contract.tables import ENTITY_KEYS, Entity
 from infra.settings import Settings
 
-VIEWS: dict[str, tuple[str, pa.Schema]] = {
-    "user": ("user_id", tables.USER_FEATURES),
-    "item": ("item_id", tables.ITEM_FEATURES),
-    "query": ("query", tables.QUERY_FEATURES),
-}
+VIEWS = {view: (key, tables.FEATURE_TABLES[view]) for view, key in ENTITY_KEYS.items()}
 """View -> its entity's key and its table."""
 STAMP_STEP = timedelta(microseconds=1)
 """A feature is stamped this much after the moment whose events it holds, so that an event never sees itself."""
@@ -107,21 +105,16 @@ def _missing_views(settings: Settings, day: date) -> str | None:
     return f"no {', '.join(missing)} features: build them first" if missing else None
 
 
-def _length_limits(settings: Settings, view: str) -> dict[str, int]:
+def _length_limits(settings: Settings, view: Entity) -> dict[str, int]:
     """List feature of a view -> how many values it may hold."""
     bounds = settings.features
-    limits = {
-        "recent_queries": bounds.recent_queries,
-        "recent_items": bounds.recent_items,
-        "recent_brands": bounds.recent_items,
-        "recent_orders": bounds.recent_orders,
-        "top_items": bounds.top_items,
-        "top_weights": bounds.top_items,
-    }
+    # An order has any number of tags: what of them is read is the model's to say.
+    limits = {name: getattr(bounds, limit) for name, limit in LIST_LENGTHS.items() if name != "ordered_tags"}
+    limits |= {"top_items": bounds.top_items, "top_weights": bounds.top_items}
     return {name: limit for name, limit in limits.items() if name in VIEWS[view][1].names}
 
 
-def _common(settings: Settings, view: str, rows: Any) -> pd.DataFrame:
+def _common(settings: Settings, view: Entity, rows: Any) -> pd.DataFrame:
     """What holds for every view."""
     entity, table = VIEWS[view]
     whole = [field.name for field in table if pa.types.is_integer(field.type)]

@@ -29,10 +29,11 @@ from features.quality.tables import (
     unknown_share,
 )
 from infra.contract import tables
+from infra.contract.names import INTERACTIONS
 from infra.contract.partitions import partition_file, written_days
 from infra.settings import Settings
 
-TABLES = {"requests": tables.REQUESTS, "impressions": tables.IMPRESSIONS, "events": tables.EVENTS}
+TABLES = tables.SESSION_TABLES
 NEEDED = {
     "requests": ("query_id", "query", "time", "known_at"),
     "impressions": ("query_id", "item_id", "time", "known_at"),
@@ -187,7 +188,7 @@ def _attribution(events: Any, requests: Any, impressions: Any) -> list[pd.DataFr
         per_day(
             events,
             attribution_unclear=unclear.sum(),
-            actions_unknown=events.action.notin(["click", "cart", "order"]).sum(),
+            actions_unknown=events.action.notin(INTERACTIONS).sum(),
         ),
     ]
 

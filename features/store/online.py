@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from features.store.definitions import FEATURE_SERVICE, View, views
+from features.store.definitions import View, views
 from features.store.errors import OnlineStoreUnavailable, reported
 from features.store.merge import NOTHING, merged
 from features.store.session import EPOCH, MICROSECOND, Overlay, SessionEvent, SessionStore, check_text, microseconds
 from features.store.values import QueryFeatures, RequestFeatures, UserFeatures
+from infra.contract.names import FEATURE_SERVICE
 from infra.services import ServiceError, redis_address
 from infra.settings import Settings
 

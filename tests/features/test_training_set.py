@@ -13,7 +13,8 @@ import pytest
 
 from features import training_set
 from features.snapshots import build_item_features, build_query_features, build_user_features
-from features.training_set import TrainingSetError, TrainingSetReport, build_training_set
+from features.training_set import TrainingSetReport, build_training_set
+from infra.contract.errors import TrainingSetError
 from infra.contract.partitions import written_days
 from infra.contract.tables import TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from infra.settings import Settings, TrainingSettings

@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from infra.contract.partitions import table_files
 from infra.settings import Settings
-from training.data.array_builder import META, TrainingSetError, build_arrays, fingerprint_of, partitions
+from training.data.array_builder import META, build_arrays, fingerprint_of
 from training.data.edges import Edges
 from training.data.ragged import Ragged
 from training.data.scalars import QuantileTransform
 from training.text import embed, item_texts, load_text_encoder
 
-__all__ = ["Arrays", "Stage", "TextVectors", "TrainingSetError", "prepare_arrays"]
+__all__ = ["Arrays", "Stage", "TextVectors", "prepare_arrays"]
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def prepare_arrays(settings: Settings, *, text: bool = True) -> Arrays:
     meta = target / META
     if not meta.exists() or json.loads(meta.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
         build_arrays(settings, target, fingerprint)
-    feature_files = tuple(str(file) for file in partitions(settings.paths.features / "item"))
+    feature_files = tuple(str(file) for file in table_files(settings.paths.features / "item"))
     arrays = _mapped(target, feature_files)
     return _with_text(arrays, settings) if text else arrays
 

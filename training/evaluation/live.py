@@ -17,11 +17,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.dataset import dataset
 
+from infra.contract.names import LIST_LENGTHS
+from infra.contract.partitions import table_files
+from infra.contract.tables import LOCATION_NAMES
 from infra.settings import Settings
-from training.data.array_builder import partitions
 from training.data.arrays import Arrays, TextVectors
 from training.data.items import item_tokens, label_rows
-from training.data.location import LOCATION_COLUMNS, LocationBuckets
+from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.scalars import QuantileTransform
 from training.evaluation.methods import Method, vector_method
@@ -104,9 +106,9 @@ def _with_figures(arrays: Arrays, config: TowerConfig, fitted: dict[str, Any], n
 def _with_requests(arrays: Arrays, settings: Settings, release: Release, fitted: dict[str, Any]) -> Arrays:
     """Figures and places of requests by the release's own quantiles and centroids, histories as long as it reads."""
     transform = QuantileTransform.from_json(fitted["request_figures"])
-    files = [str(file) for file in partitions(settings.paths.training_set / "requests")]
+    files = [str(file) for file in table_files(settings.paths.training_set / "requests")]
     source = dataset(files)
-    held = [n for n in (*transform.names, *LOCATION_COLUMNS) if n in source.schema.names]
+    held = [n for n in (*transform.names, *LOCATION_NAMES) if n in source.schema.names]
     rows = source.to_table(columns=["time", "query_id", *held])
     # The order in which the arrays number the requests.
     rows = rows.sort_by([("time", "ascending"), ("query_id", "ascending")])
@@ -119,11 +121,7 @@ def _with_requests(arrays: Arrays, settings: Settings, release: Release, fitted:
         meta={**arrays.meta, "request_features": list(transform.names)},
         request_features=transform.apply(figures),
         request_location=label_rows(Hasher(config.buckets, config.max_query_tokens), labels),
-        recent_queries=arrays.recent_queries[:, : config.recent_queries],
-        recent_items=arrays.recent_items[:, : config.recent_items],
-        recent_orders=arrays.recent_orders[:, : config.recent_orders],
-        recent_brands=arrays.recent_brands[:, : config.recent_items],
-        ordered_tags=arrays.ordered_tags[:, : config.ordered_tags],
+        **{name: getattr(arrays, name)[:, : getattr(config, limit)] for name, limit in LIST_LENGTHS.items()},
     )
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from infra.contract.names import ITEM_COUNTS
 from infra.settings import Settings
 from training.data.location import LocationBuckets
 from training.data.ragged import Ragged
@@ -35,7 +36,6 @@ from training.text import load_saved
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
-FEATURE_SERVICE = "towers_v1"
 MANIFEST = "manifest.json"
 IDENTITY = (
     "config.json",
@@ -53,7 +53,6 @@ INDEX = "index.json"
 id, by ``config.json``; the figures of time in here are not. Absent where no tuner ran."""
 CHOICE = ("type", "params", "recall_loss")
 """What of the tuner's choice is part of what a release is."""
-FIGURES_30D = ("impressions_30d", "clicks_30d", "orders_30d")
 ITEM_TYPES: dict[str, pa.DataType] = {
     "item_id": pa.string(),
     "title": pa.string(),
@@ -65,10 +64,10 @@ ITEM_TYPES: dict[str, pa.DataType] = {
     "attributes": pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])),
     "tags": pa.list_(pa.string()),
     "available_from": pa.int64(),
-    **dict.fromkeys(FIGURES_30D, pa.int64()),
+    **dict.fromkeys(ITEM_COUNTS, pa.int64()),
 }
 """Catalogue fields that a release carries for filters and display; ``available_from`` in microseconds since 1970.
-``FIGURES_30D`` are how the item was met in the 30 days before the end of the data window."""
+``ITEM_COUNTS`` are how the item was met in the 30 days before the end of the data window."""
 
 
 LIBRARIES = (

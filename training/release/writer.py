@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from safetensors.numpy import save_file
 
+from infra.contract.names import FEATURE_SERVICE, ITEM_COUNTS
 from infra.settings import Settings
 from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import EvaluationReport
@@ -21,8 +22,6 @@ from training.model.towers import Towers
 from training.quality_prior import Boosting
 from training.release.release import (
     CHOICE,
-    FEATURE_SERVICE,
-    FIGURES_30D,
     INDEX,
     ITEM_TYPES,
     MANIFEST,
@@ -145,7 +144,7 @@ def _first_request(arrays: Arrays) -> datetime:
 def _with_figures(arrays: Arrays) -> pa.Table:
     """The catalogue with how often each item was shown, clicked and ordered lately."""
     catalog, features = arrays.catalog(), arrays.item_features(arrays.end)
-    for name in FIGURES_30D:
+    for name in ITEM_COUNTS:
         if name in arrays.meta["item_features"]:
             values = features[:, arrays.meta["item_features"].index(name)]
             catalog = catalog.append_column(name, pa.array(values, pa.int64(), mask=np.isnan(values), safe=False))

@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infra.contract.errors import TrainingSetError
 from infra.settings import Settings, TrainingSettings
-from training.data.arrays import Arrays, TrainingSetError, prepare_arrays
+from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import BatchMaker
 from training.data.held_out import stopping_and_judging
 from training.data.prefetch import prefetched

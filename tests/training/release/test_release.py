@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import features.store
 from infra.settings import Settings
 from tests.training.conftest import SMALL, with_training
 from tests.training.toy_shop import ToyShop, write_toy_shop
@@ -24,7 +23,6 @@ from training.quality_prior import BoostingWeights
 from training.quality_prior.fitting import Boosting
 from training.release.release import (
     DESCRIPTION,
-    FEATURE_SERVICE,
     IDENTITY,
     TEXT_ENCODER,
     ReleaseError,
@@ -194,11 +192,6 @@ def test_cleaning_keeps_the_newest_and_what_it_is_told_to(made: tuple[Settings, 
     assert list_releases(settings)[0].path == original
     assert clean_releases(settings, keep={"copy0"}) == ["copy2", "copy1"]
     assert {r.id for r in list_releases(settings)} == {original.name, "copy4", "copy3", "copy0"}
-
-
-def test_a_release_names_the_features_that_the_store_serves() -> None:
-    """Neither room imports the other, so each has the name."""
-    assert FEATURE_SERVICE == features.store.FEATURE_SERVICE
 
 
 def test_no_release_is_none(make_shop: MakeShop) -> None:
