@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from infra.contract.tables import LOCATION_NAMES
 
-BOUNDS = {"latitude": 90, "longitude": 180}
+BOUNDS = {"latitude": 90.0, "longitude": 180.0}
 """Degrees lie between minus this and this."""
 MAX_TEXT_CHARS = 64
 """A longer text is no country, language or postal code."""

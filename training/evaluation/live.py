@@ -84,15 +84,15 @@ def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
             f" {settings.training.buckets:,}"
         )
     fitted = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
-    read = _with_figures(arrays, config, fitted, release.id)
+    read = _with_numeric(arrays, config, fitted, release.id)
     read = _with_requests(read, settings, release, fitted)
     read = _with_tokens(read, config, LocationBuckets.from_json(fitted["location"]), release.id)
     return LiveRelease(release, replace(read, text=_text_vectors(settings, arrays, release, fitted)))
 
 
-def _with_figures(arrays: Arrays, config: TowerConfig, fitted: dict[str, Any], name: str) -> Arrays:
+def _with_numeric(arrays: Arrays, config: TowerConfig, fitted: dict[str, Any], name: str) -> Arrays:
     """Item figures by the release's own quantiles."""
-    if not config.item_figures:
+    if not config.item_numeric:
         return arrays
     if "item_figures" not in fitted:
         raise NotComparable(f"release {name} does not carry how it reads the figures of items")

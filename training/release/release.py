@@ -25,11 +25,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from infra.contract.names import ITEM_COUNTS
+from infra.contract.request import NO_CONTEXT, RequestContext
 from infra.settings import Settings
 from training.data.location import LocationBuckets
 from training.data.ragged import Ragged
 from training.data.scalars import QuantileTransform
-from training.model.query_encoder import NOTHING, Known, Preprocessing, QueryEncoder
+from training.model.query_encoder import Preprocessing, QueryEncoder
 from training.model.towers import TowerConfig, Towers
 from training.text import load_saved
 
@@ -108,13 +109,13 @@ class Release:
     def feature_service(self) -> str:
         return str(self.config["feature_service"])
 
-    def encode_query(self, text: str, known: Known = NOTHING) -> NDArray[np.float32]:
-        """Query vector [width + f]; nothing known is an unknown user.
+    def encode_query(self, text: str, context: RequestContext = NO_CONTEXT) -> NDArray[np.float32]:
+        """Query vector [width + f]; without a context it is that of an unknown user.
 
         Raises:
             ValueError: a location that names what is none, or of the wrong type.
         """
-        return self.encoder.encode(text, known)
+        return self.encoder.encode(text, context)
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def load_release(path: Path) -> Release:
     item_ids = items["item_id"].to_pylist()
     fitted = _read_json(path / "preprocessing.json")
     preprocessing = Preprocessing(
-        figures=QuantileTransform.from_json(fitted["request_figures"]),
+        numeric=QuantileTransform.from_json(fitted["request_figures"]),
         location=LocationBuckets.from_json(fitted["location"]),
         text=load_saved(path / TEXT_ENCODER) if towers.config.text_width and towers.config.text_in_query else None,
     )

@@ -102,7 +102,7 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     tokens = {g: arrays.item_tokens[g] for g in towers.config.history_groups}
     flat = {f"{g}.offsets": rows.offsets for g, rows in tokens.items()} | {f"{g}.ids": r.ids for g, r in tokens.items()}
     save_file({name: values.copy() for name, values in flat.items()}, folder / "item_tokens.safetensors")
-    _write_json(folder / "items.json", _item_columns(_with_figures(arrays)), indent=None)
+    _write_json(folder / "items.json", _item_columns(_with_counts(arrays)), indent=None)
     _write_json(folder / "config.json", config)
     _write_json(folder / "evaluation.json", evaluation.to_json())
     if index:
@@ -141,7 +141,7 @@ def _first_request(arrays: Arrays) -> datetime:
     return datetime.fromtimestamp(int(arrays.request_time.min()) / 1e6, UTC)
 
 
-def _with_figures(arrays: Arrays) -> pa.Table:
+def _with_counts(arrays: Arrays) -> pa.Table:
     """The catalogue with how often each item was shown, clicked and ordered lately."""
     catalog, features = arrays.catalog(), arrays.item_features(arrays.end)
     for name in ITEM_COUNTS:

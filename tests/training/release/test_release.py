@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infra.contract.request import RequestContext
 from infra.settings import Settings
 from tests.training.conftest import SMALL, with_training
 from tests.training.toy_shop import ToyShop, write_toy_shop
 from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport, evaluate, read_evaluation
 from training.model.encoding import encode_catalog
-from training.model.query_encoder import Known
 from training.quality_prior import BoostingWeights
 from training.quality_prior.fitting import Boosting
 from training.release.release import (
@@ -73,8 +73,8 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     assert EvaluationReport.from_json(release.evaluation) == report == read_evaluation(candidate)
     for name, weights in towers.state_dict().items():
         np.testing.assert_array_equal(weights.numpy(), release.towers.state_dict()[name].numpy())
-    known = Known(recent_queries=["blue mug"], recent_items=release.item_ids[:2])
-    assert release.encode_query("red shoes", known).dtype == np.float32
+    context = RequestContext(recent_queries=["blue mug"], recent_items=release.item_ids[:2])
+    assert release.encode_query("red shoes", context).dtype == np.float32
     best = np.argsort(-release.item_vectors @ release.encode_query("red shoes"))[:5]
     assert all("shoes" in title for title in release.items["title"].take(best).to_pylist())
     card = (path / "model_card.md").read_text(encoding="utf-8")
@@ -116,7 +116,7 @@ def test_boosting_in_force_is_in_both_vectors(made: tuple[Settings, Path, Evalua
     width, boosted = settings.training.dim, settings.training.dim + len(weights)
     assert release.config["width"] == boosted
     assert release.item_vectors.shape == (600, boosted)
-    query = release.encode_query("red shoes", Known(recent_brands=["acme"]))
+    query = release.encode_query("red shoes", RequestContext(recent_brands=["acme"]))
     assert query.shape == (boosted,)
     np.testing.assert_allclose(query[width:], weights)
     items, quality = release.item_vectors[:, :width], release.item_vectors[:, width:]
