@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from features.store.definitions import View, views
 from features.store.errors import OnlineStoreUnavailable, reported
-from features.store.merge import NOTHING, merged
+from features.store.merge import NO_FEATURES, merged
 from features.store.session import EPOCH, MICROSECOND, Overlay, SessionEvent, SessionStore, check_text, microseconds
 from features.store.values import QueryFeatures, RequestFeatures, UserFeatures
 from infra.contract.names import FEATURE_SERVICE
@@ -133,7 +133,7 @@ class OnlineFeatures:
         stamp = EPOCH + (entries[-1].time_us + 1) * MICROSECOND if entries else row.stamp if row else None
         if stamp is None or stamp + self._user.ttl < now:
             return None
-        found = UserFeatures(**row.values) if row else NOTHING
+        found = UserFeatures(**row.values) if row else NO_FEATURES
         return merged(found, stamp_us, entries, self._settings.features) if entries else found
 
     @contextmanager

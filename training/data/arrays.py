@@ -77,7 +77,8 @@ class Arrays:
     ordered_tags: NDArray[np.int32]
     """Token buckets of the tags."""
     request_features: NDArray[np.float32]
-    """Figures of the user and the query as of the request, quantile-transformed, NaN where unknown, [requests, F]."""
+    """Numeric features of the user and the query as of the request, quantile-transformed, NaN where unknown,
+    [requests, F]."""
     request_location: Ragged
     """Token buckets of where a request came from."""
     clicked: Stage
@@ -112,16 +113,16 @@ class Arrays:
 
     @property
     def item_transform(self) -> QuantileTransform:
-        """How the figures of items were made comparable; fitted on the train window."""
+        """How the numeric features of items were made comparable; fitted on the train window."""
         return QuantileTransform.from_json(self.meta["item_transform"])
 
     @property
     def request_transform(self) -> QuantileTransform:
-        """How the figures of users and queries were made comparable; fitted on the train window."""
+        """How those of users and queries were made comparable; fitted on the train window."""
         return QuantileTransform.from_json(self.meta["request_transform"])
 
     def item_features(self, at: int) -> NDArray[np.float32]:
-        """Raw figures of each item as of ``at`` (microseconds since 1970), in the order of ``meta["item_features"]``,
+        """Raw numeric features of each item as of ``at`` (microseconds since 1970), by ``meta["item_features"]``,
         [items, F]; NaN where nothing is known."""
         names = self.meta["item_features"]
         values = np.full((self.items, len(names)), np.nan, dtype=np.float32)
