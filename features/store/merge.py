@@ -23,10 +23,9 @@ from itertools import chain
 from features.store.session import MICROSECOND, Entry
 from features.store.values import UserFeatures
 from features.user_features import OVERFETCH
+from infra.contract.names import LONG, SHORT
 from infra.settings import FeatureSettings
 
-WEEK_US = timedelta(days=7) // MICROSECOND
-MONTH_US = timedelta(days=30) // MICROSECOND
 NO_FEATURES = UserFeatures()
 
 
@@ -70,9 +69,9 @@ def merged(row: UserFeatures, stamp_us: int, entries: Sequence[Entry], settings:
         recent_brands=joined(touched, "brand", old.recent_brands, settings.recent_items),
         recent_orders=recent_orders,
         ordered_tags=_tags(orders[: OVERFETCH * settings.recent_orders], recent_orders, old),
-        requests_7d=counted(searches, row.requests_7d, WEEK_US),
-        clicks_7d=counted([e for e in touched if e.action == "click"], row.clicks_7d, WEEK_US),
-        orders_30d=counted(orders, row.orders_30d, MONTH_US),
+        requests_7d=counted(searches, row.requests_7d, SHORT // MICROSECOND),
+        clicks_7d=counted([e for e in touched if e.action == "click"], row.clicks_7d, SHORT // MICROSECOND),
+        orders_30d=counted(orders, row.orders_30d, LONG // MICROSECOND),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal, get_args
 
 import pyarrow as pa
@@ -17,6 +18,9 @@ INTERACTIONS: tuple[Interaction, ...] = get_args(Interaction)
 Action = Literal["search", Interaction]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 """What can be recorded of a user while the shop serves."""
+
+SHORT, LONG = timedelta(days=7), timedelta(days=30)
+"""The windows behind names that end in ``_7d`` and ``_30d``."""
 
 
 def _numeric(table: pa.Schema) -> tuple[str, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.contract import names, tables
 from infra.contract.hashing import GOLDEN_GAMMA, mix, next_word
+from infra.contract.request import RequestContext
 from infra.settings import FeatureSettings
 
 WORD = 2**64
@@ -47,6 +50,12 @@ def test_every_feature_is_a_list_or_a_number() -> None:
     assert {*names.USER_LISTS, *names.USER_NUMERIC} == set(tables.feature_names(tables.USER_FEATURES))
     assert {*names.ITEM_NUMERIC} == set(tables.feature_names(tables.ITEM_FEATURES))
     assert {*names.ITEM_COUNTS} <= {*names.ITEM_NUMERIC}
+
+
+def test_a_context_holds_every_list() -> None:
+    """``RequestContext.of_features`` names the lists by the table's columns."""
+    held = {field.name for field in dataclasses.fields(RequestContext)}
+    assert held == {*names.USER_LISTS, "numeric", "location"}
 
 
 def test_every_list_has_a_length() -> None:
