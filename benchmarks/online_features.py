@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.partitions import write_partition
 from features.store import OnlineFeatures, SessionEvent, materialize
 from features.store.definitions import SERVED, View, views
 from infra import services
+from infra.contract.partitions import write_partition
 from infra.services import redis_address
 from infra.settings import OnlineSettings, Settings
 

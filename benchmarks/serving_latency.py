@@ -18,9 +18,9 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from infra.contract.request import Request
 from infra.settings import Settings, get_settings
 from serving import Retriever
-from serving.request import Request
 from training.release.release import load_release
 
 IMPORT = "import time; t = time.perf_counter(); import serving; print((time.perf_counter() - t) * 1000)"
@@ -44,8 +44,9 @@ def main(requests: int = 1_000, k: int = 100) -> None:
     with Retriever(without) as retriever, Retriever(settings) as caching:
         release = load_release(settings.paths.releases / retriever.release_id)
         vectors = [release.encoder.encode(query) for _, query in asked]
-        caching.retrieve_many([Request(*pair, k=k) for pair in asked])
-        many = [[Request(*asked[(i + j) % len(asked)], k=k) for j in range(BATCH)] for i in range(len(asked))]
+        requests = [Request(user=user, query=query, k=k) for user, query in asked]
+        caching.retrieve_many(requests)
+        many = [[requests[(i + j) % len(asked)] for j in range(BATCH)] for i in range(len(asked))]
         calls: dict[str, Callable[[int], Any]] = {
             "retrieve()": lambda i: retriever.retrieve(*asked[i], k=k),
             "retrieve(), nobody": lambda i: retriever.retrieve(None, asked[i][1], k=k),

@@ -32,7 +32,7 @@ import psutil
 import torch
 
 from benchmarks.ablations.workspace import link
-from features.partitions import write_json
+from infra.contract.partitions import table_files, write_json
 from infra.settings import Settings, get_settings
 from orchestration.cli import use_shop
 from training.data.array_builder import META, build_arrays, fingerprint_of
@@ -91,7 +91,7 @@ def _repeat_sessions(settings: Settings, home: Path, times: int) -> None:
     with duckdb.connect() as db:
         db.execute("SET TimeZone='UTC'")
         for name in REPEATED:
-            for file in sorted((source / name).glob("dt=*/part.parquet")):
+            for file in table_files(source / name):
                 out = target / file.relative_to(source)
                 out.parent.mkdir(parents=True, exist_ok=True)
                 db.execute(

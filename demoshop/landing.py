@@ -20,7 +20,8 @@ from demoshop.queries import ComposedShop
 from demoshop.shop import Shop
 from demoshop.simulation import Simulation
 from demoshop.truth import write_truth, write_truth_day
-from demoshop.ubi import Log, day_folder, write_day, write_table
+from demoshop.ubi import Log, write_day, write_table
+from infra.contract.partitions import day_folder
 from infra.settings import Settings
 
 VERSION = 1

@@ -15,6 +15,7 @@ from demoshop.queries import MEANT, ComposedShop
 from demoshop.randomness import Floats, Longs, stream
 from demoshop.shop import Asked
 from demoshop.tastes import Tastes
+from infra.contract.partitions import partition_file
 from infra.settings import Settings
 
 CELLS = 4_000_000
@@ -29,9 +30,9 @@ def oracle_recall(settings: Settings, day: date, cutoffs: Sequence[int] = (10, 1
     Raises:
         FileNotFoundError: no truth of that day; make the landing folder first.
     """
-    demo, folder = settings.demo, f"dt={day.isoformat()}"
+    demo = settings.demo
     shop = ComposedShop(demo)
-    rows = pq.read_table(settings.paths.truth / "requests" / folder / "part.parquet")
+    rows = pq.read_table(partition_file(settings.paths.truth / "requests", day))
     rows = rows.filter(pc.is_valid(rows["ordered_item"]))
     if not rows.num_rows:
         return {"relevance": [0.0] * len(cutoffs), "relevance and taste": [0.0] * len(cutoffs)}

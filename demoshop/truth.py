@@ -10,6 +10,7 @@ import pyarrow as pa
 from demoshop.shop import Shop
 from demoshop.tastes import Tastes
 from demoshop.ubi import write_table
+from infra.contract.partitions import partition_file
 
 CODES = ("shelf", "brand", "style", "color", "material", "use", "price_level", "quality", "popularity")
 
@@ -27,8 +28,7 @@ def write_truth(truth: Path, shop: Shop) -> None:
 
 def write_truth_day(truth: Path, day: date, requests: pa.Table, tastes: Tastes) -> None:
     """Write what was meant by the requests of a day, and the users' tastes and favourite topics on it."""
-    folder = f"dt={day.isoformat()}"
-    write_table(truth / "requests" / folder / "part.parquet", requests)
+    write_table(partition_file(truth / "requests", day), requests)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(tastes.vectors.ravel()), tastes.vectors.shape[1])
     favourites = pa.FixedSizeListArray.from_arrays(pa.array(tastes.favourites.ravel()), tastes.favourites.shape[1])
-    write_table(truth / "tastes" / folder / "part.parquet", pa.table({"taste": vectors, "favourites": favourites}))
+    write_table(partition_file(truth / "tastes", day), pa.table({"taste": vectors, "favourites": favourites}))

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from infra.contract.partitions import day_folder
+
 APPLICATION = "demoshop"
 TIME = pa.timestamp("us")
 
@@ -84,11 +86,6 @@ def finished(table: pa.Table, schema: pa.Schema) -> pa.Table:
     table = table.sort_by("timestamp")
     text = pc.strftime(table["timestamp"].cast(pa.timestamp("ms")), format="%Y-%m-%dT%H:%M:%SZ")
     return table.set_column(schema.get_field_index("timestamp"), "timestamp", text).cast(schema)
-
-
-def day_folder(landing: Path, day: date) -> Path:
-    """Where the log of a day lies."""
-    return landing / f"dt={day.isoformat()}"
 
 
 def write_day(landing: Path, day: date, log: Log) -> None:

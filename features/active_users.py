@@ -5,12 +5,13 @@ from __future__ import annotations
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from infra.contract.partitions import table_files
 from infra.settings import Settings
 
 
 def active_users(settings: Settings, count: int) -> list[str]:
     """The users with most clicks of the last built day, at most ``count``; none where this machine has no features."""
-    days = sorted((settings.paths.features / "user").glob("dt=*/part.parquet"))
+    days = table_files(settings.paths.features / "user")
     if not days or count < 1:
         return []
     rows = pq.read_table(days[-1], columns=["user_id", "clicks_7d"])

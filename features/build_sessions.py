@@ -25,12 +25,12 @@ from features.day_report import (
 from features.documents import DocumentError, load_documents
 from features.engine import batches_of, open_engine, read_days
 from features.landing import DayFiles, LandingError, LandingFile, day_files, local_copies
-from features.partitions import drop_partition, partition_file, write_partition, written_days
-from features.schema import QUARANTINE, columns_of
-from features.schema import SESSION_TABLES as TABLES
 from features.screening import ACTION_LINE, IGNORED, DayWindow, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
 from features.ubi import read_events, read_queries
+from infra.contract.partitions import drop_partition, partition_file, write_partition, written_days
+from infra.contract.tables import QUARANTINE, columns_of
+from infra.contract.tables import SESSION_TABLES as TABLES
 from infra.settings import Settings
 
 __all__ = ["DayReport", "build_sessions", "days_to_rebuild", "read_report"]

@@ -14,8 +14,8 @@ from features.html_text import strip_html
 from features.json_macros import create_macros
 from features.landing import LandingError, LandingFile, catalog_files, landing_url, local_copies, unreadable_files
 from features.location import create_place_macros
-from features.partitions import write_json, write_parquet
-from features.schema import CATALOG, LOCATION_NAMES, QUARANTINE
+from infra.contract.partitions import write_json, write_parquet
+from infra.contract.tables import CATALOG, LOCATION_NAMES, QUARANTINE
 from infra.settings import Settings
 
 

@@ -10,8 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.partitions import write_json
-from features.schema import SESSION_TABLES, columns_of
+from infra.contract.partitions import write_json
+from infra.contract.tables import SESSION_TABLES, columns_of
 from infra.settings import Settings
 
 

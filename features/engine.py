@@ -13,7 +13,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from features.partitions import partition_files
+from infra.contract.partitions import partition_files
 from infra.settings import Settings
 
 BATCH_ROWS = 100_000

@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from features.partitions import partition_file, write_json, written_days
-from features.schema import FEATURE_TABLES, columns_of
+from infra.contract.partitions import partition_file, write_json, written_days
+from infra.contract.tables import FEATURE_TABLES, columns_of
 from infra.settings import Settings
 
 VERSION = 1

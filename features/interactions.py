@@ -7,9 +7,7 @@ from typing import Any
 
 import ibis
 
-SHORT = timedelta(days=7)
-LONG = timedelta(days=30)
-"""The two windows that end at a snapshot."""
+from infra.contract.names import LONG, SHORT
 
 
 def in_window(rows: Any, known_at: str, stamps: Any, window: timedelta = LONG) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import ibis
 
 from features.interactions import in_window, interactions_by_snapshot, recent
-from features.schema import ITEM_FEATURES
+from infra.contract.tables import ITEM_FEATURES
 from infra.settings import FeatureSettings
 
 COUNTS = tuple(f"{what}_{window}d" for window in (7, 30) for what in ("impressions", "clicks", "carts", "orders"))

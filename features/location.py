@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from infra.contract.location import BOUNDS, MAX_TEXT_CHARS
+
 PLACE_NAMES: dict[str, tuple[str, ...]] = {
     "country": ("country", "country_code", "countrycode"),
     "language": ("language", "lang", "locale", "language_code"),
@@ -19,9 +21,6 @@ PLACE_NAMES: dict[str, tuple[str, ...]] = {
     "point": ("location", "geo", "geo_point", "geopoint", "geo_location", "geolocation", "coordinates"),
 }  # fmt: skip
 """What a value says -> names of keys and columns that hold it (any case), best first."""
-
-MAX_TEXT_CHARS = 64
-"""A longer text is no country, language or postal code."""
 
 _MACROS = rf"""
 CREATE OR REPLACE TEMP MACRO as_place(j) AS CASE WHEN len(as_id(j)) <= {MAX_TEXT_CHARS}
@@ -53,7 +52,7 @@ _TEXTS = ", ".join(
 _NUMBERS = ", ".join(
     f"first(degrees(as_id(value), {bound}) ORDER BY rank, key, value)"
     f" FILTER (kind = '{field}' AND degrees(as_id(value), {bound}) IS NOT NULL) AS {field}"
-    for field, bound in (("latitude", 90), ("longitude", 180))
+    for field, bound in BOUNDS.items()
 )
 
 _READABLE = "degrees(point_of(value)[1], 90) IS NOT NULL AND degrees(point_of(value)[2], 180) IS NOT NULL"

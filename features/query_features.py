@@ -7,7 +7,7 @@ from typing import Any
 import ibis
 
 from features.graph import heaviest_neighbours, query_interactions, query_item_edges, requests_by_snapshot
-from features.schema import QUERY_FEATURES
+from infra.contract.tables import QUERY_FEATURES
 from infra.settings import FeatureSettings
 
 

@@ -11,13 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from infra.contract.hashing import Words, next_word
+
 ROUNDS = 4
 """Draws that are rejected are drawn again this many times; what is left then is drawn by listing what is free."""
 BLOCK = 4_000_000
 """(request, item) pairs that are listed at a time."""
 
 Ints = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -26,7 +27,7 @@ Flags = npt.NDArray[np.bool_]
 class _Pool:
     """What can be drawn: a random word and the number of available items per request, and the taken pairs."""
 
-    words: Hashes
+    words: Words
     free: Ints
     forbidden: Ints
     """Sorted keys ``request * items + item``."""
@@ -82,24 +83,16 @@ def _taken_keys(requests: pa.Table, taken: pa.Table, items: pa.Table) -> Ints:
     return np.unique(request * items.num_rows + item)
 
 
-def _request_words(requests: pa.Table, seed: int, day: date) -> Hashes:
+def _request_words(requests: pa.Table, seed: int, day: date) -> Words:
     """One 64-bit word per request, of its id, the seed and the day."""
     ids = pd.util.hash_array(requests["query_id"].to_numpy(zero_copy_only=False).astype(object), categorize=False)
     start = np.random.SeedSequence([seed, day.toordinal()]).generate_state(1, np.uint64)
-    return _mix(ids ^ start)
+    return next_word(ids ^ start)
 
 
-def _mix(words: Hashes) -> Hashes:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): a bijection that scatters 64-bit words."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
-
-
-def _uniform(words: Hashes, counter: Ints) -> Floats:
+def _uniform(words: Words, counter: Ints) -> Floats:
     """Numbers in [0, 1) of each word and a counter: 53 bits."""
-    return (_mix(words ^ _mix(counter.astype(np.uint64))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (next_word(words ^ next_word(counter.astype(np.uint64))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _is_in(sorted_keys: Ints, keys: Ints) -> Flags:

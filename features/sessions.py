@@ -10,9 +10,9 @@ from typing import Any
 
 import ibis
 
-from features.query_text import normalised
-from features.schema import EVENTS, IMPRESSIONS, LOCATION_NAMES, REQUESTS
 from features.screening import DayWindow
+from infra.contract.query_text import normalised
+from infra.contract.tables import EVENTS, IMPRESSIONS, LOCATION_NAMES, REQUESTS
 
 
 def clean_requests(screened: Any, events: Any, shown: Any, window: DayWindow) -> Any:

@@ -19,12 +19,12 @@ import pyarrow as pa
 
 from features.engine import batches_of, from_arrow, open_engine, read_catalog, read_days
 from features.freshness import record_built, stale_days
-from features.interactions import LONG
 from features.item_features import item_features
-from features.partitions import write_partition, written_days
 from features.query_features import query_features
-from features.schema import EVENTS, IMPRESSIONS, ITEM_FEATURES, QUERY_FEATURES, REQUESTS, TIME, USER_FEATURES
 from features.user_features import user_features
+from infra.contract.names import LONG
+from infra.contract.partitions import write_partition, written_days
+from infra.contract.tables import EVENTS, IMPRESSIONS, ITEM_FEATURES, QUERY_FEATURES, REQUESTS, TIME, USER_FEATURES
 from infra.settings import Settings
 
 DAY = timedelta(days=1)

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.partitions import partition_files, written_days
+from infra.contract.partitions import partition_files, written_days
 from infra.settings import Settings
 
 LEAST_TRAIN_DAYS = 2

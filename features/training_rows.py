@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.engine import from_arrow, read_catalog, read_days
-from features.partitions import written_days
 from features.random_items import draw_random_items
-from features.schema import EVENTS, IMPRESSIONS, REQUESTS, TRAINING_REQUESTS, TRAINING_ROWS
 from features.split import Split
 from features.stages import available_items, stage_rows
-from features.store.definitions import ViewName
 from features.store.offline import point_in_time
+from infra.contract.partitions import written_days
+from infra.contract.tables import EVENTS, IMPRESSIONS, REQUESTS, TRAINING_REQUESTS, TRAINING_ROWS, Entity
 from infra.settings import Settings
 
 DAY = timedelta(days=1)
@@ -183,7 +182,7 @@ def _with_requests(rows: pa.Table, requests: pa.Table) -> pa.Table:
     return rows
 
 
-def _as_of(settings: Settings, rows: pa.Table, key: str, view: ViewName) -> pa.Table:
+def _as_of(settings: Settings, rows: pa.Table, key: str, view: Entity) -> pa.Table:
     """The rows with a view's features as of their time; a feature whose name is taken carries its view's in front."""
     entities = rows.select([key]).append_column(TIME_COLUMN, rows["time"])
     joined = point_in_time(settings, entities, [view])

@@ -16,8 +16,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from features.engine import open_engine
-from features.partitions import partition_file, write_json, write_parquet, write_partition, written_days
-from features.schema import STAGES, TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from features.split import Split, window_split
 from features.training_rows import (
     LostRowsError,
@@ -27,6 +25,9 @@ from features.training_rows import (
     repeated_ids,
     training_days,
 )
+from infra.contract.errors import TrainingSetError
+from infra.contract.partitions import partition_file, write_json, write_parquet, write_partition, written_days
+from infra.contract.tables import STAGES, TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from infra.settings import Settings
 
 IMPRESSIONS_PER_JOIN = 500_000
@@ -34,10 +35,6 @@ IMPRESSIONS_PER_JOIN = 500_000
 SPLITS = ("train", "validation")
 
 Progress = Callable[[str, float], None]
-
-
-class TrainingSetError(ValueError):
-    """The sessions and features in place make no sound training set."""
 
 
 @dataclass(frozen=True)

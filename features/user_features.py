@@ -11,7 +11,8 @@ from typing import Any
 
 import ibis
 
-from features.schema import USER_FEATURES
+from infra.contract.names import LONG, SHORT
+from infra.contract.tables import USER_FEATURES
 from infra.settings import FeatureSettings
 
 OVERFETCH = 3
@@ -58,7 +59,7 @@ def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSet
         lists = rows.select("user_id", f"{name}_number", f"{name}_entries")
         moments = moments.left_join(lists, ["user_id", f"{name}_number"])[[*moments.columns, f"{name}_entries"]]
 
-    horizon = moments.known_at - _days(settings.history_days)
+    horizon = moments.known_at - ibis.interval(timedelta(days=settings.history_days))
     lists = {
         "recent_queries": _newest(moments, "queries", "value", settings.recent_queries, horizon),
         "recent_items": _newest(moments, "interactions", "value", settings.recent_items, horizon),
@@ -72,10 +73,6 @@ def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSet
     return moments.mutate(event_timestamp=stamp, created=stamp, ordered_tags=_or_empty(tags.unique().sort())).select(
         USER_FEATURES.names
     )
-
-
-def _days(days: int) -> Any:
-    return ibis.interval(timedelta(days=days))
 
 
 def _last_entries(rows: Any, keep: int, tie: Any, entry: dict[str, str], name: str) -> Any:
@@ -112,18 +109,17 @@ def _moments(requests: Any, events: Any, queries: Any, interactions: Any, orders
     )
     until_now = ibis.window(group_by=moments.user_id, order_by=moments.known_at, preceding=None, following=0)
 
-    def over_days(days: int) -> Any:
-        return ibis.range_window(
-            group_by=moments.user_id, order_by=moments.known_at, preceding=_days(days), following=0
-        )
+    def over(window: timedelta) -> Any:
+        since = ibis.interval(window)
+        return ibis.range_window(group_by=moments.user_id, order_by=moments.known_at, preceding=since, following=0)
 
     return moments.select(
         "user_id",
         "known_at",
         **{name: moments[name].max().over(until_now) for name in numbers},
-        requests_7d=moments.requests.sum().over(over_days(7)),
-        clicks_7d=moments.clicks.sum().over(over_days(7)),
-        orders_30d=moments.orders.sum().over(over_days(30)),
+        requests_7d=moments.requests.sum().over(over(SHORT)),
+        clicks_7d=moments.clicks.sum().over(over(SHORT)),
+        orders_30d=moments.orders.sum().over(over(LONG)),
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from features.partitions import write_json
+from infra.contract.partitions import write_json
 from infra.settings import Settings
 from orchestration.shop import candidate_dir, candidate_release_file
 from serving.errors import IncompleteCollection

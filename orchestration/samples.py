@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
-from features.partitions import partition_files, written_days
+from infra.contract.partitions import partition_files, written_days
 from infra.settings import Settings
 from serving import Retriever
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from demoshop.judged import is_judged_folder
 from features.landing import LandingError
-from features.partitions import write_json
+from infra.contract.partitions import write_json
 from infra.settings import Settings, get_settings
 
 

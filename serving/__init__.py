@@ -8,14 +8,13 @@ from __future__ import annotations
 import atexit
 import importlib
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 if TYPE_CHECKING:
     from features.store.errors import OnlineStoreUnavailable
+    from infra.contract.request import Request, RequestOptions
     from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
     from serving.hits import Hit
-    from serving.request import Request
     from serving.retriever import Retrieval, Retriever
 
 __all__ = [
@@ -37,7 +36,7 @@ _LAZY = {
     "IndexUnavailable": "serving.errors",
     "NoLiveRelease": "serving.errors",
     "OnlineStoreUnavailable": "features.store.errors",
-    "Request": "serving.request",
+    "Request": "infra.contract.request",
     "Retrieval": "serving.retriever",
     "Retriever": "serving.retriever",
 }
@@ -46,21 +45,14 @@ _default: Retriever | None = None
 _making = threading.Lock()
 
 
-def retrieve(
-    user: str | None,
-    query: str,
-    k: int = 100,
-    filters: Mapping[str, Any] | None = None,
-    explain: bool = False,
-    location: Mapping[str, Any] | None = None,
-) -> Retrieval:
+def retrieve(user: str | None, query: str, **options: Unpack[RequestOptions]) -> Retrieval:
     """Retrieve with a retriever that is made on the first call and stays warm; see :meth:`Retriever.retrieve`.
 
     Raises:
         ValueError: a bad query, user, k, filter or location.
         NoLiveRelease: nothing was promoted yet.
     """
-    return _default_retriever().retrieve(user, query, k, filters, explain, location)
+    return _default_retriever().retrieve(user, query, **options)
 
 
 def record(user: str, action: str, query: str | None = None, item_id: str | None = None) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from infra.contract.names import ITEM_COUNTS
+from infra.contract.request import RequestContext
 from serving.hits import Hit, Match, Why
-from training.model.query_encoder import Known
-from training.release.items import COUNTS_30D
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from training.release.release import Release
 
 
-def explained(release: Release, vector: NDArray[np.float32], hits: Sequence[Hit], known: Known) -> list[Hit]:
+def explained(release: Release, vector: NDArray[np.float32], hits: Sequence[Hit], context: RequestContext) -> list[Hit]:
     """The hits, each with its ``why``. ``vector`` is the query's, [width + f]."""
     rows = release.encoder.rows([hit.item_id for hit in hits])
     parts = score_parts(release, vector, release.items.vectors[rows])
-    taste = _Taste.of(release, known)
+    taste = _Taste.of(release, context)
     return [
         hit._replace(
             why=Why({name: float(values[i]) for name, values in parts.items()}, taste.matches(item), _met(item))
@@ -56,14 +56,14 @@ class _Taste:
     tags: frozenset[str]
 
     @classmethod
-    def of(cls, release: Release, known: Known) -> _Taste:
-        chosen = release.items.rows(release.encoder.rows([*known.recent_items, *known.recent_orders]))
+    def of(cls, release: Release, context: RequestContext) -> _Taste:
+        chosen = release.items.rows(release.encoder.rows([*context.recent_items, *context.recent_orders]))
         return cls(
-            frozenset(known.recent_items),
-            frozenset(known.recent_orders),
-            frozenset(known.recent_brands),
+            frozenset(context.recent_items),
+            frozenset(context.recent_orders),
+            frozenset(context.recent_brands),
             frozenset(_leaf(item) for item in chosen),
-            frozenset(known.ordered_tags),
+            frozenset(context.ordered_tags),
         )
 
     def matches(self, item: Mapping[str, Any]) -> tuple[Match, ...]:
@@ -85,4 +85,4 @@ def _leaf(item: Mapping[str, Any]) -> str:
 
 
 def _met(item: Mapping[str, Any]) -> dict[str, int]:
-    return {name: int(item[name]) for name in COUNTS_30D if item.get(name) is not None}
+    return {name: int(item[name]) for name in ITEM_COUNTS if item.get(name) is not None}

@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
+from infra.contract.location import check_location
+from infra.contract.request import Request
 from infra.settings import ServingSettings
 from serving.errors import BadRequest
-from training.data.location import check_location
 
 
-@dataclass(frozen=True)
-class Request:
-    """One search.
-
-    ``user`` is whose history counts: a user's id, or the session's or client's that events are recorded under; None or
-    unknown: not personalized. ``query`` is what was typed, ``k`` how many items are wanted; fewer come where the
-    catalogue or the filters have fewer. ``filters``: see :mod:`serving.filters`. ``location``: where the user is, any
-    of ``country``, ``language``, ``zip``, ``latitude``, ``longitude``. ``personalize`` off answers as if nobody asked;
-    ``explain`` on says of each hit why it is there; ``items`` on gives what the release knows of each.
-    """
-
-    user: str | None
-    query: str
-    k: int = 100
-    filters: Mapping[str, Any] | None = None
-    location: Mapping[str, Any] | None = None
-    personalize: bool = True
-    explain: bool = False
-    items: bool = False
-
-    @property
-    def asker(self) -> str | None:
-        """Whose features are read."""
-        return (self.user or None) if self.personalize else None
-
-
-def check_request(limits: ServingSettings, user: Any, query: Any, k: Any) -> None:
-    """Check a request's user, query and k.
+def check_request(limits: ServingSettings, request: Request) -> None:
+    """Check a request's user, query, k and location; its filters are the release's to judge.
 
     Raises:
         BadRequest: says which of them is wrong, and what it may be.
     """
+    user, query, k = request.user, request.query, request.k
     if not isinstance(query, str):
         raise BadRequest(f"query must be a str, not {type(query).__name__}")
     if len(query) > limits.max_query_chars:
@@ -58,14 +32,10 @@ def check_request(limits: ServingSettings, user: Any, query: Any, k: Any) -> Non
             text.encode()
         except UnicodeEncodeError as error:
             raise BadRequest(f"{name} is not valid Unicode: {error.reason}") from error
+    _check_location(request.location)
 
 
-def check_place(location: Any) -> None:
-    """Check where a request says that it comes from.
-
-    Raises:
-        BadRequest: not a mapping, or not a place; see ``training.data.location.check_location``.
-    """
+def _check_location(location: object) -> None:
     if location is None:
         return
     if not isinstance(location, Mapping):

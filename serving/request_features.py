@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from features.store.errors import OnlineStoreUnavailable
 from features.store.online import OnlineFeatures, QueryFeatures, UserFeatures
+from infra.contract.request import Request, RequestContext
 from infra.settings import ServingSettings
 from serving.caching import CountedCache
-from serving.request import Request
-from training.model.query_encoder import Known
+from serving.request_context import context_of
 
 if TYPE_CHECKING:
-    from training.model.towers import TowerConfig
+    pass
 
-HISTORIES = ("recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags")
-USER_FIGURES = ("requests_7d", "clicks_7d", "orders_30d")
 FAILURES = 3
-QUERY_FIGURES = ("query_requests_30d", "query_clicks_30d", "query_orders_30d")
 
 
 class Unknown(Enum):
@@ -57,7 +54,7 @@ class RequestFeatures:
 
     def read(
         self, release_id: str, requests: Sequence[Request], texts: Sequence[str], now: datetime
-    ) -> list[Known] | None:
+    ) -> list[RequestContext] | None:
         """What is known at each request, whose normalised queries are ``texts``; None where the store has to be asked
         and is away. What was read for one release is not used for another, which a later batch came with."""
         askers = [request.asker for request in requests]
@@ -83,26 +80,6 @@ class RequestFeatures:
                         users[asker] = of_user = one.user or Unknown.UNKNOWN
                         put_user((release_id, asker), of_user)
         return [
-            known_of(users[asker] if asker is not None else None, queries[text], request.location)
+            context_of(users[asker] if asker is not None else None, queries[text], request.location)
             for request, asker, text in zip(requests, askers, texts, strict=True)
         ]
-
-
-def known_of(
-    user: UserFeatures | Unknown | None, query: QueryFeatures | Unknown | None, location: Mapping[str, Any] | None
-) -> Known:
-    """What the query tower reads of a user and a query; an unknown one has no figures and empty lists."""
-    figures: dict[str, float] = {}
-    lists: dict[str, tuple[str, ...]] = {}
-    if isinstance(user, UserFeatures):
-        figures |= {name: getattr(user, name) for name in USER_FIGURES}
-        lists = {name: getattr(user, name) for name in HISTORIES}
-    if isinstance(query, QueryFeatures):
-        figures |= {name: getattr(query, name) for name in QUERY_FIGURES}
-    return Known(figures=figures, location=location or {}, **lists)
-
-
-def is_personal(known: Known, config: TowerConfig) -> bool:
-    """Whether a query tower reads anything that is known of the user: it may read no histories, or no figures."""
-    history = config.history != "none" and any(getattr(known, name) for name in HISTORIES)
-    return history or (config.request_figures > 0 and any(name in known.figures for name in USER_FIGURES))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from features.active_users import active_users
-from features.query_text import normalise
 from features.store.online import OnlineFeatures
-from features.store.session import ACTIONS, Action, SessionEvent
+from features.store.session import SessionEvent
+from infra.contract.names import ACTIONS, USER_LISTS, Action
+from infra.contract.query_text import normalise
+from infra.contract.request import Request, RequestContext, RequestOptions
 from infra.settings import Settings
 from serving.caching import CountedCache
 from serving.errors import BadRequest, IndexUnavailable
@@ -25,11 +27,11 @@ from serving.explain import explained
 from serving.filters import Filter, parse_filters
 from serving.hits import Hit
 from serving.live import Live
-from serving.request import Request, check_place, check_request
-from serving.request_features import HISTORIES, RequestFeatures, is_personal
+from serving.request import check_request
+from serving.request_context import context_of, is_personal
+from serving.request_features import RequestFeatures
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
-from training.model.query_encoder import Known
 
 ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"
@@ -44,7 +46,7 @@ class Retrieval:
     hits: list[Hit]
     release_id: str
     personalized: bool
-    """Whether the query vector was made with something of the user's: their history, or figures of what they did."""
+    """Whether the query vector was made with something of the user's: their history, or numbers of what they did."""
     fallbacks: list[str]
     """What was away: ``online_store_unavailable`` (not personalized), ``index_unavailable`` (searched in memory, by the
     release last known to be live), ``newer_release_unusable`` (the release before it answered)."""
@@ -98,39 +100,20 @@ class Retriever:
             settings.serving.cache_size, settings.serving.context_cache_seconds
         )
         self._workers = ThreadPoolExecutor(settings.serving.workers, thread_name_prefix="shelfwise-retrieve")
-        self._features.read(self.release_id, [Request("warm up", "warm up")], ["warm up"], datetime.now(UTC))
+        self._features.read(self.release_id, [Request(user="warm up", query="warm up")], ["warm up"], datetime.now(UTC))
 
-    def retrieve(
-        self,
-        user: str | None,
-        query: str,
-        k: int = 100,
-        filters: Mapping[str, Any] | None = None,
-        explain: bool = False,
-        location: Mapping[str, Any] | None = None,
-        personalize: bool = True,
-        items: bool = False,
-    ) -> Retrieval:
-        """The k items of the catalogue that fit the query and the user best; see :class:`Request` for the arguments.
+    def retrieve(self, user: str | None, query: str, **options: Unpack[RequestOptions]) -> Retrieval:
+        """The k items of the catalogue that fit the query and the user best; see :class:`Request` for the
+        options, all by name: ``k``, ``filters``, ``location``, ``personalize``, ``explain``, ``items``.
 
         Raises:
             BadRequest: a bad query, user, k, filter or location (a ValueError); the message says which and why.
         """
-        return self.retrieve_many([Request(user, query, k, filters, location, personalize, explain, items)])[0]
+        return self.retrieve_many([Request(user=user, query=query, **options)])[0]
 
-    async def aretrieve(
-        self,
-        user: str | None,
-        query: str,
-        k: int = 100,
-        filters: Mapping[str, Any] | None = None,
-        explain: bool = False,
-        location: Mapping[str, Any] | None = None,
-        personalize: bool = True,
-        items: bool = False,
-    ) -> Retrieval:
+    async def aretrieve(self, user: str | None, query: str, **options: Unpack[RequestOptions]) -> Retrieval:
         """As :meth:`retrieve`, on one of ``settings.serving.workers`` threads."""
-        request = Request(user, query, k, filters, location, personalize, explain, items)
+        request = Request(user=user, query=query, **options)
         return (await asyncio.get_running_loop().run_in_executor(self._workers, self.retrieve_many, [request]))[0]
 
     def retrieve_many(self, requests: Sequence[Request]) -> list[Retrieval]:
@@ -143,40 +126,39 @@ class Retriever:
         """
         watch = Stopwatch()
         for request in requests:
-            check_request(self._settings.serving, request.user, request.query, request.k)
-            check_place(request.location)
+            check_request(self._settings.serving, request)
         served = self._live.served
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
         texts = [normalise(request.query) for request in requests]
         now = datetime.now(UTC) - _clock_offset(served, self._online.clock_offset)
         with watch.step("features"):
-            known = self._features.read(served.release.id, requests, texts, now)
-        if known is None:
+            contexts = self._features.read(served.release.id, requests, texts, now)
+        if contexts is None:
             fallbacks.append(ONLINE_STORE_UNAVAILABLE)
-            known = [Known(location=request.location or {}) for request in requests]
-        contexts = [
-            _context(served.release.id, text, request.k, parsed, of_request)
-            for text, request, parsed, of_request in zip(texts, requests, wanted, known, strict=True)
+            contexts = [context_of(None, None, request.location) for request in requests]
+        keys = [
+            _cache_key(served.release.id, text, request.k, parsed, context)
+            for text, request, parsed, context in zip(texts, requests, wanted, contexts, strict=True)
         ]
         fell_back = False
-        answers = [self._contexts.get(context) for context in contexts]
+        answers = [self._contexts.get(key) for key in keys]
         new = [i for i, answer in enumerate(answers) if answer is None]
         answered_anew = set(new)
         if new:
             with watch.step("tower"):
-                vectors = served.release.encoder.encode_many([texts[i] for i in new], [known[i] for i in new])
+                vectors = served.release.encoder.encode_many([texts[i] for i in new], [contexts[i] for i in new])
             with watch.step("search"):
                 found, fell_back = self._search(served, vectors, [(requests[i].k, wanted[i]) for i in new], watch)
             for i, vector, (rows, scores) in zip(new, vectors, found, strict=True):
                 answers[i] = answer = Answer(vector.copy(), rows.astype(np.int32), scores)
                 if requests[i].k <= LARGEST_CACHED_K:
-                    self._contexts.put(contexts[i], answer)
+                    self._contexts.put(keys[i], answer)
         if fell_back or not self._live.index_up:
             fallbacks.append(INDEX_UNAVAILABLE)
         retrievals = [
-            self._retrieval(served, request, of_request, answer, list(fallbacks), cached=i not in answered_anew)
-            for i, (request, of_request, answer) in enumerate(zip(requests, known, answers, strict=True))
+            self._retrieval(served, request, context, answer, list(fallbacks), cached=i not in answered_anew)
+            for i, (request, context, answer) in enumerate(zip(requests, contexts, answers, strict=True))
             if answer is not None
         ]
         timings = watch.total()
@@ -272,19 +254,25 @@ class Retriever:
         self.close()
 
     def _retrieval(
-        self, served: ServedRelease, request: Request, known: Known, answer: Answer, fallbacks: list[str], cached: bool
+        self,
+        served: ServedRelease,
+        request: Request,
+        context: RequestContext,
+        answer: Answer,
+        fallbacks: list[str],
+        cached: bool,
     ) -> Retrieval:
         hits = served.hits(answer.rows, answer.scores)
         if request.explain:
-            hits = explained(served.release, answer.vector, hits, known)
+            hits = explained(served.release, answer.vector, hits, context)
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
-            personalized=is_personal(known, served.release.encoder.towers.config),
+            personalized=is_personal(context, served.release.encoder.towers.config),
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},
-            features={name: list(getattr(known, name)) for name in HISTORIES} if request.explain else None,
+            features={name: list(getattr(context, name)) for name in USER_LISTS} if request.explain else None,
             items=served.release.items.rows(answer.rows) if request.items else None,
         )
 
@@ -314,7 +302,7 @@ def _clock_offset(served: ServedRelease, batch: timedelta | None) -> timedelta:
     return served.clock_offset if batch is None else min(served.clock_offset, batch)
 
 
-def _context(release_id: str, text: str, k: int, wanted: Filter, known: Known) -> tuple[object, ...]:
+def _cache_key(release_id: str, text: str, k: int, wanted: Filter, context: RequestContext) -> tuple[object, ...]:
     """All that the hits depend on (UEPPR's second key)."""
-    histories = (tuple(getattr(known, name)) for name in HISTORIES)
-    return (release_id, text, k, wanted, *histories, tuple(known.figures.items()), tuple(known.location.items()))
+    histories = (tuple(getattr(context, name)) for name in USER_LISTS)
+    return (release_id, text, k, wanted, *histories, tuple(context.numeric.items()), tuple(context.location.items()))

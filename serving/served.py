@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.store.clock import clock_offset
+from infra.contract.names import FEATURE_SERVICE
 from infra.settings import Settings
 from serving.errors import IndexUnavailable
 from serving.fields import FilterFields, filter_fields, frequent_values
@@ -120,7 +121,6 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
         IncompleteCollection: the collection does not hold the items and vectors of the release.
         IndexUnavailable: Milvus went away while the collection was read.
     """
-    from features.store import FEATURE_SERVICE
     from serving.connection import failures
     from training.release.manifest import ReleaseError
     from training.release.release import load_release

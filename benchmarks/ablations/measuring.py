@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.ablations.results import JUDGED, Column, Values
 from benchmarks.ablations.rows import PROPOSED
 from demoshop.judgements import held_out_queries, read_judgements
-from features.query_text import normalise
+from infra.contract.query_text import normalise
 from infra.settings import Settings
 from training.data.arrays import Arrays
 from training.evaluation import BOOSTED, Searches, Vectors, judged_values, searches_of

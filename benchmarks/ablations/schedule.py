@@ -18,7 +18,7 @@ from benchmarks.ablations.results import Result
 from benchmarks.ablations.rows import THREADS
 from benchmarks.ablations.worker import Order
 from benchmarks.ablations.workspace import Workspace
-from features.partitions import write_json
+from infra.contract.partitions import write_json
 
 INDEX = "index.json"
 

@@ -20,9 +20,9 @@ from benchmarks.ablations.measuring import values_per_judged_query, values_per_r
 from benchmarks.ablations.results import Result, Values, write_result
 from benchmarks.ablations.rows import HYBRID, NOT_PERSONALIZED, PROPOSED, ROWS, THREADS, TOWERS, Row
 from benchmarks.ablations.workspace import Workspace
+from infra.contract.errors import TrainingSetError
 from infra.services.locks import mutex
 from infra.settings import Settings, TrainingSettings, get_settings
-from training.data.array_builder import TrainingSetError
 from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import BASELINES, BOOSTED
 from training.quality_prior import Boosting

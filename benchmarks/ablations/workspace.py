@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from features.partitions import write_json
 from features.training_set import build_training_set
+from infra.contract.partitions import write_json
 from infra.services.locks import mutex
 from infra.settings import Settings, TrainingSettings
 from training.data.array_builder import META, build_arrays, fingerprint_of

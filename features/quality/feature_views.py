@@ -10,9 +10,7 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
-from features import schema
 from features.engine import open_engine
-from features.partitions import partition_file
 from features.quality.results import SuiteResult
 from features.quality.rules import Absent, Between, Rule, Suite, none_of
 from features.quality.tables import (
@@ -29,13 +27,13 @@ from features.quality.tables import (
     unknown_share,
 )
 from features.quality.validation import validate
+from infra.contract import tables
+from infra.contract.names import LIST_LENGTHS
+from infra.contract.partitions import partition_file
+from infra.contract.tables import ENTITY_KEYS, Entity
 from infra.settings import Settings
 
-VIEWS: dict[str, tuple[str, pa.Schema]] = {
-    "user": ("user_id", schema.USER_FEATURES),
-    "item": ("item_id", schema.ITEM_FEATURES),
-    "query": ("query", schema.QUERY_FEATURES),
-}
+VIEWS = {view: (key, tables.FEATURE_TABLES[view]) for view, key in ENTITY_KEYS.items()}
 """View -> its entity's key and its table."""
 STAMP_STEP = timedelta(microseconds=1)
 """A feature is stamped this much after the moment whose events it holds, so that an event never sees itself."""
@@ -86,7 +84,7 @@ def feature_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
     built = [day for day in days if missing[day.isoformat()] is None]
     with open_engine(settings) as backend:
         rows = {view: read_with_day(backend, folder / view, built, table) for view, (_, table) in VIEWS.items()}
-        requests = read_with_day(backend, settings.paths.sessions / "requests", built, schema.REQUESTS)
+        requests = read_with_day(backend, settings.paths.sessions / "requests", built, tables.REQUESTS)
         frames = [
             pd.DataFrame({"not_built": missing}),
             *(_common(settings, view, rows[view]) for view in VIEWS),
@@ -107,21 +105,16 @@ def _missing_views(settings: Settings, day: date) -> str | None:
     return f"no {', '.join(missing)} features: build them first" if missing else None
 
 
-def _length_limits(settings: Settings, view: str) -> dict[str, int]:
+def _length_limits(settings: Settings, view: Entity) -> dict[str, int]:
     """List feature of a view -> how many values it may hold."""
     bounds = settings.features
-    limits = {
-        "recent_queries": bounds.recent_queries,
-        "recent_items": bounds.recent_items,
-        "recent_brands": bounds.recent_items,
-        "recent_orders": bounds.recent_orders,
-        "top_items": bounds.top_items,
-        "top_weights": bounds.top_items,
-    }
+    # An order has any number of tags: what of them is read is the model's to say.
+    limits = {name: getattr(bounds, limit) for name, limit in LIST_LENGTHS.items() if name != "ordered_tags"}
+    limits |= {"top_items": bounds.top_items, "top_weights": bounds.top_items}
     return {name: limit for name, limit in limits.items() if name in VIEWS[view][1].names}
 
 
-def _common(settings: Settings, view: str, rows: Any) -> pd.DataFrame:
+def _common(settings: Settings, view: Entity, rows: Any) -> pd.DataFrame:
     """What holds for every view."""
     entity, table = VIEWS[view]
     whole = [field.name for field in table if pa.types.is_integer(field.type)]

@@ -12,11 +12,9 @@ import ibis
 import pandas as pd
 import pyarrow.parquet as pq
 
-from features import schema
 from features.build_sessions import lookback
 from features.day_report import read_report
 from features.engine import open_engine
-from features.partitions import partition_file, written_days
 from features.quality.tables import (
     DAY,
     any_null,
@@ -30,9 +28,12 @@ from features.quality.tables import (
     start_of,
     unknown_share,
 )
+from infra.contract import tables
+from infra.contract.names import INTERACTIONS
+from infra.contract.partitions import partition_file, written_days
 from infra.settings import Settings
 
-TABLES = {"requests": schema.REQUESTS, "impressions": schema.IMPRESSIONS, "events": schema.EVENTS}
+TABLES = tables.SESSION_TABLES
 NEEDED = {
     "requests": ("query_id", "query", "time", "known_at"),
     "impressions": ("query_id", "item_id", "time", "known_at"),
@@ -187,7 +188,7 @@ def _attribution(events: Any, requests: Any, impressions: Any) -> list[pd.DataFr
         per_day(
             events,
             attribution_unclear=unclear.sum(),
-            actions_unknown=events.action.notin(["click", "cart", "order"]).sum(),
+            actions_unknown=events.action.notin(INTERACTIONS).sum(),
         ),
     ]
 

@@ -11,14 +11,14 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
-from features import schema
 from features.engine import open_engine, read_catalog, read_days
-from features.partitions import written_days
 from features.quality.results import SuiteResult
 from features.quality.rules import Between, Rule, Suite, none_of
 from features.quality.tables import any_null, counts
 from features.quality.validation import validate
 from features.stages import available_items
+from infra.contract import tables
+from infra.contract.partitions import written_days
 from infra.settings import Settings
 
 KEY = "table"
@@ -26,7 +26,7 @@ SPLITS = ("train", "validation")
 REQUEST_COLUMNS = ("query_id", "query", "time", "split")
 ROW_COLUMNS = ("query_id", "item_id", "time", "split", "stage", "clicked", "carted", "ordered")
 """Columns that are never null. A request without a user is in order."""
-LABELS = pa.schema([schema.TRAINING_REQUESTS.field(name) for name in REQUEST_COLUMNS])
+LABELS = pa.schema([tables.TRAINING_REQUESTS.field(name) for name in REQUEST_COLUMNS])
 """What is judged of a request: its features are judged where they are made."""
 
 
@@ -85,9 +85,9 @@ def training_measures(settings: Settings) -> pd.DataFrame:
     split = _split(settings)
     with open_engine(settings) as backend:
         requests = _read(backend, settings, "requests", LABELS)
-        rows = _read(backend, settings, "rows", schema.TRAINING_ROWS)
+        rows = _read(backend, settings, "rows", tables.TRAINING_ROWS)
         shown = settings.paths.sessions / "impressions"
-        impressions = read_days(backend, shown, written_days(shown), schema.IMPRESSIONS)
+        impressions = read_days(backend, shown, written_days(shown), tables.IMPRESSIONS)
         items = available_items(read_catalog(backend, settings), impressions)
         row = {
             **_request_measures(requests, split),
@@ -160,7 +160,7 @@ def _stage_measures(rows: Any, shown: bool) -> dict[str, Any]:
 
 
 def _row_measures(rows: Any) -> dict[str, Any]:
-    whole = [field.name for field in schema.TRAINING_ROWS if field.name.endswith(("_7d", "_30d"))]
+    whole = [field.name for field in tables.TRAINING_ROWS if field.name.endswith(("_7d", "_30d"))]
     rates = [rows.click_rate, rows.order_rate]
     return counts(
         rows,

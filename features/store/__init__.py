@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from features.store.definitions import FEATURE_SERVICE
 from features.store.errors import OnlineStoreUnavailable
 from features.store.materialize import MaterializeReport, materialize
 from features.store.offline import point_in_time
@@ -12,7 +11,6 @@ from features.store.session import SessionEvent
 from features.store.values import QueryFeatures, RequestFeatures, UserFeatures
 
 __all__ = [
-    "FEATURE_SERVICE",
     "MaterializeReport",
     "OnlineFeatures",
     "OnlineStoreUnavailable",

@@ -6,29 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pyarrow as pa
 
-from features.schema import ITEM_FEATURES, QUERY_FEATURES, USER_FEATURES
+from infra.contract.names import FEATURE_SERVICE
+from infra.contract.partitions import FILES, table_files
+from infra.contract.tables import CREATED, ENTITY_KEYS, EVENT_TIME, FEATURE_TABLES, Entity, feature_names
 from infra.settings import Settings
 
-FEATURE_SERVICE = "towers_v1"
-"""What the towers of this version read online. A model that reads other features gets a service of its own."""
-
-ViewName = Literal["user", "item", "query"]
-VIEW_NAMES: tuple[ViewName, ...] = get_args(ViewName)
-SERVED: tuple[ViewName, ...] = ("user", "query")
+SERVED: tuple[Entity, ...] = ("user", "query")
 """The views that the service reads; what a model needs of items is in the index."""
-EVENT_TIME = "event_timestamp"
-CREATED = "created"
 
 
 @dataclass(frozen=True)
 class View:
     """One wide feature view over a table of Parquet days."""
 
-    entity: ViewName
+    entity: Entity
     key: str
     schema: pa.Schema
     ttl: timedelta
@@ -42,26 +37,23 @@ class View:
     @property
     def features(self) -> list[str]:
         """The columns that are features."""
-        return [name for name in self.schema.names if name not in (self.key, EVENT_TIME, CREATED)]
+        return list(feature_names(self.schema))
 
     @property
     def pattern(self) -> str:
         """Glob of the table's files; the days of a table are its ``dt=`` folders."""
-        return str(self.table / "dt=*" / "part.parquet")
+        return str(self.table / FILES)
 
     def files(self) -> list[Path]:
         """The files that are there, in order of day."""
-        return sorted(self.table.glob("dt=*/part.parquet"))
+        return table_files(self.table)
 
 
-def views(settings: Settings) -> dict[ViewName, View]:
+def views(settings: Settings) -> dict[Entity, View]:
     """The feature views of a shop."""
     table, chosen = settings.paths.features, settings.features
-    return {
-        "user": View("user", "user_id", USER_FEATURES, chosen.user_ttl, table / "user"),
-        "item": View("item", "item_id", ITEM_FEATURES, chosen.item_ttl, table / "item"),
-        "query": View("query", "query", QUERY_FEATURES, chosen.query_ttl, table / "query"),
-    }
+    ttls = {"user": chosen.user_ttl, "item": chosen.item_ttl, "query": chosen.query_ttl}
+    return {name: View(name, key, FEATURE_TABLES[name], ttls[name], table / name) for name, key in ENTITY_KEYS.items()}
 
 
 def feast_objects(views: Sequence[View]) -> list[Any]:

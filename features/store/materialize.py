@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from features.store.definitions import EVENT_TIME, SERVED, View, ViewName, views
+from features.store.definitions import SERVED, View, views
 from features.store.errors import reported
 from features.store.progress import Progress, load, read_files, save
 from features.store.repository import open_store
+from infra.contract.tables import EVENT_TIME, Entity
 from infra.services import redis_address
 from infra.services.locks import mutex
 from infra.settings import Settings
@@ -45,11 +46,11 @@ class ViewReport:
 class MaterializeReport:
     """What a materialization did."""
 
-    views: dict[ViewName, ViewReport]
+    views: dict[Entity, ViewReport]
     seconds: float
 
     @property
-    def rows(self) -> dict[ViewName, int]:
+    def rows(self) -> dict[Entity, int]:
         """Entities written, per view."""
         return {name: view.rows for name, view in self.views.items()}
 
@@ -75,7 +76,7 @@ def materialize(settings: Settings, until: datetime, since: datetime | None = No
     address = redis_address(settings)
     store = open_store(settings, address, TIMEOUT_MS)
     client = address.connect(TIMEOUT_MS)
-    reports: dict[ViewName, ViewReport] = {}
+    reports: dict[Entity, ViewReport] = {}
     with mutex(settings.paths.feast / "materialize.lock"), reported(address):
         for name in SERVED:
             reports[name] = _materialize_view(store, client, views(settings)[name], until, since)

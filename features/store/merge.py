@@ -23,18 +23,17 @@ from itertools import chain
 from features.store.session import MICROSECOND, Entry
 from features.store.values import UserFeatures
 from features.user_features import OVERFETCH
+from infra.contract.names import LONG, SHORT
 from infra.settings import FeatureSettings
 
-WEEK_US = timedelta(days=7) // MICROSECOND
-MONTH_US = timedelta(days=30) // MICROSECOND
-NOTHING = UserFeatures()
+NO_FEATURES = UserFeatures()
 
 
 def merged(row: UserFeatures, stamp_us: int, entries: Sequence[Entry], settings: FeatureSettings) -> UserFeatures:
     """The features as of the newest of ``entries``.
 
     Args:
-        row: the batch row, whatever its age; ``NOTHING`` where there is none.
+        row: the batch row, whatever its age; ``NO_FEATURES`` where there is none.
         stamp_us: its event time, one microsecond after its moment; 0 where there is none.
         entries: what the batch row does not know, oldest first, at least one.
         settings: lengths of the lists and the horizon.
@@ -45,7 +44,7 @@ def merged(row: UserFeatures, stamp_us: int, entries: Sequence[Entry], settings:
     def known_since(begin: int) -> bool:
         return stamp_us - 1 >= begin
 
-    old = row if known_since(horizon) else NOTHING
+    old = row if known_since(horizon) else NO_FEATURES
     newest = entries[::-1]
     searches = [e for e in newest if e.action == "search"]
     texts = [e for e in searches if e.value]
@@ -70,9 +69,9 @@ def merged(row: UserFeatures, stamp_us: int, entries: Sequence[Entry], settings:
         recent_brands=joined(touched, "brand", old.recent_brands, settings.recent_items),
         recent_orders=recent_orders,
         ordered_tags=_tags(orders[: OVERFETCH * settings.recent_orders], recent_orders, old),
-        requests_7d=counted(searches, row.requests_7d, WEEK_US),
-        clicks_7d=counted([e for e in touched if e.action == "click"], row.clicks_7d, WEEK_US),
-        orders_30d=counted(orders, row.orders_30d, MONTH_US),
+        requests_7d=counted(searches, row.requests_7d, SHORT // MICROSECOND),
+        clicks_7d=counted([e for e in touched if e.action == "click"], row.clicks_7d, SHORT // MICROSECOND),
+        orders_30d=counted(orders, row.orders_30d, LONG // MICROSECOND),
     )
 
 

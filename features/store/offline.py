@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.schema import TIME
-from features.store.definitions import EVENT_TIME, View, ViewName
+from features.store.definitions import View
 from features.store.definitions import views as feature_views
 from features.store.repository import open_store
+from infra.contract.tables import EVENT_TIME, TIME, Entity
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CHUNK_ROWS = 125_000
 ROW = "entity_row"
 
 
-def point_in_time(settings: Settings, entities: pa.Table, views: Sequence[ViewName]) -> pa.Table:
+def point_in_time(settings: Settings, entities: pa.Table, views: Sequence[Entity]) -> pa.Table:
     """The features of each entity row as of its time: the latest row of each view at or before it, within the TTL.
 
     Args:

@@ -23,7 +23,7 @@ from feast.infra.offline_stores.duckdb import (
 )
 from feast.infra.offline_stores.ibis import IbisRetrievalJob, get_historical_features_ibis
 
-from features.store.definitions import CREATED, EVENT_TIME
+from infra.contract.tables import CREATED, EVENT_TIME
 
 STORE_TYPE = "features.store.offline_store.RecentDuckDBOfflineStore"
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from features.store.definitions import FEATURE_SERVICE, View, views
+from features.store.definitions import View, views
 from features.store.errors import OnlineStoreUnavailable, reported
-from features.store.merge import NOTHING, merged
+from features.store.merge import NO_FEATURES, merged
 from features.store.session import EPOCH, MICROSECOND, Overlay, SessionEvent, SessionStore, check_text, microseconds
 from features.store.values import QueryFeatures, RequestFeatures, UserFeatures
+from infra.contract.names import FEATURE_SERVICE
 from infra.services import ServiceError, redis_address
 from infra.settings import Settings
 
@@ -138,7 +139,7 @@ class OnlineFeatures:
         stamp = EPOCH + (entries[-1].time_us + 1) * MICROSECOND if entries else row.stamp if row else None
         if stamp is None or stamp + self._user.ttl < now:
             return None
-        found = UserFeatures(**row.values) if row else NOTHING
+        found = UserFeatures(**row.values) if row else NO_FEATURES
         return merged(found, stamp_us, entries, self._settings.features) if entries else found
 
     @contextmanager

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.store.definitions import EVENT_TIME, View
+from features.store.definitions import View
+from infra.contract.tables import EVENT_TIME
 
 if TYPE_CHECKING:
     from redis import Redis

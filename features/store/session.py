@@ -10,17 +10,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
-from features.query_text import normalise
 from features.store.clock import clock_offset
 from features.store.definitions import views
 from features.store.progress import Reached, read_until, until_key
+from infra.contract.names import ACTIONS, Action
+from infra.contract.query_text import normalise
 from infra.services import RedisAddress
 from infra.settings import Settings
 
-Action = Literal["search", "click", "cart", "order"]
-ACTIONS: tuple[Action, ...] = get_args(Action)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class UserFeatures:
-    """What is known of a user, newest first; the columns of ``features.schema.USER_FEATURES``."""
+    """What is known of a user, newest first; the columns of ``infra.contract.tables.USER_FEATURES``."""
 
     recent_queries: tuple[str, ...] = ()
     recent_items: tuple[str, ...] = ()
@@ -21,7 +21,7 @@ class UserFeatures:
 
 @dataclass(frozen=True)
 class QueryFeatures:
-    """What is known of a query, best item first; the columns of ``features.schema.QUERY_FEATURES``."""
+    """What is known of a query, best item first; the columns of ``infra.contract.tables.QUERY_FEATURES``."""
 
     query_requests_30d: int
     query_clicks_30d: int

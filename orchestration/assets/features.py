@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import dagster as dg
 
-from features.partitions import written_days
 from features.snapshots import (
     DayCount,
     build_item_features,
@@ -14,6 +13,7 @@ from features.snapshots import (
     days_to_build,
 )
 from features.store import materialize
+from infra.contract.partitions import written_days
 from infra.settings import Settings
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, progress_to
 from orchestration.assets.raw import catalog, sessions

@@ -7,12 +7,13 @@ from typing import Any
 
 import dagster as dg
 
+from infra.contract.errors import TrainingSetError
 from infra.settings import Settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.training import training_set
 from orchestration.metadata import line_plot, rounded
 from orchestration.shop import shop_settings
-from training.data.arrays import Arrays, TrainingSetError, prepare_arrays
+from training.data.arrays import Arrays, prepare_arrays
 from training.text import TextEncoderError, embed, item_texts, load_text_encoder
 from training.text.pretraining import pretrain
 

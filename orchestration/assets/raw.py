@@ -13,6 +13,7 @@ from features.build_sessions import build_sessions, days_to_rebuild, forget_othe
 from features.catalog import CatalogError, build_catalog
 from features.day_report import DayReport
 from features.landing import LandingError, landing_days
+from infra.contract.names import INTERACTIONS
 from infra.settings import get_settings
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, not_retried, progress_to
 from orchestration.metadata import bar_plot, table
@@ -92,7 +93,7 @@ def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
         reasons.update(report.reasons)
         out.update(report.rows_out)
     actions = Counter(
-        {action: 0 for action in ("click", "cart", "order")}
+        {action: 0 for action in INTERACTIONS}
         | dict(sum((Counter({a: sum(how.values()) for a, how in r.attribution.items()}) for r in reports), Counter()))
     )
     return {

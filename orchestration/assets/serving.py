@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from features.partitions import write_json
+from infra.contract.partitions import write_json
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, not_retried
 from orchestration.assets.features import online_features
 from orchestration.assets.training import release

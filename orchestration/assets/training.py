@@ -6,9 +6,10 @@ from typing import Any
 import dagster as dg
 
 from demoshop.judgements import held_out_queries, read_judgements
-from features.partitions import write_json
-from features.query_text import normalise
-from features.training_set import TrainingSetError, build_training_set
+from features.training_set import build_training_set
+from infra.contract.errors import TrainingSetError
+from infra.contract.partitions import write_json
+from infra.contract.query_text import normalise
 from infra.settings import Settings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.features import item_features, query_features, user_features
@@ -16,7 +17,6 @@ from orchestration.metadata import bar_plot, line_plot, rounded, table
 from orchestration.releases import clean, forget_verdict, hand_on
 from orchestration.shop import Source, candidate_dir, shop_settings, source
 from serving.index import live_release_id
-from training.data.arrays import TrainingSetError as UntrainableError
 from training.data.arrays import prepare_arrays
 from training.evaluation import Vectors, as_text, evaluate, judge, read_evaluation
 from training.evaluation.plots import markdown_image, methods_figure, slices_figure
@@ -76,7 +76,7 @@ def towers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     settings = shop_settings()
     if SCHEDULE_TAG in context.run.tags:
         settings = settings.model_copy(update={"training": settings.training.model_copy(update={"start": "live"})})
-    with not_retried(UntrainableError, TextEncoderError):
+    with not_retried(TrainingSetError, TextEncoderError):
         result = train(settings, progress_to("towers"), live=live_folder(settings))
     recall = {name: [e[name] for e in result.curve] for name in ("recall@10", "recall@100")}
     curves = {name: values for name, values in recall.items() if None not in values}

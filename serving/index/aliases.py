@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock
 
-from features.partitions import write_json
+from infra.contract.partitions import write_json
 from infra.settings import Settings
 from serving.connection import client
 from serving.errors import IncompleteCollection, NoLiveRelease

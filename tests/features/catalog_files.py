@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from features.schema import CATALOG
+from infra.contract.tables import CATALOG
 from infra.settings import Settings
 
 

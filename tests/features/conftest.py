@@ -14,7 +14,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from features.schema import TIME
+from infra.contract.tables import TIME
 
 MIN_JAVA = 17
 

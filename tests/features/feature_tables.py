@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.partitions import write_partition
-from features.schema import TIME
-from features.store.definitions import View, ViewName, views
+from features.store.definitions import View, views
+from infra.contract.partitions import write_partition
+from infra.contract.tables import TIME, Entity
 from infra.settings import Settings
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ class Row:
     created: datetime = field(default=START)
 
 
-def write(settings: Settings, name: ViewName, day: int, rows: Iterable[Row]) -> None:
+def write(settings: Settings, name: Entity, day: int, rows: Iterable[Row]) -> None:
     """Replace a day of a view; the days of a table need not be those of its rows."""
     view = views(settings)[name]
     table = table_of(view, list(rows))

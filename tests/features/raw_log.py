@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.partitions import partition_file
+from infra.contract.partitions import partition_file
 from infra.settings import RawSettings, Settings
 
 DAY = date(2026, 5, 10)

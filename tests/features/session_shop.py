@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from features.engine import from_arrow, open_engine
-from features.partitions import write_partition
-from features.query_text import normalise
-from features.schema import CATALOG, EVENTS, REQUESTS, USER_FEATURES
 from features.store import SessionEvent, UserFeatures
 from features.store.definitions import views
 from features.user_features import user_features
+from infra.contract.partitions import write_partition
+from infra.contract.query_text import normalise
+from infra.contract.tables import CATALOG, EVENTS, REQUESTS, USER_FEATURES
 from infra.settings import Settings
 
 ITEMS = {"i0": (None, ["t2", "t1"]), "i1": ("b1", ["t1"]), "i2": ("b2", []), "i3": ("b1", ["t3"]), "i4": ("b3", ["t4"])}

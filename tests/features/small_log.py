@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.partitions import write_parquet, write_partition
-from features.schema import CATALOG, EVENTS, IMPRESSIONS, REQUESTS
+from infra.contract.partitions import write_parquet, write_partition
+from infra.contract.tables import CATALOG, EVENTS, IMPRESSIONS, REQUESTS
 from infra.settings import Settings
 
 START = date(2026, 3, 1)

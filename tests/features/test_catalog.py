@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import CatalogError, build_catalog
-from features.schema import LOCATION_NAMES
+from infra.contract.tables import LOCATION_NAMES
 from infra.settings import Settings
 from tests.features.catalog_files import items, landing
 from tests.features.raw_log import DAY, next_day, shop

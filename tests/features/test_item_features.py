@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.item_features import item_features
-from features.schema import ITEM_FEATURES, TIME
+from infra.contract.tables import ITEM_FEATURES, TIME
 from infra.settings import FeatureSettings
 from tests.features.small_log import START, Log, midnight, small_log
 

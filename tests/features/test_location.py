@@ -15,10 +15,10 @@ from features.build_sessions import build_sessions, read_report
 from features.catalog import build_catalog
 from features.day_report import settings_hash
 from features.engine import open_engine, read_days
-from features.partitions import partition_file, write_partition, written_days
-from features.schema import LOCATION_NAMES, REQUESTS, TRAINING_REQUESTS
 from features.snapshots import build_item_features, build_query_features, build_user_features, days_to_build
 from features.training_set import build_training_set
+from infra.contract.partitions import partition_file, write_partition, written_days
+from infra.contract.tables import LOCATION_NAMES, REQUESTS, TRAINING_REQUESTS
 from infra.settings import Settings
 from tests.features.raw_log import DAY, event, files_of, land, ndjson, query, shop, stored
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.query_features import query_features
-from features.schema import QUERY_FEATURES, TIME
+from infra.contract.tables import QUERY_FEATURES, TIME
 from infra.settings import FeatureSettings
 from tests.features.small_log import START, UNKNOWN_ITEM, Log, midnight, small_log
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from features.query_text import normalise, normalised
+from infra.contract.query_text import normalise, normalised
 
 LETTERS = "".join(
     chr(c) for low, high in ((1, 0x250), (0x370, 0x530), (0x1E00, 0x2070), (0x3000, 0x3040)) for c in range(low, high)

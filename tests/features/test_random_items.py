@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.random_items import draw_random_items
-from features.schema import TIME
+from infra.contract.tables import TIME
 from tests.features.small_log import START, midnight
 
 

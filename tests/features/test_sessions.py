@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from features.build_sessions import DayReport, build_sessions, read_report
-from features.schema import LOCATION_NAMES
 from features.screening import REASONS
+from infra.contract.tables import LOCATION_NAMES
 from infra.settings import Settings
 from tests.features.raw_log import DAY, Row, at, event, land, next_day, quarantined, query, shop, stored
 

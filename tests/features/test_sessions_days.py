@@ -18,7 +18,7 @@ from features.build_sessions import (
     withdraw,
 )
 from features.landing import LandingError
-from features.partitions import partition_file, written_days
+from infra.contract.partitions import partition_file, written_days
 from infra.settings import Settings
 from tests.features.raw_log import (
     DAY,

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from features.schema import EVENTS, IDS, IMPRESSIONS, LOCATION, REQUESTS, TIME
 from features.screening import DayWindow, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
+from infra.contract.tables import EVENTS, IDS, IMPRESSIONS, LOCATION, REQUESTS, TIME
 from infra.settings import RawSettings
 from tests.features.raw_log import DAY
 

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.partitions import drop_partition, partition_file, written_days
-from features.schema import ITEM_FEATURES, QUERY_FEATURES, USER_FEATURES
 from features.snapshots import build_item_features, build_query_features, build_user_features, days_to_build
+from infra.contract.partitions import drop_partition, partition_file, written_days
+from infra.contract.tables import ITEM_FEATURES, QUERY_FEATURES, USER_FEATURES
 from infra.settings import FeatureSettings, Settings
 from tests.features.small_log import START, Log, small_log
 

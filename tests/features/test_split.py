@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from features.partitions import drop_partition, write_partition
-from features.schema import REQUESTS
 from features.split import window_split
+from infra.contract.partitions import drop_partition, write_partition
+from infra.contract.tables import REQUESTS
 from infra.settings import Settings, TrainingSettings
 from tests.features.small_log import START, midnight, small_log
 

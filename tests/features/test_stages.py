@@ -8,8 +8,8 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from features.schema import TIME
 from features.stages import available_items, stage_rows
+from infra.contract.tables import TIME
 from tests.features.small_log import START, Log, midnight, small_log
 
 END = midnight(START) + timedelta(days=9)

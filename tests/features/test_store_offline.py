@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.schema import TIME
 from features.store import apply, offline, point_in_time
-from features.store.definitions import FEATURE_SERVICE, VIEW_NAMES, ViewName, views
+from features.store.definitions import views
 from features.store.repository import open_store
+from infra.contract.names import FEATURE_SERVICE
+from infra.contract.tables import ENTITIES, TIME, Entity
 from infra.settings import Settings
 from tests.features.feature_tables import START, Row, latest, value_of, write
 
@@ -34,7 +35,7 @@ def entities(key: str, rows: list[tuple[Any, Any]]) -> pa.Table:
     )
 
 
-def expected(settings: Settings, name: ViewName, rows: list[Row], asked: list[tuple[Any, Any]]) -> dict[str, list[Any]]:
+def expected(settings: Settings, name: Entity, rows: list[Row], asked: list[tuple[Any, Any]]) -> dict[str, list[Any]]:
     view = views(settings)[name]
     found = [latest(rows, entity, time, view.ttl) for entity, time in asked]
     return {
@@ -43,11 +44,9 @@ def expected(settings: Settings, name: ViewName, rows: list[Row], asked: list[tu
     }
 
 
-@pytest.mark.parametrize("name", VIEW_NAMES)
+@pytest.mark.parametrize("name", ENTITIES)
 @pytest.mark.parametrize("chunk_rows", [64, 100_000])
-def test_equals_the_oracle(
-    settings: Settings, name: ViewName, chunk_rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equals_the_oracle(settings: Settings, name: Entity, chunk_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "CHUNK_ROWS", chunk_rows)
     rng = np.random.default_rng(5)
     view = views(settings)[name]

@@ -19,8 +19,6 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from features.partitions import drop_partition
-from features.schema import QUERY_FEATURES, USER_FEATURES
 from features.store import (
     OnlineFeatures,
     OnlineStoreUnavailable,
@@ -31,6 +29,8 @@ from features.store import (
 )
 from features.store.definitions import views
 from infra import services
+from infra.contract.partitions import drop_partition
+from infra.contract.tables import QUERY_FEATURES, USER_FEATURES, feature_names
 from infra.services import RedisAddress, supervisor
 from infra.services.redis import RedisServer
 from infra.settings import OnlineSettings, Settings
@@ -360,3 +360,8 @@ def test_import_is_light() -> None:
     code = "import features.store.online, sys; print([m for m in ('feast', 'redis', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_is_read_online_has_a_field_for_every_feature() -> None:
+    for kind, table in ((UserFeatures, USER_FEATURES), (QueryFeatures, QUERY_FEATURES)):
+        assert {field.name for field in dataclasses.fields(kind)} == {*feature_names(table)}

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from features import training_set
-from features.partitions import written_days
-from features.schema import TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from features.snapshots import build_item_features, build_query_features, build_user_features
-from features.training_set import TrainingSetError, TrainingSetReport, build_training_set
+from features.training_set import TrainingSetReport, build_training_set
+from infra.contract.errors import TrainingSetError
+from infra.contract.partitions import written_days
+from infra.contract.tables import TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from infra.settings import Settings, TrainingSettings
 from tests.features.small_log import START, UNKNOWN_ITEM, Log, midnight, small_log
 

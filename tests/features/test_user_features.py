@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.schema import EVENTS, REQUESTS, USER_FEATURES
 from features.user_features import OVERFETCH, user_features
+from infra.contract.tables import EVENTS, REQUESTS, USER_FEATURES
 from infra.settings import FeatureSettings
 from tests.features.small_log import START, Log, midnight, small_log
 

@@ -34,7 +34,7 @@ check = context.validation_definitions.add(gx.ValidationDefinition(name="v", dat
 assert check.run(batch_parameters={"dataframe": pd.DataFrame({"x": [1]})}).success
 
 import pyarrow as pa
-from features.schema import TIME
+from infra.contract.tables import TIME
 from features.store import apply, point_in_time
 from infra.settings import Settings
 settings = Settings(home=Path(sys.argv[1]))

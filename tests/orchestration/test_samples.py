@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.partitions import write_partition
+from infra.contract.partitions import write_partition
 from infra.settings import Settings
 from orchestration.samples import busiest_users
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from features.partitions import write_partition
-from features.schema import USER_FEATURES
 from features.store.materialize import materialize
+from infra.contract.partitions import write_partition
+from infra.contract.tables import USER_FEATURES
 from infra.settings import Settings, TrainingSettings
 from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra.contract.request import Request
 from infra.settings import ServingSettings
 from serving.request import check_request
 
@@ -35,10 +36,10 @@ LIMITS = ServingSettings(max_k=50, max_query_chars=20)
 )
 def test_bad_requests_say_what_is_wrong(user: Any, query: Any, k: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        check_request(LIMITS, user, query, k)
+        check_request(LIMITS, Request(user=user, query=query, k=k))
 
 
 @pytest.mark.parametrize("query", ["shoes", "4", "  red   shoes ", "Ünïcode", "靴", "кроссовки 🙂", "a\x00b"])
 @pytest.mark.parametrize("user", [None, "u1", "", 'o\'neil "x"'])
 def test_good_requests_pass(user: str | None, query: str) -> None:
-    check_request(LIMITS, user, query, 50)
+    check_request(LIMITS, Request(user=user, query=query, k=50))

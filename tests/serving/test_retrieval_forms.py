@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from infra.contract.request import Request
 from infra.settings import ServingSettings
 from serving import Retriever
-from serving.request import Request
 from tests.serving.small_shop import Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, put_live
 
@@ -54,7 +54,7 @@ requests = st.builds(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(requests, min_size=1, max_size=6))
 def test_every_form_gives_the_same(caching: Retriever, uncached: Retriever, asked: list[Request]) -> None:
-    alone = [uncached.retrieve(r.user, r.query, r.k, r.filters, r.explain, r.location, r.personalize) for r in asked]
+    alone = [uncached.retrieve(**vars(r)) for r in asked]
     together, cached = uncached.retrieve_many(asked), caching.retrieve_many(asked)
     for one, batched, held in zip(alone, together, cached, strict=True):
         assert not one.cached
@@ -130,7 +130,7 @@ def test_a_bad_event_is_refused(caching: Retriever, action: str, given: dict[str
 
 def test_one_bad_request_of_many_is_refused_before_any_is_answered(uncached: Retriever) -> None:
     with pytest.raises(ValueError, match="k must be"):
-        uncached.retrieve_many([Request("u1", "red shoes"), Request("u1", "mug", k=0)])
+        uncached.retrieve_many([Request(user="u1", query="red shoes"), Request(user="u1", query="mug", k=0)])
     with pytest.raises(ValueError, match="location must be a mapping"):
         uncached.retrieve("u1", "mug", location="US")  # type: ignore[arg-type]
 

@@ -20,14 +20,14 @@ import numpy as np
 import pytest
 
 from features.store.clock import clock_offset
+from infra.contract.request import RequestContext
 from infra.services import status
 from infra.settings import OnlineSettings, ServingSettings, Settings
 from serving import IndexUnavailable, NoLiveRelease, Retrieval, Retriever
 from serving.index import promote, push
 from serving.probe import probe
-from serving.request_features import is_personal
+from serving.request_context import is_personal
 from tests.serving.small_shop import END, Shop, make_shop, publish_user
-from training.model.query_encoder import Known
 from training.release.manifest import ReleaseError
 from training.release.release import Release
 
@@ -114,10 +114,10 @@ def test_a_release_that_reads_no_history_is_never_personal(tmp_path: Path) -> No
     assert [(h.item_id, h.score) for h in mine.hits] == [(h.item_id, h.score) for h in nobodys.hits]
 
 
-def test_figures_of_a_user_are_personal_where_the_tower_reads_them(shop: Shop) -> None:
-    without = replace(shop.release().encoder.towers.config, history="none", request_figures=0)
-    reads = replace(without, request_figures=6)
-    of_user, of_query = Known(figures={"clicks_7d": 1}), Known(figures={"query_clicks_30d": 1})
+def test_numbers_of_a_user_are_personal_where_the_tower_reads_them(shop: Shop) -> None:
+    without = replace(shop.release().encoder.towers.config, history="none", request_numeric=0)
+    reads = replace(without, request_numeric=6)
+    of_user, of_query = RequestContext(numeric={"clicks_7d": 1}), RequestContext(numeric={"query_clicks_30d": 1})
     assert is_personal(of_user, reads)
     assert not is_personal(of_user, without)
     assert not is_personal(of_query, reads)

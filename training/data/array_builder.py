@@ -22,10 +22,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow.dataset import dataset, field
 
+from infra.contract.errors import TrainingSetError
+from infra.contract.names import ITEM_NUMERIC, LIST_LENGTHS, REQUEST_NUMERIC
+from infra.contract.partitions import table_files
+from infra.contract.tables import LOCATION_NAMES
 from infra.settings import Settings
 from training.data.availability import available_from
-from training.data.items import fit_price_edges, item_tokens, label_rows
-from training.data.location import LOCATION_COLUMNS, LocationBuckets
+from training.data.items import BRAND, TAG, fit_price_edges, item_tokens, label_rows
+from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, offsets_of
 from training.data.scalars import QuantileTransform
@@ -38,20 +42,9 @@ STAGE_CONDITIONS = {
     "unclicked": "stage = 'unclicked'",
     "random": "stage = 'random'",
 }
-ITEM_FIGURES = (
-    "impressions_7d", "clicks_7d", "carts_7d", "orders_7d", "impressions_30d", "clicks_30d", "carts_30d", "orders_30d",
-    "click_rate", "order_rate", "price", "rating", "age_days",
-)  # fmt: skip
-REQUEST_FIGURES = (
-    "requests_7d", "clicks_7d", "orders_30d", "query_requests_30d", "query_clicks_30d", "query_orders_30d",
-)  # fmt: skip
 BATCH_ROWS = 1 << 18
 FIT_ROWS = 200_000
 """Rows that the quantiles of figures are read off."""
-
-
-class TrainingSetError(ValueError):
-    """The training set on disk cannot be trained on; the message says what to do."""
 
 
 def fingerprint_of(settings: Settings) -> str:
@@ -98,19 +91,14 @@ def build_arrays(settings: Settings, target: Path, fingerprint: str) -> None:
 
 def _inputs(settings: Settings) -> list[Path]:
     paths = settings.paths
-    requests, rows = (partitions(paths.training_set / name) for name in ("requests", "rows"))
+    requests, rows = (table_files(paths.training_set / name) for name in ("requests", "rows"))
     split, items = paths.training_set / "split.json", paths.training_set / "items.parquet"
     if not requests or not rows or not split.exists() or not items.exists():
         raise TrainingSetError(f"no training set under {paths.training_set}: build it before training")
     if not paths.catalog.exists():
         raise TrainingSetError(f"no catalogue at {paths.catalog}: build it before training")
     read = (paths.sessions / "requests", paths.sessions / "events", paths.features / "item")
-    return [paths.catalog, split, items, *requests, *rows, *(file for folder in read for file in partitions(folder))]
-
-
-def partitions(folder: Path) -> list[Path]:
-    """The files of a table of daily partitions, in order of day."""
-    return sorted(folder.glob("dt=*/part.parquet"))
+    return [paths.catalog, split, items, *requests, *rows, *(file for folder in read for file in table_files(folder))]
 
 
 def _microseconds(text: str) -> int:
@@ -139,7 +127,7 @@ def _read_catalog(settings: Settings) -> pa.Table:
 
 def _training_places(settings: Settings) -> pa.Table:
     """Where the requests of the train window came from; without columns where the log does not say."""
-    requests = dataset([str(file) for file in partitions(settings.paths.training_set / "requests")])
+    requests = dataset([str(file) for file in table_files(settings.paths.training_set / "requests")])
     names = [name for name in ("latitude", "longitude") if name in requests.schema.names]
     return requests.to_table(columns=names, filter=field("split") == "train")
 
@@ -164,7 +152,7 @@ def _write_items(
 def _read_edges(db: duckdb.DuckDBPyConnection, settings: Settings, end: int) -> None:
     """Table ``interactions``: item, query text, when it was known and the weight of its stage, up to the log's end."""
     db.execute("CREATE TABLE interactions (item INTEGER, query VARCHAR, time_us BIGINT, weight FLOAT)")
-    events, requests = (partitions(settings.paths.sessions / name) for name in ("events", "requests"))
+    events, requests = (table_files(settings.paths.sessions / name) for name in ("events", "requests"))
     if not events or not requests:
         return
     weights = settings.features.stage_weights
@@ -208,8 +196,8 @@ def _write_requests(
     training_set = settings.paths.training_set
     files, held = _files_and_columns(db, training_set / "requests")
     lists = ", ".join(f"{n}" if n in held else f"[]::VARCHAR[] AS {n}" for n in ("recent_brands", "ordered_tags"))
-    places = ", ".join(n if n in held else f"NULL AS {n}" for n in LOCATION_COLUMNS)
-    figures = [name for name in REQUEST_FIGURES if name in held]
+    places = ", ".join(n if n in held else f"NULL AS {n}" for n in LOCATION_NAMES)
+    figures = [name for name in REQUEST_NUMERIC if name in held]
     db.execute(
         f"""
         CREATE TABLE requests AS
@@ -263,21 +251,21 @@ def _write_queries(db: duckdb.DuckDBPyConnection, settings: Settings, folder: Pa
 
 
 def _write_histories(db: duckdb.DuckDBPyConnection, settings: Settings, folder: Path, count: int) -> None:
-    lengths = settings.features
     hasher = Hasher(settings.training.buckets, 1)
-    for column, key, prefix in (("recent_brands", "brand", "#brand "), ("ordered_tags", "tag", "#tag ")):
+    for column, key, prefix in (("recent_brands", "brand", BRAND), ("ordered_tags", "tag", TAG)):
         names = db.sql(f"SELECT DISTINCT unnest({column}) AS name FROM requests ORDER BY name").to_arrow_table()["name"]
         kept = names.combine_chunks().drop_null()
-        buckets = hasher.labels([prefix + name for name in kept.to_pylist()])
+        buckets = hasher.labels([f"{prefix} {name}" for name in kept.to_pylist()])
         filled = buckets.lengths > 0
         db.register(f"{key}_names", pa.table({key: kept.filter(pa.array(filled)), "bucket": pa.array(buckets.ids)}))
-    for name, table, key, number, length in (
-        ("recent_queries", "queries", "query", "number", lengths.recent_queries),
-        ("recent_items", "items", "item_id", "item", lengths.recent_items),
-        ("recent_orders", "items", "item_id", "item", lengths.recent_orders),
-        ("recent_brands", "brand_names", "brand", "bucket", lengths.recent_items),
-        ("ordered_tags", "tag_names", "tag", "bucket", lengths.ordered_tags),
+    for name, table, key, number in (
+        ("recent_queries", "queries", "query", "number"),
+        ("recent_items", "items", "item_id", "item"),
+        ("recent_orders", "items", "item_id", "item"),
+        ("recent_brands", "brand_names", "brand", "bucket"),
+        ("ordered_tags", "tag_names", "tag", "bucket"),
     ):
+        length = getattr(settings.features, LIST_LENGTHS[name])
         _write_history(db, folder, name, (table, key, number), (count, length))
 
 
@@ -302,7 +290,7 @@ def _write_history(
 def _write_request_location(
     db: duckdb.DuckDBPyConnection, settings: Settings, location: LocationBuckets, folder: Path
 ) -> None:
-    table = db.sql(f"SELECT {', '.join(LOCATION_COLUMNS)} FROM requests ORDER BY request").to_arrow_table()
+    table = db.sql(f"SELECT {', '.join(LOCATION_NAMES)} FROM requests ORDER BY request").to_arrow_table()
     hasher = Hasher(settings.training.buckets, settings.training.max_query_tokens)
     _save_ragged(folder, "request_location", label_rows(hasher, location.labels(table)))
 
@@ -310,7 +298,7 @@ def _write_request_location(
 def _write_stages(db: duckdb.DuckDBPyConnection, settings: Settings, folder: Path) -> dict[str, Any]:
     """Items and figures of each request by stage, in shown order; items outside the catalogue are left out."""
     files, held = _files_and_columns(db, settings.paths.training_set / "rows")
-    figures = [name for name in ITEM_FIGURES if name in held]
+    figures = [name for name in ITEM_NUMERIC if name in held]
     named = "".join(f", {name}" for name in figures)
     flags = ", ".join(f"({condition}) AS {stage}" for stage, condition in STAGE_CONDITIONS.items())
     db.execute(
@@ -358,7 +346,7 @@ def _write_stage(
 
 def _files_and_columns(db: duckdb.DuckDBPyConnection, table: Path) -> tuple[list[str], set[str]]:
     """The files of a table of daily partitions, for ``read_parquet(?)``, and the columns of the first of them."""
-    files = [str(file) for file in partitions(table)]
+    files = [str(file) for file in table_files(table)]
     described = db.execute("DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [files]).fetchall()
     return files, {column[0] for column in described}
 

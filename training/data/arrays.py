@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from infra.contract.partitions import table_files
 from infra.settings import Settings
-from training.data.array_builder import META, TrainingSetError, build_arrays, fingerprint_of, partitions
+from training.data.array_builder import META, build_arrays, fingerprint_of
 from training.data.edges import Edges
 from training.data.ragged import Ragged
 from training.data.scalars import QuantileTransform
 from training.text import embed, item_texts, load_text_encoder
 
-__all__ = ["Arrays", "Stage", "TextVectors", "TrainingSetError", "prepare_arrays"]
+__all__ = ["Arrays", "Stage", "TextVectors", "prepare_arrays"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Arrays:
     ordered_tags: NDArray[np.int32]
     """Token buckets of the tags."""
     request_features: NDArray[np.float32]
-    """Figures of the user and the query as of the request, quantile-transformed, NaN where unknown, [requests, F]."""
+    """Numeric features of the user and the query as of the request, quantile-transformed, NaN where unknown,
+    [requests, F]."""
     request_location: Ragged
     """Token buckets of where a request came from."""
     clicked: Stage
@@ -111,16 +113,16 @@ class Arrays:
 
     @property
     def item_transform(self) -> QuantileTransform:
-        """How the figures of items were made comparable; fitted on the train window."""
+        """How the numeric features of items were made comparable; fitted on the train window."""
         return QuantileTransform.from_json(self.meta["item_transform"])
 
     @property
     def request_transform(self) -> QuantileTransform:
-        """How the figures of users and queries were made comparable; fitted on the train window."""
+        """How those of users and queries were made comparable; fitted on the train window."""
         return QuantileTransform.from_json(self.meta["request_transform"])
 
     def item_features(self, at: int) -> NDArray[np.float32]:
-        """Raw figures of each item as of ``at`` (microseconds since 1970), in the order of ``meta["item_features"]``,
+        """Raw numeric features of each item as of ``at`` (microseconds since 1970), by ``meta["item_features"]``,
         [items, F]; NaN where nothing is known."""
         names = self.meta["item_features"]
         values = np.full((self.items, len(names)), np.nan, dtype=np.float32)
@@ -158,7 +160,7 @@ def prepare_arrays(settings: Settings, *, text: bool = True) -> Arrays:
     meta = target / META
     if not meta.exists() or json.loads(meta.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
         build_arrays(settings, target, fingerprint)
-    feature_files = tuple(str(file) for file in partitions(settings.paths.features / "item"))
+    feature_files = tuple(str(file) for file in table_files(settings.paths.features / "item"))
     arrays = _mapped(target, feature_files)
     return _with_text(arrays, settings) if text else arrays
 

@@ -1,7 +1,7 @@
 """From memory-mapped arrays to the inputs of a step, without a loop per request.
 
-A *target* is an item as of a request: with its figures at that time, and with neighbours in the graph that were known
-before, the request's own query left out.
+A *target* is an item as of a request: with its numeric features at that time, and with neighbours in the graph that
+were known before, the request's own query left out.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class BatchMaker:
         entries = [(stage, chosen[chosen >= 0], np.nonzero(chosen >= 0)[0]) for stage, chosen in drawn]
         items = np.concatenate([stage.items.ids[chosen] for stage, chosen, _ in entries]).astype(np.int64)
         request = rows[np.concatenate([row for _, _, row in entries])]
-        figures = np.concatenate([stage.features[chosen] for stage, chosen, _ in entries])
+        numeric = np.concatenate([stage.features[chosen] for stage, chosen, _ in entries])
         neighbours = np.full((len(items), settings.graph_neighbours), -1)
         if self._config.graph:
             own = arrays.request_query[request].astype(np.int64)
@@ -166,7 +166,7 @@ class BatchMaker:
         text = (arrays.text.items, arrays.text.queries) if arrays.text else None
         own_part = own_slice(len(items))
         inputs = item_inputs(
-            self._config, items[own_part], arrays.item_tokens, figures[own_part], neighbours[own_part],
+            self._config, items[own_part], arrays.item_tokens, numeric[own_part], neighbours[own_part],
             arrays.query_tokens, text,
         )  # fmt: skip
         return inputs, items
@@ -202,15 +202,14 @@ def request_inputs(
         arrays.recent_brands[rows], arrays.ordered_tags[rows],
     ).forget(forgotten)  # fmt: skip
     about_query = of_query(arrays.meta["request_features"])
-    figures = np.array(arrays.request_features[rows])
-    figures[np.ix_(forgotten, ~about_query)] = np.nan
+    numeric = np.array(arrays.request_features[rows])
+    numeric[np.ix_(forgotten, ~about_query)] = np.nan
     if unread is not None:
-        figures[np.ix_(unread, about_query)] = np.nan
+        numeric[np.ix_(unread, about_query)] = np.nan
     queries = arrays.request_query[rows].astype(np.int64)
     reads_text = config.text_width > 0 and config.text_in_query and arrays.text is not None
     text = arrays.text.queries[queries] if reads_text and arrays.text else np.zeros((len(rows), 0), dtype=np.float32)
-    known = np.asarray(np.isfinite(figures[:, about_query]).any(axis=1))
     return query_inputs(
         config, queries, histories, arrays.query_tokens, arrays.item_tokens, arrays.request_location.take(rows),
-        figures, text, known, unread,
+        numeric, about_query, text, unread,
     )  # fmt: skip

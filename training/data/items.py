@@ -28,6 +28,8 @@ from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, empty_rows, join, offsets_of
 
+BRAND, TAG = "#brand", "#tag"
+"""What the labels of an item, and those of a user's history, begin with."""
 GROUPS = ("title", "category", "category_words", "attributes", "attribute_words", "description", "location")
 
 
@@ -125,10 +127,10 @@ class _Fields:
         tags = self.lists("tags")
         lengths, keys, values = self.attribute_pairs()
         return [
-            (_present(brand), pc.binary_join_element_wise("#brand", brand.drop_null(), " ")),
+            (_present(brand), pc.binary_join_element_wise(BRAND, brand.drop_null(), " ")),
             self._price_labels(price_edges),
             (lengths, pc.binary_join_element_wise("#attr", keys, values, " ")),
-            (_lengths(tags), pc.binary_join_element_wise("#tag", pc.fill_null(tags.flatten(), ""), " ")),
+            (_lengths(tags), pc.binary_join_element_wise(TAG, pc.fill_null(tags.flatten(), ""), " ")),
         ]
 
     def _price_labels(self, edges: Sequence[float]) -> Labelled:

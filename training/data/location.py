@@ -24,16 +24,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from infra.contract.location import BOUNDS, MAX_TEXT_CHARS, check_location
+
 Floats = NDArray[np.float64]
 Labelled = tuple[NDArray[np.int64], pa.Array]
 """Row lengths [n] and the labels of all rows, one after the other."""
 
-LOCATION_COLUMNS = ("country", "language", "zip", "latitude", "longitude")
-BOUNDS = {"latitude": 90.0, "longitude": 180.0}
 BUCKETS = (50, 100, 500)
 ZIP_CHARS = 8
 """Longest prefix of a postal code that is a label: the longest code in use but for ZIP+4, whose end is one street."""
-MAX_TEXT_CHARS = 64
 REGION, NOT_ZIP = r"(?s)[-_].*", "[^0-9a-z]+"
 """What is cut off a locale and out of a postal code: patterns that RE2 and Python read alike."""
 ROWS_AT_ONCE = 8192
@@ -90,7 +89,7 @@ class LocationBuckets:
         """The labels of each row, in the order of the table above.
 
         Args:
-            table: any of ``LOCATION_COLUMNS``; others are ignored.
+            table: any of ``tables.LOCATION_NAMES``; others are ignored.
         """
         country, language, zips = (_texts(table, name) for name in ("country", "language", "zip"))
         language = _filled(pc.replace_substring_regex(language, REGION, ""))
@@ -137,26 +136,6 @@ class LocationBuckets:
             found[k] = np.full(len(latitude), -1)
             found[k][known] = _nearest(vectors, centroids)[row_of_point]
         return found
-
-
-def check_location(location: Mapping[str, object]) -> None:
-    """Refuse what a caller must not send as a location; None stands for absent.
-
-    Raises:
-        ValueError: an unknown field, a wrong type, a text that is too long, half a point, or degrees out of range.
-    """
-    if unknown := [name for name in location if name not in LOCATION_COLUMNS]:
-        raise ValueError(f"location has unknown fields {unknown}; allowed are {', '.join(LOCATION_COLUMNS)}")
-    for name, value in location.items():
-        if value is None:
-            continue
-        if name not in BOUNDS:
-            if not isinstance(value, str) or len(value) > MAX_TEXT_CHARS:
-                raise ValueError(f"location {name} must be a text of at most {MAX_TEXT_CHARS} characters, or None")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= BOUNDS[name]:
-            raise ValueError(f"location {name} must be a number of degrees from {-BOUNDS[name]} to {BOUNDS[name]}")
-    if (location.get("latitude") is None) != (location.get("longitude") is None):
-        raise ValueError("location needs both latitude and longitude, or neither")
 
 
 def _k_means(points: Floats, counts: NDArray[np.int64], k: int, seed: int) -> Floats:

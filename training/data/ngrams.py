@@ -18,13 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from infra.contract.hashing import GOLDEN_GAMMA, mix
 from training.data.ragged import Ragged, offsets_of, stack
 
 SPACE = 0x20
 CODE_POINTS = 0x110000
 ASSIGNED = 0x32400
 """No letter or digit has a code point above this (Unicode 17)."""
-BASE = 0x9E3779B97F4A7C15
+BASE = GOLDEN_GAMMA
 MASK = 2**64 - 1
 UNIGRAM, BIGRAM, TRIGRAM, LABEL = (0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3, 0x589965CC75374CC3)
 CHUNK_CHARS = 2**20
@@ -90,12 +91,8 @@ class Hasher:
         return _grouped([(layout.word_rows, bucket)], len(labels), self.max_tokens)
 
     def _bucket(self, hashes: U64, salt: int) -> NDArray[np.int32]:
-        """SplitMix64's finaliser, then the remainder: the low bits of a polynomial hash alone are weak."""
-        mixed = hashes ^ np.uint64(salt)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-        return (mixed % np.uint64(self.buckets)).astype(np.int32)
+        """The mixed hash, then the remainder: the low bits of a polynomial hash alone are weak."""
+        return (mix(hashes ^ np.uint64(salt)) % np.uint64(self.buckets)).astype(np.int32)
 
 
 @dataclass(frozen=True)

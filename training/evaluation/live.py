@@ -17,11 +17,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.dataset import dataset
 
+from infra.contract.names import LIST_LENGTHS
+from infra.contract.partitions import table_files
+from infra.contract.tables import LOCATION_NAMES
 from infra.settings import Settings
-from training.data.array_builder import partitions
 from training.data.arrays import Arrays, TextVectors
 from training.data.items import item_tokens, label_rows
-from training.data.location import LOCATION_COLUMNS, LocationBuckets
+from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.scalars import QuantileTransform
 from training.evaluation.methods import Method, vector_method
@@ -83,15 +85,15 @@ def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
             f" {settings.training.buckets:,}"
         )
     fitted = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
-    read = _with_figures(arrays, config, fitted, release.id)
+    read = _with_numeric(arrays, config, fitted, release.id)
     read = _with_requests(read, settings, release, fitted)
     read = _with_tokens(read, config, LocationBuckets.from_json(fitted["location"]), release.id)
     return LiveRelease(release, replace(read, text=_text_vectors(settings, arrays, release, fitted)))
 
 
-def _with_figures(arrays: Arrays, config: TowerConfig, fitted: dict[str, Any], name: str) -> Arrays:
+def _with_numeric(arrays: Arrays, config: TowerConfig, fitted: dict[str, Any], name: str) -> Arrays:
     """Item figures by the release's own quantiles."""
-    if not config.item_figures:
+    if not config.item_numeric:
         return arrays
     if "item_figures" not in fitted:
         raise NotComparable(f"release {name} does not carry how it reads the figures of items")
@@ -105,9 +107,9 @@ def _with_figures(arrays: Arrays, config: TowerConfig, fitted: dict[str, Any], n
 def _with_requests(arrays: Arrays, settings: Settings, release: Release, fitted: dict[str, Any]) -> Arrays:
     """Figures and places of requests by the release's own quantiles and centroids, histories as long as it reads."""
     transform = QuantileTransform.from_json(fitted["request_figures"])
-    files = [str(file) for file in partitions(settings.paths.training_set / "requests")]
+    files = [str(file) for file in table_files(settings.paths.training_set / "requests")]
     source = dataset(files)
-    held = [n for n in (*transform.names, *LOCATION_COLUMNS) if n in source.schema.names]
+    held = [n for n in (*transform.names, *LOCATION_NAMES) if n in source.schema.names]
     rows = source.to_table(columns=["time", "query_id", *held])
     # The order in which the arrays number the requests.
     rows = rows.sort_by([("time", "ascending"), ("query_id", "ascending")])
@@ -120,11 +122,7 @@ def _with_requests(arrays: Arrays, settings: Settings, release: Release, fitted:
         meta={**arrays.meta, "request_features": list(transform.names)},
         request_features=transform.apply(figures),
         request_location=label_rows(Hasher(config.buckets, config.max_query_tokens), labels),
-        recent_queries=arrays.recent_queries[:, : config.recent_queries],
-        recent_items=arrays.recent_items[:, : config.recent_items],
-        recent_orders=arrays.recent_orders[:, : config.recent_orders],
-        recent_brands=arrays.recent_brands[:, : config.recent_items],
-        ordered_tags=arrays.ordered_tags[:, : config.ordered_tags],
+        **{name: getattr(arrays, name)[:, : getattr(config, limit)] for name, limit in LIST_LENGTHS.items()},
     )
 
 

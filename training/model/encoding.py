@@ -30,9 +30,9 @@ def encode_catalog(
     was_training = towers.training
     towers.eval()
     wanted = np.arange(arrays.items) if items is None else items
-    figures = np.zeros((arrays.items, 0), dtype=np.float32)
-    if config.item_figures:
-        figures = arrays.item_transform.apply(arrays.item_features(at))
+    numeric = np.zeros((arrays.items, 0), dtype=np.float32)
+    if config.item_numeric:
+        numeric = arrays.item_transform.apply(arrays.item_features(at))
     neighbours, weights = arrays.edges.heaviest(at, kept)
     vectors = np.empty((len(wanted), config.width), dtype=np.float32)
     for start in range(0, len(wanted), CHUNK):
@@ -42,7 +42,7 @@ def encode_catalog(
         device = means[0].device
         batch = ItemBatch(
             means=torch.stack(means, dim=1),
-            figures=torch.from_numpy(figures[rows]).to(device),
+            numeric=torch.from_numpy(numeric[rows]).to(device),
             neighbours=near,
             met=torch.from_numpy((neighbours.lengths[rows] > 0).astype(np.float32))[:, None].to(device),
             text=_text(arrays.text.items[rows] if arrays.text and config.text_width else None, rows).to(device),

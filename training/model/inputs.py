@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infra.contract.names import QUERY_NUMERIC
 from training.data.ragged import Ragged, offsets_of, stack
 from training.model.encoders.graph import neighbour_means
 from training.model.towers import ItemBatch, QueryBatch, TowerConfig, Towers
 
 I64 = NDArray[np.int64]
-QUERY_FIGURE = "query_"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class QueryInputs:
     recent_orders: Tensor
     recent_brands: Tensor
     ordered_tags: Tensor
-    figures: Tensor
+    numeric: Tensor
     text: Tensor
     read: Tensor
     """0 where the query is to be read as if nobody had asked it and no word of it were familiar, else 1, [B, 1]."""
@@ -67,7 +67,7 @@ class ItemInputs:
 
     tokens: tuple[Ragged, ...]
     row: Tensor
-    figures: Tensor
+    numeric: Tensor
     neighbour_tokens: Ragged
     """Of the distinct neighbour queries."""
     neighbours: Tensor
@@ -86,7 +86,7 @@ class ItemInputs:
         return ItemInputs(
             tokens=tuple(group.take(used.numpy()) for group in self.tokens),
             row=row,
-            figures=self.figures[places],
+            numeric=self.numeric[places],
             neighbour_tokens=self.neighbour_tokens.take(queries.numpy()),
             neighbours=torch.where(near < 0, -1, torch.searchsorted(queries, near)) if len(queries) else near,
             text=self.text[places],
@@ -99,7 +99,7 @@ class ItemInputs:
         return ItemInputs(
             tokens=tuple(stack(pair) for pair in zip(self.tokens, other.tokens, strict=True)),
             row=torch.cat([self.row, other.row + len(self.tokens[0])]),
-            figures=torch.cat([self.figures, other.figures]),
+            numeric=torch.cat([self.numeric, other.numeric]),
             neighbour_tokens=stack([self.neighbour_tokens, other.neighbour_tokens]),
             neighbours=torch.cat([self.neighbours, near]),
             text=torch.cat([self.text, other.text]),
@@ -114,17 +114,17 @@ def query_inputs(
     query_tokens: Ragged,
     item_tokens: Mapping[str, Ragged],
     location: Ragged,
-    figures: NDArray[np.float32],
+    numeric: NDArray[np.float32],
+    about_query: NDArray[np.bool_],
     text: NDArray[np.float32],
-    known: NDArray[np.bool_],
     unread: NDArray[np.bool_] | None = None,
 ) -> QueryInputs:
     """The inputs of B requests.
 
     Args:
-        known: whether the query was asked lately, [B]; unread: read it as if nobody had, nor knew its words (default:
-        none), [B];
-        queries: [B] rows of ``query_tokens``; location: B rows; figures: [B, >= request figures];
+        queries: [B] rows of ``query_tokens``; location: B rows;
+        numeric: [B, F], F >= ``request_numeric``, NaN where unknown; about_query: see :func:`of_query`, [F];
+        unread: read the query as if nobody had asked it lately, nor knew its words (default: none), [B];
         text: [B, text width], or anything where the query tower reads none.
     """
     texts = _distinct(queries, histories.queries)
@@ -141,10 +141,10 @@ def query_inputs(
         recent_orders=_place(histories.orders, items),
         recent_brands=_place(histories.brands, labels),
         ordered_tags=_place(histories.tags, labels),
-        figures=torch.from_numpy(np.ascontiguousarray(figures[:, : config.request_figures])),
+        numeric=torch.from_numpy(np.ascontiguousarray(numeric[:, : config.request_numeric])),
         text=torch.from_numpy(text),
         read=_column(np.ones(len(queries), dtype=np.bool_) if unread is None else ~unread),
-        known=_column(known),
+        known=_column(np.asarray(np.isfinite(numeric[:, about_query]).any(axis=1))),
     )
 
 
@@ -152,7 +152,7 @@ def item_inputs(
     config: TowerConfig,
     items: I64,
     item_tokens: Mapping[str, Ragged],
-    figures: NDArray[np.float32],
+    numeric: NDArray[np.float32],
     neighbours: I64,
     query_tokens: Ragged,
     text: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
@@ -160,7 +160,7 @@ def item_inputs(
     """The inputs of n items.
 
     Args:
-        items: [n] rows of ``item_tokens``; figures: [n, >= item figures]; neighbours: [n, k] rows of ``query_tokens``,
+        items: [n] rows of ``item_tokens``; numeric: [n, >= item_numeric]; neighbours: [n, k] rows of ``query_tokens``,
         -1 for none; text: the text vectors of all items and of all queries, None where there are none.
     """
     distinct, row = np.unique(items, return_inverse=True)
@@ -169,7 +169,7 @@ def item_inputs(
     return ItemInputs(
         tokens=tuple(item_tokens[group].take(distinct) for group in config.groups),
         row=torch.from_numpy(row),
-        figures=torch.from_numpy(np.ascontiguousarray(figures[:, : config.item_figures])),
+        numeric=torch.from_numpy(np.ascontiguousarray(numeric[:, : config.item_numeric])),
         neighbour_tokens=query_tokens.take(queries),
         neighbours=_place(neighbours, queries) if config.graph else torch.full((len(items), 0), -1),
         text=torch.zeros(len(items), 0) if own is None else torch.from_numpy(own[items]),
@@ -177,9 +177,9 @@ def item_inputs(
     )
 
 
-def of_query(figures: Sequence[str]) -> NDArray[np.bool_]:
-    """Which figures of a request are the query's, not the user's, [F]."""
-    return np.array([name.startswith(QUERY_FIGURE) for name in figures], dtype=np.bool_)
+def of_query(names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which numeric features of a request are the query's, not the user's, [F]."""
+    return np.array([name in QUERY_NUMERIC for name in names], dtype=np.bool_)
 
 
 def look_up(towers: Towers, requests: QueryInputs, items: ItemInputs) -> tuple[QueryBatch, ItemBatch]:
@@ -206,7 +206,7 @@ def look_up(towers: Towers, requests: QueryInputs, items: ItemInputs) -> tuple[Q
     )
     return batch, ItemBatch(
         means=torch.stack(means[history:], dim=1)[items.row.to(device)],
-        figures=items.figures.to(device),
+        numeric=items.numeric.to(device),
         neighbours=neighbours,
         met=met,
         text=items.text.to(device),
@@ -215,7 +215,7 @@ def look_up(towers: Towers, requests: QueryInputs, items: ItemInputs) -> tuple[Q
 
 
 _AS_THEY_ARE = (
-    "recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags", "figures", "text",
+    "recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags", "numeric", "text",
 )  # fmt: skip
 
 
@@ -235,7 +235,7 @@ def no_items(config: TowerConfig) -> ItemInputs:
     rows = torch.zeros(0, dtype=torch.int64)
     empty = torch.zeros(0, config.text_width)
     return ItemInputs(
-        tuple(nothing for _ in config.groups), rows, torch.zeros(0, config.item_figures), nothing, rows[:, None], empty,
+        tuple(nothing for _ in config.groups), rows, torch.zeros(0, config.item_numeric), nothing, rows[:, None], empty,
         empty,
     )  # fmt: skip
 

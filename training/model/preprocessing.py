@@ -12,7 +12,7 @@ from training.text import load_text_encoder
 def preprocessing_of(settings: Settings, arrays: Arrays) -> Preprocessing:
     """The transforms of the run in progress."""
     return Preprocessing(
-        figures=arrays.request_transform,
+        numeric=arrays.request_transform,
         location=LocationBuckets.from_json(arrays.meta["location"]),
         text=load_text_encoder(settings),
     )

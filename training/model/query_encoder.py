@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from infra.contract.request import NO_CONTEXT, RequestContext
+from training.data.items import BRAND, TAG
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, empty_rows, offsets_of
@@ -20,28 +22,10 @@ from training.text import TextEncoder
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known at a request besides its text; lists newest first. Nothing known is an unknown user."""
-
-    recent_queries: Sequence[str] = ()
-    recent_items: Sequence[str] = ()
-    recent_orders: Sequence[str] = ()
-    recent_brands: Sequence[str] = ()
-    ordered_tags: Sequence[str] = ()
-    figures: Mapping[str, float] = field(default_factory=dict)
-    """Of the user and the query, by name; what is missing is unknown."""
-    location: Mapping[str, object] = field(default_factory=dict)
-    """``country``, ``language``, ``zip``, ``latitude``, ``longitude``."""
-
-
-NOTHING = Known()
-
-
-@dataclass(frozen=True)
 class Preprocessing:
     """What was fitted on the train window and turns a request into the query tower's input."""
 
-    figures: QuantileTransform
+    numeric: QuantileTransform
     location: LocationBuckets
     text: TextEncoder | None
 
@@ -69,34 +53,33 @@ class QueryEncoder:
         self._tokens = {group: tokens[group] for group in config.history_groups}
         self._row_of = {item: row for row, item in enumerate(item_ids)}
         self._preprocessing = preprocessing
-        self._of_query = of_query(preprocessing.figures.names)
+        self._about_query = of_query(preprocessing.numeric.names)
         self._boosting = np.zeros(0, dtype=np.float32) if boosting is None else boosting
 
-    def encode(self, text: str, known: Known = NOTHING) -> NDArray[np.float32]:
+    def encode(self, text: str, context: RequestContext = NO_CONTEXT) -> NDArray[np.float32]:
         """Query vector [width + f] of one request; see :meth:`encode_many`."""
-        return np.asarray(self.encode_many([text], [known])[0])
+        return np.asarray(self.encode_many([text], [context])[0])
 
     @torch.inference_mode()
-    def encode_many(self, texts: Sequence[str], known: Sequence[Known]) -> NDArray[np.float32]:
+    def encode_many(self, texts: Sequence[str], contexts: Sequence[RequestContext]) -> NDArray[np.float32]:
         """Query vectors [B, width + f] of B requests: unit vectors, then the boosting weights. Items that the release
-        does not know are skipped. ``texts`` are normalised (``features.query_text``), as the towers learned them.
+        does not know are skipped. ``texts`` are normalised (``infra.contract.query_text``), as the towers learned them.
 
         Raises:
             ValueError: a location that names what is none, or of the wrong type.
         """
         config, count = self.towers.config, len(texts)
-        figures = self._figures(known)
-        searched = [k.recent_queries[: config.recent_queries] for k in known]
+        searched = [context.recent_queries[: config.recent_queries] for context in contexts]
         inputs = query_inputs(
             config,
             np.arange(count),
-            self._histories(count, known, searched),
+            self._histories(count, contexts, searched),
             self._words.ngrams([*texts, *chain.from_iterable(searched)]),
             self._tokens,
-            self._location(known),
-            figures,
+            self._location(contexts),
+            self._numeric(contexts),
+            self._about_query,
             self._text(texts),
-            known=np.asarray(np.isfinite(figures[:, self._of_query]).any(axis=1)),
         )
         batch, _ = look_up(self.towers, inputs, no_items(config))
         vectors = self.towers.encode_queries(batch).numpy()
@@ -106,39 +89,41 @@ class QueryEncoder:
         """The release's rows of those items that it knows, in their order."""
         return [self._row_of[item] for item in items if item in self._row_of]
 
-    def _histories(self, first: int, known: Sequence[Known], searched: Sequence[Sequence[str]]) -> Histories:
+    def _histories(
+        self, first: int, contexts: Sequence[RequestContext], searched: Sequence[Sequence[str]]
+    ) -> Histories:
         """``searched``: the recent queries of each request; their texts are numbered from ``first`` on."""
         config = self.towers.config
         numbers = iter(range(first, first + sum(len(queries) for queries in searched)))
         return Histories(
             queries=_padded([[next(numbers) for _ in queries] for queries in searched]),
-            items=_padded([self.rows(k.recent_items[: config.recent_items]) for k in known]),
-            orders=_padded([self.rows(k.recent_orders[: config.recent_orders]) for k in known]),
-            brands=self._labels("#brand ", [k.recent_brands[: config.recent_items] for k in known]),
-            tags=self._labels("#tag ", [k.ordered_tags[: config.ordered_tags] for k in known]),
+            items=_padded([self.rows(c.recent_items[: config.recent_items]) for c in contexts]),
+            orders=_padded([self.rows(c.recent_orders[: config.recent_orders]) for c in contexts]),
+            brands=self._labels(BRAND, [c.recent_brands[: config.recent_items] for c in contexts]),
+            tags=self._labels(TAG, [c.ordered_tags[: config.ordered_tags] for c in contexts]),
         )
 
     def _labels(self, prefix: str, names: Sequence[Sequence[str]]) -> NDArray[np.int32]:
-        flat = [prefix + name for row in names for name in row]
+        flat = [f"{prefix} {name}" for row in names for name in row]
         if not flat or self.towers.config.history == "none":
             return np.zeros((len(names), 0), dtype=np.int32)
         # the prefix has letters, so that each label has its bucket
         held = iter(self._words.labels(flat).ids.tolist())
         return _padded([[next(held) for _ in row] for row in names])
 
-    def _location(self, known: Sequence[Known]) -> Ragged:
-        labels = [self._preprocessing.location.labels_of(k.location) if k.location else [] for k in known]
+    def _location(self, contexts: Sequence[RequestContext]) -> Ragged:
+        labels = [self._preprocessing.location.labels_of(c.location) if c.location else [] for c in contexts]
         flat = [label for row in labels for label in row]
         if not flat or LOCATION not in self.towers.config.groups:
-            return empty_rows(len(known))
+            return empty_rows(len(contexts))
         ids = self._words.labels(flat).ids
         return Ragged(offsets_of(np.array([len(row) for row in labels])), ids)
 
-    def _figures(self, known: Sequence[Known]) -> NDArray[np.float32]:
-        transform = self._preprocessing.figures
-        rows = [[k.figures.get(name, np.nan) for name in transform.names] for k in known]
-        figures = np.array(rows, dtype=np.float64).reshape(len(known), len(transform.names))
-        return transform.apply(np.where(np.isfinite(figures), figures, np.nan))
+    def _numeric(self, contexts: Sequence[RequestContext]) -> NDArray[np.float32]:
+        transform = self._preprocessing.numeric
+        rows = [[c.numeric.get(name, np.nan) for name in transform.names] for c in contexts]
+        numeric = np.array(rows, dtype=np.float64).reshape(len(contexts), len(transform.names))
+        return transform.apply(np.where(np.isfinite(numeric), numeric, np.nan))
 
     def _text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         config, encoder = self.towers.config, self._preprocessing.text

@@ -34,6 +34,9 @@ WORDS_GAIN, OUTPUT_SCALE = 3.0, 0.1
 """Weights at the start [D]: texts that share words are close before the first step, and a small log needs no more."""
 WORD_GROUPS = ("title", "category_words", "attribute_words", "description")
 NEIGHBOUR_WEIGHT = 0.3
+JSON_NAMES = {"item_numeric": "item_figures", "request_numeric": "request_figures"}
+"""Fields of ``TowerConfig`` -> their names on disk, where releases have them since before they were called so."""
+FIELD_NAMES = {name: field for field, name in JSON_NAMES.items()}
 HALF: float = 0.5**0.5
 """What makes two parts of length 1 a vector of length 1."""
 
@@ -58,9 +61,9 @@ class TowerConfig:
     price_edges: tuple[float, ...]
     history: Literal["none", "mean", "transformer"] = "transformer"
     graph: bool = False
-    item_figures: int = 0
-    """Figures of an item that are read, 0: the scalar encoder is off."""
-    request_figures: int = 0
+    item_numeric: int = 0
+    """Numeric features of an item that are read, 0: the scalar encoder is off."""
+    request_numeric: int = 0
     text_encoder: str = "none"
     text_width: int = 0
     """Width of the text encoder's vectors, 0: off."""
@@ -97,18 +100,19 @@ class TowerConfig:
             "graph": self.graph,
             f"text ({self.text_encoder})": self.text_width > 0,
             "location": LOCATION in self.groups,
-            "scalars": self.item_figures + self.request_figures > 0,
+            "scalars": self.item_numeric + self.request_numeric > 0,
             f"user ({self.history})": self.history != "none",
         }
         return tuple(name for name, is_on in on.items() if is_on)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TowerConfig:
-        lists = {k: tuple(v) for k, v in value.items() if isinstance(v, list)}
-        return cls(**{**value, **lists})
+        fields: dict[str, Any] = {FIELD_NAMES.get(name, name): held for name, held in value.items()}
+        lists = {name: tuple(held) for name, held in fields.items() if isinstance(held, list)}
+        return cls(**{**fields, **lists})
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,8 @@ class QueryBatch:
     ordered_tags: Tensor
     location: Tensor
     """Mean label embedding of where the request comes from, [B, token_dim]."""
-    figures: Tensor
-    """Of the user and the query, in [0, 1] or NaN, [B, request figures]."""
+    numeric: Tensor
+    """Of the user and the query, in [0, 1] or NaN, [B, request_numeric]."""
     text: Tensor
     """Text encoder's vector of the query, [B, text width]."""
 
@@ -148,8 +152,8 @@ class ItemBatch:
 
     means: Tensor
     """Mean token embedding per group, [n, groups, token_dim]."""
-    figures: Tensor
-    """In [0, 1] or NaN, [n, item figures]."""
+    numeric: Tensor
+    """In [0, 1] or NaN, [n, item_numeric]."""
     neighbours: Tensor
     """Mean token embedding of the neighbour queries, [n, token_dim]."""
     met: Tensor
@@ -166,7 +170,7 @@ class ItemTower(nn.Module):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.config = config
-        width = len(config.groups) * config.token_dim + 2 * config.item_figures
+        width = len(config.groups) * config.token_dim + 2 * config.item_numeric
         width += config.token_dim + 1 if config.graph else 0
         self.text_as_feature = config.text_width > 0 and not config.has_text_part
         width += config.text_width if self.text_as_feature else 0
@@ -180,8 +184,8 @@ class ItemTower(nn.Module):
 
     def forward(self, items: ItemBatch) -> Tensor:
         parts = [items.means.flatten(1)]
-        if self.config.item_figures:
-            parts.append(known_and_value(items.figures))
+        if self.config.item_numeric:
+            parts.append(known_and_value(items.numeric))
         if self.config.graph:
             parts += [items.neighbours, items.met]
         if self.text_as_feature:
@@ -198,7 +202,7 @@ class QueryTower(nn.Module):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.config = config
-        width = config.token_dim + 2 * config.request_figures
+        width = config.token_dim + 2 * config.request_numeric
         width += config.token_dim if LOCATION in config.groups else 0
         if config.history != "none":
             width += 2 * (len(config.history_groups) * config.token_dim) + 2 + 2 * (config.token_dim + 1)
@@ -219,8 +223,8 @@ class QueryTower(nn.Module):
             parts += self._history(query, batch)
         if LOCATION in self.config.groups:
             parts.append(batch.location)
-        if self.config.request_figures:
-            parts.append(known_and_value(batch.figures))
+        if self.config.request_numeric:
+            parts.append(known_and_value(batch.numeric))
         if self.text_as_feature:
             parts.append(batch.text)
         return self.layers(torch.cat(parts, dim=1))  # type: ignore[no-any-return]

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra.contract.names import ITEM_COUNTS
 from training.release.manifest import Manifest, read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VECTORS = "item_vectors.safetensors"
-COUNTS_30D = ("impressions_30d", "clicks_30d", "orders_30d")
 ITEM_TYPES: dict[str, pa.DataType] = {
     "item_id": pa.string(),
     "title": pa.string(),
@@ -33,9 +33,9 @@ ITEM_TYPES: dict[str, pa.DataType] = {
     "attributes": pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])),
     "tags": pa.list_(pa.string()),
     "available_from": pa.int64(),
-    **dict.fromkeys(COUNTS_30D, pa.int64()),
+    **dict.fromkeys(ITEM_COUNTS, pa.int64()),
 }
-"""Catalogue fields that a release carries; ``available_from`` in microseconds since 1970. ``COUNTS_30D`` are how often
+"""Catalogue fields that a release carries; ``available_from`` in microseconds since 1970. ``ITEM_COUNTS`` are how often
 the item was shown, clicked and ordered in the 30 days before the end of the data window."""
 
 

@@ -24,7 +24,6 @@ from infra.settings import Settings
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 3
-FEATURE_SERVICE = "towers_v1"
 ITEM_FILES = {2: "items.json", 3: "items.parquet"}
 """Schema version -> the file of the item table. A release of the version before still serves: an upgrade must
 not stop a shop."""

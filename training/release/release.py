@@ -69,7 +69,7 @@ def _load_encoder(manifest: Manifest, item_ids: list[str]) -> QueryEncoder:
     tokens = {group: Ragged(stored[f"{group}.offsets"], stored[f"{group}.ids"]) for group in config.history_groups}
     fitted = read_json(path / "preprocessing.json")
     preprocessing = Preprocessing(
-        figures=QuantileTransform.from_json(fitted["request_figures"]),
+        numeric=QuantileTransform.from_json(fitted["request_figures"]),
         location=LocationBuckets.from_json(fitted["location"]),
         text=load_saved(path / TEXT_ENCODER) if config.text_width and config.text_in_query else None,
     )

@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow as pa
 from safetensors.numpy import save_file
 
+from infra.contract.names import FEATURE_SERVICE, ITEM_COUNTS
 from infra.settings import Settings
 from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import EvaluationReport
 from training.model.towers import Towers
 from training.quality_prior import Boosting
-from training.release.items import COUNTS_30D, write_items
+from training.release.items import write_items
 from training.release.manifest import (
     CHOICE,
-    FEATURE_SERVICE,
     INDEX,
     ITEM_FILES,
     MANIFEST,
@@ -147,7 +147,7 @@ def _first_request(arrays: Arrays) -> datetime:
 def _with_counts(arrays: Arrays) -> pa.Table:
     """The catalogue with how often each item was shown, clicked and ordered lately."""
     catalog, features = arrays.catalog(), arrays.item_features(arrays.end)
-    for name in COUNTS_30D:
+    for name in ITEM_COUNTS:
         if name in arrays.meta["item_features"]:
             values = features[:, arrays.meta["item_features"].index(name)]
             catalog = catalog.append_column(name, pa.array(values, pa.int64(), mask=np.isnan(values), safe=False))

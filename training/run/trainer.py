@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infra.contract.errors import TrainingSetError
 from infra.settings import Settings, TrainingSettings
-from training.data.arrays import Arrays, TrainingSetError, prepare_arrays
+from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import BatchMaker
 from training.data.held_out import stopping_and_judging
 from training.data.prefetch import prefetched
@@ -289,8 +290,8 @@ def tower_config(settings: TrainingSettings, arrays: Arrays) -> TowerConfig:
         price_edges=tuple(arrays.meta["price_edges"]),
         history=settings.history,
         graph=settings.graph and len(arrays.edges) > 0,
-        item_figures=len(arrays.meta["item_features"]) if settings.scalars else 0,
-        request_figures=len(arrays.meta["request_features"]) if settings.scalars else 0,
+        item_numeric=len(arrays.meta["item_features"]) if settings.scalars else 0,
+        request_numeric=len(arrays.meta["request_features"]) if settings.scalars else 0,
         text_encoder=settings.text_encoder if arrays.text else "none",
         text_width=arrays.text.width if arrays.text else 0,
         text_in_query=settings.text_in_query and arrays.text is not None,

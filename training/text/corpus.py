@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from infra.contract.partitions import table_files
 from infra.settings import Settings
 from training.data.availability import available_from
 from training.text.errors import TextEncoderError
@@ -79,7 +80,7 @@ def read_corpus(settings: Settings) -> Corpus:
         TextEncoderError: there is no training set or no catalogue.
     """
     folder = settings.paths.training_set
-    requests, rows = (sorted(folder.glob(f"{name}/dt=*/part.parquet")) for name in ("requests", "rows"))
+    requests, rows = (table_files(folder / name) for name in ("requests", "rows"))
     files = (folder / "split.json", folder / "items.parquet", settings.paths.catalog)
     if not (requests and rows and all(file.exists() for file in files)):
         raise TextEncoderError(f"no training set under {folder}, or no catalogue: build them before the text encoder")

@@ -12,7 +12,7 @@ def item_texts(catalog: pa.Table) -> pa.Array:
     values; null where it has nothing of these.
 
     Args:
-        catalog: columns of ``features.schema.CATALOG``; those that are missing count as empty.
+        catalog: columns of ``infra.contract.tables.CATALOG``; those that are missing count as empty.
     """
     words = [_text(catalog, "brand"), _values(catalog), _joined(catalog, "tags")]
     # null_handling="skip" of pyarrow 26 loses the rows in which all are null.

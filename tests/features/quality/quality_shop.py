@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import day_report, schema
+from features import day_report
 from features.day_report import DayReport
-from features.partitions import partition_file, write_json, write_parquet, write_partition
 from features.quality import SuiteResult
 from features.quality.training_set import LABELS
+from infra.contract import tables
+from infra.contract.partitions import partition_file, write_json, write_parquet, write_partition
 from infra.settings import Settings
 
 FIRST = date(2026, 3, 1)
@@ -35,7 +36,7 @@ def at(day: date, hour: int, **parts: int) -> datetime:
 
 def write_shop(settings: Settings, days: Sequence[date] = DAYS) -> None:
     """Catalogue, days of sessions and features, and a training set of the first five, all healthy."""
-    write_parquet(settings.paths.catalog, table(schema.CATALOG, [catalog_item(i) for i in ITEMS]), schema.CATALOG)
+    write_parquet(settings.paths.catalog, table(tables.CATALOG, [catalog_item(i) for i in ITEMS]), tables.CATALOG)
     for day in days:
         write_sessions(settings, day)
         write_features(settings, day)
@@ -73,11 +74,11 @@ def write_sessions(settings: Settings, day: date) -> None:
             event = {"event_id": f"e{day}-{n}-{action}", "action": action, "item_id": ITEMS[n + 1], "position": 1}
             events.append(who | event | {"time": after, "known_at": after, "attribution": "last_shown"})
     folder = settings.paths.sessions
-    write_partition(folder / "requests", day, table(schema.REQUESTS, requests), schema.REQUESTS)
-    write_partition(folder / "impressions", day, table(schema.IMPRESSIONS, impressions), schema.IMPRESSIONS)
-    write_partition(folder / "events", day, table(schema.EVENTS, events), schema.EVENTS)
+    write_partition(folder / "requests", day, table(tables.REQUESTS, requests), tables.REQUESTS)
+    write_partition(folder / "impressions", day, table(tables.IMPRESSIONS, impressions), tables.IMPRESSIONS)
+    write_partition(folder / "events", day, table(tables.EVENTS, events), tables.EVENTS)
     refused = [{"source": "events", "reason": "no time", "raw": "{}"}]
-    write_partition(settings.paths.quarantine, day, table(schema.QUARANTINE, refused), schema.QUARANTINE)
+    write_partition(settings.paths.quarantine, day, table(tables.QUARANTINE, refused), tables.QUARANTINE)
     write_report(settings, day)
 
 
@@ -133,9 +134,9 @@ def write_features(settings: Settings, day: date) -> None:
     query = {"query": "lamp", "query_requests_30d": 3, "query_clicks_30d": 3, "query_orders_30d": 1}
     queries = [query | stamped | {"top_items": ["i1", "i2"], "top_weights": [4.0, 1.0]}]
     folder = settings.paths.features
-    write_partition(folder / "user", day, table(schema.USER_FEATURES, users), schema.USER_FEATURES)
-    write_partition(folder / "item", day, table(schema.ITEM_FEATURES, items), schema.ITEM_FEATURES)
-    write_partition(folder / "query", day, table(schema.QUERY_FEATURES, queries), schema.QUERY_FEATURES)
+    write_partition(folder / "user", day, table(tables.USER_FEATURES, users), tables.USER_FEATURES)
+    write_partition(folder / "item", day, table(tables.ITEM_FEATURES, items), tables.ITEM_FEATURES)
+    write_partition(folder / "query", day, table(tables.QUERY_FEATURES, queries), tables.QUERY_FEATURES)
 
 
 def write_training_set(settings: Settings) -> None:
@@ -152,7 +153,7 @@ def write_training_set(settings: Settings) -> None:
             place = {"item_id": ITEMS[position], "position": position, "stage": stage}
             rows.append(of_request | place | flags | {"click_rate": 0.2, "order_rate": 0.1, "clicks_7d": 1})
         write_partition(folder / "requests", day, table(LABELS, requests), LABELS)
-        write_partition(folder / "rows", day, table(schema.TRAINING_ROWS, rows), schema.TRAINING_ROWS)
+        write_partition(folder / "rows", day, table(tables.TRAINING_ROWS, rows), tables.TRAINING_ROWS)
     windows = {"train_start": at(FIRST, 0), "cut": at(LAST, 0), "end": at(LAST, 0) + timedelta(days=1)}
     write_json(folder / "split.json", windows)
 

@@ -13,10 +13,10 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from features.partitions import partition_file
 from features.quality import SuiteResult, as_markdown, check_catalog, check_features, check_sessions, check_training_set
 from features.quality.rules import Absent, AtLeast, Between, Suite
 from features.quality.validation import validate
+from infra.contract.partitions import partition_file
 from infra.settings import CheckSettings, Settings
 from tests.features.quality.quality_shop import DAYS, LAST, change, put, write_report, write_shop
 

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from features.partitions import drop_partition, partition_file
 from features.quality import SuiteResult, check_features
+from infra.contract.partitions import drop_partition, partition_file
 from infra.settings import Settings
 from tests.features.quality.quality_shop import (
     DAYS,

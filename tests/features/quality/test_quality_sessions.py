@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from features.partitions import drop_partition, partition_file
 from features.quality import SuiteResult, check_sessions
+from infra.contract.partitions import drop_partition, partition_file
 from infra.settings import CheckSettings, Settings
 from tests.features.quality.quality_shop import (
     DAYS,

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from features import schema
-from features.partitions import drop_partition, write_parquet
 from features.quality import check_catalog, check_training_set
+from infra.contract import tables
+from infra.contract.partitions import drop_partition, write_parquet
 from infra.settings import Settings
 from tests.features.quality.quality_shop import (
     DAYS,
@@ -93,14 +93,14 @@ def test_a_set_without_train_requests_fails(shop: Settings) -> None:
 
 def test_unknown_items_break_their_share(shop: Settings) -> None:
     write_parquet(
-        shop.paths.catalog, table(schema.CATALOG, [catalog_item(i) for i in ITEMS if i != ITEMS[1]]), schema.CATALOG
+        shop.paths.catalog, table(tables.CATALOG, [catalog_item(i) for i in ITEMS if i != ITEMS[1]]), tables.CATALOG
     )
     assert broken_rules(check_training_set(shop)) == {"unknown_item_share"}
 
 
 def test_an_item_of_the_future_is_no_random_negative(shop: Settings) -> None:
     later = catalog_item("later") | {"available_from": at(LAST, 0) + timedelta(days=3)}
-    write_parquet(shop.paths.catalog, table(schema.CATALOG, [later, *(catalog_item(i) for i in ITEMS)]), schema.CATALOG)
+    write_parquet(shop.paths.catalog, table(tables.CATALOG, [later, *(catalog_item(i) for i in ITEMS)]), tables.CATALOG)
     change(training_file(shop, "rows"), last(item_id="later"))
     assert broken_rules(check_training_set(shop)) == {"random_unavailable"}
 
@@ -141,6 +141,6 @@ def test_damage_to_the_catalogue_breaks_its_rule(shop: Settings, damage: Change,
 
 
 def test_missing_ids_break_the_catalogue(shop: Settings) -> None:
-    loose = schema.CATALOG.set(0, schema.CATALOG.field(0).with_nullable(True))
+    loose = tables.CATALOG.set(0, tables.CATALOG.field(0).with_nullable(True))
     write_parquet(shop.paths.catalog, table(loose, [catalog_item(ITEMS[0]) | {"item_id": None}]), loose)
     assert broken_rules(check_catalog(shop)) == {"with_nulls"}

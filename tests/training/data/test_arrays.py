@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from infra.contract.errors import TrainingSetError
 from infra.settings import Settings
 from tests.training.conftest import SMALL
 from tests.training.toy_shop import PLACE, REQUEST_FIGURES, ToyShop, write_toy_shop
-from training.data.arrays import TrainingSetError, prepare_arrays
+from training.data.arrays import prepare_arrays
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.scalars import QuantileTransform

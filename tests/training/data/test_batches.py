@@ -95,7 +95,7 @@ def test_figures_are_those_of_the_training_rows(make_shop: MakeShop) -> None:
     of_stage = np.flatnonzero(owner >= 0)
     expected = np.array([raw[query_ids[owner[t]], ids[batch.item[t]]] for t in of_stage])
     assert np.isnan(expected).any()
-    found = batch.targets.figures.numpy()[of_stage]
+    found = batch.targets.numeric.numpy()[of_stage]
     np.testing.assert_array_equal(found, arrays.item_transform.apply(expected))
 
 
@@ -137,7 +137,7 @@ def test_a_forgotten_user_has_no_history_and_no_figures(make_shop: MakeShop) -> 
     for history in (queries.recent_queries, queries.recent_items, queries.recent_orders, queries.recent_brands):
         assert (history == -1).all()
     of_query = [name.startswith("query_") for name in arrays.meta["request_features"]]
-    known = torch.isfinite(queries.figures).any(0).tolist()
+    known = torch.isfinite(queries.numeric).any(0).tolist()
     assert known == of_query
 
 
@@ -205,7 +205,7 @@ def test_parts_of_two_processes_are_the_whole(
         assert_same_items(own.followed_by(other), expected)
     for query in range(63):
         part, row = (parts[0], query) if query < 31 else (parts[1], query - 31)
-        assert_same(part.queries.figures[row], whole.queries.figures[query])
+        assert_same(part.queries.numeric[row], whole.queries.numeric[query])
         words = part.queries.texts[int(part.queries.query[row])]
         np.testing.assert_array_equal(words, whole.queries.texts[int(whole.queries.query[query])])
         np.testing.assert_array_equal(part.queries.location[row], whole.queries.location[query])
@@ -214,7 +214,7 @@ def test_parts_of_two_processes_are_the_whole(
 def assert_same_items(a: ItemInputs, b: ItemInputs) -> None:
     """Equal item by item: which rows point where may differ."""
     assert len(a) == len(b)
-    assert_same(a.figures, b.figures)
+    assert_same(a.numeric, b.numeric)
     for one, other in zip(a.tokens, b.tokens, strict=True):
         assert_same(one.take(a.row.numpy()), other.take(b.row.numpy()))
     assert torch.equal(a.neighbours < 0, b.neighbours < 0)
@@ -226,7 +226,7 @@ def test_taking_some_targets_keeps_what_they_are(made: tuple[Arrays, BatchMaker,
     targets = maker.make(examples[-64:], 7).targets
     places = torch.tensor([5, 0, 17, 5])
     some = targets.take(places)
-    assert_same(some.figures, targets.figures[places])
+    assert_same(some.numeric, targets.numeric[places])
     for one, every in zip(some.tokens, targets.tokens, strict=True):
         assert_same(one.take(some.row.numpy()), every.take(targets.row[places].numpy()))
         assert len(one) == len(torch.unique(targets.row[places]))

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from infra.contract.tables import LOCATION_NAMES
 from training.data.items import label_rows
-from training.data.location import LOCATION_COLUMNS, LocationBuckets
+from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 
 KINDS = [pa.string(), pa.string(), pa.string(), pa.float64(), pa.float64()]
-SCHEMA = pa.schema(list(zip(LOCATION_COLUMNS, KINDS, strict=True)))
+SCHEMA = pa.schema(list(zip(LOCATION_NAMES, KINDS, strict=True)))
 BERLIN = {"country": " DE ", "language": "de-DE", "zip": "10115-12", "latitude": 52.5, "longitude": 13.4}
 PITFALLS = ["US", "en_US", "SW1A 1AA", "５４３２１", "-", " ", "İ", "ΑΣ"]
 WORDS = st.none() | st.text(max_size=70) | st.sampled_from(PITFALLS)
@@ -88,7 +89,7 @@ def test_hostile_degrees_fit_and_give_no_label(fitted: LocationBuckets, degrees:
 
 
 def test_missing_and_untyped_columns_are_absent(fitted: LocationBuckets) -> None:
-    nothing = pa.table({name: pa.nulls(2, pa.int32()) for name in LOCATION_COLUMNS})
+    nothing = pa.table({name: pa.nulls(2, pa.int32()) for name in LOCATION_NAMES})
     assert rows_of(fitted, nothing) == [[], []]
     assert rows_of(fitted, pa.table({"item_id": ["a", "b"]})) == [[], []]
     assert rows_of(fitted, SCHEMA.empty_table()) == []

@@ -10,19 +10,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from infra.contract.request import RequestContext
 from infra.settings import Settings
 from tests.training.conftest import with_training
-from tests.training.toy_shop import PLACE, REQUEST_FIGURES
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.location import LocationBuckets
 from training.model.encoding import encode_requests
-from training.model.query_encoder import Known, Preprocessing, QueryEncoder
+from training.model.query_encoder import Preprocessing, QueryEncoder
 from training.model.towers import Towers
 from training.run.trainer import new_towers
 from training.text import load_text_encoder
 
 MakeShop = Callable[..., Settings]
-HISTORIES = ("recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags")
 
 
 def untrained(settings: Settings) -> tuple[Arrays, Towers]:
@@ -42,22 +41,15 @@ def encoder_of(settings: Settings, arrays: Arrays, towers: Towers) -> QueryEncod
     return QueryEncoder(towers, arrays.item_tokens, arrays.catalog()["item_id"].to_pylist(), preprocessing)
 
 
-def known_of(request: dict[str, object]) -> Known:
-    """What serving would know of a request of the training set."""
-    lists = {name: request.get(name) or () for name in HISTORIES}
-    figures = {name: request[name] for name in REQUEST_FIGURES if request.get(name) is not None}
-    location = {name: request[name] for name in PLACE if request.get(name) is not None}
-    return Known(figures=figures, location=location, **lists)  # type: ignore[arg-type]
-
-
 def online_and_offline(settings: Settings, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     arrays, towers = untrained(settings)
     encoder = encoder_of(settings, arrays, towers)
     requests = pq.read_table(settings.paths.training_set / "requests").sort_by([("time", "ascending")]).to_pylist()
     rows = np.arange(len(requests))[:: len(requests) // count]
-    texts, known = [requests[row]["query"] for row in rows], [known_of(requests[row]) for row in rows]
-    online = np.stack([encoder.encode(text, of_text) for text, of_text in zip(texts, known, strict=True)])
-    np.testing.assert_allclose(encoder.encode_many(texts, known), online, atol=1e-5)
+    texts = [requests[row]["query"] for row in rows]
+    contexts = [RequestContext.of_features(requests[row]) for row in rows]
+    online = np.stack([encoder.encode(text, context) for text, context in zip(texts, contexts, strict=True)])
+    np.testing.assert_allclose(encoder.encode_many(texts, contexts), online, atol=1e-5)
     return online, encode_requests(towers, arrays, rows)
 
 
@@ -86,18 +78,18 @@ def test_online_equals_offline_with_a_text_encoder(make_shop: MakeShop, fusion: 
     assert (online * offline).sum(axis=1).min() > 0.99
 
 
-def test_a_query_is_known_by_figures_that_the_release_reads(make_shop: MakeShop) -> None:
-    """Serving has more figures, and empty ones, than a release may have learned from."""
+def test_a_query_is_known_by_numbers_that_the_release_reads(make_shop: MakeShop) -> None:
+    """Serving has more numeric features, and empty ones, than a release may have learned from."""
     text = {"text_encoder": "minilm", "text_in_query": True, "text_dim": 8, "least_queries_per_token": 1_000}
     settings = with_training(make_shop(requests=100, items=60, figures=False), **text)
     arrays, towers = untrained(settings)
     encoder = encoder_of(settings, arrays, towers)
-    counted = Known(figures={"query_requests_30d": 9.0, "query_clicks_30d": float("nan")})
+    counted = RequestContext(numeric={"query_requests_30d": 9.0, "query_clicks_30d": float("nan")})
     np.testing.assert_array_equal(encoder.encode("red shoes", counted), encoder.encode("red shoes"))
     settings = with_training(make_shop("other", requests=100, items=60), **text)
     arrays, towers = untrained(settings)
     encoder = encoder_of(settings, arrays, towers)
-    unknown = Known(figures={"query_requests_30d": float("nan")})
+    unknown = RequestContext(numeric={"query_requests_30d": float("nan")})
     np.testing.assert_array_equal(encoder.encode("red shoes", unknown), encoder.encode("red shoes"))
     assert not np.allclose(encoder.encode("red shoes", counted), encoder.encode("red shoes"))
 
@@ -108,19 +100,21 @@ def test_everything_that_is_known_counts(make_shop: MakeShop) -> None:
     encoder = encoder_of(settings, arrays, towers)
     ids = arrays.catalog()["item_id"].to_pylist()
     nobody = encoder.encode("red shoes")
-    for known in (
-        Known(recent_queries=["blue lamp"]),
-        Known(recent_items=ids[:2]),
-        Known(recent_orders=ids[:2]),
-        Known(recent_brands=["acme"]),
-        Known(ordered_tags=["sale"]),
-        Known(figures={"requests_7d": 4.0}),
-        Known(figures={"query_requests_30d": 9.0}),
-        Known(location={"country": "de"}),
-        Known(location={"latitude": 52.5, "longitude": 13.4}),
+    for context in (
+        RequestContext(recent_queries=["blue lamp"]),
+        RequestContext(recent_items=ids[:2]),
+        RequestContext(recent_orders=ids[:2]),
+        RequestContext(recent_brands=["acme"]),
+        RequestContext(ordered_tags=["sale"]),
+        RequestContext(numeric={"requests_7d": 4.0}),
+        RequestContext(numeric={"query_requests_30d": 9.0}),
+        RequestContext(location={"country": "de"}),
+        RequestContext(location={"latitude": 52.5, "longitude": 13.4}),
     ):
-        assert np.abs(encoder.encode("red shoes", known) - nobody).max() > 1e-5, known
-    clicked, ordered = (encoder.encode("red shoes", Known(**{of: ids[:1]})) for of in ("recent_items", "recent_orders"))
+        assert np.abs(encoder.encode("red shoes", context) - nobody).max() > 1e-5, context
+    clicked, ordered = (
+        encoder.encode("red shoes", RequestContext(**{of: ids[:1]})) for of in ("recent_items", "recent_orders")
+    )
     assert not np.allclose(clicked, ordered)
 
 
@@ -129,12 +123,12 @@ def test_what_the_release_does_not_know_is_skipped(make_shop: MakeShop) -> None:
     arrays, towers = untrained(settings)
     encoder = encoder_of(settings, arrays, towers)
     nobody = encoder.encode("red shoes")
-    strangers = Known(recent_items=["never seen"], recent_orders=["nor this"], figures={"unheard_of": 1.0})
+    strangers = RequestContext(recent_items=["never seen"], recent_orders=["nor this"], numeric={"unheard_of": 1.0})
     np.testing.assert_array_equal(encoder.encode("red shoes", strangers), nobody)
-    np.testing.assert_array_equal(encoder.encode("red shoes", Known(location={"country": None})), nobody)
+    np.testing.assert_array_equal(encoder.encode("red shoes", RequestContext(location={"country": None})), nobody)
     assert np.isfinite(encoder.encode("")).all()
     with pytest.raises(ValueError, match="planet"):
-        encoder.encode("red shoes", Known(location={"planet": "mars"}))
+        encoder.encode("red shoes", RequestContext(location={"planet": "mars"}))
 
 
 def test_long_histories_are_cut_as_in_the_training_set(make_shop: MakeShop) -> None:
@@ -143,13 +137,19 @@ def test_long_histories_are_cut_as_in_the_training_set(make_shop: MakeShop) -> N
     encoder = encoder_of(settings, arrays, towers)
     ids, limits = arrays.catalog()["item_id"].to_pylist(), settings.features
     tags = [f"tag {n}" for n in range(40)]
-    long = Known(["a b"] * 9, ids[:30], ids[:30], ["acme", "borealis"] * 10, tags)
-    cut = Known(
-        long.recent_queries[: limits.recent_queries],
-        long.recent_items[: limits.recent_items],
-        long.recent_orders[: limits.recent_orders],
-        long.recent_brands[: limits.recent_items],
-        long.ordered_tags[: limits.ordered_tags],
+    long = RequestContext(
+        recent_queries=["a b"] * 9,
+        recent_items=ids[:30],
+        recent_orders=ids[:30],
+        recent_brands=["acme", "borealis"] * 10,
+        ordered_tags=tags,
+    )
+    cut = RequestContext(
+        recent_queries=long.recent_queries[: limits.recent_queries],
+        recent_items=long.recent_items[: limits.recent_items],
+        recent_orders=long.recent_orders[: limits.recent_orders],
+        recent_brands=long.recent_brands[: limits.recent_items],
+        ordered_tags=long.ordered_tags[: limits.ordered_tags],
     )
     np.testing.assert_array_equal(encoder.encode("red shoes", long), encoder.encode("red shoes", cut))
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from infra.contract.errors import TrainingSetError
 from infra.settings import Settings
 from tests.training.conftest import with_training
 from tests.training.model.test_query_encoder import encoder_of, untrained
-from training.data.arrays import TrainingSetError, prepare_arrays
+from training.data.arrays import prepare_arrays
 from training.data.batches import BatchMaker
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.inputs import look_up

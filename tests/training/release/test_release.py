@@ -14,19 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import features.store
+from infra.contract.request import RequestContext
 from infra.settings import Settings
 from tests.training.conftest import SMALL, with_training
 from tests.training.toy_shop import ToyShop, write_toy_shop
 from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport, evaluate, read_evaluation
 from training.model.encoding import encode_catalog
-from training.model.query_encoder import Known
 from training.quality_prior import BoostingWeights
 from training.quality_prior.fitting import Boosting
 from training.release.manifest import (
     DESCRIPTION,
-    FEATURE_SERVICE,
     IDENTITY,
     TEXT_ENCODER,
     ReleaseError,
@@ -79,8 +77,8 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     assert EvaluationReport.from_json(release.manifest.evaluation) == report == read_evaluation(candidate)
     for name, weights in towers.state_dict().items():
         np.testing.assert_array_equal(weights.numpy(), release.encoder.towers.state_dict()[name].numpy())
-    known = Known(recent_queries=["blue mug"], recent_items=release.items.ids[:2])
-    assert release.encoder.encode("red shoes", known).dtype == np.float32
+    context = RequestContext(recent_queries=["blue mug"], recent_items=release.items.ids[:2])
+    assert release.encoder.encode("red shoes", context).dtype == np.float32
     best = np.argsort(-release.items.vectors @ release.encoder.encode("red shoes"))[:5]
     assert all("shoes" in title for title in release.items.table["title"].take(best).to_pylist())
     card = (path / "model_card.md").read_text(encoding="utf-8")
@@ -122,7 +120,7 @@ def test_boosting_in_force_is_in_both_vectors(made: tuple[Settings, Path, Evalua
     width, boosted = settings.training.dim, settings.training.dim + len(weights)
     assert release.manifest.config["width"] == boosted
     assert release.items.vectors.shape == (600, boosted)
-    query = release.encoder.encode("red shoes", Known(recent_brands=["acme"]))
+    query = release.encoder.encode("red shoes", RequestContext(recent_brands=["acme"]))
     assert query.shape == (boosted,)
     np.testing.assert_allclose(query[width:], weights)
     items, quality = release.items.vectors[:, :width], release.items.vectors[:, width:]
@@ -198,11 +196,6 @@ def test_cleaning_keeps_the_newest_and_what_it_is_told_to(made: tuple[Settings, 
     assert list_releases(settings)[0].path == original
     assert clean_releases(settings, keep={"copy0"}) == ["copy2", "copy1"]
     assert {r.id for r in list_releases(settings)} == {original.name, "copy4", "copy3", "copy0"}
-
-
-def test_a_release_names_the_features_that_the_store_serves() -> None:
-    """Neither room imports the other, so each has the name."""
-    assert FEATURE_SERVICE == features.store.FEATURE_SERVICE
 
 
 def test_no_release_is_none(make_shop: MakeShop) -> None:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from infra.contract.errors import TrainingSetError
 from infra.settings import Settings, TrainingSettings
 from tests.training.conftest import with_training
 from training.__main__ import main
-from training.data.arrays import TrainingSetError
 from training.losses.objective import PARTS
 from training.run.trainer import train
 

@@ -1,4 +1,4 @@
-"""Scalar encoder: quantile-transformed figures, and which of them are known (UEPPR)."""
+"""Scalar encoder: quantile-transformed numeric features, and which of them are known (UEPPR)."""
 
 from __future__ import annotations
 

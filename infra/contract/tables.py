@@ -1,8 +1,23 @@
-"""The tables that pass between the stages: one Arrow schema each, the same names everywhere."""
+"""The tables that pass between the rooms: one Arrow schema each, the same names everywhere."""
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import pyarrow as pa
+
+EVENT_TIME = "event_timestamp"
+CREATED = "created"
+Entity = Literal["user", "item", "query"]
+ENTITIES: tuple[Entity, ...] = get_args(Entity)
+ENTITY_KEYS: dict[Entity, str] = {"user": "user_id", "item": "item_id", "query": "query"}
+"""Entity of Feast -> the column that names one."""
+
+
+def feature_names(table: pa.Schema) -> tuple[str, ...]:
+    """The columns of a feature table that are features, in its order."""
+    return tuple(name for name in table.names if name not in (*ENTITY_KEYS.values(), EVENT_TIME, CREATED))
+
 
 TIME = pa.timestamp("us", tz="UTC")  # nanoseconds fail in Feast's materialization on duckdb 2.0
 IDS = pa.list_(pa.string())
@@ -151,8 +166,8 @@ TRAINING_REQUESTS = pa.schema(
         ("time", TIME),
         ("split", pa.string()),
         *LOCATION,
-        *[f for f in USER_FEATURES if f.name not in ("user_id", "event_timestamp", "created")],
-        *[f for f in QUERY_FEATURES if f.name not in ("query", "event_timestamp", "created")],
+        *[USER_FEATURES.field(name) for name in feature_names(USER_FEATURES)],
+        *[QUERY_FEATURES.field(name) for name in feature_names(QUERY_FEATURES)],
     ]
 )
 """One row per request, ``split`` is ``train`` or ``validation``, features as of ``time``."""
@@ -168,7 +183,7 @@ TRAINING_ROWS = pa.schema(
         ("carted", pa.bool_()),
         ("ordered", pa.bool_()),
         ("position", pa.int64()),
-        *[f for f in ITEM_FEATURES if f.name not in ("item_id", "event_timestamp", "created")],
+        *[ITEM_FEATURES.field(name) for name in feature_names(ITEM_FEATURES)],
     ]
 )
 """One row per (request, item): ``stage`` is the deepest of ordered, carted, clicked, unclicked, random; ordered and
@@ -178,7 +193,7 @@ TRAINING_ITEMS = pa.schema([pa.field("item_id", pa.string(), nullable=False), pa
 """One row per item of the catalogue: when it can first have been found (``features.stages.available_items``)."""
 
 SESSION_TABLES = {"requests": REQUESTS, "impressions": IMPRESSIONS, "events": EVENTS}
-FEATURE_TABLES = {"user": USER_FEATURES, "item": ITEM_FEATURES, "query": QUERY_FEATURES}
+FEATURE_TABLES: dict[str, pa.Schema] = {"user": USER_FEATURES, "item": ITEM_FEATURES, "query": QUERY_FEATURES}
 
 STAGES = ("ordered", "carted", "clicked", "unclicked", "random")
 

@@ -14,15 +14,28 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+FILES = "dt=*/part.parquet"
+"""Glob of a table's files."""
+
+
+def day_folder(table: Path, day: date) -> Path:
+    """Where what belongs to a day lies."""
+    return table / f"dt={day.isoformat()}"
+
 
 def partition_file(table: Path, day: date) -> Path:
     """Where the rows of a day lie."""
-    return table / f"dt={day.isoformat()}" / "part.parquet"
+    return day_folder(table, day) / "part.parquet"
+
+
+def table_files(table: Path) -> list[Path]:
+    """The files of a table, in order of day."""
+    return sorted(table.glob(FILES))
 
 
 def written_days(table: Path) -> list[date]:
     """The days that a table holds, in order."""
-    return sorted(date.fromisoformat(p.parent.name.removeprefix("dt=")) for p in table.glob("dt=*/part.parquet"))
+    return [date.fromisoformat(file.parent.name.removeprefix("dt=")) for file in table_files(table)]
 
 
 def write_parquet(path: Path, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> int:

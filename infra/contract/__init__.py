@@ -1,0 +1,1 @@
+"""What the rooms agree on: tables, names and rules, each written once. Imports no other room."""

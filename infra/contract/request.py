@@ -1,0 +1,80 @@
+"""One request, and what is known of whoever makes it: what passes from callers and stores to the query tower."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from infra.contract.names import REQUEST_NUMERIC, USER_LISTS
+from infra.contract.tables import LOCATION_NAMES
+
+
+class RequestOptions(TypedDict, total=False):
+    """What a caller may say of a request besides user and query; see :class:`Request`."""
+
+    k: int
+    filters: Mapping[str, Any] | None
+    location: Mapping[str, Any] | None
+    personalize: bool
+    explain: bool
+    items: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One search.
+
+    ``user`` is whose history counts: a user's id, or the session's or client's that events are recorded under; None or
+    unknown: not personalized. ``query`` is what was typed, ``k`` how many items are wanted; fewer come where the
+    catalogue or the filters have fewer. ``filters``: see :mod:`serving.filters`. ``location``: where the user is, any
+    of ``country``, ``language``, ``zip``, ``latitude``, ``longitude``. ``personalize`` off answers as if nobody asked;
+    ``explain`` on says of each hit why it is there; ``items`` on gives what the release knows of each.
+    """
+
+    user: str | None
+    query: str
+    k: int = 100
+    filters: Mapping[str, Any] | None = None
+    location: Mapping[str, Any] | None = None
+    personalize: bool = True
+    explain: bool = False
+    items: bool = False
+
+    @property
+    def asker(self) -> str | None:
+        """Whose features are read."""
+        return (self.user or None) if self.personalize else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestContext:
+    """What is known at a request besides its text; lists newest first. Of an unknown user they are empty."""
+
+    recent_queries: Sequence[str] = ()
+    recent_items: Sequence[str] = ()
+    recent_orders: Sequence[str] = ()
+    recent_brands: Sequence[str] = ()
+    ordered_tags: Sequence[str] = ()
+    numeric: Mapping[str, float] = field(default_factory=dict)
+    """Numeric features of the user and the query, by the names of ``REQUEST_NUMERIC``; what is missing is unknown."""
+    location: Mapping[str, object] = field(default_factory=dict)
+    """``country``, ``language``, ``zip``, ``latitude``, ``longitude``."""
+
+    @classmethod
+    def of_features(cls, features: Mapping[str, Any]) -> RequestContext:
+        """The context that a row of features says, such as one of ``tables.TRAINING_REQUESTS``.
+
+        Args:
+            features: by column; null or missing is unknown, and columns that are no part of a context are passed over.
+        """
+        known = {name: value for name, value in features.items() if value is not None}
+        return cls(
+            numeric={name: known[name] for name in REQUEST_NUMERIC if name in known},
+            location={name: known[name] for name in LOCATION_NAMES if name in known},
+            **{name: tuple(known[name]) for name in USER_LISTS if name in known},
+        )
+
+
+NO_CONTEXT = RequestContext()
+"""Nothing is known: an unknown user, whose query nobody asked lately."""
