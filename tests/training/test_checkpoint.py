@@ -18,6 +18,8 @@ from tests.training.conftest import with_training
 from training.checkpoint import STATE, TENSORS, Checkpoint, Progress
 from training.trainer import TrainingResult, train
 
+pytestmark = pytest.mark.slow
+
 MakeShop = Callable[..., Settings]
 
 

@@ -20,6 +20,8 @@ from training.distributed import own_slice
 from training.encoding import encode_catalog, encode_requests
 from training.trainer import train
 
+pytestmark = pytest.mark.slow
+
 MakeShop = Callable[..., Settings]
 TRAIN = """
 import sys

@@ -18,6 +18,8 @@ from training.arrays import TrainingSetError
 from training.objective import PARTS
 from training.trainer import train
 
+pytestmark = pytest.mark.slow
+
 MakeShop = Callable[..., Settings]
 
 

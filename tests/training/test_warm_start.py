@@ -25,6 +25,8 @@ from training.towers import Towers
 from training.trainer import new_towers, train
 from training.warm_start import start_from_release
 
+pytestmark = pytest.mark.slow
+
 MakeShop = Callable[..., Settings]
 
 
