@@ -42,7 +42,8 @@ def arrow(start: str, end: str) -> str:
     else:
         down = y2 > y1
         points = (
-            x1 + BOX_WIDTH // 2, y1 + (BOX_HEIGHT if down else 0), x2 + BOX_WIDTH // 2, y2 + (0 if down else BOX_HEIGHT),
+            x1 + BOX_WIDTH // 2, y1 + (BOX_HEIGHT if down else 0),
+            x2 + BOX_WIDTH // 2, y2 + (0 if down else BOX_HEIGHT),
         )  # fmt: skip
     return '<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="#555" marker-end="url(#tip)"/>'.format(*points)
 

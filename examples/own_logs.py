@@ -1,7 +1,7 @@
 """From logs of your own to hits: ``python examples/own_logs.py [FOLDER]``.
 
-Makes a catalogue and four days of UBI logs, as your shop's backend would write them, runs the whole loop over them on small
-settings, and asks the live release. With a folder of yours in the place of ``write_logs`` it is the same.
+Makes a catalogue and four days of UBI logs, as your shop's backend would write them, runs the whole loop over them on
+small settings, and asks the live release. With a folder of yours in the place of ``write_logs`` it is the same.
 """
 
 from __future__ import annotations
