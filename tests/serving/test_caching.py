@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.caching import CountedCache
+
+pytestmark = pytest.mark.server
 
 
 @given(st.lists(st.integers(0, 20), max_size=80), st.integers(1, 8))
