@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 DATA ?=
 DATA_OPTION := $(if $(DATA),--data $(DATA))
 
-.PHONY: run ui serve search down test check clean
+.PHONY: help run ui serve down test fast check docs clean
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r a b; do printf '%-12s %s\n' "$$a" "$$b"; done
 
 run: $(VENV)/.run ## demo shop (or DATA) -> sessions -> features -> towers -> release, live
 	$(BIN)/shelfwise run $(DATA_OPTION)
@@ -21,10 +24,18 @@ down: $(VENV)/.run ## stop embedded services that are left
 	$(BIN)/shelfwise down
 
 # Whole files to a process, for their fixtures; in their order, which leaves the long ones not to the end.
-test: check ## lint, types, import contracts, tests
+test: check ## lint, types, import contracts, every test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/.test
+fast: check ## as test, without Spark, servers, kills and whole runs: under three minutes
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  -m 'not spark and not server and not kill and not slow'
+
+docs: $(VENV)/.docs ## generated pages, then the site in build/site, without a network
+	$(BIN)/python -m docs.generate
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: $(VENV)/.test ## lint, format, import contracts, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -41,6 +52,10 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 clean: ## forget the virtual environment (data stays in .shelfwise)

@@ -56,13 +56,21 @@ class DemoSettings(Group):
     """The demo shop, which makes raw sessions where none are given."""
 
     seed: int = 7
+    """Seed of everything that is drawn."""
     start: date = date(2026, 3, 1)
+    """First day."""
     days: Count = 30
+    """Days of logs."""
     users: Count = 5_000
+    """People who search."""
     items: Count = 20_000
+    """Items of the catalogue on the first day."""
     new_items_per_day: int = Field(20, ge=0)
+    """Items that join the catalogue each day."""
     requests_per_user_day: float = Field(0.8, gt=0)
+    """Searches of a user on a day, at the mean."""
     shown_per_request: Count = 20
+    """Items shown in a request."""
     judged_held_out: Share = 0.34
     """Share of the judged queries that get no sessions, over a given catalogue and judgements."""
     taste_strength: float = Field(1.0, ge=0)
@@ -70,6 +78,7 @@ class DemoSettings(Group):
     taste_drift: Share = 0.05
     """Share of a taste that is drawn anew each day."""
     typo_share: Share = 0.05
+    """Share of the queries with a typing error."""
     lost_query_id_share: Share = 0.5
     """Share of the cart and purchase events without a query id: checkouts often do not know the search."""
     anonymous_share: Share = 0.1
@@ -133,8 +142,11 @@ class FeatureSettings(Group):
     history_days: Count = 90
     """How far back the features of a day look."""
     recent_queries: Count = 5
+    """Queries kept of a user, the newest."""
     recent_items: Count = 10
+    """Clicked items kept of a user, the newest."""
     recent_orders: Count = 10
+    """Ordered items kept of a user, the newest."""
     ordered_tags: Count = 20
     """Tags of ordered items that the query tower reads."""
     top_items: Count = 20
@@ -142,8 +154,11 @@ class FeatureSettings(Group):
     snapshot_hours: int | None = Field(None, ge=1, le=24)
     """How often item and query statistics are stamped. None: daily, and hourly where the log has under three days."""
     user_ttl: timedelta = timedelta(days=90)
+    """Features of a user older than this, at the time of a request, count as unknown."""
     item_ttl: timedelta = timedelta(days=30)
+    """The same for items."""
     query_ttl: timedelta = timedelta(days=30)
+    """The same for queries."""
     rate_prior: float = Field(20.0, gt=0)
     """Impressions that the shop-wide rate counts for in an item's smoothed click and order rate."""
     stage_weights: dict[str, float] = {"clicked": 1.0, "carted": 2.0, "ordered": 4.0}
@@ -162,17 +177,24 @@ class PretrainingSettings(Group):
     vocabulary: int = Field(8_000, ge=300)
     """Tokens of the vocabulary: the 256 bytes and the special ones are always in it."""
     width: Count = 128
+    """Width of the layers."""
     layers: Count = 4
+    """Transformer layers."""
     heads: Count = 4
+    """Attention heads per layer."""
     steps: Count = 1_000
+    """Training steps."""
     batch_size: Count = 64
+    """Texts per step."""
     learning_rate: Positive = 1e-3
+    """Highest learning rate."""
 
 
 class BoostingSettings(Group):
     """Quality boosting inside the index (UEPPR)."""
 
     on: bool = True
+    """Look for weights at all."""
     trials: Count = 40
     """Optuna trials of the search for the weights."""
     max_weight: Positive = 0.2
@@ -203,29 +225,39 @@ class TrainingSettings(Group):
     """
 
     recipe: Literal["shelfwise", "mmse", "ueppr"] = "shelfwise"
+    """File of ``infra/recipes`` that the other defaults come from."""
     seed: int = 7
+    """Seed of initial weights and of all draws."""
 
     train_days: Count = 60
+    """Days of requests that are learned from, before those that validate."""
     validation_days: Count = 1
+    """Latest days, whose requests choose the epoch and judge it."""
     validation_share: Share = 0.2
     """Share of the requests, the latest, that validate where the log has too few days for whole validation days."""
     random_per_request: Count = 4
+    """Random items per request in the training set."""
     unclicked_per_request: Count = 20
     """Unclicked impressions kept per request (the first by position)."""
 
     fields: tuple[ItemField, ...] = get_args(ItemField)
     """Field groups of an item that the term encoder reads, where the catalogue fills them."""
     ngrams: tuple[Ngram, ...] = ("words", "pairs", "trigrams")
+    """What a text is cut into: words, pairs of neighbouring words, trigrams of letters."""
     buckets: Count = 2**17
     """Rows of the shared hashed embedding table."""
     token_dim: Count = 64
+    """Width of a token's embedding."""
     dim: Count = 128
     """Width of the learned part of query and item vectors (a sister paper of MMSE: 128)."""
     hidden: Count = 256
+    """Width of the towers' hidden layers."""
     max_query_tokens: Count = 64
+    """Tokens kept of a query."""
     max_item_tokens: Count = 256
     """Tokens kept of each field group of an item."""
     price_buckets: Count = 10
+    """Quantile buckets that a price is read as."""
     least_queries_per_token: Count = 3
     """Distinct training queries that share a token before the query tower's layers read it."""
     shared_words: bool = True
@@ -258,6 +290,7 @@ class TrainingSettings(Group):
     graph_dropout: Share = 0.3
     """Share of the items of a step that are trained as if nobody had met them yet."""
     location: bool = True
+    """Read where users and items are, where the data says so."""
     scalars: bool = True
     """Quantile-transformed figures of items (price, rating, age, rates), users and queries."""
     history: Literal["none", "mean", "transformer"] = "transformer"
@@ -270,9 +303,13 @@ class TrainingSettings(Group):
     the text encoder reads queries, so that unknown queries work well."""
 
     weight_click: NonNegative = 1.0
+    """Clicked items over negatives (MMSE)."""
     weight_unclicked: NonNegative = 0.2
+    """Unclicked items over negatives (MMSE)."""
     weight_click_over_unclicked: NonNegative = 1.0
+    """Clicked items over unclicked ones of the same request (MMSE)."""
     weight_order_over_unclicked: NonNegative = 1.0
+    """Ordered items over unclicked ones of the same request (MMSE)."""
     weight_fused: NonNegative = 0.0
     """One softmax over the scores of all stages together (MMSE's post-fusion, reading i)."""
     weight_multi_part_hinge: NonNegative = 0.0
@@ -280,10 +317,15 @@ class TrainingSettings(Group):
     temperature: Positive = 1 / 30
     """Softmax temperature (a sister paper of MMSE: 1/30)."""
     click_margin: NonNegative = 0.1
+    """Margin by which a clicked item is to lead an unclicked one."""
     order_margin: NonNegative = 0.2
+    """Margin by which an ordered item is to lead an unclicked one."""
     threshold_ordered: float = 0.8
+    """Multi-part hinge: scores of ordered items are pushed above this."""
     threshold_clicked: float = 0.6
+    """Multi-part hinge: scores of clicked items are pushed above this."""
     threshold_unclicked: float = 0.3
+    """Multi-part hinge: scores of unclicked items are pushed above this."""
     threshold_negative: float = 0.2
     """Thresholds of the multi-part hinge: scores of a stage are pushed above its own, those of negatives below the
     last."""
@@ -299,7 +341,9 @@ class TrainingSettings(Group):
     ramp_share: Share = 0.5
     """Share of the steps over which these weights move from their first to their last value."""
     hard_in_batch_kept: Count = 16
+    """Most similar in-batch negatives kept per request."""
     dynamic_kept: Count = 16
+    """Most similar negatives kept per request of the large random batch."""
     unclicked_per_step: Count = 2
     """Unclicked items drawn per request in a step."""
     uniform_per_step: Count = 1
@@ -308,9 +352,13 @@ class TrainingSettings(Group):
     start: Literal["scratch", "live"] = "scratch"
     """``live``: from the weights of the release that serves, where they fit (the nightly run)."""
     batch_size: Count = 512
+    """Requests per step, over all processes together."""
     epochs: Count = 6
+    """Most passes over the training set."""
     learning_rate: Positive = 2e-3
+    """Highest learning rate."""
     weight_decay: NonNegative = 1e-5
+    """Weight decay of the optimiser."""
     least_steps: Count = 40
     """An epoch has at least so many steps: a small log is read several times in one."""
     patience: Count = 2
@@ -322,6 +370,7 @@ class TrainingSettings(Group):
     checkpoint_steps: Count = 200
     """Steps between checkpoints, from which a killed run goes on."""
     threads: Count = 2
+    """Threads of torch on a CPU."""
     prefetch: Count = 2
     """Batches that are made while a step computes."""
     mixed_precision: bool = True
@@ -329,6 +378,7 @@ class TrainingSettings(Group):
     compile: bool = False
     """``torch.compile`` the towers' layers: pays on a GPU."""
     device: str = "auto"
+    """``auto``: a GPU where there is one; else a name that torch knows, such as ``cpu``."""
     build_memory: str = "2GB"
     """What DuckDB may hold in memory while it turns the training set into arrays."""
     boosting: BoostingSettings = BoostingSettings()
@@ -350,6 +400,7 @@ class IndexSettings(Group):
     uri: str | None = None
     """A Milvus server; None: an embedded milvus-lite, shared by processes."""
     token: SecretStr | None = None
+    """Token of the Milvus server."""
     search: Literal["auto", "memory", "milvus"] = "auto"
     """Who answers searches of the live collection: FAISS in this process over its vectors, or Milvus. ``auto``: memory
     for the embedded Milvus, which needs 10 ms for 20,000 items where FAISS needs 0.3; a server answers by itself."""
@@ -359,9 +410,11 @@ class IndexSettings(Group):
     max_recall_loss: Share = 0.01
     """Share of exact search's items that the index may miss at 100 and at 1,000: a bound of the tuner and a gate."""
     tuning_trials: Count = 24
+    """Most settings of an index that are measured."""
     tuning_queries: Count = 200
     """Real requests that each trial searches for, one by one."""
     kept_releases: Count = 3
+    """Releases kept on disk; live and the one before always are."""
 
     @property
     def searched_by(self) -> Literal["memory", "milvus"]:
@@ -383,6 +436,7 @@ class OnlineSettings(Group):
     redis_url: SecretStr | None = None
     """``redis://[:password@]host:port/db``; None: an embedded server, shared by processes."""
     timeout_ms: Count = 50
+    """Longest wait for a round trip to the online store."""
     session_events: Count = 200
     """Events kept per user between two batches, the newest: beyond it, counts of the session stop growing."""
     session_ttl: timedelta = Field(timedelta(days=3), ge=timedelta(seconds=1))
@@ -393,7 +447,9 @@ class ServingSettings(Group):
     """Online retrieval."""
 
     max_k: Count = 10_000
+    """Most hits of a request."""
     max_query_chars: Count = 1_000
+    """Longest query."""
     refresh_seconds: float = Field(2.0, gt=0)
     """How often a warm retriever looks whether another release went live, or whether what was away is back."""
     index_timeout_ms: Count = 1_000
@@ -412,6 +468,7 @@ class ServingSettings(Group):
     workers: Count = 4
     """Threads that answer asynchronous calls."""
     threads: Count = 1
+    """Threads of torch in a serving process."""
     min_score: float | None = Field(None, ge=-1, le=1)
     """Hits whose score before the boost, the cosine of query and item vector, is below this are left out. The
     thresholds of the multi-part hinge (``training.threshold_*``) are such scores: above ``threshold_negative`` lies
@@ -424,6 +481,7 @@ class ApiSettings(Group):
     host: str = "127.0.0.1"
     """Where it listens. Beyond loopback it needs ``key``, or ``allow_open``."""
     port: int = Field(8000, ge=0, le=65_535)
+    """Port that it listens on; 0: a free one."""
     key: SecretStr | None = Field(None, min_length=1)
     """Callers send it as ``Authorization: Bearer KEY``. None: open to whoever reaches the port."""
     allow_open: bool = False
@@ -431,7 +489,9 @@ class ApiSettings(Group):
     proxies: tuple[str, ...] = ()
     """Addresses of reverse proxies whose ``X-Forwarded-For`` names the client that a rate is kept for."""
     max_k: Count = 1_000
+    """Most hits of a request over HTTP."""
     max_body_bytes: Count = 65_536
+    """Largest body of a request."""
     rate_per_second: NonNegative = 50.0
     """Requests per client and second in the long run; 0: any number."""
     rate_burst: Count = 100
@@ -452,6 +512,7 @@ class UiSettings(Group):
     """Pages that `shelfwise ui` opens, on loopback."""
 
     port: int = 3000
+    """Port of Dagster's pages."""
     docs_port: int = 3001
     """Data Docs of the checks: a browser follows no link from the UI to a file."""
 
@@ -462,8 +523,11 @@ class CheckSettings(Group):
     min_volume_share: Share = 0.3
     """A day below this share of the median of the days before it fails."""
     max_volume_ratio: float = Field(5.0, gt=1)
+    """A day above this multiple of the median of the days before it fails."""
     min_unclicked_share: Share = 0.2
+    """A day with a smaller share of unclicked impressions fails: impressions are probably missing."""
     max_unknown_item_share: Share = 0.05
+    """A day with a larger share of items that are not in the catalogue fails."""
     max_odd_item_share: Share = 0.05
     """Of items that say nothing about themselves, or have a negative price or rating."""
     max_anonymous_share: Share = 1.0

@@ -14,6 +14,8 @@ from benchmarks import index_search, online_features, serving_latency
 from tests.serving.small_shop import END, Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, put_live
 
+pytestmark = pytest.mark.slow
+
 ROW = re.compile(r"p50 +\d+\.\d+ (?:ms)? *p99 +\d+\.\d+ ms")
 
 

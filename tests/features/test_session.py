@@ -27,6 +27,8 @@ from infra.services import supervisor
 from infra.settings import FeatureSettings, OnlineSettings, Settings
 from tests.features.session_shop import ITEMS, Done, batch, features_of, write_rows
 
+pytestmark = pytest.mark.server
+
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)

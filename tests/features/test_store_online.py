@@ -37,6 +37,8 @@ from infra.settings import OnlineSettings, Settings
 from tests.features.feature_tables import START, Row, write
 from tests.features.test_store_offline import entities
 
+pytestmark = pytest.mark.server
+
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 ROOT = Path(__file__).parents[2]

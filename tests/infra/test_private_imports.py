@@ -21,12 +21,12 @@ ALLOWED = {
     ("orchestration/sensors.py", "dagster._core.storage.tags.ASSET_PARTITION_RANGE_END_TAG"),
     ("orchestration/sensors.py", "dagster._core.storage.tags.ASSET_PARTITION_RANGE_START_TAG"),
     ("orchestration/sensors.py", "dagster._core.storage.tags.SENSOR_NAME_TAG"),
-    ("training/text_encoders/bert.py", "torch.cpu._is_vnni_supported"),
+    ("training/text/bert.py", "torch.cpu._is_vnni_supported"),
 }
 ENDING = {
-    ("training/text_encoders/bert.py", "torch.backends.quantized"),
-    ("training/text_encoders/bert.py", "torch.backends.quantized.engine"),
-    ("training/text_encoders/bert.py", "torch.backends.quantized.supported_engines"),
+    ("training/text/bert.py", "torch.backends.quantized"),
+    ("training/text/bert.py", "torch.backends.quantized.engine"),
+    ("training/text/bert.py", "torch.backends.quantized.supported_engines"),
 }
 
 

@@ -20,6 +20,8 @@ from infra.services import RedisAddress, ServiceError, ServiceStatus, supervisor
 from infra.services import redis as redis_service
 from infra.settings import IndexSettings, OnlineSettings, Settings
 
+pytestmark = [pytest.mark.server, pytest.mark.kill]
+
 USER = """
 import sys, time
 from pathlib import Path

@@ -18,6 +18,8 @@ from orchestration.instance import dagster_home
 from orchestration.ui import LOOK_EVERY, wait
 from tests.orchestration.conftest import SmallShop
 
+pytestmark = pytest.mark.kill
+
 KILLED = """
 import os, signal, sys
 import dagster as dg

@@ -39,6 +39,8 @@ from training.evaluation.report import write_evaluation
 from training.release.gates import NAMES, Gate, Verdict
 from training.release.manifest import MANIFEST, ReleaseError, ReleaseInfo
 
+pytestmark = pytest.mark.slow
+
 LEARNS_NOTHING = {
     "SHELFWISE_TRAINING__TEXT_ENCODER": "none",
     "SHELFWISE_TRAINING__SHARED_WORDS": "false",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from infra.settings import Settings
 from orchestration.releases import completeness, read_verdict
 from serving import Retriever
 from serving.index import kept_release_ids, live_release_id, names_of
 from tests.orchestration.conftest import SmallShop
 from training.release.manifest import verify_release
+
+pytestmark = [pytest.mark.kill, pytest.mark.slow]
 
 OTHER_TOWERS = {"SHELFWISE_TRAINING__LEARNING_RATE": "0.0019"}
 MOVES = ("pymilvus:MilvusClient.alter_alias", "pymilvus:MilvusClient.create_alias")

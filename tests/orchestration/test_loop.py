@@ -19,6 +19,8 @@ from serving import Retriever
 from serving.index import live_release_id
 from tests.orchestration.conftest import DAYS, SmallShop
 
+pytestmark = pytest.mark.slow
+
 BROKEN = DAYS[-1]
 
 

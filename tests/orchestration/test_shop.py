@@ -14,6 +14,8 @@ from infra.settings import Settings
 from orchestration.shop import claim_shop
 from tests.orchestration.conftest import SmallShop
 
+pytestmark = pytest.mark.slow
+
 
 def test_two_landings_do_not_mix_in_one_shop(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, shop="logs")

@@ -11,6 +11,8 @@ from serving.hits import Match
 from tests.serving.small_shop import Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, QUICK, put_live
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:

@@ -17,6 +17,8 @@ from serving.index import names_of, promote, push
 from serving.served import ServedRelease, load_served, warm
 from tests.serving.small_shop import HOSTILE, Shop, make_shop
 
+pytestmark = pytest.mark.server
+
 COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 
 

@@ -21,6 +21,8 @@ from serving.served import load_served
 from tests.serving.small_shop import Shop, make_shop
 from training.release.manifest import ReleaseError
 
+pytestmark = pytest.mark.server
+
 PUSH_SLOWLY = """
 import sys
 from infra.settings import Settings

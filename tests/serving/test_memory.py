@@ -25,6 +25,8 @@ from serving.live import Live
 from serving.served import ServedRelease, load_served
 from tests.serving.small_shop import END, make_shop
 
+pytestmark = pytest.mark.server
+
 ITEMS, WIDTH = 30_000, 37
 KINDS: tuple[IndexType, ...] = ("FLAT", "HNSW", "IVF_FLAT", "PQ_FASTSCAN")
 

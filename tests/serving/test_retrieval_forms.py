@@ -17,6 +17,8 @@ from serving import Retriever
 from tests.serving.small_shop import Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, put_live
 
+pytestmark = pytest.mark.server
+
 UNCACHED = ServingSettings(refresh_seconds=0.2, cache_size=0)
 
 

@@ -31,6 +31,8 @@ from tests.serving.small_shop import END, Shop, make_shop, publish_user
 from training.release.manifest import ReleaseError
 from training.release.release import Release
 
+pytestmark = pytest.mark.server
+
 QUICK = ServingSettings(refresh_seconds=0.2, cache_size=0)
 PATIENT = OnlineSettings(timeout_ms=500)
 PUBLISH = """

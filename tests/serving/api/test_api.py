@@ -22,6 +22,8 @@ from tests.serving.small_shop import Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, QUICK, kill_service, put_live, wait_for
 from training.text import TextEncoderError
 
+pytestmark = pytest.mark.server
+
 KEY = "a key that is long enough"
 
 

@@ -20,6 +20,8 @@ from infra.settings import Settings
 from serving.api.app import create_app
 from tests.serving.api.conftest import OPEN
 
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
 LOCALLY = {"Host": "localhost"}
 CHECKS = [
     not_a_server_error,

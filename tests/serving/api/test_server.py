@@ -12,8 +12,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.serving.small_shop import Shop
 from tests.serving.test_retriever import wait_for
+
+pytestmark = pytest.mark.server
 
 SERVE = """
 import sys, time

@@ -18,6 +18,8 @@ from tests.training.conftest import with_training
 from training.run.checkpoint import STATE, TENSORS, Checkpoint, Progress
 from training.run.trainer import TrainingResult, train
 
+pytestmark = pytest.mark.slow
+
 MakeShop = Callable[..., Settings]
 
 

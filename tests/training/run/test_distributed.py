@@ -20,6 +20,8 @@ from training.model.encoding import encode_catalog, encode_requests
 from training.run.candidate import load_candidate
 from training.run.trainer import train
 
+pytestmark = pytest.mark.slow
+
 MakeShop = Callable[..., Settings]
 TRAIN = """
 import sys

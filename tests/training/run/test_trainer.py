@@ -18,6 +18,8 @@ from training.__main__ import main
 from training.losses.objective import PARTS
 from training.run.trainer import train
 
+pytestmark = pytest.mark.slow
+
 MakeShop = Callable[..., Settings]
 
 

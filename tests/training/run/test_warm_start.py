@@ -25,6 +25,8 @@ from training.run.candidate import boost_candidate, load_candidate
 from training.run.trainer import new_towers, train
 from training.run.warm_start import start_from_release
 
+pytestmark = pytest.mark.slow
+
 MakeShop = Callable[..., Settings]
 
 

@@ -30,6 +30,8 @@ from training.text.corpus import read_corpus
 from training.text.libraries import transformers
 from training.text.pretraining import PretrainingResult, pretrain
 
+pytestmark = pytest.mark.slow
+
 TINY = PretrainingSettings(vocabulary=400, width=32, layers=2, heads=2, steps=40, batch_size=32, learning_rate=3e-3)
 QUERIES = (
     "red shoes", "iphone 12 case", "queen size mattress", "gift for dad", "!awnmower tires without rims", "usb c cable",
