@@ -89,7 +89,8 @@ class AsOfRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is not typed
                 return connection.sql(self._query).to_arrow_table()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self._to_arrow_internal(timeout).to_pandas()
+        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
+        return frame
 
     @property
     def full_feature_names(self) -> bool:
