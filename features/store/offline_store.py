@@ -1,31 +1,28 @@
-"""Feast's duckdb offline store, reading only the feature rows that a request can match.
+"""Feast's duckdb offline store with a point-in-time join that is linear and has a memory limit.
 
-Feast joins an entity row with every feature row of its key within the TTL and then keeps the latest: with a daily
-snapshot and a TTL of 30 days that is 30 wide rows for one. Given the time range of the entity rows, all but the last
-row of a key before the range can be left out beforehand, with the same result.
+Feast's own join pairs an entity row with every feature row of its key within the TTL and then keeps the latest: for a
+user with n requests and n feature rows that is n² wide rows. DuckDB's ASOF join sorts both sides once instead.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import tempfile
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
+import duckdb
 import ibis
 import pandas as pd
-from feast.infra.offline_stores.duckdb import (
-    DuckDBOfflineStore,
-    DuckDBOfflineStoreConfig,
-    _read_data_source,
-    _write_data_source,
-)
-from feast.infra.offline_stores.ibis import IbisRetrievalJob, get_historical_features_ibis
+import pyarrow as pa
+from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
+from feast.infra.offline_stores.offline_store import RetrievalJob
 
 from infra.contract.tables import CREATED, EVENT_TIME
 
-STORE_TYPE = "features.store.offline_store.RecentDuckDBOfflineStore"
+STORE_TYPE = "features.store.offline_store.AsOfDuckDBOfflineStore"
+ORDER = "_entity_row_order"
 
 
 @atexit.register
@@ -35,14 +32,20 @@ def _close_default_backend() -> None:
     gc.collect()
 
 
-class RecentDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc] # Feast is not typed
+class AsOfDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc] # Feast is not typed
     """Feast finds this class by the store's name followed by ``Config``."""
 
     type: str = STORE_TYPE
+    memory_limit: str = "2GB"
+    """What a join may hold before it spills, as DuckDB writes it."""
+    spill_folder: str | None = None
+    """Where a join makes its temporary folder; the system's place for such without it."""
 
 
-class RecentDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc] # Feast is not typed
-    """The duckdb store with less to join."""
+class AsOfDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc] # Feast is not typed
+    """The duckdb store with DuckDB's own ASOF join."""
+
+    supports_filter_by_created_timestamp = False
 
     @staticmethod
     def get_historical_features(
@@ -54,35 +57,88 @@ class RecentDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc] # Feas
         project: str,
         full_feature_names: bool = False,
         filter_by_created_timestamp: bool = False,
-    ) -> IbisRetrievalJob:
-        """See Feast. ``entity_df`` has its time in ``event_timestamp``."""
-        first, last = entity_df[EVENT_TIME].min(), entity_df[EVENT_TIME].max()
-        by_source = {view.batch_source.name: view for view in feature_views}
+    ) -> AsOfRetrievalJob:
+        """See Feast. ``entity_df`` has its time in ``event_timestamp``; its rows come back in its order.
 
-        def read(source: Any, repo_path: str) -> ibis.Table:
-            view = by_source[source.name]
-            keys = [column.name for column in view.entity_columns]
-            return matching(_read_data_source(source, repo_path), keys, first - view.ttl, first, last)
-
-        return get_historical_features_ibis(
-            config=config,
-            feature_views=list(feature_views),
-            feature_refs=feature_refs,
-            entity_df=entity_df,
-            registry=registry,
-            project=project,
-            data_source_reader=read,
-            data_source_writer=_write_data_source,
-            full_feature_names=full_feature_names,
-            filter_by_created_timestamp=filter_by_created_timestamp,
-        )
+        Raises:
+            NotImplementedError: ``filter_by_created_timestamp``, which no ASOF join can express.
+        """
+        if filter_by_created_timestamp:
+            raise NotImplementedError(
+                "This offline store takes a feature as known from its event_timestamp on: "
+                "leave filter_by_created_timestamp out."
+            )
+        entities = pa.Table.from_pandas(entity_df, preserve_index=False)
+        query = as_of_query(entities, feature_views, feature_refs, full_feature_names)
+        return AsOfRetrievalJob(query, entities, config.offline_store, full_feature_names)
 
 
-def matching(rows: ibis.Table, keys: list[str], oldest: datetime, first: datetime, last: datetime) -> ibis.Table:
-    """The feature rows that may be the latest of their key at some time in [first, last]: those in the range, and of
-    those in [oldest, first] the latest per key."""
-    time = rows[EVENT_TIME]
-    earlier = rows.filter((time >= oldest) & (time <= first))
-    newest_first = ibis.window(group_by=keys, order_by=[ibis.desc(EVENT_TIME), ibis.desc(CREATED)])
-    earlier = earlier.mutate(rank=ibis.row_number().over(newest_first)).filter(lambda t: t["rank"] == 0).drop("rank")
-    return earlier.union(rows.filter((time > first) & (time <= last)))
+class AsOfRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is not typed
+    """The join, which runs when its rows are asked for."""
+
+    def __init__(self, query: str, entities: pa.Table, config: AsOfDuckDBOfflineStoreConfig, full_names: bool) -> None:
+        self._query, self._entities, self._config, self._full_names = query, entities, config, full_names
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
+        order = pa.array(range(self._entities.num_rows), pa.int64())
+        with tempfile.TemporaryDirectory(prefix=".spill-", dir=self._config.spill_folder) as spill:
+            limits = {"memory_limit": self._config.memory_limit, "temp_directory": spill}
+            with duckdb.connect(config=limits) as connection:
+                connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
+                connection.register("entities", self._entities.append_column(ORDER, order))
+                return connection.sql(self._query).to_arrow_table()
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
+        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
+        return frame
+
+    @property
+    def full_feature_names(self) -> bool:
+        """Whether a feature's name starts with its view's."""
+        return self._full_names
+
+    @property
+    def on_demand_feature_views(self) -> list[Any]:
+        """None: features are computed when they are written."""
+        return []
+
+
+def as_of_query(entities: pa.Table, views: Sequence[Any], references: list[str], full_names: bool) -> str:
+    """SQL that puts the features beside the rows of ``entities`` (which has a column ``ORDER`` there), in its order.
+
+    A feature row counts from its time until the TTL has passed, both included; of rows with one key and time the one
+    created last counts.
+    """
+    columns = [f"e.{_name(column)}" for column in entities.column_names]
+    joins = []
+    for number, view in enumerate(views):
+        f = f"f{number}"
+        wanted = [ref.split(":")[1] for ref in references if ref.startswith(f"{view.projection.name_to_use()}:")]
+        keys = view.projection.join_key_map or {column.name: column.name for column in view.entity_columns}
+        span = f"INTERVAL {int(view.ttl.total_seconds() * 1_000_000)} MICROSECONDS" if view.ttl else None
+        alive = f"{f}.{EVENT_TIME} + {span} >= e.{EVENT_TIME}" if span else "true"
+        for name in wanted:
+            shown = f"{view.projection.name_to_use()}__{name}" if full_names else name
+            columns.append(f"CASE WHEN {alive} THEN {f}.{_name(name)} END AS {_name(shown)}")
+        same = " AND ".join(f"e.{_name(asked)} = {f}.{_name(key)}" for key, asked in keys.items())
+        rows = _feature_rows(view.batch_source.path, keys, wanted, span)
+        joins.append(f"ASOF LEFT JOIN ({rows}) {f} ON {same} AND e.{EVENT_TIME} >= {f}.{EVENT_TIME}")
+    return f"SELECT {', '.join(columns)} FROM entities e {' '.join(joins)} ORDER BY e.{ORDER}"
+
+
+def _feature_rows(path: str, keys: dict[str, str], features: list[str], span: str | None) -> str:
+    """The feature rows that the entity rows may match, one for each key and time."""
+    names = ", ".join(_name(name) for name in [*keys, *features])
+    key_names = ", ".join(_name(key) for key in keys)
+    # narrow sides first: only rows in the range of time and of keys that are asked about are sorted
+    oldest = f"AND {EVENT_TIME} >= (SELECT min({EVENT_TIME}) FROM entities) - {span}" if span else ""
+    known = " ".join(f"AND {_name(key)} IN (SELECT {_name(asked)} FROM entities)" for key, asked in keys.items())
+    return (
+        f"SELECT {names}, {EVENT_TIME} FROM read_parquet('{path.replace(chr(39), chr(39) * 2)}', union_by_name=true) "
+        f"WHERE {EVENT_TIME} <= (SELECT max({EVENT_TIME}) FROM entities) {oldest} {known} "
+        f"QUALIFY row_number() OVER (PARTITION BY {key_names}, {EVENT_TIME} ORDER BY {CREATED} DESC) = 1"
+    )
+
+
+def _name(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'

@@ -69,7 +69,11 @@ def _open(settings: Settings, registry: Path, redis: RedisAddress | None, timeou
                 "url": redis.url if redis else None,
                 "timeout_ms": timeout_ms,
             },
-            offline_store={"type": offline_store.STORE_TYPE},
+            offline_store={
+                "type": offline_store.STORE_TYPE,
+                "memory_limit": settings.features.build_memory,
+                "spill_folder": str(settings.paths.root),
+            },
             materialization=MaterializationConfig(pull_latest_features=True, online_write_batch_size=WRITE_BATCH),
             entity_key_serialization_version=3,
             repo_path=registry.parent,

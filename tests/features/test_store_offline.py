@@ -144,3 +144,17 @@ def test_apply_is_idempotent_and_follows_the_settings(settings: Settings) -> Non
     assert apply(changed) != registry
     assert open_store(changed).get_feature_view("user_features").ttl == DAY
     assert [s.name for s in open_store(settings).list_feature_services()] == [FEATURE_SERVICE]
+
+
+def test_a_user_with_most_of_the_log_fits_in_the_memory_limit(settings: Settings) -> None:
+    """Paired with one another, 6,000 requests and 6,000 feature rows of one user are 36 million wide rows."""
+    count = 6_000
+    small = settings.features.model_copy(update={"build_memory": "200MB"})
+    settings = settings.model_copy(update={"features": small})
+    rows = [Row("crawler", START + timedelta(seconds=i), i) for i in range(count)]
+    write(settings, "user", 0, rows)
+    asked = entities("user_id", [("crawler", row.time) for row in reversed(rows)])
+
+    joined = point_in_time(settings, asked, ["user"])
+
+    assert joined["requests_7d"].to_pylist() == list(reversed(range(count)))
