@@ -47,7 +47,8 @@ def main(items: int = 20_000, queries: int = 300, release: str | None = None) ->
         choice = IndexChoice.from_json(found)
         index = MemoryIndex(vectors, pa.table({}), choice)
         stand_in: Any = SimpleNamespace(
-            config={"boosting": {"weights": []}}, item_vectors=vectors, item_ids=[f"B{row:08d}" for row in range(items)]
+            manifest=SimpleNamespace(config={"boosting": {"weights": []}}),
+            items=SimpleNamespace(vectors=vectors, ids=[f"B{row:08d}" for row in range(items)]),
         )
         served = ServedRelease(stand_in, index, index, fields, timedelta(0))
         for k in KS:

@@ -81,13 +81,13 @@ def main(folder: Path) -> None:
     from infra.settings import get_settings
     from orchestration.loop import run_loop
     from orchestration.partitions import choose_days
-    from orchestration.releases import make_live, standings
+    from orchestration.releases import make_live, release_statuses
 
     outcome = run_loop(*choose_days(None))
     for failure in outcome.failures:
         print("Blocked:", failure)
     if not outcome.success:  # so few orders may not beat BM25; a shop of yours should find out why before it forces
-        make_live(get_settings(), standings(get_settings())[0].id, force=True)
+        make_live(get_settings(), release_statuses(get_settings())[0].id, force=True)
     answer = serving.retrieve("u1", "sofa", k=5)
     for hit in answer.hits:
         print(f"{hit.score:.3f}  {hit.item_id}")

@@ -149,7 +149,7 @@ def _too_few(split: Split, tally: Tally) -> str:
 
 def _move_into_place(building: Path, target: Path) -> None:
     """Swap the sets. A kill between the two steps leaves no set, never a part of one. A file that is as it was keeps
-    its time, so that a killed training goes on after its training set was built anew."""
+    its time, so that a killed training resumes after its training set was built anew."""
     for file in building.rglob("*"):
         before = target / file.relative_to(building)
         if before.is_file() and filecmp.cmp(file, before, shallow=False):

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from infra.misspelt import FILE, NESTED, PREFIX, refuse_broken_file, refuse_unknown_names
+from infra.settings_errors import FILE, NESTED, PREFIX, refuse_broken_file, refuse_unknown_names
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -173,7 +173,7 @@ class PretrainingSettings(Group):
     """Text encoders that are trained on the shop's own text, from scratch: small, so that two cores suffice."""
 
     checkpoint: str | None = None
-    """Folder or hub name of a checkpoint to go on from; None: a small configuration from scratch."""
+    """Folder or hub name of a checkpoint to resume from; None: a small configuration from scratch."""
     vocabulary: int = Field(8_000, ge=300)
     """Tokens of the vocabulary: the 256 bytes and the special ones are always in it."""
     width: Count = 128
@@ -190,8 +190,8 @@ class PretrainingSettings(Group):
     """Highest learning rate."""
 
 
-class BoostingSettings(Group):
-    """Quality boosting inside the index (UEPPR)."""
+class QualityPriorSettings(Group):
+    """Quality prior inside the index (UEPPR's "product boosting")."""
 
     on: bool = True
     """Look for weights at all."""
@@ -288,7 +288,7 @@ class TrainingSettings(Group):
     graph_leave_out: Share = 0.5
     """Share of the items of a step whose neighbours leave out the query that they are to be found by (UEPPR: all)."""
     graph_dropout: Share = 0.3
-    """Share of the items of a step that are trained as if nobody had met them yet."""
+    """Share of the items of a step that are trained as new items, without interactions."""
     location: bool = True
     """Read where users and items are, where the data says so."""
     scalars: bool = True
@@ -296,10 +296,10 @@ class TrainingSettings(Group):
     history: Literal["none", "mean", "transformer"] = "transformer"
     """How the query tower reads a user: means, or a Transformer layer over query, searches and brands (UEPPR)."""
     history_dropout: Share = 0.1
-    """Share of the examples that are trained as if nobody knew the user, so that unknown users work well."""
+    """Share of the examples that are trained with an unknown user, so that unknown users work well."""
 
     query_dropout: Share = 0.15
-    """Share of the examples whose query is trained as if nobody had asked it and no word of it were familiar, where
+    """Share of the examples whose query is trained as one never asked, out of the vocabulary, where
     the text encoder reads queries, so that unknown queries work well."""
 
     weight_click: NonNegative = 1.0
@@ -368,7 +368,7 @@ class TrainingSettings(Group):
     validation_requests: Count = 4_000
     """Validation requests that are searched after each epoch."""
     checkpoint_steps: Count = 200
-    """Steps between checkpoints, from which a killed run goes on."""
+    """Steps between checkpoints, from which a killed run resumes."""
     threads: Count = 2
     """Threads of torch on a CPU."""
     prefetch: Count = 2
@@ -381,7 +381,7 @@ class TrainingSettings(Group):
     """``auto``: a GPU where there is one; else a name that torch knows, such as ``cpu``."""
     build_memory: str = "2GB"
     """What DuckDB may hold in memory while it turns the training set into arrays."""
-    boosting: BoostingSettings = BoostingSettings()
+    quality_prior: QualityPriorSettings = QualityPriorSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -31,7 +31,7 @@ from training.evaluation.report import MAIN_MEASURE, as_text
 from training.release.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
 from training.release.manifest import INDEX, MANIFEST, ReleaseError, clean_releases, list_releases, verify_release
 from training.release.release import load_release
-from training.run.candidate import BOOSTING, CONFIG, EVALUATION, WEIGHTS
+from training.run.candidate import CONFIG, EVALUATION, QUALITY_PRIOR, WEIGHTS
 from training.text import TextEncoderError
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
@@ -46,7 +46,7 @@ class PromotionRefused(ValueError):  # noqa: N818 - named for the state that it 
 
 
 @dataclass(frozen=True)
-class Standing:
+class ReleaseStatus:
     """A release as ``shelfwise releases`` shows it."""
 
     id: str
@@ -59,7 +59,7 @@ class Standing:
     """What is damaged; why it may not go live, or would not have without force."""
 
 
-def hand_on(settings: Settings, release_id: str) -> None:
+def record_candidate(settings: Settings, release_id: str) -> None:
     """Note, for the steps that follow, the release that was just written from the candidate in place."""
     write_json(candidate_release_file(settings), {"id": release_id, "candidate": _candidate_hash(settings)})
 
@@ -146,11 +146,11 @@ def completeness(settings: Settings, release_id: str, collection: str) -> Gate:
     return Gate("index", stored.is_whole, reason, {"items": stored.rows, "sha256 of the ids": stored.sha256})
 
 
-def standings(settings: Settings) -> list[Standing]:
+def release_statuses(settings: Settings) -> list[ReleaseStatus]:
     """All releases on disk, the newest first, then what should serve and is none here. No hash is checked.
 
     Raises:
-        IndexUnavailable: Milvus does not answer, so nobody knows what is live.
+        IndexUnavailable: Milvus does not answer, so what is live is unknown.
     """
     live, kept = live_release_id(settings), kept_release_ids(settings)
     trained_at: dict[str, datetime | None] = {release.id: release.trained_at for release in list_releases(settings)}
@@ -166,7 +166,7 @@ def standings(settings: Settings) -> list[Standing]:
             else "ready" if verdict.proven
             else "unproven"
         )  # fmt: skip
-        found.append(Standing(release_id, trained, until, recall, state, damage + verdict.reasons))
+        found.append(ReleaseStatus(release_id, trained, until, recall, state, damage + verdict.reasons))
     return found
 
 
@@ -267,7 +267,7 @@ def clean(settings: Settings, keep: Collection[str] = ()) -> list[str]:
 def _candidate_hash(settings: Settings) -> str:
     """SHA-256 over what the candidate is and what was found out about it; a file that is not there counts as empty."""
     found = hashlib.sha256()
-    for name in (WEIGHTS, CONFIG, BOOSTING, INDEX, EVALUATION):
+    for name in (WEIGHTS, CONFIG, QUALITY_PRIOR, INDEX, EVALUATION):
         file = candidate_dir(settings) / name
         found.update(hashlib.sha256(file.read_bytes() if file.exists() else b"").digest())
     return found.hexdigest()

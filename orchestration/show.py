@@ -9,7 +9,7 @@ from rich.text import Text
 
 from infra.services import status as services_status
 from infra.settings import Settings
-from orchestration.releases import State, standings
+from orchestration.releases import State, release_statuses
 from serving import Retrieval, Retriever
 from serving.index import live_release_id, nothing_live
 from training.release.manifest import ReleaseError, verify_release
@@ -36,7 +36,7 @@ COLOURS: dict[State, str] = {
 
 def print_releases(console: Console, settings: Settings) -> None:
     """A row per release, the newest first, and below it why those may not go live that may not."""
-    found = standings(settings)
+    found = release_statuses(settings)
     if not found:
         console.print(f"Shop {escape(settings.shop_name)} has no release yet: run shelfwise run.")
         return

@@ -74,7 +74,7 @@ def _default_retriever() -> Retriever:
             from serving.retriever import Retriever
 
             _default = Retriever(get_settings())
-            # Before the embedded services are let go of: else its thread finds them gone and says so.
+            # Before the embedded services are left: else its thread finds them gone and says so.
             atexit.register(_default.close)
         return _default
 

@@ -72,7 +72,7 @@ class Connection:
         """Whether Milvus answered when it was asked last."""
 
     def open(self, prove: Callable[[MilvusClient], object] | None = None) -> None:
-        """Connect, by a client that ``prove`` accepts, and let go of the client before it.
+        """Connect, by a client that ``prove`` accepts, and close the client before it.
 
         Raises:
             IndexUnavailable: Milvus does not answer, or ``prove`` raised it.

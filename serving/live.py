@@ -68,7 +68,7 @@ class Live:
 
     @property
     def index_up(self) -> bool:
-        """Whether Milvus answers. Without it nobody knows of a promotion, even where searches need it not."""
+        """Whether Milvus answers. Without it no promotion is seen, even where searches need it not."""
         return self._milvus.up
 
     def search(
@@ -114,7 +114,7 @@ class Live:
                 self._milvus.lost()
 
     def close(self) -> None:
-        """Stop looking and let go of the connection."""
+        """Stop looking and close the connection."""
         self._closed = True
         self._wake.set()
         self._thread.join(timeout=WARM_TIMEOUT_S)
@@ -168,7 +168,7 @@ class Live:
         try:
             self.look()
         except Exception:
-            log.exception("could not look which release is live; the current one goes on serving")
+            log.exception("could not look which release is live; the current one keeps serving")
 
     def _reconnect_if_away(self) -> None:
         if self._milvus.up:
@@ -192,7 +192,7 @@ class Live:
         except ServiceError:
             raise
         except Exception as error:
-            # Whatever is wrong with it, the one before goes on, and says so.
+            # Whatever is wrong with it, the one before keeps serving, and says so.
             if isinstance(error, IndexUnavailable):
                 self._ask_again()  # if that fails, Milvus is away, which is not the release's fault
             told = (ReleaseError, IncompleteCollection, TextEncoderError, IndexUnavailable)

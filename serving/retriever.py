@@ -82,7 +82,7 @@ class Retriever:
 
         Raises:
             NoLiveRelease: nothing was promoted yet.
-            IndexUnavailable: Milvus is away, and this machine has not served before, so that nobody knows what is live.
+            IndexUnavailable: Milvus is away, and this machine has not served before: what is live is unknown.
             ReleaseError: the live release is missing or corrupt.
         """
         torch.set_num_threads(settings.serving.threads)

@@ -22,16 +22,16 @@ from training.model.encoding import encode_catalog
 from training.model.preprocessing import preprocessing_of
 from training.model.query_encoder import QueryEncoder
 from training.model.towers import Towers
-from training.quality_prior import Boosting
+from training.quality_prior import QualityPrior
 from training.text import embed, item_texts, minilm
 
 
-def with_proposed(settings: Settings, arrays: Arrays, towers: Towers, boosting: Boosting | None) -> Searches:
+def with_proposed(settings: Settings, arrays: Arrays, towers: Towers, prior: QualityPrior | None) -> Searches:
     """All methods, with boosting by the weights that were proposed as one more."""
-    searches = searches_of(settings, arrays, towers, boosting)
-    if boosting is None or not boosting.weights.proposed:
+    searches = searches_of(settings, arrays, towers, prior)
+    if prior is None or not prior.weights.proposed:
         return searches
-    forced = replace(boosting, weights=replace(boosting.weights, weights=boosting.weights.proposed))
+    forced = replace(prior, weights=replace(prior.weights, weights=prior.weights.proposed))
     makers = searches_of(settings, arrays, towers, forced).makers
     return replace(searches, makers={**searches.makers, PROPOSED: makers[BOOSTED]})
 

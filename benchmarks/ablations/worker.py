@@ -25,8 +25,8 @@ from infra.services.locks import mutex
 from infra.settings import Settings, TrainingSettings, get_settings
 from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import BASELINES, BOOSTED
-from training.quality_prior import Boosting
-from training.run.candidate import boost_candidate, load_candidate
+from training.quality_prior import QualityPrior
+from training.run.candidate import fit_candidate_prior, load_candidate
 from training.run.trainer import new_towers, train
 from training.text import TextEncoderError
 
@@ -88,7 +88,7 @@ def _run(workspace: Workspace, order: Order) -> None:
 
 def _measured(settings: Settings, row: Row, judged: Path | None) -> tuple[dict[str, Any], dict[str, Values]]:
     found: dict[str, Any] = {}
-    boosting: Boosting | None = None
+    prior: QualityPrior | None = None
     methods = list(BASELINES)
     if row.is_trained:
         result = train(settings, lambda message, share: print(f"{share:4.0%} {message}", flush=True))
@@ -96,13 +96,13 @@ def _measured(settings: Settings, row: Row, judged: Path | None) -> tuple[dict[s
         towers, arrays = load_candidate(result.candidate_dir), prepare_arrays(settings)
         methods = [TOWERS, NOT_PERSONALIZED, HYBRID]
         if row.is_boosted:
-            boosting = boost_candidate(settings, result.candidate_dir)
-            found["boosting"] = boosting.to_json()
-            methods += [BOOSTED, *([PROPOSED] if boosting.weights.proposed else [])]
+            prior = fit_candidate_prior(settings, result.candidate_dir)
+            found["boosting"] = prior.to_json()
+            methods += [BOOSTED, *([PROPOSED] if prior.weights.proposed else [])]
     else:
         arrays = prepare_arrays(settings)
         towers = new_towers(settings.training, arrays)
-    searches = with_proposed(settings, arrays, towers, boosting)
+    searches = with_proposed(settings, arrays, towers, prior)
     truth, values = values_per_request(settings, arrays, searches, methods)
     parts = {"requests": values}
     if judged is not None and row.is_trained:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from infra.services import RedisAddress
 
 
-class OnlineStoreUnavailable(RuntimeError):  # noqa: N818 - it names a state, which serving goes on in
-    """Redis does not answer, or refuses; serving goes on without user features."""
+class OnlineStoreUnavailable(RuntimeError):  # noqa: N818 - it names a state, in which serving continues
+    """Redis does not answer, or refuses; serving continues without user features."""
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def write_parquet(path: Path, rows: pa.Table | pa.RecordBatchReader, schema: pa.
 
 def replace_if_other(new: Path, old: Path) -> None:
     """Move ``new`` to ``old``, unless it holds the same bytes: what depends on a file sees by its time that it is the
-    one it knows, as a killed training does that goes on."""
+    one it knows, as a killed training does that resumes."""
     if old.exists() and filecmp.cmp(new, old, shallow=False):
         new.unlink()
     else:

@@ -28,8 +28,8 @@ class Request:
     ``user`` is whose history counts: a user's id, or the session's or client's that events are recorded under; None or
     unknown: not personalized. ``query`` is what was typed, ``k`` how many items are wanted; fewer come where the
     catalogue or the filters have fewer. ``filters``: see :mod:`serving.filters`. ``location``: where the user is, any
-    of ``country``, ``language``, ``zip``, ``latitude``, ``longitude``. ``personalize`` off answers as if nobody asked;
-    ``explain`` on says of each hit why it is there; ``items`` on gives what the release knows of each.
+    of ``country``, ``language``, ``zip``, ``latitude``, ``longitude``. ``personalize`` off answers as for an unknown
+    user; ``explain`` on says of each hit why it is there; ``items`` on gives what the release knows of each.
     """
 
     user: str | None

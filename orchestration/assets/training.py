@@ -1,4 +1,4 @@
-"""Group training: training set, towers, boosting, evaluation, release."""
+"""Group training: training set, towers, quality prior, evaluation, release."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from infra.settings import Settings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.features import item_features, query_features, user_features
 from orchestration.metadata import bar_plot, line_plot, rounded, table
-from orchestration.releases import clean, forget_verdict, hand_on
+from orchestration.releases import clean, forget_verdict, record_candidate
 from orchestration.shop import Source, candidate_dir, shop_settings, source
 from serving.index import live_release_id
 from training.data.arrays import prepare_arrays
@@ -25,7 +25,7 @@ from training.model.encoding import encode_catalog
 from training.model.preprocessing import preprocessing_of
 from training.model.query_encoder import QueryEncoder
 from training.release.writer import write_release
-from training.run.candidate import boost_candidate, load_candidate
+from training.run.candidate import fit_candidate_prior, load_candidate
 from training.run.trainer import train
 from training.text import TextEncoderError, embed, item_texts, minilm
 
@@ -108,10 +108,10 @@ def epoch_row(settings: Settings, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 @dg.asset(group_name="training", kinds={"optuna"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[towers])
-def boosting() -> dg.MaterializeResult:
+def quality_prior() -> dg.MaterializeResult:
     """Weights of quality features inside the index, found on orders after the train window; none where none pay."""
     settings = shop_settings()
-    found = boost_candidate(settings, candidate_dir(settings))
+    found = fit_candidate_prior(settings, candidate_dir(settings))
     weights = found.weights
     metadata: dict[str, Any] = {
         "in force": weights.on,
@@ -143,7 +143,7 @@ def boosting() -> dg.MaterializeResult:
 
 
 @dg.asset(
-    group_name="training", kinds={"torch", "bm25s"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[boosting]
+    group_name="training", kinds={"torch", "bm25s"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[quality_prior]
 )
 def evaluation() -> dg.MaterializeResult:
     """Recall of later orders over the whole catalogue of their time: towers, baselines and live on the same rows."""
@@ -211,7 +211,7 @@ def release() -> dg.MaterializeResult:
     settings = shop_settings()
     folder = write_release(settings, candidate_dir(settings), read_evaluation(candidate_dir(settings)))
     forget_verdict(settings, folder.name)
-    hand_on(settings, folder.name)
+    record_candidate(settings, folder.name)
     # Night after blocked night leaves a release; only here are they cleaned.
     removed = clean(settings, keep={folder.name})
     return dg.MaterializeResult(

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from orchestration.assets.common import LOCKED, OWNERS, progress_to
-from orchestration.assets.training import boosting
+from orchestration.assets.training import quality_prior
 from orchestration.metadata import rounded, table
 from orchestration.shop import candidate_dir, shop_settings
 from serving.tuning import tune
@@ -11,7 +11,7 @@ from training.run.candidate import item_vectors, latest_query_vectors, save_inde
 
 
 @dg.asset(
-    group_name="training", kinds={"optuna", "faiss"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[boosting]
+    group_name="training", kinds={"optuna", "faiss"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[quality_prior]
 )
 def index_tuning() -> dg.MaterializeResult:
     """Index types on the candidate's own vectors and the latest requests: what each misses, its time and memory."""

@@ -58,7 +58,7 @@ class SearchRequest(_Taken):
         examples=[{"brand": ["Acme", "Olquist"], "price": {"gte": 10, "lt": 50}}],
     )
     location: Location | None = None
-    personalize: bool = Field(True, description="false: as if nobody knew the user.")
+    personalize: bool = Field(True, description="false: non-personalized, as for an unknown user.")
     explain: bool = Field(False, description="Also say why each item is there and what is known of the user.")
     items: bool = Field(False, description="Also give what the catalogue says of each item.")
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from infra import settings as settings_module
-from infra.misspelt import in_words
-from infra.settings import ApiSettings, BoostingSettings, Settings, TrainingSettings
+from infra.settings import ApiSettings, QualityPriorSettings, Settings, TrainingSettings
+from infra.settings_errors import in_words
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,11 @@ from infra.settings import ApiSettings, BoostingSettings, Settings, TrainingSett
         ("SHELFWISE_HOMES", "x", "did you mean SHELFWISE_HOME?"),
         ("SHELFWISE_TRAINING__EPOCHZ", "3", "did you mean SHELFWISE_TRAINING__EPOCHS?"),
         ("SHELFWISE_TRAINING__RECIPE", "foo", "SHELFWISE_TRAINING__RECIPE=foo: one of shelfwise, mmse, ueppr"),
-        ("SHELFWISE_TRAINING__BOOSTING__NOSUCHTHING", "1", "SHELFWISE_TRAINING__BOOSTING__NOSUCHTHING is no setting"),
+        (
+            "SHELFWISE_TRAINING__PRETRAINING__NOSUCHTHING",
+            "1",
+            "SHELFWISE_TRAINING__PRETRAINING__NOSUCHTHING is no setting",
+        ),
         ("SHELFWISE_DEMO__USERS", "0", "SHELFWISE_DEMO__USERS=0: input should be greater than or equal to 1"),
     ],
 )
@@ -64,20 +68,20 @@ def test_a_setting_of_a_group_leaves_the_rest_of_the_group_to_the_recipe(
     training = Settings().training
     if by == "environment":
         monkeypatch.setenv("SHELFWISE_TRAINING__RECIPE", "mmse")
-        monkeypatch.setenv("SHELFWISE_TRAINING__BOOSTING__TRIALS", "3")
+        monkeypatch.setenv("SHELFWISE_TRAINING__QUALITY_PRIOR__TRIALS", "3")
         training = Settings().training
     elif by == "file":
-        Path("shelfwise.toml").write_text('[training]\nrecipe = "mmse"\n[training.boosting]\ntrials = 3', "utf-8")
+        Path("shelfwise.toml").write_text('[training]\nrecipe = "mmse"\n[training.quality_prior]\ntrials = 3', "utf-8")
         training = Settings().training
     else:
-        training = TrainingSettings(recipe="mmse", boosting=BoostingSettings(trials=3))
-    assert training.boosting == BoostingSettings(on=False, trials=3)
+        training = TrainingSettings(recipe="mmse", quality_prior=QualityPriorSettings(trials=3))
+    assert training.quality_prior == QualityPriorSettings(on=False, trials=3)
 
 
 def test_what_is_set_wins_over_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELFWISE_TRAINING__RECIPE", "mmse")
-    monkeypatch.setenv("SHELFWISE_TRAINING__BOOSTING__ON", "true")
-    assert Settings().training.boosting == BoostingSettings(on=True)
+    monkeypatch.setenv("SHELFWISE_TRAINING__QUALITY_PRIOR__ON", "true")
+    assert Settings().training.quality_prior == QualityPriorSettings(on=True)
 
 
 def test_recipe_file_and_environment_are_merged_group_by_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,17 +89,19 @@ def test_recipe_file_and_environment_are_merged_group_by_group(tmp_path: Path, m
     recipes = tmp_path / "recipes"
     recipes.mkdir()
     (recipes / "ueppr.toml").write_text(
-        "dim = 16\n[boosting]\non = false\n[pretraining]\nwidth = 32\nlayers = 2\n", "utf-8"
+        "dim = 16\n[quality_prior]\non = false\n[pretraining]\nwidth = 32\nlayers = 2\n", "utf-8"
     )
     monkeypatch.setattr(settings_module, "RECIPES", recipes)
     monkeypatch.chdir(tmp_path)
-    Path("shelfwise.toml").write_text("[training.boosting]\ntrials = 3\n[training.pretraining]\nlayers = 1", "utf-8")
+    Path("shelfwise.toml").write_text(
+        "[training.quality_prior]\ntrials = 3\n[training.pretraining]\nlayers = 1", "utf-8"
+    )
     monkeypatch.setenv("SHELFWISE_TRAINING__RECIPE", "ueppr")
-    monkeypatch.setenv("SHELFWISE_TRAINING__BOOSTING__REQUESTS", "7")
+    monkeypatch.setenv("SHELFWISE_TRAINING__QUALITY_PRIOR__REQUESTS", "7")
     monkeypatch.setenv("SHELFWISE_TRAINING__PRETRAINING__STEPS", "5")
     training = Settings().training
     assert (training.recipe, training.dim) == ("ueppr", 16)
-    assert (training.boosting.on, training.boosting.trials, training.boosting.requests) == (False, 3, 7)
+    assert (training.quality_prior.on, training.quality_prior.trials, training.quality_prior.requests) == (False, 3, 7)
     assert (training.pretraining.width, training.pretraining.layers, training.pretraining.steps) == (32, 1, 5)
 
 

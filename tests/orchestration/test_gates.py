@@ -15,17 +15,17 @@ from infra.settings import Settings
 from orchestration import checks, releases, show
 from orchestration.releases import (
     PromotionRefused,
-    Standing,
+    ReleaseStatus,
     clean,
     completeness,
     find_release,
     go_back,
-    hand_on,
     make_live,
     read_verdict,
     record,
+    record_candidate,
+    release_statuses,
     servability,
-    standings,
     verdict_file,
 )
 from orchestration.shop import candidate_dir
@@ -56,7 +56,7 @@ def test_a_disaster_is_blocked_and_live_stays(demo_shop: SmallShop) -> None:
     assert run.code == 1, run.output
     assert "check recall_holds of release: recall@100 is" in run.output
     assert live_release_id(settings) == live
-    blocked, *others = standings(settings)
+    blocked, *others = release_statuses(settings)
     assert blocked.state == "blocked"
     assert " of live: " in blocked.reasons[0]
     assert " of bm25: " in blocked.reasons[1]
@@ -104,7 +104,7 @@ def test_promote_roll_back_and_clean(tmp_path: Path) -> None:
     with pytest.raises(PromotionRefused, match="nothing to roll back to"):
         go_back(settings)
     assert make_live(settings, ids[1]) == ids[0]
-    states = {release.id: release.state for release in standings(settings)}
+    states = {release.id: release.state for release in release_statuses(settings)}
     assert states == {
         ids[0]: "previous", ids[1]: "live", **dict.fromkeys(ids[2:], "unproven"),
     }  # fmt: skip
@@ -142,24 +142,24 @@ def test_damaged_releases_are_listed(tmp_path: Path) -> None:
     (folders[1] / "evaluation.json").unlink()
     (folders[2] / "config.json").write_text("{")
     (folders[3] / "model.safetensors").unlink()
-    damage = {r.id: (r.state, r.reasons[0].removeprefix("damaged: ")) for r in standings(settings)}
+    damage = {r.id: (r.state, r.reasons[0].removeprefix("damaged: ")) for r in release_statuses(settings)}
     assert damage[ids[0]][0] == "previous"
     assert damage[ids[1]] == ("live", "evaluation.json is missing")
     assert damage[ids[2]][0] == "blocked" and damage[ids[2]][1].startswith("it cannot be read: config.json: ")
     assert damage[ids[3]] == ("blocked", "model.safetensors is missing")
     assert f"{ids[1]}  damaged: evaluation.json is missing" in listed(settings)
     shutil.rmtree(folders[1])
-    gone = standings(settings)[-1]
+    gone = release_statuses(settings)[-1]
     assert (gone.id, gone.state, gone.reasons[0]) == (ids[1], "live", "damaged: manifest.json is missing")
     assert ids[1] in listed(settings)
 
 
 def test_ids_and_states_are_whole_on_any_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [
-        Standing("65757b8cd905", END, END, "0.876 [0.839, 0.910]", "previous", []),
-        Standing("fc81a31d4249", END, END, "0.876 [0.839, 0.910]", "unproven", []),
+        ReleaseStatus("65757b8cd905", END, END, "0.876 [0.839, 0.910]", "previous", []),
+        ReleaseStatus("fc81a31d4249", END, END, "0.876 [0.839, 0.910]", "unproven", []),
     ]
-    monkeypatch.setattr(show, "standings", lambda _: found)
+    monkeypatch.setattr(show, "release_statuses", lambda _: found)
     for width in (50, 80):
         told = listed(Settings(home=tmp_path), width)
         for text in ("65757b8cd905", "fc81a31d4249", "previous", "unproven"):
@@ -203,7 +203,7 @@ def test_gates_say_nothing_of_a_release_by_another_candidate(tmp_path: Path, mon
     evaluation = EvaluationReport(truth="orders", requests=0, items=40, rows=[], slices={})
     blocked = shop.release(1).id
     write_evaluation(evaluation, candidate_dir(settings))
-    hand_on(settings, blocked)
+    record_candidate(settings, blocked)
     record(settings, blocked, Gate("recall against bm25", False, "worse", {}))
     ran = read_verdict(settings, blocked)
 

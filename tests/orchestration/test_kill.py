@@ -19,8 +19,8 @@ OTHER_TOWERS = {"SHELFWISE_TRAINING__LEARNING_RATE": "0.0019"}
 MOVES = ("pymilvus:MilvusClient.alter_alias", "pymilvus:MilvusClient.create_alias")
 DEATHS = (
     ("towers", "in towers, weights written and nothing else", "1", "training.run.candidate:save_file"),
-    ("towers", "in boosting", "1", "training.run.candidate:fit_boosting"),
-    ("boosting", "in evaluation, report written", "1", "training.evaluation.measure:write_evaluation"),
+    ("towers", "in quality_prior", "1", "training.run.candidate:fit_prior"),
+    ("quality_prior", "in evaluation, report written", "1", "training.evaluation.measure:write_evaluation"),
     ("evaluation", "in release, half written", "1", "training.release.writer:save_file"),
     ("release", "in item_index, rows not flushed", "1", "pymilvus:MilvusClient.upsert"),
     ("item_index", "in live, before the swap", "1", "orchestration.releases:push"),

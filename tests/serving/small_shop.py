@@ -20,7 +20,7 @@ from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport
 from training.release.release import Release, load_release
 from training.release.writer import write_release
-from training.run.candidate import boost_candidate, save_candidate
+from training.run.candidate import fit_candidate_prior, save_candidate
 from training.run.trainer import new_towers
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -56,7 +56,7 @@ class Shop:
             "settings": self.settings.training.model_dump(mode="json"),
         }
         save_candidate(candidate, new_towers(self.settings.training, arrays), told)
-        boost_candidate(self.settings, candidate)
+        fit_candidate_prior(self.settings, candidate)
         evaluation = EvaluationReport(truth="orders", requests=0, items=len(self.catalog), rows=[], slices={})
         return load_release(write_release(self.settings, candidate, evaluation))
 

@@ -17,7 +17,14 @@ from training.evaluation import EvaluationReport
 from training.release.manifest import CHOICE
 from training.release.release import Release, load_release
 from training.release.writer import write_release
-from training.run.candidate import INDEX, boost_candidate, item_vectors, latest_query_vectors, read_index, save_index
+from training.run.candidate import (
+    INDEX,
+    fit_candidate_prior,
+    item_vectors,
+    latest_query_vectors,
+    read_index,
+    save_index,
+)
 
 IN_MEMORY, BY_MILVUS = ["FLAT", "IVF_FLAT", "PQ_FASTSCAN"], ["FLAT", "HNSW", "IVF_FLAT"]
 
@@ -91,7 +98,7 @@ def test_a_release_carries_the_choice_and_is_searched_by_it(tmp_path: Path) -> N
     served = load_served(shop.settings, release.id)
     assert isinstance(served.index, MemoryIndex)
     assert served.index.choice.to_json() == {name: report["chosen"][name] for name in ("type", "params")}
-    boost_candidate(shop.settings, candidate)
+    fit_candidate_prior(shop.settings, candidate)
     assert not (candidate / INDEX).exists()
     assert read_index(candidate) == {}
 

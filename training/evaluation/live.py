@@ -29,7 +29,7 @@ from training.data.scalars import QuantileTransform
 from training.evaluation.methods import Method, vector_method
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.towers import TowerConfig
-from training.quality_prior import QualityFeatures, boosted_items, boosted_query, quality_figures
+from training.quality_prior import QualityFeatures, items_with_quality, quality_figures, query_with_prior
 from training.release.manifest import TEXT_ENCODER, ReleaseError
 from training.release.release import Release, load_release
 from training.text import TextEncoderError, embed, item_texts, load_saved, load_text_encoder
@@ -51,16 +51,16 @@ class LiveRelease:
     def method(self, rate_prior: float) -> Method:
         """Search over its own vectors of the items as of the cut, boosted where it boosts."""
         towers, arrays = self.release.encoder.towers, self.arrays
-        boosting = self.release.manifest.config["boosting"]
-        weights = np.array(boosting["weights"], dtype=np.float32)
+        prior = self.release.manifest.config["boosting"]
+        weights = np.array(prior["weights"], dtype=np.float32)
         items = encode_catalog(towers, arrays, arrays.cut, kept=self.release.manifest.config["training"]["graph_kept"])
         if len(weights):
             figures = quality_figures(arrays, arrays.cut, rate_prior)
-            items = boosted_items(items, QualityFeatures.from_json(boosting).apply(figures))
+            items = items_with_quality(items, QualityFeatures.from_json(prior).apply(figures))
 
         def encode(requests: NDArray[np.int64]) -> NDArray[np.float32]:
             vectors = encode_requests(towers, arrays, requests)
-            return boosted_query(vectors, weights) if len(weights) else vectors
+            return query_with_prior(vectors, weights) if len(weights) else vectors
 
         return vector_method(arrays, items, encode)
 

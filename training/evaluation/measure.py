@@ -21,7 +21,7 @@ from training.evaluation.metrics import DEPTH, MEASURES, Values
 from training.evaluation.report import MAIN_MEASURE, EvaluationReport, write_evaluation
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, Progress, values_of
-from training.run.candidate import BOOSTING, load_boosting, load_candidate
+from training.run.candidate import QUALITY_PRIOR, load_candidate, load_prior
 
 I64 = NDArray[np.int64]
 DAY = int(timedelta(days=1).total_seconds() * 1e6)
@@ -47,9 +47,9 @@ def evaluate(
     """
     towers = load_candidate(candidate_dir)
     arrays = prepare_arrays(settings)
-    boosting = load_boosting(candidate_dir) if (candidate_dir / BOOSTING).exists() else None
-    names = list(methods or nightly_methods(settings, arrays, boosting))
-    searches = searches_of(settings, arrays, towers, boosting)
+    prior = load_prior(candidate_dir) if (candidate_dir / QUALITY_PRIOR).exists() else None
+    names = list(methods or nightly_methods(settings, arrays, prior))
+    searches = searches_of(settings, arrays, towers, prior)
     told: dict[str, Any] = {"release": live.name if live else None, "left_out": None if live else "nothing is live"}
     if live is not None:
         try:

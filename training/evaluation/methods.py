@@ -27,7 +27,7 @@ from training.evaluation.metrics import DEPTH
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.search import exact_top
 from training.model.towers import Towers
-from training.quality_prior import Boosting, boosted_items, boosted_query
+from training.quality_prior import QualityPrior, items_with_quality, query_with_prior
 
 I64 = NDArray[np.int64]
 Method = Callable[[I64], I64]
@@ -47,13 +47,13 @@ BASELINES = ("bm25", "bm25 x quality", "random walk", "popularity", WITHIN_MATCH
 """What has nothing of the towers in it."""
 
 
-def nightly_methods(settings: Settings, arrays: Arrays, boosting: Boosting | None) -> tuple[str, ...]:
+def nightly_methods(settings: Settings, arrays: Arrays, prior: QualityPrior | None) -> tuple[str, ...]:
     """What every night measures; boosted towers where weights are in force, the zero-shot encoder only where its
     vectors are there anyway, popularity not once more within matches."""
     left_out = {WITHIN_MATCHES}
     if settings.training.text_encoder != ENCODER or arrays.text is None:
         left_out |= {name for name in ALL if "zero-shot" in name}
-    if boosting is None or not boosting.weights.on:
+    if prior is None or not prior.weights.on:
         left_out.add(BOOSTED)
     return tuple(name for name in ALL if name not in left_out)
 
@@ -84,8 +84,8 @@ class Searches:
         return list(dict.fromkeys(part for name in names for part in self.fusions.get(name, (name,))))
 
 
-def searches_of(settings: Settings, arrays: Arrays, towers: Towers, boosting: Boosting | None = None) -> Searches:
-    """All methods over ``arrays``; items are as they were known at the cut. Boosted towers need ``boosting``."""
+def searches_of(settings: Settings, arrays: Arrays, towers: Towers, prior: QualityPrior | None = None) -> Searches:
+    """All methods over ``arrays``; items are as they were known at the cut. Boosted towers need ``prior``."""
     text_index: list[Bm25] = []
 
     def bm25() -> Bm25:
@@ -105,15 +105,15 @@ def searches_of(settings: Settings, arrays: Arrays, towers: Towers, boosting: Bo
             arrays, items(), lambda requests: encode_requests(towers, arrays, requests, personalized=personalized)
         )
 
-    def boosted(boosting: Boosting) -> Method:
+    def boosted(prior: QualityPrior) -> Method:
         quality, weights = (
-            boosting.quality(arrays, arrays.cut, settings.features.rate_prior),
-            boosting.weights.weights,
+            prior.quality(arrays, arrays.cut, settings.features.rate_prior),
+            prior.weights.weights,
         )
         return vector_method(
             arrays,
-            boosted_items(items(), quality),
-            lambda requests: boosted_query(encode_requests(towers, arrays, requests), weights),
+            items_with_quality(items(), quality),
+            lambda requests: query_with_prior(encode_requests(towers, arrays, requests), weights),
         )
 
     def lexical(factor: NDArray[np.float32] | None) -> Method:
@@ -142,8 +142,8 @@ def searches_of(settings: Settings, arrays: Arrays, towers: Towers, boosting: Bo
         WITHIN_MATCHES: within_matches,
         "zero-shot": zero_shot,
     }
-    if boosting is not None:
-        makers[BOOSTED] = lambda: boosted(boosting)
+    if prior is not None:
+        makers[BOOSTED] = lambda: boosted(prior)
     return Searches(makers, FUSIONS)
 
 

@@ -57,7 +57,7 @@ def encode_catalog(
 def encode_requests(
     towers: Towers, arrays: Arrays, requests: NDArray[np.int64], *, personalized: bool = True
 ) -> NDArray[np.float32]:
-    """Unit vectors of requests, [n, width]; as if nobody knew the user where not ``personalized``."""
+    """Unit vectors of requests, [n, width]; non-personalized where not ``personalized``."""
     was_training = towers.training
     towers.eval()
     vectors = np.empty((len(requests), towers.config.width), dtype=np.float32)

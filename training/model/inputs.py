@@ -56,7 +56,7 @@ class QueryInputs:
     numeric: Tensor
     text: Tensor
     read: Tensor
-    """0 where the query is to be read as if nobody had asked it and no word of it were familiar, else 1, [B, 1]."""
+    """0 where the query is to be read as an unknown one, no word of it in-vocabulary; else 1, [B, 1]."""
     known: Tensor
     """1 where the query was asked lately, [B, 1]."""
 
@@ -124,7 +124,7 @@ def query_inputs(
     Args:
         queries: [B] rows of ``query_tokens``; location: B rows;
         numeric: [B, F], F >= ``request_numeric``, NaN where unknown; about_query: see :func:`of_query`, [F];
-        unread: read the query as if nobody had asked it lately, nor knew its words (default: none), [B];
+        unread: read the query as one that was never asked, out of the vocabulary (default: none), [B];
         text: [B, text width], or anything where the query tower reads none.
     """
     texts = _distinct(queries, histories.queries)
@@ -184,21 +184,21 @@ def of_query(names: Sequence[str]) -> NDArray[np.bool_]:
 
 def look_up(towers: Towers, requests: QueryInputs, items: ItemInputs) -> tuple[QueryBatch, ItemBatch]:
     """All token means of a step in one look-up; the neighbours' in another, without a gradient."""
-    familiar = requests.texts.where(towers.familiar.cpu().numpy())
-    parts = (requests.texts, requests.labels, requests.location, familiar, *requests.items, *items.tokens)
-    text_means, label_means, location, familiar_means, *means = towers.terms(*parts)
+    in_vocabulary = requests.texts.where(towers.in_vocabulary.cpu().numpy())
+    parts = (requests.texts, requests.labels, requests.location, in_vocabulary, *requests.items, *items.tokens)
+    text_means, label_means, location, in_vocabulary_means, *means = towers.terms(*parts)
     device, history = text_means.device, len(requests.items)
     with torch.no_grad():
         (near,) = towers.terms(items.neighbour_tokens)
     neighbours, met = neighbour_means(near, items.neighbours.to(device))
-    share = _share_left(familiar, requests.texts).to(device)
+    share = _share_left(in_vocabulary, requests.texts).to(device)
     query, read = requests.query.to(device), requests.read.to(device)
-    familiar_means = familiar_means * share
+    in_vocabulary_means = in_vocabulary_means * share
     batch = QueryBatch(
         terms=text_means[query] * read,
-        familiar_terms=familiar_means[query] * read,
-        familiarity=torch.maximum(requests.known.to(device), share[query]) * read,
-        familiar_means=familiar_means,
+        in_vocabulary_terms=in_vocabulary_means[query] * read,
+        vocabulary_share=torch.maximum(requests.known.to(device), share[query]) * read,
+        in_vocabulary_means=in_vocabulary_means,
         label_means=label_means,
         item_means=torch.stack(means[:history], dim=1),
         location=location,
@@ -223,9 +223,9 @@ def _column(marks: NDArray[np.bool_]) -> Tensor:
     return torch.from_numpy(marks.astype(np.float32))[:, None]
 
 
-def _share_left(familiar: Ragged, texts: Ragged) -> Tensor:
-    """Share of each text's tokens that are familiar, [T, 1]: a text of few of them says little."""
-    share = familiar.lengths / np.maximum(texts.lengths, 1)
+def _share_left(in_vocabulary: Ragged, texts: Ragged) -> Tensor:
+    """Share of each text's tokens that are in-vocabulary, [T, 1]: a text of few of them says little."""
+    share = in_vocabulary.lengths / np.maximum(texts.lengths, 1)
     return torch.from_numpy(share.astype(np.float32))[:, None]
 
 

@@ -36,7 +36,7 @@ class QueryEncoder:
     Args:
         towers: in evaluation mode.
         tokens: rows of the history groups, one row per item of ``item_ids``.
-        boosting: weights of the quality features, [f], that follow the unit vector; none: no boosting.
+        prior: weights of the quality features, [f], that follow the unit vector; none: no quality prior.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class QueryEncoder:
         tokens: Mapping[str, Ragged],
         item_ids: Sequence[str],
         preprocessing: Preprocessing,
-        boosting: NDArray[np.float32] | None = None,
+        prior: NDArray[np.float32] | None = None,
     ) -> None:
         config = towers.config
         self.towers = towers.eval()
@@ -54,7 +54,7 @@ class QueryEncoder:
         self._row_of = {item: row for row, item in enumerate(item_ids)}
         self._preprocessing = preprocessing
         self._about_query = of_query(preprocessing.numeric.names)
-        self._boosting = np.zeros(0, dtype=np.float32) if boosting is None else boosting
+        self._prior = np.zeros(0, dtype=np.float32) if prior is None else prior
 
     def encode(self, text: str, context: RequestContext = NO_CONTEXT) -> NDArray[np.float32]:
         """Query vector [width + f] of one request; see :meth:`encode_many`."""
@@ -62,8 +62,9 @@ class QueryEncoder:
 
     @torch.inference_mode()
     def encode_many(self, texts: Sequence[str], contexts: Sequence[RequestContext]) -> NDArray[np.float32]:
-        """Query vectors [B, width + f] of B requests: unit vectors, then the boosting weights. Items that the release
-        does not know are skipped. ``texts`` are normalised (``infra.contract.query_text``), as the towers learned them.
+        """Query vectors [B, width + f] of B requests: unit vectors, then the weights of the quality prior.
+        Items that the release does not know are skipped. ``texts`` are normalised (``infra.contract.query_text``), as the
+        towers learned them.
 
         Raises:
             ValueError: a location that names what is none, or of the wrong type.
@@ -83,7 +84,7 @@ class QueryEncoder:
         )
         batch, _ = look_up(self.towers, inputs, no_items(config))
         vectors = self.towers.encode_queries(batch).numpy()
-        return np.hstack([vectors, np.tile(self._boosting, (count, 1))]) if len(self._boosting) else vectors
+        return np.hstack([vectors, np.tile(self._prior, (count, 1))]) if len(self._prior) else vectors
 
     def rows(self, items: Sequence[str]) -> list[int]:
         """The release's rows of those items that it knows, in their order."""

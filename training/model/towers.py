@@ -119,18 +119,18 @@ class TowerConfig:
 class QueryBatch:
     """B requests over T distinct texts, L labels and I items of their histories; -1 pads.
 
-    ``recent_queries`` [B, q] index ``familiar_means`` [T, token_dim]; ``recent_brands`` [B, b] and ``ordered_tags``
-    [B, t] index ``label_means`` [L, token_dim]; ``recent_items`` [B, c] and ``recent_orders`` [B, o] index
-    ``item_means`` [I, history groups, token_dim].
+    ``recent_queries`` [B, q] index ``in_vocabulary_means`` [T, token_dim]; ``recent_brands`` [B, b] and
+    ``ordered_tags`` [B, t] index ``label_means`` [L, token_dim]; ``recent_items`` [B, c] and ``recent_orders`` [B, o]
+    index ``item_means`` [I, history groups, token_dim].
     """
 
     terms: Tensor
     """Mean token embedding of the query, [B, token_dim]."""
-    familiar_terms: Tensor
-    """The same of its familiar tokens alone: what the feed-forward network reads of it."""
-    familiarity: Tensor
-    """1 for a query that was asked lately, else the share of its tokens that are familiar, [B, 1]."""
-    familiar_means: Tensor
+    in_vocabulary_terms: Tensor
+    """The same of its in-vocabulary tokens alone: what the feed-forward network reads of it."""
+    vocabulary_share: Tensor
+    """1 for a query that was asked lately, else the share of its tokens that are in-vocabulary, [B, 1]."""
+    in_vocabulary_means: Tensor
     label_means: Tensor
     item_means: Tensor
     recent_queries: Tensor
@@ -196,7 +196,7 @@ class ItemTower(nn.Module):
 class QueryTower(nn.Module):
     """Query, history and context to [B, dim], not normalised.
 
-    A history that is empty is zeros with its mask at 0, the same for a user whom nobody knows.
+    A history that is empty is zeros with its mask at 0, the same as for an unknown user.
     """
 
     def __init__(self, config: TowerConfig) -> None:
@@ -217,7 +217,7 @@ class QueryTower(nn.Module):
         )
 
     def forward(self, batch: QueryBatch) -> Tensor:
-        query = batch.familiar_terms
+        query = batch.in_vocabulary_terms
         parts = [query]
         if self.config.history != "none":
             parts += self._history(query, batch)
@@ -231,10 +231,10 @@ class QueryTower(nn.Module):
 
     def _history(self, query: Tensor, batch: QueryBatch) -> list[Tensor]:
         items = batch.item_means.flatten(1)
-        searched, has_searched = mean_of(batch.familiar_means, batch.recent_queries)
+        searched, has_searched = mean_of(batch.in_vocabulary_means, batch.recent_queries)
         if self.config.history == "transformer":
             searched = self.user(
-                query, batch.familiar_means, batch.recent_queries, batch.label_means, batch.recent_brands
+                query, batch.in_vocabulary_means, batch.recent_queries, batch.label_means, batch.recent_brands
             )
         tags = mean_of(batch.label_means, batch.ordered_tags)
         return [
@@ -249,16 +249,16 @@ class QueryTower(nn.Module):
 class Towers(nn.Module):
     """Both towers over one token table."""
 
-    familiar: Tensor
+    in_vocabulary: Tensor
     """Which tokens enough training queries share: the feed-forward network of the query tower reads no others [D]. Of a
     token that it met in one query it would learn that query by heart, and say nonsense of the next. A query that is not
-    familiar is read by the shared projections and by its text, where there is a text part."""
+    in-vocabulary is read by the shared projections and by its text, where there is a text part."""
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.config = config
         self.terms = TermEncoder(config.buckets, config.token_dim)
-        self.register_buffer("familiar", torch.ones(config.buckets, dtype=torch.bool))
+        self.register_buffer("in_vocabulary", torch.ones(config.buckets, dtype=torch.bool))
         self.item = ItemTower(config)
         self.query = QueryTower(config)
         if config.shared_words:
@@ -297,7 +297,7 @@ class Towers(nn.Module):
         """Requests to unit vectors [B, width]."""
         vectors = self.query(batch)
         if self.config.has_text_part:
-            vectors = vectors * batch.familiarity
+            vectors = vectors * batch.vocabulary_share
         if self.config.shared_words:
             vectors = vectors + self.words(batch.terms)
         if self._has_taste:
@@ -306,7 +306,7 @@ class Towers(nn.Module):
             liked = sum(weight * mean for weight, mean in zip(self.taste_weights, chosen, strict=True))
             vectors = vectors + self.taste(liked)
         if self.config.has_text_part:
-            vectors = torch.cat([vectors, self.text.queries(batch.text, batch.familiarity)], dim=1)
+            vectors = torch.cat([vectors, self.text.queries(batch.text, batch.vocabulary_share)], dim=1)
         return F.normalize(vectors, dim=1)
 
     def _item_words(self, items: ItemBatch) -> Tensor:

@@ -1,20 +1,20 @@
-"""Quality boosting inside the index (UEPPR): p' = [p ; f(p)], q' = [q ; w], S = p.q + f(p).w."""
+"""Quality prior inside the index (UEPPR's "product boosting"): p' = [p ; f(p)], q' = [q ; w], S = p.q + f(p).w."""
 
-from training.quality_prior.fitting import Boosting, fit_boosting
+from training.quality_prior.fitting import QualityPrior, fit_prior
 from training.quality_prior.quality import QUALITY_FIGURES, QualityFeatures, quality_figures
-from training.quality_prior.vectors import boosted_items, boosted_query
-from training.quality_prior.weights import BoostingWeights, Measured, find_weights, no_weights
+from training.quality_prior.vectors import items_with_quality, query_with_prior
+from training.quality_prior.weights import Measured, PriorWeights, find_weights, no_prior
 
 __all__ = [
     "QUALITY_FIGURES",
-    "Boosting",
-    "BoostingWeights",
     "Measured",
+    "PriorWeights",
     "QualityFeatures",
-    "boosted_items",
-    "boosted_query",
+    "QualityPrior",
     "find_weights",
-    "fit_boosting",
-    "no_weights",
+    "fit_prior",
+    "items_with_quality",
+    "no_prior",
     "quality_figures",
+    "query_with_prior",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infra.settings import Settings
 from training.quality_prior.quality import QualityFeatures, quality_figures
-from training.quality_prior.weights import BoostingWeights, find_weights, no_weights
+from training.quality_prior.weights import PriorWeights, find_weights, no_prior
 
 if TYPE_CHECKING:
     from training.data.arrays import Arrays
@@ -20,11 +20,11 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Boosting:
-    """What a release carries of boosting: how features are made and what they weigh."""
+class QualityPrior:
+    """What a release carries of its quality prior: how features are made and what they weigh."""
 
     features: QualityFeatures
-    weights: BoostingWeights
+    weights: PriorWeights
 
     @property
     def in_force(self) -> list[float]:
@@ -35,18 +35,18 @@ class Boosting:
         return {"features": self.features.to_json(), "weights": self.weights.to_json()}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Boosting:
+    def from_json(cls, value: Mapping[str, Any]) -> QualityPrior:
         """What :meth:`to_json` wrote."""
-        return cls(QualityFeatures.from_json(value["features"]), BoostingWeights.from_json(value["weights"]))
+        return cls(QualityFeatures.from_json(value["features"]), PriorWeights.from_json(value["weights"]))
 
     def quality(self, arrays: Arrays, at: int, prior: float) -> Floats:
         """Features of all items as of ``at`` (microseconds since 1970), [items, f]."""
         return self.features.apply(quality_figures(arrays, at, prior))
 
 
-def fit_boosting(
+def fit_prior(
     settings: Settings, arrays: Arrays, queries: Floats, items: Floats, requests: NDArray[np.int64]
-) -> Boosting:
+) -> QualityPrior:
     """Quality features as of the cut, and the weights that the orders of ``requests`` after it ask for.
 
     Args:
@@ -55,8 +55,8 @@ def fit_boosting(
     """
     raw = quality_figures(arrays, arrays.cut, settings.features.rate_prior)
     features = QualityFeatures.fit(raw[arrays.item_available <= arrays.cut])
-    if not settings.training.boosting.on:
-        return Boosting(features, no_weights(len(features.names), "boosting is switched off"))
+    if not settings.training.quality_prior.on:
+        return QualityPrior(features, no_prior(len(features.names), "the quality prior is switched off"))
     weights = find_weights(
         queries,
         items,
@@ -67,4 +67,4 @@ def fit_boosting(
         settings.training,
         arrays.request_user[requests],
     )
-    return Boosting(features, weights)
+    return QualityPrior(features, weights)

@@ -1,4 +1,4 @@
-"""What boosting does to the ranking of many requests, fast enough for a search over weights."""
+"""What a quality prior does to the ranking of many requests, fast enough for a search over weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.data.ragged import Ragged
 from training.model.search import exact_top, recall
-from training.quality_prior.vectors import boosted_items, boosted_query
+from training.quality_prior.vectors import items_with_quality, query_with_prior
 
 Floats = NDArray[np.float32]
 PAGE, DEPTH = 10, 100
@@ -57,7 +57,7 @@ class Problem:
 
     def outcome(self, weights: Floats) -> Outcome:
         """Exact: every request against every item."""
-        queries, items = boosted_query(self.queries, weights), boosted_items(self.items, self.quality)
+        queries, items = query_with_prior(self.queries, weights), items_with_quality(self.items, self.quality)
         found, _ = exact_top(queries, items, DEPTH, self.asked_at, self.available_from)
         page = found[:, :PAGE]
         cosine = np.einsum("nd,nkd->nk", self.queries, self.items[page])

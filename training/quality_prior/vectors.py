@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float32]
 
 
-def boosted_items(vectors: Floats, quality: Floats) -> Floats:
+def items_with_quality(vectors: Floats, quality: Floats) -> Floats:
     """p' = [p ; f(p)]: item vectors [m, d] and their quality [m, f] to [m, d + f].
 
     The first d entries stay the unit vector, so p' is longer than 1: the index must rank by inner product, not by
@@ -17,7 +17,7 @@ def boosted_items(vectors: Floats, quality: Floats) -> Floats:
     return np.concatenate([vectors, quality], axis=1, dtype=np.float32)
 
 
-def boosted_query(vector: Floats, weights: ArrayLike) -> Floats:
+def query_with_prior(vector: Floats, weights: ArrayLike) -> Floats:
     """q' = [q ; w]: a query vector [d], or several [n, d], and the weights [f] to [d + f] or [n, d + f]."""
     w = np.asarray(weights, dtype=np.float32)
     return np.concatenate([vector, np.broadcast_to(w, (*vector.shape[:-1], len(w)))], axis=-1)

@@ -1,4 +1,4 @@
-"""Static boosting weights by Bayesian optimisation of order recall after the train window (UEPPR).
+"""Static weights of the quality prior by Bayesian optimisation of order recall after the train window (UEPPR).
 
 The requests are split by user, seeded, into a half to fit on and a half that confirms. Trials maximise the fit half's
 recall under the guard: the mean cosine of the first ten hits, over all requests, keeps ``least_relevance`` of what it
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.settings import BoostingSettings, TrainingSettings
+from infra.settings import QualityPriorSettings, TrainingSettings
 from training.data.ragged import Ragged
 from training.quality_prior.reranking import Outcome, Problem, Reranking
 
@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Measured:
-    """Means over ``requests`` requests, all items searched: (without boosting, with the weights found)."""
+    """Means over ``requests`` requests, all items searched: (without the prior, with the weights found)."""
 
     requests: int
     recall_10: tuple[float, float]
@@ -37,7 +37,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class BoostingWeights:
+class PriorWeights:
     """Weights in force, how they were found, and what they do."""
 
     weights: tuple[float, ...]
@@ -63,7 +63,7 @@ class BoostingWeights:
         return {name: value for name, value in asdict(self).items() if name != "seconds"}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> BoostingWeights:
+    def from_json(cls, value: Mapping[str, Any]) -> PriorWeights:
         """What :meth:`to_json` wrote."""
         return cls(
             weights=tuple(value["weights"]),
@@ -76,9 +76,9 @@ class BoostingWeights:
         )
 
 
-def no_weights(features: int, reason: str) -> BoostingWeights:
+def no_prior(features: int, reason: str) -> PriorWeights:
     """Zero for each of ``features`` quality features, and why."""
-    return BoostingWeights((0.0,) * features, reason)
+    return PriorWeights((0.0,) * features, reason)
 
 
 def find_weights(
@@ -90,33 +90,33 @@ def find_weights(
     available_from: NDArray[np.int64],
     settings: TrainingSettings,
     users: NDArray[np.integer[Any]] | None = None,
-) -> BoostingWeights:
+) -> PriorWeights:
     """Weights of the quality features that find more of what was wanted.
 
     Args:
         queries, items: unit vectors [n, d] and [m, d]; ``quality`` [m, f] in [0, 1].
         wanted: the items ordered after each request; a request without any is left out.
         asked_at, available_from: [n] and [m], microseconds since 1970.
-        settings: ``boosting`` and the seed.
+        settings: ``quality_prior`` and the seed.
         users: [n], -1 where unknown; a user's requests are all in one half. None: each request is a user of its own.
     """
-    started, boosting = time.perf_counter(), settings.boosting
+    started, prior = time.perf_counter(), settings.quality_prior
     features = quality.shape[1]
     if features == 0:
-        return no_weights(0, "no quality feature differs between items")
+        return no_prior(0, "no quality feature differs between items")
     rng = np.random.default_rng(settings.seed)
     rows = np.flatnonzero(wanted.lengths > 0)
-    rows = np.sort(rng.permutation(rows)[: boosting.requests])
+    rows = np.sort(rng.permutation(rows)[: prior.requests])
     people = rows if users is None else np.where(users[rows] >= 0, users[rows], -1 - rows)
     fits = _first_half(people, rng)
-    if min(fits.sum(), (~fits).sum()) < boosting.least_requests:
-        reason = f"{len(rows)} requests with an order: each half needs {boosting.least_requests}"
-        return no_weights(features, reason)
+    if min(fits.sum(), (~fits).sum()) < prior.least_requests:
+        reason = f"{len(rows)} requests with an order: each half needs {prior.least_requests}"
+        return no_prior(features, reason)
     problem = Problem(queries, items, quality, wanted, asked_at, available_from).take(rows)
-    reranking = Reranking(problem, min(boosting.candidates, len(items)))
+    reranking = Reranking(problem, min(prior.candidates, len(items)))
     trials = _search(reranking, fits, features, settings)
     before = problem.outcome(np.zeros(features, dtype=np.float32))
-    floor = _floor(before, boosting)
+    floor = _floor(before, prior)
     for trial in sorted((t for t in trials if t["allowed"]), key=_best_first):
         chosen = np.asarray(trial["weights"], dtype=np.float32)
         after = problem.outcome(chosen)
@@ -124,9 +124,9 @@ def find_weights(
         # a trial saw only its candidates; zero weights hold both on all items, so the loop ends with an outcome
         if after.relevance.mean() >= floor and gain >= 0:
             break
-    reason = _objection(chosen, (after.objective - before.objective)[~fits], people[~fits], boosting)
+    reason = _objection(chosen, (after.objective - before.objective)[~fits], people[~fits], prior)
     proposed = tuple(trial["weights"])
-    return BoostingWeights(
+    return PriorWeights(
         weights=(0.0,) * features if reason else proposed,
         reason=reason,
         proposed=proposed,
@@ -144,7 +144,7 @@ def _first_half(people: NDArray[np.integer[Any]], rng: np.random.Generator) -> N
     return np.isin(people, order[: (len(order) + 1) // 2])
 
 
-def _floor(before: Outcome, settings: BoostingSettings) -> float:
+def _floor(before: Outcome, settings: QualityPriorSettings) -> float:
     """Least mean cosine of the first ten hits; the allowance is taken from its size, so it holds below 0 too."""
     relevance = float(before.relevance.mean())
     return relevance - (1 - settings.least_relevance) * abs(relevance)
@@ -161,14 +161,14 @@ def _search(
     """The trials in order, the first without weights."""
     import optuna
 
-    boosting = settings.boosting
-    floor = _floor(reranking.outcome(np.zeros(features, dtype=np.float32)), boosting)
+    prior = settings.quality_prior
+    floor = _floor(reranking.outcome(np.zeros(features, dtype=np.float32)), prior)
     trials: list[dict[str, Any]] = []
 
     def objective(trial: optuna.Trial) -> float:
         shares = np.array([trial.suggest_float(str(f), 0, 1) for f in range(features)], dtype=np.float32)
         # what helps is small beside the largest weight: the cube looks there first and still reaches it
-        weights = boosting.max_weight * shares**3
+        weights = prior.max_weight * shares**3
         outcome = reranking.outcome(weights)
         value, relevance = float(outcome.objective[fits].mean()), float(outcome.relevance.mean())
         trial.set_constraint("relevance", floor - relevance)
@@ -186,7 +186,7 @@ def _search(
         sampler = optuna.samplers.TPESampler(seed=settings.seed, multivariate=True)
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.enqueue_trial({str(f): 0.0 for f in range(features)})
-        study.optimize(objective, n_trials=boosting.trials)
+        study.optimize(objective, n_trials=prior.trials)
     return trials
 
 
@@ -201,7 +201,7 @@ def _silent(optuna: Any) -> Iterator[None]:
 
 
 def _objection(
-    chosen: Floats, gain: NDArray[np.float64], people: NDArray[np.integer[Any]], settings: BoostingSettings
+    chosen: Floats, gain: NDArray[np.float64], people: NDArray[np.integer[Any]], settings: QualityPriorSettings
 ) -> str:
     """Why the weights must not be in force, given what each confirming request of ``people`` gains; empty where they
     may. The standard error is over users: what one of them asks is alike."""

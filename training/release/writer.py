@@ -19,7 +19,7 @@ from infra.settings import Settings
 from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import EvaluationReport
 from training.model.towers import Towers
-from training.quality_prior import Boosting
+from training.quality_prior import QualityPrior
 from training.release.items import write_items
 from training.release.manifest import (
     CHOICE,
@@ -36,8 +36,8 @@ from training.run.candidate import (
     TRAINING,
     WEIGHTS,
     item_vectors,
-    load_boosting,
     load_candidate,
+    load_prior,
     read_index,
     read_training,
 )
@@ -76,10 +76,10 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     """All files of a release but its manifest."""
     towers = load_candidate(candidate_dir)
     arrays = prepare_arrays(settings, text=False)
-    boosting = load_boosting(candidate_dir)
+    prior = load_prior(candidate_dir)
     index = read_index(candidate_dir)
     training = read_training(candidate_dir)
-    config = _config(settings, towers, arrays, boosting, index, training["settings"])
+    config = _config(settings, towers, arrays, prior, index, training["settings"])
     shutil.copyfile(candidate_dir / WEIGHTS, folder / "model.safetensors")
     shutil.copyfile(candidate_dir / TRAINING, folder / "training.json")
     save_file({"vectors": item_vectors(settings, candidate_dir)}, folder / "item_vectors.safetensors")
@@ -118,7 +118,7 @@ def _config(
     settings: Settings,
     towers: Towers,
     arrays: Arrays,
-    boosting: Boosting,
+    prior: QualityPrior,
     index: Mapping[str, Any],
     trained_with: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -131,9 +131,9 @@ def _config(
         "shop": settings.shop_name,
         "feature_service": FEATURE_SERVICE,
         "towers": towers.config.to_json(),
-        "width": towers.config.width + len(boosting.in_force),
+        "width": towers.config.width + len(prior.in_force),
         "data_window": {name: split[name] for name in ("train_start", "cut", "end")},
-        "boosting": {"weights": boosting.in_force, **boosting.features.to_json()},
+        "boosting": {"weights": prior.in_force, **prior.features.to_json()},
         "index": {"index_type": settings.index.index_type, "chosen": choice},
         "training": trained_with,
     }

@@ -16,13 +16,13 @@ from training.data.arrays import prepare_arrays
 from training.data.held_out import stopping_and_judging
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.towers import TowerConfig, Towers
-from training.quality_prior import Boosting, boosted_items, boosted_query, fit_boosting
+from training.quality_prior import QualityPrior, fit_prior, items_with_quality, query_with_prior
 from training.release.manifest import INDEX
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TRAINING = "training.json"
-BOOSTING = "boosting.json"
+QUALITY_PRIOR = "quality_prior.json"
 EVALUATION = "evaluation.json"
 
 
@@ -30,7 +30,7 @@ def save_candidate(folder: Path, towers: Towers, training: dict[str, Any]) -> No
     """Write weights, tower configuration and what the trainer reports."""
     folder.mkdir(parents=True, exist_ok=True)
     # First: what was found out about other weights says nothing about these, and a run may be killed in between.
-    for name in (BOOSTING, INDEX, EVALUATION):
+    for name in (QUALITY_PRIOR, INDEX, EVALUATION):
         (folder / name).unlink(missing_ok=True)
     save_file({k: v.contiguous().cpu() for k, v in towers.state_dict().items()}, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(towers.config.to_json(), indent=2), encoding="utf-8")
@@ -51,8 +51,8 @@ def load_candidate(folder: Path) -> Towers:
     return towers.eval()
 
 
-def boost_candidate(settings: Settings, folder: Path) -> Boosting:
-    """Find the weights of quality boosting for a candidate, and write them beside it.
+def fit_candidate_prior(settings: Settings, folder: Path) -> QualityPrior:
+    """Find the weights of the quality prior for a candidate, and write them beside it.
 
     They are found on the requests of the users who also chose the epoch, so that none of them judges the result.
 
@@ -64,43 +64,43 @@ def boost_candidate(settings: Settings, folder: Path) -> Boosting:
     items = encode_catalog(towers, arrays, arrays.cut, kept=settings.training.graph_kept)
     for name in (INDEX, EVALUATION):
         (folder / name).unlink(missing_ok=True)
-    boosting = fit_boosting(settings, arrays, encode_requests(towers, arrays, requests), items, requests)
-    (folder / BOOSTING).write_text(json.dumps(boosting.to_json(), indent=2), encoding="utf-8")
-    return boosting
+    prior = fit_prior(settings, arrays, encode_requests(towers, arrays, requests), items, requests)
+    (folder / QUALITY_PRIOR).write_text(json.dumps(prior.to_json(), indent=2), encoding="utf-8")
+    return prior
 
 
 def item_vectors(settings: Settings, folder: Path) -> NDArray[np.float32]:
     """Vectors of all items as of the end of the log, as the release will carry them, [items, width + f].
 
     Raises:
-        FileNotFoundError: there is no candidate, or nothing was found out about its boosting.
+        FileNotFoundError: there is no candidate, or nothing was found out about its quality prior.
     """
-    towers, arrays, boosting = load_candidate(folder), prepare_arrays(settings), load_boosting(folder)
+    towers, arrays, prior = load_candidate(folder), prepare_arrays(settings), load_prior(folder)
     vectors = encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept)
-    if not boosting.weights.on:
+    if not prior.weights.on:
         return vectors
-    return boosted_items(vectors, boosting.quality(arrays, arrays.end, settings.features.rate_prior))
+    return items_with_quality(vectors, prior.quality(arrays, arrays.end, settings.features.rate_prior))
 
 
 def latest_query_vectors(settings: Settings, folder: Path, count: int) -> NDArray[np.float32]:
-    """Vectors of the latest requests of the log, with boosting weights in force, [n, width + f]; n is at most count.
+    """Vectors of the latest requests of the log, with the quality prior in force, [n, width + f]; n is at most count.
 
     Raises:
-        FileNotFoundError: there is no candidate, or nothing was found out about its boosting.
+        FileNotFoundError: there is no candidate, or nothing was found out about its quality prior.
     """
-    towers, arrays, boosting = load_candidate(folder), prepare_arrays(settings), load_boosting(folder)
+    towers, arrays, prior = load_candidate(folder), prepare_arrays(settings), load_prior(folder)
     requests = np.arange(len(arrays.request_time))[-count:]
     vectors = encode_requests(towers, arrays, requests)
-    return boosted_query(vectors, boosting.in_force)
+    return query_with_prior(vectors, prior.in_force)
 
 
-def load_boosting(folder: Path) -> Boosting:
-    """What :func:`boost_candidate` wrote.
+def load_prior(folder: Path) -> QualityPrior:
+    """What :func:`fit_candidate_prior` wrote.
 
     Raises:
         FileNotFoundError: nothing was written for this candidate.
     """
-    return Boosting.from_json(json.loads((folder / BOOSTING).read_text(encoding="utf-8")))
+    return QualityPrior.from_json(json.loads((folder / QUALITY_PRIOR).read_text(encoding="utf-8")))
 
 
 def save_index(folder: Path, index: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a killed training run goes on from: weights, optimiser state, and where it was. safetensors and JSON."""
+"""What a killed training run resumes from: weights, optimiser state, and where it was. safetensors and JSON."""
 
 from __future__ import annotations
 

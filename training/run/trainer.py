@@ -67,7 +67,7 @@ class TrainingResult:
     started_from: str
     """``scratch``, or the release whose weights it started from."""
     resumed: bool
-    """Whether it went on from the checkpoint of a run that was killed."""
+    """Whether it resumed from the checkpoint of a run that was killed."""
     dependencies: dict[str, str]
     """Versions of Python and of the libraries that train and serve."""
     settings: dict[str, Any]
@@ -251,11 +251,11 @@ def new_towers(settings: TrainingSettings, arrays: Arrays) -> Towers:
     towers = Towers(tower_config(settings, arrays))
     if towers.config.has_text_part and arrays.text is not None:
         towers.text.start_from(arrays.text.items, settings.seed)
-    towers.familiar.copy_(torch.from_numpy(familiar_tokens(settings, arrays)))
+    towers.in_vocabulary.copy_(torch.from_numpy(vocabulary_tokens(settings, arrays)))
     return towers
 
 
-def familiar_tokens(settings: TrainingSettings, arrays: Arrays) -> NDArray[np.bool_]:
+def vocabulary_tokens(settings: TrainingSettings, arrays: Arrays) -> NDArray[np.bool_]:
     """Which tokens at least ``least_queries_per_token`` distinct queries of the train window share, [buckets]."""
     queries = np.unique(arrays.request_query[~arrays.is_validation]).astype(np.int64)
     tokens = arrays.query_tokens.take(queries)

@@ -17,7 +17,7 @@ from training.data.ngrams import Hasher
 from training.model.towers import TowerConfig, Towers
 from training.release.manifest import ReleaseError, verify_release
 
-FAMILIAR = "familiar"
+IN_VOCABULARY = "in_vocabulary"
 TOKENS = "terms.tokens.weight"
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,8 @@ def start_from_release(
 ) -> str:
     """Copy the weights of a release; return its id, or ``scratch`` where it is damaged or they would not mean the same.
 
-    Which tokens are familiar is no weight: it is what the log of this run says. Where the buckets of places moved, the
-    embeddings of their numbers start anew: they belong to other places now.
+    Which tokens are in-vocabulary is no weight: it is what the log of this run says. Where the buckets of places moved,
+    the embeddings of their numbers start anew: they belong to other places now.
 
     Args:
         cut: microseconds since 1970. A release that learned from requests at or after it is not used: its weights would
@@ -58,7 +58,7 @@ def start_from_release(
         held[TOKENS][buckets] = own[TOKENS][buckets].cpu()
     with torch.no_grad():
         for name, value in own.items():
-            if name != FAMILIAR:
+            if name != IN_VOCABULARY:
                 value.copy_(held[name])
     return folder.name
 

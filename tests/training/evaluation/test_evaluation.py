@@ -33,7 +33,7 @@ from training.evaluation.metrics import DEPTH, MEASURES
 from training.evaluation.plots import markdown_image, methods_figure, slices_figure
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.search import exact_top
-from training.quality_prior import Boosting, BoostingWeights, QualityFeatures, quality_figures
+from training.quality_prior import PriorWeights, QualityFeatures, QualityPrior, quality_figures
 from training.run.candidate import load_candidate
 from training.run.trainer import new_towers, train
 
@@ -146,10 +146,10 @@ def test_boosted_towers_add_weighted_quality_to_the_cosine(make_shop: MakeShop) 
     figures = quality_figures(arrays, arrays.cut, settings.features.rate_prior)
     features = QualityFeatures.fit(figures)
     weights = np.linspace(0.1, 0.3, len(features.names))
-    boosting = Boosting(features, BoostingWeights(weights=tuple(weights), reason=""))
-    assert "towers, boosted" in nightly_methods(settings, arrays, boosting)
+    prior = QualityPrior(features, PriorWeights(weights=tuple(weights), reason=""))
+    assert "towers, boosted" in nightly_methods(settings, arrays, prior)
     requests = np.flatnonzero(arrays.is_validation)[:5]
-    found = searches_of(settings, arrays, towers, boosting).makers["towers, boosted"]()(requests)
+    found = searches_of(settings, arrays, towers, prior).makers["towers, boosted"]()(requests)
     scores = encode_requests(towers, arrays, requests) @ encode_catalog(towers, arrays, arrays.cut, kept=32).T
     scores = scores + features.apply(figures) @ weights
     for request, top, score in zip(requests, found, scores, strict=True):

@@ -19,7 +19,7 @@ from training.data.batches import BatchMaker
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.inputs import look_up
 from training.model.towers import TowerConfig, Towers
-from training.run.trainer import familiar_tokens, tower_config
+from training.run.trainer import tower_config, vocabulary_tokens
 
 MakeShop = Callable[..., Settings]
 
@@ -68,7 +68,7 @@ def test_familiar_are_the_tokens_that_enough_train_queries_share(make_shop: Make
         for token in arrays.query_tokens[query].tolist():
             queries.setdefault(token, set()).add(query)
     expected = {token for token, held in queries.items() if len(held) >= 3}
-    assert set(np.flatnonzero(familiar_tokens(settings.training, arrays)).tolist()) == expected
+    assert set(np.flatnonzero(vocabulary_tokens(settings.training, arrays)).tolist()) == expected
     assert 0 < len(expected) < len(queries)
 
 

@@ -18,7 +18,7 @@ from training.evaluation.intervals import difference_rows
 from training.evaluation.live import NotComparable, read_live
 from training.release.gates import NAMES, Gate, Verdict, ann_gate, recall_gate, slice_gate
 from training.release.writer import write_release
-from training.run.candidate import boost_candidate
+from training.run.candidate import fit_candidate_prior
 from training.run.trainer import train
 
 MakeShop = Callable[..., Settings]
@@ -133,7 +133,7 @@ def test_a_verdict_is_proven_when_every_gate_ran_and_passed() -> None:
 def released(settings: Settings) -> tuple[Path, Path]:
     """Train on a toy shop; its candidate and its release."""
     candidate = train(settings).candidate_dir
-    boost_candidate(settings, candidate)
+    fit_candidate_prior(settings, candidate)
     return candidate, write_release(settings, candidate, evaluate(settings, candidate))
 
 

@@ -21,8 +21,8 @@ from tests.training.toy_shop import ToyShop, write_toy_shop
 from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport, evaluate, read_evaluation
 from training.model.encoding import encode_catalog
-from training.quality_prior import BoostingWeights
-from training.quality_prior.fitting import Boosting
+from training.quality_prior import PriorWeights
+from training.quality_prior.fitting import QualityPrior
 from training.release.manifest import (
     DESCRIPTION,
     IDENTITY,
@@ -35,7 +35,7 @@ from training.release.manifest import (
 )
 from training.release.release import load_release
 from training.release.writer import write_release
-from training.run.candidate import BOOSTING, boost_candidate, load_boosting, load_candidate
+from training.run.candidate import QUALITY_PRIOR, fit_candidate_prior, load_candidate, load_prior
 from training.run.trainer import train
 
 MakeShop = Callable[..., Settings]
@@ -47,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path, E
     settings = Settings(home=tmp_path_factory.mktemp("release"), shop="toy", training=SMALL)
     write_toy_shop(settings.paths, ToyShop(requests=2_000))
     candidate = train(settings).candidate_dir
-    boost_candidate(settings, candidate)
+    fit_candidate_prior(settings, candidate)
     return settings, candidate, evaluate(settings, candidate)
 
 
@@ -95,7 +95,7 @@ def test_the_same_input_is_the_same_release(made: tuple[Settings, Path, Evaluati
     settings, candidate, report = made
     first = write_release(settings, candidate, report)
     again = train(settings).candidate_dir
-    boost_candidate(settings, again)
+    fit_candidate_prior(settings, again)
     assert write_release(settings, again, report) == first
     assert [r.id for r in list_releases(settings)] == [first.name]
     assert list(settings.paths.releases.glob(".*")) == []
@@ -103,7 +103,7 @@ def test_the_same_input_is_the_same_release(made: tuple[Settings, Path, Evaluati
 
 def test_a_candidate_has_to_be_looked_at_for_boosting_first(made: tuple[Settings, Path, EvaluationReport]) -> None:
     settings, candidate, report = made
-    (candidate / BOOSTING).unlink()
+    (candidate / QUALITY_PRIOR).unlink()
     with pytest.raises(FileNotFoundError):
         write_release(settings, candidate, report)
     assert list(settings.paths.releases.iterdir()) == []
@@ -111,11 +111,11 @@ def test_a_candidate_has_to_be_looked_at_for_boosting_first(made: tuple[Settings
 
 def test_boosting_in_force_is_in_both_vectors(made: tuple[Settings, Path, EvaluationReport]) -> None:
     settings, candidate, report = made
-    features = load_boosting(candidate).features
+    features = load_prior(candidate).features
     assert len(features.names) > 2
     weights = np.linspace(-0.1, 0.2, len(features.names)).astype(np.float32)
-    forced = Boosting(features, BoostingWeights(tuple(weights.tolist()), ""))
-    (candidate / BOOSTING).write_text(json.dumps(forced.to_json()), encoding="utf-8")
+    forced = QualityPrior(features, PriorWeights(tuple(weights.tolist()), ""))
+    (candidate / QUALITY_PRIOR).write_text(json.dumps(forced.to_json()), encoding="utf-8")
     release = load_release(write_release(settings, candidate, report))
     width, boosted = settings.training.dim, settings.training.dim + len(weights)
     assert release.manifest.config["width"] == boosted
@@ -169,7 +169,7 @@ def test_a_text_encoder_is_part_of_the_release(make_shop: MakeShop) -> None:
     changes = {"text_encoder": "minilm", "text_in_query": True, "text_dim": 8, "epochs": 1}
     settings = with_training(make_shop(requests=150, items=60), **changes)
     candidate = train(settings).candidate_dir
-    boost_candidate(settings, candidate)
+    fit_candidate_prior(settings, candidate)
     path = write_release(settings, candidate, NO_REPORT)
     release = load_release(path)
     assert release.items.vectors.shape == (60, 16 + 8)

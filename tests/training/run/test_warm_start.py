@@ -21,7 +21,7 @@ from training.evaluation import EvaluationReport
 from training.model.towers import Towers
 from training.release.manifest import MANIFEST, content_id, file_entry
 from training.release.writer import write_release
-from training.run.candidate import boost_candidate, load_candidate
+from training.run.candidate import fit_candidate_prior, load_candidate
 from training.run.trainer import new_towers, train
 from training.run.warm_start import start_from_release
 
@@ -34,7 +34,7 @@ MakeShop = Callable[..., Settings]
 def live(make_shop: MakeShop) -> tuple[Settings, Arrays, Path]:
     settings = with_training(make_shop(requests=600), epochs=1)
     candidate = train(settings).candidate_dir
-    boost_candidate(settings, candidate)
+    fit_candidate_prior(settings, candidate)
     arrays = prepare_arrays(settings)
     report = EvaluationReport(truth="orders", requests=0, items=arrays.items, rows=[], slices={})
     return settings, arrays, write_release(settings, candidate, report)
@@ -76,10 +76,10 @@ def test_every_weight_is_copied(live: tuple[Settings, Arrays, Path]) -> None:
 def test_what_is_familiar_is_what_this_log_says(live: tuple[Settings, Arrays, Path]) -> None:
     settings, arrays, release = live
     towers = new_towers(settings.training, arrays)
-    towers.familiar.logical_not_()
-    own = towers.familiar.clone()
+    towers.in_vocabulary.logical_not_()
+    own = towers.in_vocabulary.clone()
     start(towers, release, arrays)
-    assert torch.equal(towers.familiar, own)
+    assert torch.equal(towers.in_vocabulary, own)
 
 
 @pytest.mark.parametrize("changes", [{"hidden": 48}, {"graph": False}, {"fields": ("title", "category")}])

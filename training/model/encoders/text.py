@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TEXT_GAIN = 1.3
-UNFAMILIAR_GAIN = 2.6
-"""An unfamiliar query leans on its text from the start: what its words were seen to mean is little or nothing."""
+UNKNOWN_GAIN = 2.6
+"""A query out of the vocabulary leans on its text from the start: what its words mean was seen little or never."""
 NEIGHBOUR_GAIN = 0.3
 SAMPLE = 20_000
 """Texts that the leading directions are read off."""
@@ -28,14 +28,15 @@ class TextPart(nn.Module):
         super().__init__()
         self.project = nn.Linear(width, dim, bias=False)
         nn.init.orthogonal_(self.project.weight)
-        self.gains = nn.Parameter(torch.tensor([UNFAMILIAR_GAIN, TEXT_GAIN]).log())
-        """Logs of the weight of the text of an unfamiliar, and of a familiar query."""
+        self.gains = nn.Parameter(torch.tensor([UNKNOWN_GAIN, TEXT_GAIN]).log())
+        """Logs of the weight of the text of an out-of-vocabulary, and of an in-vocabulary query."""
         self.neighbour_gain = nn.Parameter(torch.tensor(NEIGHBOUR_GAIN))
 
-    def queries(self, text: Tensor, familiarity: Tensor) -> Tensor:
-        """``familiarity`` in [0, 1], [n, 1]: the gain lies between that of an unfamiliar and of a familiar query."""
-        unfamiliar, familiar = self.gains.exp()
-        gain = unfamiliar + familiarity * (familiar - unfamiliar)
+    def queries(self, text: Tensor, vocabulary_share: Tensor) -> Tensor:
+        """``vocabulary_share`` in [0, 1], [n, 1]: the gain lies between that of a query
+        out of the vocabulary and of one within it."""
+        unknown, known = self.gains.exp()
+        gain = unknown + vocabulary_share * (known - unknown)
         part: Tensor = gain * F.normalize(self.project(text), dim=1)
         return part
 

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.settings import BoostingSettings, TrainingSettings
+from infra.settings import QualityPriorSettings, TrainingSettings
 from training.data.ragged import Ragged, offsets_of
 from training.model.search import exact_top
 from training.quality_prior import (
-    Boosting,
-    BoostingWeights,
+    PriorWeights,
     QualityFeatures,
-    boosted_items,
-    boosted_query,
+    QualityPrior,
     find_weights,
-    no_weights,
+    items_with_quality,
+    no_prior,
+    query_with_prior,
 )
 from training.quality_prior.quality import brand_order_rate
 from training.quality_prior.reranking import Problem, Reranking
@@ -42,10 +42,10 @@ class Shop:
     wanted: Ragged
     users: np.ndarray
 
-    def find(self, users: np.ndarray | None = None, **given: object) -> BoostingWeights:
-        boosting = BoostingSettings.model_validate({"trials": 40, "least_relevance": 0.9} | given)
+    def find(self, users: np.ndarray | None = None, **given: object) -> PriorWeights:
+        prior = QualityPriorSettings.model_validate({"trials": 40, "least_relevance": 0.9} | given)
         asked_at, available = np.full(len(self.queries), 10), np.zeros(len(self.items), dtype=np.int64)
-        chosen = TrainingSettings(seed=11, boosting=boosting)
+        chosen = TrainingSettings(seed=11, quality_prior=prior)
         return find_weights(
             self.queries, self.items, self.quality, self.wanted, asked_at, available, chosen,
             self.users if users is None else users,
@@ -139,10 +139,10 @@ def test_same_seed_same_weights_and_the_search_is_silent(capfd: pytest.CaptureFi
 def test_json_keeps_a_boosting() -> None:
     raw = np.array([[4.0, 10, 7], [5.0, 20, 7], [np.nan, 30, 7]], dtype=np.float32)
     features = QualityFeatures.fit(raw, ["rating", "popularity", "orders"])
-    for weights in (shop(2.0).find(), no_weights(2, "boosting is switched off")):
-        boosting = Boosting(features, weights)
-        again = Boosting.from_json(json.loads(json.dumps(boosting.to_json())))
-        assert again.to_json() == boosting.to_json()
+    for weights in (shop(2.0).find(), no_prior(2, "the quality prior is switched off")):
+        prior = QualityPrior(features, weights)
+        again = QualityPrior.from_json(json.loads(json.dumps(prior.to_json())))
+        assert again.to_json() == prior.to_json()
         assert again.weights.weights == weights.weights and again.weights.fitted == weights.fitted
         np.testing.assert_array_equal(again.features.apply(raw), features.apply(raw))
 
@@ -172,11 +172,11 @@ def test_the_score_is_cosine_plus_boost(seed: int, width: int, features: int) ->
     rng = np.random.default_rng(seed)
     query, items = unit(rng.normal(size=(1, width)))[0], unit(rng.normal(size=(9, width)))
     quality, weights = rng.random((9, features)).astype(np.float32), rng.normal(size=features)
-    longer, asked = boosted_items(items, quality), boosted_query(query, weights)
+    longer, asked = items_with_quality(items, quality), query_with_prior(query, weights)
     np.testing.assert_allclose(np.linalg.norm(longer[:, :width], axis=1), 1, rtol=1e-5)
     scores = longer @ asked
     np.testing.assert_allclose(scores, items @ query + quality @ weights, atol=1e-5)
-    np.testing.assert_array_equal(boosted_query(np.stack([query, query]), weights), np.stack([asked, asked]))
+    np.testing.assert_array_equal(query_with_prior(np.stack([query, query]), weights), np.stack([asked, asked]))
 
 
 @settings(max_examples=25, deadline=None)
@@ -197,7 +197,7 @@ def test_reranking_is_exact_over_all_items_and_proves_only_what_holds(seed: int)
     if few.proven(weights) == 1.0:
         np.testing.assert_allclose(few.outcome(weights).recall_100, exact.recall_100)
     found, _ = exact_top(
-        boosted_query(problem.queries, weights), boosted_items(problem.items, problem.quality), 10,
+        query_with_prior(problem.queries, weights), items_with_quality(problem.items, problem.quality), 10,
         problem.asked_at, problem.available_from,
     )  # fmt: skip
     assert (problem.available_from[found] <= problem.asked_at[:, None])[found >= 0].all()
