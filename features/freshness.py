@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from infra.contract.content import step_key
 from infra.contract.partitions import partition_file, write_json, written_days
-from infra.contract.tables import FEATURE_TABLES, columns_of
+from infra.contract.tables import FEATURE_TABLES, SESSION_TABLES, columns_of
 from infra.settings import Settings
 
-VERSION = 1
+VERSION = 2
 """Raised when the features of the same sessions become other ones."""
 
 
@@ -49,25 +49,21 @@ def last_built(settings: Settings, view: str) -> list[date]:
 
 
 def _inputs(settings: Settings, view: str, reach: timedelta, step_hours: int) -> dict[date, str]:
-    with settings.paths.catalog.open("rb") as stream:
-        catalog = hashlib.file_digest(stream, "sha256").hexdigest()
-    columns = columns_of(FEATURE_TABLES[view])
-    common = [VERSION, columns, catalog, settings.features.model_dump(mode="json"), step_hours]
+    shape = [columns_of(FEATURE_TABLES[view]), settings.features.model_dump(mode="json"), step_hours]
     accepted = written_days(settings.paths.sessions / "requests")
-    written = {day: _stamps(settings, day) for day in accepted}
     return {
-        day: _digest([*common, [(str(d), written[d]) for d in accepted if day - reach <= d <= day]]) for day in accepted
+        day: step_key(
+            VERSION,
+            shape,
+            [settings.paths.catalog, *_session_files(settings, [d for d in accepted if day - reach <= d <= day])],
+            settings.paths.root,
+        )
+        for day in accepted
     }
 
 
-def _stamps(settings: Settings, day: date) -> list[tuple[int, int]]:
-    """Size and time of a day's session tables: a day that was left as it is keeps its files."""
-    files = (partition_file(settings.paths.sessions / name, day) for name in ("requests", "impressions", "events"))
-    return [(found.st_size, found.st_mtime_ns) for found in (file.stat() for file in files if file.exists())]
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _session_files(settings: Settings, days: Iterable[date]) -> list[Path]:
+    return [partition_file(settings.paths.sessions / name, day) for day in days for name in SESSION_TABLES]
 
 
 def _file(settings: Settings, view: str) -> Path:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.store.definitions import View
+from infra.contract.content import file_hash
 from infra.contract.tables import EVENT_TIME
 
 if TYPE_CHECKING:
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileState:
-    """A file of features: a rewritten one has another time of change; and the event times in it (None: no rows)."""
+    """A file of features by its content, and the event times in it (None: no rows)."""
 
-    changed_ns: int
-    size: int
+    sha256: str
     first: str | None
     last: str | None
 
@@ -58,10 +58,14 @@ def load(client: Redis, project: str, view: View) -> Progress | None:
     if record is None:
         return None
     value = json.loads(record)  # type: ignore[arg-type] # the client is a synchronous one
+    files = value["files"]
     return Progress(
         until=datetime.fromisoformat(value["until"]),
         features=value["features"],
-        files={name: FileState(**state) for name, state in value["files"].items()},
+        # The state of an earlier version went by modification time: such a file counts as changed.
+        files={
+            name: FileState(state.get("sha256", ""), state["first"], state["last"]) for name, state in files.items()
+        },
     )
 
 
@@ -103,11 +107,11 @@ def _key(project: str, view: View) -> str:
 
 
 def _file_state(path: Path, seen: FileState | None) -> FileState:
-    stat = path.stat()
-    if seen and (seen.changed_ns, seen.size) == (stat.st_mtime_ns, stat.st_size):
+    content = str(file_hash(path))
+    if seen and seen.sha256 == content:
         return seen
     times = pc.min_max(pq.read_table(path, columns=[EVENT_TIME], partitioning=None)[EVENT_TIME]).as_py()
-    return FileState(stat.st_mtime_ns, stat.st_size, _text(times["min"]), _text(times["max"]))
+    return FileState(content, _text(times["min"]), _text(times["max"]))
 
 
 def _text(time: datetime | None) -> str | None:

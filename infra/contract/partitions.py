@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import shutil
 import uuid
@@ -53,19 +52,10 @@ def write_parquet(path: Path, rows: pa.Table | pa.RecordBatchReader, schema: pa.
                 table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
                 writer.write_table(table)
                 count += table.num_rows
-        replace_if_other(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return count
-
-
-def replace_if_other(new: Path, old: Path) -> None:
-    """Move ``new`` to ``old``, unless it holds the same bytes: what depends on a file sees by its time that it is the
-    one it knows, as a killed training does that resumes."""
-    if old.exists() and filecmp.cmp(new, old, shallow=False):
-        new.unlink()
-    else:
-        new.replace(old)
 
 
 def write_partition(table: Path, day: date, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> int:

@@ -5,7 +5,6 @@ DuckDB joins and orders on disk and streams record batches, so memory does not g
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow.dataset import dataset, field
 
+from infra.contract.content import step_key
 from infra.contract.errors import TrainingSetError
 from infra.contract.names import ITEM_NUMERIC, LIST_LENGTHS, REQUEST_NUMERIC
 from infra.contract.partitions import table_files
@@ -48,16 +48,15 @@ FIT_ROWS = 200_000
 
 
 def fingerprint_of(settings: Settings) -> str:
-    """What the arrays depend on: the input files as they are now and the settings that shape the arrays.
+    """What the arrays depend on: the content of the input files and the settings that shape the arrays.
 
     Raises:
         TrainingSetError: there is no training set or catalogue.
     """
     t, f = settings.training, settings.features
-    shape = [FORMAT, t.buckets, t.max_query_tokens, t.max_item_tokens, t.price_buckets, t.seed, t.ngrams]
+    shape = [t.buckets, t.max_query_tokens, t.max_item_tokens, t.price_buckets, t.seed, t.ngrams]
     history = [f.recent_queries, f.recent_items, f.recent_orders, f.ordered_tags, f.stage_weights, str(f.item_ttl)]
-    files = [(p.parent.name + "/" + p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in _inputs(settings)]
-    return hashlib.sha256(json.dumps([shape, history, files]).encode()).hexdigest()
+    return step_key(FORMAT, [shape, history], _inputs(settings), settings.paths.root)
 
 
 def build_arrays(settings: Settings, target: Path, fingerprint: str) -> None:

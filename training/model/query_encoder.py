@@ -63,8 +63,8 @@ class QueryEncoder:
     @torch.inference_mode()
     def encode_many(self, texts: Sequence[str], contexts: Sequence[RequestContext]) -> NDArray[np.float32]:
         """Query vectors [B, width + f] of B requests: unit vectors, then the weights of the quality prior.
-        Items that the release does not know are skipped. ``texts`` are normalised (``infra.contract.query_text``), as the
-        towers learned them.
+        Items that the release does not know are skipped. ``texts`` are normalised (``infra.contract.query_text``), as
+        the towers learned them.
 
         Raises:
             ValueError: a location that names what is none, or of the wrong type.

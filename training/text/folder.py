@@ -6,15 +6,14 @@ trained is its own; a release carries a copy of the small ones and MiniLM's SHA-
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from infra.contract.content import file_hash
 from training.text.errors import TextEncoderError
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -50,14 +49,7 @@ def file_hashes(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
     lost = [name for name in names if not (folder / name).is_file()]
     if lost:
         raise TextEncoderError(f"{folder} has no {', '.join(lost)}: it is not the folder of a text encoder")
-    return {name: _sha256(folder / name, (folder / name).stat().st_mtime_ns) for name in names}
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, changed: int) -> str:
-    """Read once per process and version of the file: MiniLM's weights are 90 MB."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: str(file_hash(folder / name)) for name in names}
 
 
 def write_encoder_json(folder: Path, content: Mapping[str, Any]) -> None:
