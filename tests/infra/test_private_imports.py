@@ -10,8 +10,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROOMS = ("orchestration", "features", "training", "serving", "infra", "demoshop")
 ALLOWED = {
-    ("features/store/offline_store.py", "feast.infra.offline_stores.duckdb._read_data_source"),
-    ("features/store/offline_store.py", "feast.infra.offline_stores.duckdb._write_data_source"),
     ("features/store/online_store.py", "feast.infra.online_stores.helpers._mmh3"),
     ("features/store/online_store.py", "feast.infra.online_stores.helpers._redis_key"),
     ("features/store/online_store.py", "feast.infra.online_stores.helpers._redis_key_prefix"),
