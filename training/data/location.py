@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from infra.contract.location import BOUNDS, MAX_TEXT_CHARS, check_location
+from infra.contract.query_text import SPACES
 
 Floats = NDArray[np.float64]
 Labelled = tuple[NDArray[np.int64], pa.Array]
@@ -33,7 +34,7 @@ Labelled = tuple[NDArray[np.int64], pa.Array]
 BUCKETS = (50, 100, 500)
 ZIP_CHARS = 8
 """Longest prefix of a postal code that is a label: the longest code in use but for ZIP+4, whose end is one street."""
-REGION, NOT_ZIP = r"(?s)[-_].*", "[^0-9a-z]+"
+REGION, NOT_ZIP = f"(?s)[{SPACES[1:-2]}\x1c-\x1f]*[-_].*", "[^0-9a-z]+"
 """What is cut off a locale and out of a postal code: patterns that RE2 and Python read alike."""
 ROWS_AT_ONCE = 8192
 DECIMALS = 6

@@ -64,6 +64,7 @@ def test_each_part_has_its_labels(fitted: LocationBuckets) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(PLACES, max_size=6))
+@example([{"language": "0\x85-"}, {"language": "de\x1c_at"}])
 @example([BERLIN, {}, {"country": "x" * 65}, {"latitude": 90.0, "longitude": -180.0}])
 def test_one_request_has_the_labels_of_its_row(fitted: LocationBuckets, places: list[dict[str, Any]]) -> None:
     allowed = [{k: v for k, v in p.items() if not isinstance(v, str) or len(v) <= 64} for p in places]

@@ -98,6 +98,8 @@ def test_learns_with_a_text_encoder(make_shop: MakeShop) -> None:
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+# torch.compile looks at every tensor's gradient itself.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 def test_learns_compiled(make_shop: MakeShop) -> None:
     settings = with_training(make_shop(requests=400), epochs=1)
     plain = train(settings).curve[0]
