@@ -51,19 +51,22 @@ def last_built(settings: Settings, view: str) -> list[date]:
 def _inputs(settings: Settings, view: str, reach: timedelta, step_hours: int) -> dict[date, str]:
     shape = [columns_of(FEATURE_TABLES[view]), settings.features.model_dump(mode="json"), step_hours]
     accepted = written_days(settings.paths.sessions / "requests")
+    # Once per day: the windows of neighbouring days share most of their files.
+    sessions = {str(day): _sessions_key(settings, day) for day in accepted}
     return {
         day: step_key(
             VERSION,
-            shape,
-            [settings.paths.catalog, *_session_files(settings, [d for d in accepted if day - reach <= d <= day])],
+            [*shape, {d: key for d, key in sessions.items() if str(day - reach) <= d <= str(day)}],
+            [settings.paths.catalog],
             settings.paths.root,
         )
         for day in accepted
     }
 
 
-def _session_files(settings: Settings, days: Iterable[date]) -> list[Path]:
-    return [partition_file(settings.paths.sessions / name, day) for day in days for name in SESSION_TABLES]
+def _sessions_key(settings: Settings, day: date) -> str:
+    files = [partition_file(settings.paths.sessions / name, day) for name in SESSION_TABLES]
+    return step_key(VERSION, [], files, settings.paths.root)
 
 
 def _file(settings: Settings, view: str) -> Path:

@@ -163,7 +163,7 @@ def leave_all() -> None:
 
 
 def _leave_at_exit() -> None:
-    """As :func:`leave_all`; a thread that goes on, reviving a server that it misses, gets none any more."""
+    """As :func:`leave_all`; a thread that still runs and revives a server that it misses gets none any more."""
     global _ending  # noqa: PLW0603 - the process ends once
     _ending = True
     leave_all()

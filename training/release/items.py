@@ -45,9 +45,6 @@ class ItemTable:
 
     manifest: Manifest
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
     @cached_property
     def ids(self) -> list[str]:
         if self._is_json:

@@ -41,10 +41,12 @@ def load_candidate(folder: Path) -> Towers:
     """The towers of a candidate, in evaluation mode.
 
     Raises:
-        FileNotFoundError: nothing was trained into this folder.
+        FileNotFoundError: nothing was trained into this folder, or by an earlier version.
     """
     if not (folder / WEIGHTS).exists():
         raise FileNotFoundError(f"no candidate model under {folder}: train one first")
+    if "settings" not in read_training(folder):
+        raise FileNotFoundError(f"the candidate under {folder} is of an earlier version of Shelfwise: train it again")
     config = TowerConfig.from_json(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
     towers = Towers(config)
     towers.load_state_dict(load_file(folder / WEIGHTS))

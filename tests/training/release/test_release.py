@@ -248,3 +248,14 @@ def test_a_release_says_what_it_was_trained_with(made: tuple[Settings, Path, Eva
     config = load_release(write_release(changed, candidate, report)).manifest.config
     assert config["training"]["epochs"] == settings.training.epochs
     assert config["training"]["temperature"] == settings.training.temperature
+
+
+def test_a_candidate_of_an_earlier_version_is_to_be_trained_again(
+    made: tuple[Settings, Path, EvaluationReport],
+) -> None:
+    settings, candidate, report = made
+    training = json.loads((candidate / "training.json").read_text(encoding="utf-8"))
+    del training["settings"]
+    (candidate / "training.json").write_text(json.dumps(training), encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="earlier version"):
+        write_release(settings, candidate, report)
