@@ -77,7 +77,7 @@ def build_catalog(settings: Settings) -> CatalogReport:
         dated = find_catalog(settings)
         files = [file for _, file in dated]
         with open_engine(settings) as engine, local_copies(settings, files) as copies:
-            rows_in = load_documents(engine, "documents", copies, [f.name for f in files])
+            rows_in = load_documents(engine, "documents", copies, [f.name for f in files], settings.raw.encoding)
             return _build(settings, engine, dated, rows_in)
     except (LandingError, DocumentError) as error:
         raise CatalogError(str(error)) from error
