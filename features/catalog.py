@@ -10,6 +10,7 @@ from typing import Any
 from features.catalog_fields import ALIASES, FIELDS_SQL, HTML_ENTRIES, assign_fields
 from features.documents import DocumentError, encodings_read, is_csv, load_documents
 from features.engine import batches_of, from_arrow, open_engine
+from features.envelope_ids import take_envelope_ids
 from features.html_text import strip_html
 from features.json_macros import create_macros
 from features.landing import (
@@ -92,6 +93,7 @@ def build_catalog(settings: Settings) -> CatalogReport:
         files = [file for _, file in dated]
         with open_engine(settings) as engine, local_copies(settings, files) as copies:
             rows_in = load_documents(engine, "documents", copies, [f.name for f in files], settings.raw.encoding)
+            take_envelope_ids(engine, "documents", ALIASES["item_id"])
             return _build(settings, engine, dated, rows_in)
     except (LandingError, DocumentError) as error:
         raise CatalogError(str(error)) from error

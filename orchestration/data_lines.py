@@ -42,7 +42,7 @@ def catalog_lines(settings: Settings) -> list[str]:
         lines.append(f"Catalogue rows: {report.rows_in:,} read, {refused}.")
     if report.encodings:
         lines.append(_encodings(report.encodings))
-    return lines + [f"{name} {why}." for name, why in report.unread.items()]
+    return [*lines, *(f"{name} {why}." for name, why in report.unread.items())]
 
 
 def log_lines(settings: Settings, first: date, last: date) -> list[str]:
