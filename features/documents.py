@@ -1,8 +1,8 @@
 """Files of any kind as one table of JSON documents in DuckDB, so that what reads them has one path.
 
-A line of NDJSON, or an element of a JSON list, is a document as it stands; a Parquet or CSV row becomes the document with its columns as keys. A line
-that is no JSON object, or no row of its CSV file's columns, stays in the table with a null document, for whoever reads
-it to refuse.
+A line of NDJSON, or an element of a JSON list, is a document as it stands; a Parquet or CSV row becomes the document
+with its columns as keys. A line that is no JSON object, or no row of its CSV file's columns, stays in the table with a
+null document, for whoever reads it to refuse.
 """
 
 from __future__ import annotations
@@ -254,15 +254,14 @@ def _whole_lines(blocks: Iterable[str]) -> Iterator[str]:
     kept = ""
     cutting = False
     for block in blocks:
-        if cutting:
-            newline = block.find("\n")
-            if newline < 0:
-                continue
-            block, cutting = block[newline:], False
-        end = block.rfind("\n")
-        if end >= 0:
-            yield kept + block[: end + 1]
-            kept = block[end + 1 :]
+        start = block.find("\n") if cutting else 0
+        if start < 0:
+            continue
+        cutting = False
+        end = block.rfind("\n") + 1
+        if end:
+            yield kept + block[start:end]
+            kept = block[end:]
         else:
             kept += block
         if len(kept) > MAX_LINE_CHARS:

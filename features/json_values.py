@@ -1,4 +1,4 @@
-"""JSON that is not one document a line, as one document a line: arrays, pretty-printed objects, an object around a list.
+"""JSON of other shapes as one document a line: arrays, pretty-printed objects, an object around a list.
 
 The text is cut in blocks at brackets and commas outside texts, in numpy, so that a file of any size streams and a
 broken document costs a row and not the file.
@@ -103,12 +103,12 @@ def document_lines(blocks: Iterable[str], shape: Shape) -> Iterator[str]:
     ended = shape.kind == "values"
     tail = ""
     for block in blocks:
-        if skip:
-            block, skip = block[min(skip, len(block)) :], max(0, skip - len(block))
+        text = block[skip:]
+        skip = max(0, skip - len(block))
         if shape.kind == "list" and ended:
-            tail = (tail + block)[:HEAD_CHARS]
+            tail = (tail + text)[:HEAD_CHARS]
             continue
-        lines, kept, done = _cut(kept + block.encode(), shape.kind)
+        lines, kept, done = _cut(kept + text.encode(), shape.kind)
         if done:
             ended, tail, kept = True, kept.decode(errors="replace")[:HEAD_CHARS], b""
         if lines:

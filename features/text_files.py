@@ -126,7 +126,7 @@ def _guess(sample: bytes) -> str:
     western = sample.decode("cp1252", "replace")
     rival = next((m for m in matches if m.encoding == "cp1252"), None)
     # What these code pages have for letters, Windows-1252 has for signs: a sign inside a word is a misread letter.
-    misread = re.search(r"[¹³º¾¿¯¼](?=[a-z])|(?<=[a-z])[¹³¾¿¯¼]|\ufffd", western)
+    misread = re.search(r"(?<=[^\W\d_])[¹³¾¿¯¼£](?=[^\W\d_])|¯(?=[^\W\d_])|\ufffd", western)
     same = western == sample.decode(best.encoding, "replace")
     poorer = best.coherence > 0 and not same and (rival is None or rival.coherence < best.coherence)
     return str(best.encoding) if misread or poorer else "cp1252"
