@@ -14,10 +14,10 @@ _PARTS = frozenset(["snappy", "c000"])
 _TEXTS = frozenset(["txt", "log"])
 _CATALOG = frozenset(["catalog", "catalogue", "catalogs", "catalogues", "product", "products", "item", "items"])
 _NO_CATALOG = frozenset(
-    (
-        "basket baskets cart carts click clicks event events log logs order orders purchase purchases queries query"
-        " recommendation recommendations review reviews search searches sessions similar sold ubi user users view views"
-    ).split()
+    {"basket", "baskets", "cart", "carts", "click", "clicks", "event", "events", "log"}
+    | {"logs", "order", "orders", "purchase", "purchases", "queries", "query", "recommendation", "recommendations"}
+    | {"review", "reviews", "search", "searches", "sessions", "similar", "sold", "ubi", "user"}
+    | {"users", "view", "views"}
 )
 
 

@@ -270,10 +270,8 @@ def _catalogs_of(file_system: Any, folder: str, day: date | None) -> tuple[list[
         name = _last(entry["name"])
         if is_hidden(name) or not is_catalog(name):
             continue
-        if entry["type"] == "directory":
-            parts = _files_under(file_system, entry["name"])
-        else:
-            parts = [_listed(entry, "")]
+        folder_of_parts = entry["type"] == "directory"
+        parts = _files_under(file_system, entry["name"]) if folder_of_parts else [_listed(entry, "")]
         named = [replace(part, name=f"{within}{name}/{part.name}".rstrip("/")) for part in parts]
         unread |= {part.name: why for part in named if (why := why_unread(part.name))}
         if readable := [part for part in named if part.name not in unread]:

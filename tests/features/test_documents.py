@@ -6,6 +6,7 @@ import bz2
 import decimal
 import gzip
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ ROWS: list[dict[str, Any]] = [
     {"id": "b", "title": "back\\slash\\", "n": {"deep": [[1], {"k": "},{"}]}},
     {"id": "c", "title": "Лампа 灯"},
 ]
-PACK = {
+PACK: dict[str, Callable[[bytes], bytes]] = {
     "": lambda data: data,
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
