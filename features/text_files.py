@@ -121,12 +121,14 @@ def _guess(sample: bytes) -> str:
     best = matches.best()
     if best is None:
         return "cp1252"
-    if best.encoding not in ("cp1250", "cp1254"):
+    if best.encoding not in ("cp1250", "cp1252", "cp1254"):
         return str(best.encoding)
     western = sample.decode("cp1252", "replace")
     rival = next((m for m in matches if m.encoding == "cp1252"), None)
     # What these code pages have for letters, Windows-1252 has for signs: a sign inside a word is a misread letter.
     misread = re.search(r"(?<=[^\W\d_])[¹³¾¿¯¼£](?=[^\W\d_])|¯(?=[^\W\d_])|\ufffd", western)
+    if misread:
+        return next((str(m.encoding) for m in matches if m.encoding != "cp1252"), "cp1250")
     same = western == sample.decode(best.encoding, "replace")
     poorer = best.coherence > 0 and not same and (rival is None or rival.coherence < best.coherence)
-    return str(best.encoding) if misread or poorer else "cp1252"
+    return str(best.encoding) if poorer else "cp1252"
