@@ -90,11 +90,15 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
         group_by=[judged.query_id, judged.own_reason.isnull(), judged.content], order_by=[judged.time, judged.row_id]
     )
     firsts = {f"first_{name}": judged[name].first().over(whole) for name in ("text_key", "user_id", "client_id")}
+    firsts["first_text"] = judged.query_text.nullif("").first().over(whole).fill_null("")
     judged = judged.mutate(copy=ibis.row_number().over(copies), **firsts)
     text = ibis.coalesce(judged.seen_text, judged.first_text_key)
     known = ibis.coalesce(judged.seen_user, judged.first_user_id)
-    same_person = (judged.user_id == known) | (judged.client_id == known) | (judged.client_id == judged.first_client_id)
-    other = (judged.text_key != text).fill_null(False) | ~same_person.fill_null(True)
+    alike = (judged.user_id == known, judged.client_id == known, judged.client_id == judged.first_client_id)
+    same_person = judged.user_id.isnull() | known.isnull()
+    for equal in alike:
+        same_person = same_person | equal.fill_null(False)
+    other = (judged.text_key != text).fill_null(False) | ~same_person
     again = (judged.copy > 0) | (judged.seen.notnull() & (judged.time == judged.seen_time)).fill_null(False)
     judged = judged.mutate(
         reason=ibis.cases(
@@ -102,6 +106,12 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
             (other, "duplicate_id"),
             (again, "delivered_twice"),
         )
+    )
+    # A facet's response often says less than that of the hits: the request is told by the first that says it.
+    clean = judged.reason.isnull()
+    judged = judged.mutate(
+        query_text=ibis.cases((clean & judged.text_key.isnull(), judged.first_text), else_=judged.query_text),
+        user_id=ibis.cases((clean, ibis.coalesce(judged.user_id, judged.first_user_id)), else_=judged.user_id),
     )
     among = ibis.window(group_by=[judged.query_id, judged.reason.isnull()], order_by=[judged.time, judged.row_id])
     judged = judged.mutate(leads=judged.reason.isnull() & judged.seen.isnull() & (ibis.row_number().over(among) == 0))
