@@ -81,16 +81,17 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
     )
     seen = earlier.select("query_id", seen_text=earlier["query"].nullif(""), seen_user="user_id", seen_time="time")
     judged = judged.left_join(seen.mutate(seen=ibis.literal(True)), "query_id").drop("query_id_right")
-    whole = ibis.window(
-        group_by=[judged.query_id, judged.own_reason.isnull()],
-        order_by=[judged.time, judged.row_id],
-        rows=(None, None),
-    )
-    copies = ibis.window(
-        group_by=[judged.query_id, judged.own_reason.isnull(), judged.content], order_by=[judged.time, judged.row_id]
-    )
-    firsts = {f"first_{name}": judged[name].first().over(whole) for name in ("text_key", "user_id", "client_id")}
-    firsts["first_text"] = judged.query_text.nullif("").first().over(whole).fill_null("")
+    request = [judged.query_id, judged.own_reason.isnull()]
+
+    def first_known(value: Any, known: Any) -> Any:
+        order = [known.isnull(), judged.time, judged.row_id]
+        return value.first(include_null=True).over(ibis.window(group_by=request, order_by=order, rows=(None, None)))
+
+    copies = ibis.window(group_by=[*request, judged.content], order_by=[judged.time, judged.row_id])
+    firsts = {
+        f"first_{name}": first_known(judged[name], judged[name]) for name in ("text_key", "user_id", "client_id")
+    }
+    firsts["first_text"] = first_known(judged.query_text, judged.text_key)
     judged = judged.mutate(copy=ibis.row_number().over(copies), **firsts)
     text = ibis.coalesce(judged.seen_text, judged.first_text_key)
     known = ibis.coalesce(judged.seen_user, judged.first_user_id)
