@@ -88,9 +88,7 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
         return value.first(include_null=True).over(ibis.window(group_by=request, order_by=order, rows=(None, None)))
 
     copies = ibis.window(group_by=[*request, judged.content], order_by=[judged.time, judged.row_id])
-    firsts = {
-        f"first_{name}": first_known(judged[name], judged[name]) for name in ("text_key", "user_id", "client_id")
-    }
+    firsts = {f"first_{name}": first_known(judged[name], judged[name]) for name in ("text_key", "user_id", "client_id")}
     firsts["first_text"] = first_known(judged.query_text, judged.text_key)
     judged = judged.mutate(copy=ibis.row_number().over(copies), **firsts)
     text = ibis.coalesce(judged.seen_text, judged.first_text_key)

@@ -86,13 +86,11 @@ def _hits(requests: Any, earlier: Any) -> Any:
     before = ibis.window(group_by=rows.query_id, order_by=[rows.time, rows.row_id], preceding=(None, 1))
     rows = rows.mutate(start=rows.hits.length().sum().over(before).fill_null(0))
     rows = rows.left_join(earlier.select("query_id", "shown"), "query_id").drop("query_id_right")
-    places = rows.select(
-        "query_id", start=rows.start + rows.shown.fill_null(0), item_id=rows.hits
-    ).unnest("item_id", offset="place")
-    places = places.filter(places.item_id.notnull())
-    return places.group_by("query_id", "item_id").agg(
-        position=((places.place + places.start).min() + 1).cast("int64")
+    places = rows.select("query_id", start=rows.start + rows.shown.fill_null(0), item_id=rows.hits).unnest(
+        "item_id", offset="place"
     )
+    places = places.filter(places.item_id.notnull())
+    return places.group_by("query_id", "item_id").agg(position=((places.place + places.start).min() + 1).cast("int64"))
 
 
 def _logged_impressions(events: Any, hits: Any) -> Any:

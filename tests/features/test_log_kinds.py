@@ -80,7 +80,9 @@ def test_a_basket_is_one_event_per_item(tmp_path: Path, attributes: dict[str, An
     assert len({r["event_id"] for r in stored(settings, "events")}) == 2
 
 
-@pytest.mark.parametrize("guest", [0, "0", "NULL", "none", "undefined", "NaN", "Guest", "anonymous", "", -1, "-1", False])
+@pytest.mark.parametrize(
+    "guest", [0, "0", "NULL", "none", "undefined", "NaN", "Guest", "anonymous", "", -1, "-1", False]
+)
 def test_guests_are_told_apart_by_client(tmp_path: Path, guest: Any) -> None:
     settings = shop(tmp_path)
     queries = [query("q1", user="c1", user_id=guest), query("q2", "10:00:30", user="c2", user_id=guest)]
