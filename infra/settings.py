@@ -116,9 +116,6 @@ class RawSettings(Group):
     """A row older than its landing day by more than this goes to quarantine; a younger one counts from its arrival."""
     ahead_window: timedelta = timedelta(days=1)
     """A row that claims to be later than the end of its landing day by more than this goes to quarantine."""
-    typing_window: timedelta = timedelta(seconds=5)
-    """A request whose text the same client goes on typing within this time is no search of its own, unless an event
-    names it. 0: every request counts."""
     max_bad_share: Share = 0.05
     """A day with a larger share of quarantined rows is held: nothing of it is used until it is run again."""
     max_bad_action_share: Share = 0.5
@@ -128,10 +125,6 @@ class RawSettings(Group):
     """Rows of an action from which ``max_bad_action_share`` judges it: one bad row alone holds no day."""
     guest_ids: tuple[str, ...] = GUEST_IDS
     """User and client ids (any case) that many people share: they name nobody."""
-    bot_words: tuple[str, ...] = ("bot", "crawler", "spider", "crawling", "slurp", "headlesschrome", "python-requests")
-    """A client is a bot whose user agent holds one of these words (any case), or whose id ends a word with one."""
-    max_requests_per_client_day: Count = 2_000
-    """A client with more requests in a day than a person can make is a bot: its rows are left out, counted and named."""
 
     @field_validator("actions", mode="before")
     @classmethod
@@ -142,7 +135,7 @@ class RawSettings(Group):
         spelt = {action_key(name) for name in given}
         return {name: meaning for name, meaning in ACTIONS.items() if action_key(name) not in spelt} | given
 
-    @field_validator("guest_ids", "bot_words")
+    @field_validator("guest_ids")
     @classmethod
     def _in_lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(text.strip().lower() for text in value)
