@@ -54,8 +54,8 @@ EVENT_FIELDS: Mapping[str, Sequence[str]] = {
 """Field -> where it may be, best first, in the one spelling."""
 
 ITEM_LISTS = ("items", "products", "lineitems", "orderitems", "cartitems", "basketitems", "purchaseditems", "objects",
-              "orderlines", "lines", "contents", "articles", "goods", "entries", "positions", "hits", "results", "object",
-              "item", "product", "cart", "basket", "order", "objectids", "itemids", "productids", "skus")  # fmt: skip
+              "orderlines", "lines", "contents", "articles", "goods", "entries", "positions", "hits", "results",
+              "object", "item", "product", "cart", "basket", "order", "objectids", "itemids", "productids", "skus")  # fmt: skip
 """Lists that hold items, whatever their elements call the id; others must say ``object_id``, ``item_id``..."""
 _ID_LISTS = ("objectids", "itemids", "productids", "skus", "items", "products", "objects")
 """Lists that may hold bare ids."""
