@@ -52,13 +52,17 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     unread = _unread_lines(settings, reports)
     if not reports:
         return unread
-    reasons, actions = Counter[str](), Counter[str]()
+    reasons, ignored, actions, baskets = Counter[str](), Counter[str](), Counter[str](), 0
     for report in reports:
         reasons.update(report.reasons)
+        ignored.update(report.ignored_reasons)
         actions.update(report.unknown_actions)
+        baskets += report.basket_items
     rows = sum(report.rows_in for report in reports)
     told = "1 day" if len(reports) == 1 else f"{len(reports)} days"
-    lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}."]
+    left_out = f", {sum(ignored.values()):,} ignored ({_largest(ignored)})" if ignored else ""
+    made = f", {baskets:,} events more made of baskets" if baskets else ""
+    lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}{left_out}{made}."]
     if actions:
         lines.append(f"Unknown actions: {_largest(actions)}. Say in shelfwise.toml, under [raw.actions], what each is.")
     encodings = {f"{report.day}/{name}": how for report in reports for name, how in report.encodings.items()}
