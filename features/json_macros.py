@@ -18,6 +18,9 @@ CREATE OR REPLACE TEMP MACRO as_id(j) AS nullif(trim(as_text(j)), '');
 CREATE OR REPLACE TEMP MACRO as_key(j) AS list_filter([as_id(j)],
     lambda t: lower(t) NOT IN ('null', 'none', 'undefined', 'nan'))[1];
 CREATE OR REPLACE TEMP MACRO is_blank(j) AS is_absent(j) OR NOT no_scalar(j) AND as_key(j) IS NULL;
+-- the list with nulls for blanks; one lambda for all elements, where a macro for each would be copied out
+CREATE OR REPLACE TEMP MACRO unless_blank(listed) AS
+    list_transform(listed, lambda e: CASE WHEN NOT is_blank(e) THEN e END);
 CREATE OR REPLACE TEMP MACRO as_person(j, guests) AS list_filter([as_key(j)],
     lambda t: NOT list_contains(guests, lower(t)))[1];
 -- PHP writes false for the user who is not logged in
@@ -59,7 +62,7 @@ CREATE OR REPLACE TEMP MACRO undated(j) AS CASE
 CREATE OR REPLACE TEMP MACRO as_time(j) AS list_transform(
     list_transform(list_transform([j], lambda e: as_id(undated(e))), lambda s: parsed_time(s)),
     lambda t: within_reason(t))[1];
-CREATE OR REPLACE TEMP MACRO unreadable_time(j) AS NOT is_absent(j) AND as_time(j) IS NULL
+CREATE OR REPLACE TEMP MACRO unreadable_time(j, read) AS read IS NULL AND NOT is_absent(j)
     AND NOT coalesce(json_type(j) = 'VARCHAR' AND as_id(j) IS NULL, false);
 CREATE OR REPLACE TEMP MACRO opened(j) AS CASE
     WHEN json_type(j) <> 'VARCHAR' THEN j WHEN json_valid(j ->> '$') THEN (j ->> '$')::JSON END;

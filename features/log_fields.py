@@ -55,7 +55,8 @@ EVENT_FIELDS: Mapping[str, Sequence[str]] = {
 
 ITEM_LISTS = ("items", "products", "lineitems", "orderitems", "cartitems", "basketitems", "purchaseditems", "objects",
               "orderlines", "lines", "contents", "articles", "goods", "entries", "positions", "hits", "results",
-              "object", "item", "product", "cart", "basket", "order", "objectids", "itemids", "productids", "skus")  # fmt: skip
+              "object", "item", "product", "cart", "basket", "order", "objectids", "itemids", "productids",
+              "skus")  # fmt: skip
 """Lists that hold items, whatever their elements call the id; others must say ``object_id``, ``item_id``..."""
 _ID_LISTS = ("objectids", "itemids", "productids", "skus", "items", "products", "objects")
 """Lists that may hold bare ids."""
@@ -135,6 +136,9 @@ def find_fields(engine: Any, source: str, target: str, fields: Mapping[str, Sequ
         fields: Field -> paths, best first.
         lists: Whether rows may hold lists of items.
     """
+    if not engine.con.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchall():
+        _none_found(engine, source, target, list(fields), lists=lists)
+        return
     parents = sorted({path.rsplit(".", n)[0] for paths in fields.values() for path in paths for n in range(1, 4)})
     within = "true" if lists else f"list_contains({parents}, p.path)"
     levels = ",\n".join(_LEVEL.format(n=n, before=n - 1, within=within) for n in range(1, _LEVELS))
@@ -180,5 +184,17 @@ def find_fields(engine: Any, source: str, target: str, fields: Mapping[str, Sequ
         ){listed if lists else ""}
         SELECT {source}.row_id, found.* EXCLUDE (row_id){extra}
         FROM {source} LEFT JOIN found USING (row_id) {joins}
+        """
+    )
+
+
+def _none_found(engine: Any, source: str, target: str, fields: Sequence[str], *, lists: bool) -> None:
+    """The tables of ``find_fields`` without a row: most logs need no looking, and planning it costs more than a day."""
+    columns = ", ".join(f"NULL::JSON AS {field}" for field in fields)
+    items = ", NULL::STRUCT(item_id VARCHAR, position BIGINT)[] AS basket, NULL::BOOLEAN AS names_object"
+    engine.con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE {target}_entries (row_id BIGINT, path VARCHAR, value JSON);
+        CREATE OR REPLACE TEMP TABLE {target} AS SELECT row_id, {columns}{items if lists else ""} FROM {source}
         """
     )

@@ -49,13 +49,15 @@ WHERE contains(document::VARCHAR, '"query_attributes.') AND starts_with(e.key, '
 
 _QUERIES = """
 CREATE OR REPLACE TEMP TABLE {target}_picked AS
-WITH bodies AS (SELECT row_id, document, body_of(document) AS body FROM {source})
-SELECT row_id, document IS NULL AS not_json, is_action_line(document) AS action_line, md5(body::VARCHAR) AS content,
+WITH bodies AS (SELECT row_id, document, body_of(document) AS body FROM {source}),
+picked AS (SELECT row_id, document IS NULL AS not_json, is_action_line(document) AS action_line,
+    md5(body::VARCHAR) AS content,
     json_extract(body, ['$.query_id', '$.user_id', '$.client_id', '$.session_id', '$.user_query', '$.timestamp',
         '$."@timestamp"', '$.query_response_hit_ids', '$.query_response_object_ids', '$.user_agent',
         '$.query_attributes.user_agent', '$.query_attributes.userAgent']) AS v,
     coalesce({odd_keys}, false) AS odd
-FROM bodies;
+FROM bodies)
+SELECT *, unless_blank(v) AS w FROM picked;
 CREATE OR REPLACE TEMP TABLE {target}_odd AS
 SELECT row_id, body_of(document) AS body FROM {source}
 WHERE row_id IN (SELECT row_id FROM {target}_picked WHERE odd AND NOT action_line)
@@ -65,27 +67,28 @@ _TYPED_QUERIES = """
 CREATE OR REPLACE TABLE {target} AS
 WITH named AS (
     SELECT row_id, not_json, action_line, content,
-        CASE WHEN is_blank(v[1]) THEN coalesce(o.query_id, v[1]) ELSE v[1] END AS query_id,
-        CASE WHEN is_blank(v[2]) THEN coalesce(o.user_id, v[2]) ELSE v[2] END AS user_id,
-        CASE WHEN is_blank(v[3]) THEN coalesce(o.client_id, v[3]) ELSE v[3] END AS client_id,
-        CASE WHEN is_blank(v[4]) THEN coalesce(o.session_id, v[4]) ELSE v[4] END AS session_id,
-        CASE WHEN is_blank(v[5]) THEN coalesce(o.query_text, v[5]) ELSE v[5] END AS query_text,
-        CASE WHEN NOT is_blank(v[6]) THEN v[6] WHEN NOT is_blank(v[7]) THEN v[7]
-            ELSE coalesce(o.time, v[6]) END AS time,
-        CASE WHEN NOT is_blank(v[8]) THEN v[8] WHEN NOT is_blank(v[9]) THEN v[9] ELSE o.hits END AS hits,
+        coalesce(w[1], o.query_id, v[1]) AS query_id,
+        coalesce(w[2], o.user_id, v[2]) AS user_id,
+        coalesce(w[3], o.client_id, v[3]) AS client_id,
+        coalesce(w[4], o.session_id, v[4]) AS session_id,
+        coalesce(w[5], o.query_text, v[5]) AS query_text,
+        coalesce(w[6], w[7], o.time, v[6]) AS time,
+        coalesce(w[8], w[9], o.hits) AS hits,
         coalesce(as_id(v[10]), as_id(v[11]), as_id(v[12]), as_id(o.agent)) AS agent
     FROM {target}_picked LEFT JOIN {target}_elsewhere AS o USING (row_id)
 ), listed AS (
     SELECT *, json_type(opened(hits)) IS NOT DISTINCT FROM 'ARRAY' AS is_list,
-        CASE WHEN is_list THEN json_extract(opened(hits), '$[*]') ELSE []::JSON[] END AS elements
+        CASE WHEN is_list THEN json_extract(opened(hits), '$[*]') ELSE []::JSON[] END AS elements,
+        as_time(time) AS time_read
     FROM named
 )
 SELECT row_id, not_json, action_line,
-    no_scalar(query_id) OR no_person(user_id) OR no_person(client_id) OR no_scalar(query_text) OR unreadable_time(time)
+    no_scalar(query_id) OR no_person(user_id) OR no_person(client_id) OR no_scalar(query_text)
+        OR unreadable_time(time, time_read)
         OR NOT (is_absent(hits) OR is_list) OR len(list_filter(elements, lambda e: no_scalar(e))) > 0 AS wrong_type,
     as_key(query_id) AS query_id, as_person(user_id, {guests}) AS user_id, as_person(client_id, {guests}) AS client_id,
     as_person(session_id, {guests}) AS session_id, coalesce(as_text(query_text), '') AS query_text,
-    as_time(time) AS time, list_transform(elements, lambda e: as_id(e)) AS hits, agent, content, country, language, zip,
+    time_read AS time, list_transform(elements, lambda e: as_id(e)) AS hits, agent, content, country, language, zip,
     latitude, longitude
 FROM listed LEFT JOIN ({places}) USING (row_id)
 """
@@ -106,10 +109,9 @@ picked AS (
         '$.position', '$.user_query', '$.query', '$.user_agent', '$.browser']) AS a
     FROM picked
 )
-SELECT *, CASE WHEN NOT is_blank(a[1]) THEN a[1] WHEN NOT is_blank(v[11]) THEN v[11]
-        WHEN NOT is_blank(v[9]) THEN v[9] ELSE a[2] END AS item_id,
-    odd OR coalesce(NOT is_absent(v[10]) AND (is_blank(item_id) OR contains(v[10]::VARCHAR, '[')), false) AS elsewhere
-FROM attributed;
+SELECT * EXCLUDE (b), coalesce(b[1], w[11], w[9], b[2]) AS named_item, coalesce(b[1], w[11], w[9], a[2]) AS item_id,
+    odd OR coalesce(w[10] IS NOT NULL AND (named_item IS NULL OR contains(v[10]::VARCHAR, '[')), false) AS elsewhere
+FROM (SELECT *, unless_blank(v) AS w, unless_blank(a[:2]) AS b FROM attributed);
 CREATE OR REPLACE TEMP TABLE {target}_odd AS
 SELECT row_id, body_of(document) AS body FROM {source}
 WHERE row_id IN (SELECT row_id FROM {target}_picked WHERE elsewhere AND NOT action_line)
@@ -119,15 +121,14 @@ _TYPED_EVENTS = """
 CREATE OR REPLACE TABLE {target} AS
 WITH named AS (
     SELECT row_id, not_json, action_line, content,
-        CASE WHEN is_blank(v[1]) THEN coalesce(o.query_id, v[1]) ELSE v[1] END AS query_id,
-        CASE WHEN is_blank(v[2]) THEN coalesce(o.user_id, v[2]) ELSE v[2] END AS user_id,
-        CASE WHEN is_blank(v[3]) THEN coalesce(o.client_id, v[3]) ELSE v[3] END AS client_id,
-        CASE WHEN is_blank(v[4]) THEN coalesce(o.session_id, v[4]) ELSE v[4] END AS session_id,
-        CASE WHEN is_blank(v[5]) THEN coalesce(o.action, v[5]) ELSE v[5] END AS action,
-        CASE WHEN NOT is_blank(v[6]) THEN v[6] WHEN NOT is_blank(v[7]) THEN v[7]
-            ELSE coalesce(o.time, v[6]) END AS time,
+        coalesce(w[1], o.query_id, v[1]) AS query_id,
+        coalesce(w[2], o.user_id, v[2]) AS user_id,
+        coalesce(w[3], o.client_id, v[3]) AS client_id,
+        coalesce(w[4], o.session_id, v[4]) AS session_id,
+        coalesce(w[5], o.action, v[5]) AS action,
+        coalesce(w[6], w[7], o.time, v[6]) AS time,
         coalesce(as_id(v[8]), as_id(o.event_id)) AS logged_id,
-        CASE WHEN is_blank(p.item_id) THEN coalesce(o.item_id, p.item_id) ELSE p.item_id END AS item_id,
+        coalesce(p.named_item, o.item_id, p.item_id) AS item_id,
         coalesce(as_id(a[3]), as_id(v[12]), as_id(a[4]), as_id(o.position)) AS position,
         coalesce(as_key(v[13]), as_key(a[5]), as_key(a[6]), as_key(o.query_text)) AS query_text,
         coalesce(as_id(v[14]), as_id(a[7]), as_id(a[8]), as_id(o.agent)) AS agent,
@@ -136,13 +137,13 @@ WITH named AS (
 ), typed AS (
     SELECT row_id, not_json, action_line,
         no_scalar(query_id) OR no_person(user_id) OR no_person(client_id) OR no_scalar(action)
-            OR no_scalar(item_id) AND basket IS NULL OR unreadable_time(time) AS wrong_type,
+            OR no_scalar(item_id) AND basket IS NULL OR unreadable_time(time, time_read) AS wrong_type,
         logged_id, lower(as_id(action)) AS action, as_key(query_id) AS query_id,
         as_person(user_id, {guests}) AS user_id, as_person(client_id, {guests}) AS client_id,
         as_person(session_id, {guests}) AS session_id, as_key(item_id) AS item_id,
-        try_cast(position AS BIGINT) AS position, as_time(time) AS time, query_text, agent, content, basket,
+        try_cast(position AS BIGINT) AS position, time_read AS time, query_text, agent, content, basket,
         names_object
-    FROM named
+    FROM (SELECT *, as_time(time) AS time_read FROM named)
 )
 SELECT * EXCLUDE (logged_id), coalesce(logged_id, md5(concat_ws(chr(31), coalesce(action, ''), coalesce(query_id, ''),
     coalesce(user_id, client_id, ''), coalesce(item_id, ''), coalesce(epoch_us(time)::VARCHAR, ''),
