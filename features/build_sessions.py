@@ -22,16 +22,16 @@ from features.day_report import (
     settings_hash,
     write_report,
 )
-from features.documents import DocumentError, load_documents
 from features.engine import batches_of, open_engine, read_days
-from features.landing import DayFiles, LandingError, LandingFile, day_files, local_copies
-from features.screening import ACTION_LINE, IGNORED, DayWindow, screen_events, screen_requests
+from features.landing import DayFiles, day_files, other_days_have_events
+from features.log_documents import LogRead, load_log
+from features.screening import ACTION_LINE, HARMLESS, REASONS, DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
 from features.ubi import read_events, read_queries
 from infra.contract.partitions import drop_partition, partition_file, write_partition, written_days
 from infra.contract.tables import QUARANTINE, columns_of
 from infra.contract.tables import SESSION_TABLES as TABLES
-from infra.settings import Settings
+from infra.settings import RawSettings, Settings
 
 __all__ = ["DayReport", "build_sessions", "days_to_rebuild", "read_report"]
 
@@ -43,7 +43,7 @@ ORDER = {
     "events": ("time", "event_id"),
 }
 SOURCES = ("ubi_queries", "ubi_events")
-VERSION = 1
+VERSION = 2
 """Raised where the same logs give other tables than before: days built by an older version are built again."""
 EXAMPLES = 5
 
@@ -138,7 +138,8 @@ def _build_day(settings: Settings, day: date) -> DayReport:
     started = time.perf_counter()
     files = day_files(settings, day)
     earlier = _accepted_before(settings, day)
-    inputs = _inputs(settings, files, earlier)
+    eventless = not files.events and other_days_have_events(settings, day)
+    inputs = _inputs(settings, files, earlier, eventless)
     previous = read_report(settings, day)
     in_use = previous.output if previous and previous.output == _output(settings, day) else None
     unchanged = previous and previous.inputs == inputs and previous.output == in_use and not previous.failed_rules
@@ -149,10 +150,11 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         return report
 
     with open_engine(settings) as engine:
-        _read(settings, engine, files)
+        read = _read(settings, engine, files)
+        incomplete = _incomplete(files, read, eventless)
         day_tables = _transform(settings, engine, day, list(earlier))
-        counts = _count(engine, day_tables)
-        held = counts.bad_share > settings.raw.max_bad_share
+        counts = _count(engine, day_tables, settings.raw)
+        held = counts.bad_share > settings.raw.max_bad_share or bool(counts.bad_actions or incomplete)
         # Without its report a day counts as not built: a kill from here on leaves no day that is half new.
         report_path(settings, day).unlink(missing_ok=True)
         quarantine = engine.table("quarantine").order_by("source", "row_id")
@@ -166,7 +168,7 @@ def _build_day(settings: Settings, day: date) -> DayReport:
     report = DayReport(
         day=day,
         fingerprint=files.fingerprint,
-        files=tuple(f.name for f in (*files.queries, *files.events)),
+        files=tuple(f.name for f in files.all if f.name not in read.unread),
         sources=counts.sources,
         rows_in=sum(c.rows_in for c in counts.sources.values()),
         clean=sum(c.clean for c in counts.sources.values()),
@@ -179,25 +181,40 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         rows_out=counts.rows_out,
         attribution=counts.attribution,
         unknown_actions=counts.unknown_actions,
+        ignored_reasons=counts.ignored_reasons,
+        basket_items=counts.basket_items,
+        bad_actions=counts.bad_actions,
         inputs=inputs,
         output=_output(settings, day),
         settings=settings_hash(settings),
         seconds=round(time.perf_counter() - started, 3),
+        unread={**files.unread, **read.unread},
+        encodings=read.encodings,
+        incomplete=incomplete,
     )
     write_report(settings, report)
     return report
 
 
-def _read(settings: Settings, engine: Any, files: DayFiles) -> None:
+def _read(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
     """Raw tables ``raw_ubi_queries`` and ``raw_ubi_events``, and their documents."""
-    readers = {"ubi_queries": (files.queries, read_queries), "ubi_events": (files.events, read_events)}
-    for source, (listed, read) in readers.items():
-        with local_copies(settings, listed) as copies:
-            try:
-                load_documents(engine, f"documents_{source}", copies, [f.name for f in listed])
-            except DocumentError as error:
-                raise LandingError(f"{files.day}: {error}") from error
-        read(engine, f"documents_{source}", f"raw_{source}")
+    read = load_log(settings, engine, files)
+    for source, typed in {"ubi_queries": read_queries, "ubi_events": read_events}.items():
+        typed(engine, f"documents_{source}", f"raw_{source}", settings.raw.guest_ids)
+    return read
+
+
+def _incomplete(files: DayFiles, read: LogRead, eventless: bool) -> str:
+    """What a day lacks, so that it is held; nothing of a day that has all."""
+    if not read.rows["ubi_queries"]:
+        named = ", ".join(f.name for f in files.all[:5])
+        return f"there is no row of queries in its files ({named})"
+    if eventless and not read.rows["ubi_events"]:
+        return (
+            "it has queries and no file of events, though other days have one: all that it showed would count as not"
+            " clicked. Land its ubi_events, or a file of no bytes of that name if there were none"
+        )
+    return ""
 
 
 def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> Mapping[str, Any]:
@@ -209,16 +226,22 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
         screen_requests(engine.table("raw_ubi_queries"), before["requests"], window),
     )
     named = ["query_id", "user_id", "session_id", "time"]
-    asked = screened.filter(screened.reason.isnull()).select(named).union(before["requests"].select(named))
+    asked = screened.filter(screened.leads).select(named).union(before["requests"].select(named))
     asked = engine.create_table("asked", asked)
     events = engine.create_table(
         "screened_ubi_events",
-        screen_events(engine.table("raw_ubi_events"), asked, before["events"], window, settings.raw.actions),
+        screen_events(
+            open_baskets(engine.table("raw_ubi_events"), settings.raw.actions), asked, before["events"], window
+        ),
     )
     events = events.filter(events.reason.isnull())
     # The earlier impressions are many and the day's events touch few of them.
     touched = before["impressions"]
-    touched = touched.filter(touched.query_id.isin(events.query_id) | touched.user_id.isin(events.user_id))
+    touched = touched.filter(
+        touched.query_id.isin(events.query_id)
+        | touched.user_id.isin(events.user_id)
+        | touched.query_id.isin(screened.query_id)
+    )
     touched = engine.create_table("touched_impressions", touched)
     shown = engine.create_table(
         "day_impressions", day_impressions(screened, events, before["requests"], touched, window)
@@ -229,7 +252,7 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
         events, with_sessions(asked, events), shown.select(places).union(touched.select(places)), window
     )
     attributed = engine.create_table("day_events", attributed)
-    engine.con.execute(_QUARANTINE_SQL, [[ACTION_LINE, IGNORED]] * 2)
+    engine.con.execute(_QUARANTINE_SQL, [[ACTION_LINE, *HARMLESS]] * 2)
     return {"requests": requests, "impressions": shown, "events": attributed}
 
 
@@ -248,6 +271,9 @@ class _Counts:
     rows_out: Mapping[str, int]
     attribution: Mapping[str, Mapping[str, int]]
     unknown_actions: Mapping[str, int]
+    ignored_reasons: Mapping[str, int]
+    basket_items: int
+    bad_actions: Mapping[str, str]
 
     @property
     def bad_share(self) -> float:
@@ -256,17 +282,50 @@ class _Counts:
         return refused / max(1, refused + sum(c.clean for c in self.sources.values()))
 
 
-def _count(engine: Any, tables: Mapping[str, Any]) -> _Counts:
+def _bad_actions(engine: Any, raw: RawSettings) -> dict[str, str]:
+    """The actions of which too many rows were refused, each with the commonest reason and an example."""
+    share = max(raw.max_bad_share, raw.max_bad_action_share)
+    found = engine.con.execute(
+        """
+        WITH judged AS (
+            SELECT kind, row_id, CASE WHEN list_contains(?, reason) THEN reason END AS reason
+            FROM screened_ubi_events WHERE kind IN ('impression', 'click', 'cart', 'order')
+                AND (reason IS NULL OR list_contains(?, reason))
+        )
+        SELECT kind, count(reason), count(*), mode(reason), arg_min(row_id, row_id) FILTER (reason IS NOT NULL)
+        FROM judged GROUP BY kind HAVING count(*) >= ? AND count(reason) / count(*) > ? ORDER BY kind
+        """,
+        [list(REASONS), list(REASONS), raw.min_action_rows, share],
+    ).fetchall()
+    told = {}
+    for kind, refused, count, reason, row_id in found:
+        ((example,),) = engine.con.execute(
+            "SELECT left(raw, 300) FROM documents_ubi_events WHERE row_id = ?", [row_id]
+        ).fetchall()
+        told[kind] = f"{refused:,} of {count:,} rows ({reason}), such as {example}"
+    return told
+
+
+def _count(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> _Counts:
     def rows(query: str) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = engine.con.execute(query).fetchall()
         return found
 
+    ((basket_items,),) = rows(
+        """SELECT (SELECT count(*) FROM screened_ubi_events) - (SELECT count(*) FROM raw_ubi_events)"""
+    )
     sources = {}
+    left_out: dict[str, int] = {}
     for source in SOURCES:
         by_reason = dict(rows(f"SELECT coalesce(reason, ''), count(*) FROM screened_{source} GROUP BY ALL"))
-        clean, lines, ignored = (by_reason.pop(key, 0) for key in ("", ACTION_LINE, IGNORED))
+        clean, lines = (by_reason.pop(key, 0) for key in ("", ACTION_LINE))
+        harmless = {key: by_reason.pop(key) for key in HARMLESS if key in by_reason}
+        for key, n in harmless.items():
+            left_out[key] = left_out.get(key, 0) + n
+        ignored = sum(harmless.values())
         refused = sum(by_reason.values())
-        sources[source] = SourceCounts(clean + ignored + refused, clean, ignored, refused, lines)
+        rows_in = clean + ignored + refused - (basket_items if source == "ubi_events" else 0)
+        sources[source] = SourceCounts(rows_in, clean, ignored, refused, lines)
     examples = rows(
         f"""SELECT reason, list(left(raw, 300) ORDER BY source, row_id)
         FROM (FROM quarantine QUALIFY row_number() OVER (PARTITION BY reason ORDER BY source, row_id) <= {EXAMPLES})
@@ -277,6 +336,9 @@ def _count(engine: Any, tables: Mapping[str, Any]) -> _Counts:
         attribution.setdefault(action, {})[how] = n
     return _Counts(
         sources=sources,
+        ignored_reasons=dict(sorted(left_out.items())),
+        basket_items=basket_items,
+        bad_actions=_bad_actions(engine, raw),
         reasons=dict(rows("SELECT reason, count(*) FROM quarantine GROUP BY ALL ORDER BY ALL")),
         examples=dict(examples),
         rows_out={name: int(table.count().execute()) for name, table in tables.items()},
@@ -297,11 +359,13 @@ def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
     return {r.day: r.output for r in reports if r.output is not None}
 
 
-def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str]) -> str:
+def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str], eventless: bool) -> str:
     content = {
         "version": VERSION,
         "columns": {name: columns_of(schema) for name, schema in TABLES.items()},
         "files": files.fingerprint,
+        "unread": dict(files.unread),
+        "eventless": eventless,
         "settings": settings.raw.model_dump(mode="json"),
         "earlier": {day.isoformat(): output for day, output in earlier.items()},
     }
@@ -322,5 +386,4 @@ def _output(settings: Settings, day: date) -> str | None:
 
 def _told_apart(files: DayFiles) -> bool:
     """Whether a changed file would show: some remote file systems tell neither a time nor a checksum."""
-    listed: tuple[LandingFile, ...] = (*files.queries, *files.events)
-    return all(f.stamp for f in listed)
+    return all(f.stamp for f in files.all)

@@ -186,7 +186,7 @@ SELECT item_id, as_id(title) AS title, description, coalesce(as_path(path), []) 
     coalesce(attributes, []) AS attributes, coalesce(as_tags(tags), []) AS tags,
     country, language, zip, latitude, longitude,
     coalesce(least(as_date(created), first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from,
-    unreadable_time(created) AND as_date(created) IS NULL AS created_unreadable
+    unreadable_time(created, as_time(created)) AND as_date(created) IS NULL AS created_unreadable
 FROM chosen LEFT JOIN wide USING (row_id) LEFT JOIN attribute_lists USING (row_id)
 LEFT JOIN long_texts USING (row_id) LEFT JOIN places USING (row_id) JOIN seen ON seen.file = first_file, marks
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from infra.settings import Settings
 
 @dataclass(frozen=True)
 class SourceCounts:
-    """Rows of ``ubi_queries`` or of ``ubi_events``: ``rows_in = clean + ignored + refused``."""
+    """Rows of ``ubi_queries`` or of ``ubi_events``: ``rows_in = clean + ignored + refused`` (less ``basket_items``)."""
 
     rows_in: int
     clean: int
@@ -29,7 +29,7 @@ class SourceCounts:
 
 @dataclass(frozen=True)
 class DayReport:
-    """The counts of a day. Rows in = clean + ignored + the sum of the reasons."""
+    """The counts of a day. Rows in + ``basket_items`` = clean + ignored + the sum of the reasons."""
 
     day: date
     fingerprint: str
@@ -60,8 +60,20 @@ class DayReport:
     settings: str
     """Hash of the settings that decide what is refused and when a day is held, and of the tables' columns."""
     seconds: float
+    ignored_reasons: Mapping[str, int] = field(default_factory=dict)
+    """Rows that were left out though nothing is wrong with them, by why."""
+    basket_items: int = 0
+    """Events that rows of several items (baskets) gave besides one for each row."""
+    bad_actions: Mapping[str, str] = field(default_factory=dict)
+    """Action of which too many rows were refused -> how many, why, and an example."""
     failed_rules: tuple[str, ...] = ()
     """Rules that the day's tables broke, for which they were taken out again; see ``build_sessions.withdraw``."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """What lies in the day's folder and was not read -> why; names that begin with ``_`` or ``.`` are left alone."""
+    encodings: Mapping[str, str] = field(default_factory=dict)
+    """Text files that are not UTF-8 -> the encoding that they were read in."""
+    incomplete: str = ""
+    """What the day lacks, for which it is held; empty where it lacks nothing."""
 
     @property
     def message(self) -> str:
@@ -74,12 +86,17 @@ class DayReport:
                 else "Remove its folder if the shop was closed, or land the day again and run again"
             )
             parts.append(f"{self.day} is held: {'; '.join(self.failed_rules)}. Nothing of it is used. {remedy}")
+        elif self.incomplete:
+            rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
+            parts.append(f"{self.day} is held, {rest}: {self.incomplete}")
         elif self.held:
             counts = ", ".join(f"{reason} {n:,}" for reason, n in _largest_first(self.reasons))
             rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
+            setting = "SHELFWISE_RAW__MAX_BAD_ACTION_SHARE" if self.bad_actions else "SHELFWISE_RAW__MAX_BAD_SHARE"
+            actions = "".join(f"; {action}: refused {what}" for action, what in self.bad_actions.items())
             parts.append(
-                f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}); {rest}. Mend the files,"
-                " or raise SHELFWISE_RAW__MAX_BAD_SHARE, and run again"
+                f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}){actions}; {rest}. Mend"
+                f" the files, or raise {setting}, and run again"
             )
         if self.unknown_actions:
             named = ", ".join(f"{name or '(no name)'} {n:,}" for name, n in _largest_first(self.unknown_actions))
@@ -117,7 +134,7 @@ def read_report(settings: Settings, day: date) -> DayReport | None:
     if not path.exists():
         return None
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    names = {f.name for f in fields(DayReport)}
+    names = {column.name for column in fields(DayReport)}
     if not names <= stored.keys():
         return None
     values = {name: stored[name] for name in names}

@@ -9,16 +9,17 @@ from typing import Any
 
 import ibis
 
-from infra.settings import RawSettings
+from features.query_text import normalised
+from infra.settings import RawSettings, action_key
 
-IGNORED = "ignored"
-"""Marks a row that the settings tell to leave out: neither clean nor refused."""
+HARMLESS = ("ignored_action", "unknown_action", "outside_search", "names_no_item", "delivered_twice")
+"""Why a row is left out though nothing is wrong with it; such rows count against no day."""
 ACTION_LINE = "action_line"
 """Marks a line of a bulk export that is no row."""
 REASONS = (
     "not_json",
     "wrong_type",
-    "unknown_action",
+    "no_action",
     "no_query_id",
     "no_item",
     "no_time",
@@ -52,16 +53,17 @@ class DayWindow:
 def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
     """Give each row of ``ubi_queries`` its user and, where it is not taken, a reason.
 
-    Of several rows with one query id the first by time is the request, and the others are duplicates.
+    The rows of one query id are the responses of one request (pages, facets), the first by time is the request. One
+    whose text or person is another, both known, is a duplicate; an exact repeat was delivered twice.
 
     Args:
         raw: ``ubi.read_queries``.
-        earlier: ``query_id`` of the requests of earlier landing days.
+        earlier: ``REQUESTS`` of earlier landing days: a row of theirs is a late response.
 
     Returns:
-        ``raw`` with ``user_id`` (else the client's id) and ``reason``, null for a clean row.
+        ``raw`` with ``user_id`` (else the client's id), ``logged_id`` (the user's own id), ``reason``, null for a clean
+        row, and ``leads``: whether the row makes the request. A leading row has what the later ones know besides.
     """
-    user = ibis.coalesce(raw.user_id, raw.client_id)
     own_reason = ibis.cases(
         (raw.action_line, ACTION_LINE),
         (raw.not_json, "not_json"),
@@ -71,48 +73,108 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
         (raw.time < ibis.literal(window.earliest), "too_old"),
         (raw.time >= ibis.literal(window.latest), "too_new"),
     )
-    judged = raw.mutate(user_id=user, own_reason=own_reason)
-    seen = earlier.select("query_id").distinct().mutate(seen=True)
-    judged = judged.left_join(seen, "query_id").drop("query_id_right")
-    among = ibis.window(group_by=[judged.query_id, judged.own_reason.isnull()], order_by=[judged.time, judged.row_id])
-    judged = judged.mutate(turn=ibis.row_number().over(among))
-    repeated = judged.seen.notnull() | (judged.turn > 0)
-    reason = ibis.cases(
-        (judged.own_reason.notnull(), judged.own_reason),
-        (repeated, "duplicate_id"),
+    judged = raw.mutate(
+        logged_id=raw.user_id,
+        user_id=ibis.coalesce(raw.user_id, raw.client_id),
+        text_key=normalised(raw.query_text).nullif(""),
+        own_reason=own_reason,
     )
-    return judged.mutate(reason=reason).drop("own_reason", "seen", "turn")
+    seen = earlier.select("query_id", seen_text=earlier["query"].nullif(""), seen_user="user_id", seen_time="time")
+    judged = judged.left_join(seen.mutate(seen=ibis.literal(True)), "query_id").drop("query_id_right")
+    request = [judged.query_id, judged.own_reason.isnull()]
+
+    def first_known(value: Any, known: Any) -> Any:
+        order = [known.isnull(), judged.time, judged.row_id]
+        return value.first(include_null=True).over(ibis.window(group_by=request, order_by=order, rows=(None, None)))
+
+    copies = ibis.window(group_by=[*request, judged.content], order_by=[judged.time, judged.row_id])
+    firsts = {f"first_{name}": first_known(judged[name], judged[name]) for name in ("text_key", "user_id", "client_id")}
+    firsts["first_text"] = first_known(judged.query_text, judged.text_key)
+    judged = judged.mutate(copy=ibis.row_number().over(copies), **firsts)
+    text = ibis.coalesce(judged.seen_text, judged.first_text_key)
+    known = ibis.coalesce(judged.seen_user, judged.first_user_id)
+    alike = (judged.user_id == known, judged.client_id == known, judged.client_id == judged.first_client_id)
+    same_person = judged.user_id.isnull() | known.isnull()
+    for equal in alike:
+        same_person = same_person | equal.fill_null(False)
+    other = (judged.text_key != text).fill_null(False) | ~same_person
+    again = (judged.copy > 0) | (judged.seen.notnull() & (judged.time == judged.seen_time)).fill_null(False)
+    judged = judged.mutate(
+        reason=ibis.cases(
+            (judged.own_reason.notnull(), judged.own_reason),
+            (other, "duplicate_id"),
+            (again, "delivered_twice"),
+        )
+    )
+    # A facet's response often says less than that of the hits: the request is told by the first that says it.
+    clean = judged.reason.isnull()
+    judged = judged.mutate(
+        query_text=ibis.cases((clean & judged.text_key.isnull(), judged.first_text), else_=judged.query_text),
+        user_id=ibis.cases((clean, ibis.coalesce(judged.user_id, judged.first_user_id)), else_=judged.user_id),
+    )
+    among = ibis.window(group_by=[judged.query_id, judged.reason.isnull()], order_by=[judged.time, judged.row_id])
+    judged = judged.mutate(leads=judged.reason.isnull() & judged.seen.isnull() & (ibis.row_number().over(among) == 0))
+    added = ("own_reason", "seen", "seen_text", "seen_user", "seen_time", "text_key", "copy", *firsts)
+    return judged.drop(*added)
 
 
-def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindow, actions: Mapping[str, str]) -> Any:
-    """Give each row of ``ubi_events`` its kind, its user and, where it is not taken, a reason.
+def open_baskets(raw: Any, actions: Mapping[str, str]) -> Any:
+    """One row per item of a basket, so that ``screen_events`` sees single items.
+
+    A list of items stands for the event where the event names no item itself, or is an impression, a cart or an order.
+
+    Args:
+        raw: ``ubi.read_events``.
+        actions: ``settings.raw.actions``.
+
+    Returns:
+        ``raw`` with ``kind`` and without ``basket``; the rows of one basket have event ids of their own.
+    """
+    key = raw.action.lower().re_replace(r"[\s_-]", "")
+    rows = raw.mutate(kind=key.cases(*{action_key(name): kind for name, kind in actions.items()}.items()))
+    many = rows.basket.notnull() & (rows.item_id.isnull() | rows.kind.isin(["impression", "cart", "order"]))
+    many = many.fill_null(False)
+    single = rows.filter(~many).drop("basket")
+    listed = rows.filter(many).rename(ordinal="position", event="event_id").drop("item_id")
+    listed = listed.unnest("basket", offset="place")
+    first = ibis.cases((listed.kind == "impression", listed.ordinal + listed.place))
+    listed = listed.mutate(
+        item_id=listed.basket.item_id,
+        position=ibis.coalesce(listed.basket.position, first).cast("int64"),
+        event_id=listed.event + "#" + listed.place.cast("string"),
+    )
+    return single.union(listed.select(*single.columns))
+
+
+def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindow) -> Any:
+    """Give each event its user and, where it is not taken, a reason.
 
     An event without a user takes its request's, which may have none: nobody knows who asked. One with neither user nor
     request belongs to nothing. An impression needs neither user nor time of its own: its request has
     them.
 
     Args:
-        raw: ``ubi.read_events``.
+        raw: ``open_baskets``: its ``kind`` is impression, click, cart, order, ignore or null.
         requests: ``query_id, user_id`` of all requests that an event may name, each id once.
-        earlier_events: ``event_id`` of the events of earlier landing days.
-        actions: ``settings.raw.actions``.
+        earlier_events: ``EVENTS`` of earlier landing days.
 
     Returns:
-        ``raw`` with ``kind`` (impression, click, cart, order, ignore; null for an unknown action), ``user_id`` and
-        ``reason``, null for a clean row.
+        ``raw`` with ``user_id``, ``logged_id`` (the user's own id) and ``reason``, null for a clean row.
     """
-    rows = raw.mutate(kind=raw.action.cases(*actions.items()))
     known = requests.select("query_id", asker=requests.user_id, asked=ibis.literal(True))
-    rows = rows.left_join(known, "query_id").drop("query_id_right")
+    rows = raw.left_join(known, "query_id").drop("query_id_right")
     user = ibis.coalesce(rows.user_id, rows.client_id, rows.asker)
     impression = rows.kind == "impression"
+    viewed = rows.kind.isin(["impression", "click"])
     own_reason = ibis.cases(
         (rows.action_line, ACTION_LINE),
         (rows.not_json, "not_json"),
-        (rows.kind == "ignore", IGNORED),
+        (rows.kind == "ignore", "ignored_action"),
+        (rows.kind.isnull() & rows.action.notnull(), "unknown_action"),
         (rows.wrong_type, "wrong_type"),
-        (rows.kind.isnull(), "unknown_action"),
-        (impression & rows.query_id.isnull(), "no_query_id"),
+        (rows.kind.isnull(), "no_action"),
+        (impression & rows.query_id.isnull(), "outside_search"),
+        (viewed & rows.item_id.isnull() & ~rows.names_object, "names_no_item"),
         (rows.item_id.isnull(), "no_item"),
         (rows.time.isnull() & ~impression, "no_time"),
         (rows.time < ibis.literal(window.earliest), "too_old"),
@@ -120,14 +182,18 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
         (rows.query_id.notnull() & rows.asked.isnull(), "unknown_request"),
         (user.isnull() & rows.query_id.isnull(), "no_user"),
     )
-    judged = rows.mutate(user_id=user, own_reason=own_reason)
-    seen = earlier_events.select("event_id").distinct().mutate(seen=True)
+    judged = rows.mutate(logged_id=rows.user_id, user_id=user, own_reason=own_reason)
+    seen = earlier_events.select("event_id", seen=earlier_events.action, seen_item="item_id", seen_time="time")
     judged = judged.left_join(seen, "event_id").drop("event_id_right")
-    among = ibis.window(group_by=[judged.event_id, judged.own_reason.isnull()], order_by=[judged.time, judged.row_id])
-    judged = judged.mutate(turn=ibis.row_number().over(among))
-    repeated = judged.seen.notnull() | (judged.turn > 0)
+    same = [judged.event_id, judged.own_reason.isnull()]
+    among = ibis.window(group_by=same, order_by=[judged.time, judged.row_id])
+    copies = ibis.window(group_by=[*same, judged.content], order_by=[judged.time, judged.row_id])
+    judged = judged.mutate(turn=ibis.row_number().over(among), copy=ibis.row_number().over(copies))
+    again = (judged.seen == judged.kind) & (judged.seen_item == judged.item_id) & (judged.seen_time == judged.time)
     reason = ibis.cases(
         (judged.own_reason.notnull(), judged.own_reason),
-        (repeated, "duplicate_event"),
+        ((judged.copy > 0) | again.fill_null(False), "delivered_twice"),
+        (judged.seen.notnull() | (judged.turn > 0), "duplicate_event"),
     )
-    return judged.mutate(reason=reason).drop("own_reason", "seen", "turn", "asker")
+    added = ("own_reason", "seen", "seen_item", "seen_time", "turn", "copy", "asker", "asked")
+    return judged.mutate(reason=reason).drop(*added)

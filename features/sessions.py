@@ -26,7 +26,7 @@ def clean_requests(screened: Any, events: Any, shown: Any, window: DayWindow) ->
     Returns:
         ``REQUESTS``, one row per query id.
     """
-    rows = screened.filter(screened.reason.isnull())
+    rows = screened.filter(screened.leads)
     counts = shown.group_by("query_id").agg(shown=shown.count())
     asked = rows.select("query_id", "user_id", "session_id", "query_text", "time", *LOCATION_NAMES)
     rows = with_sessions(asked, events)
@@ -63,8 +63,9 @@ def day_impressions(screened: Any, events: Any, earlier: Any, earlier_impression
         ``IMPRESSIONS``, one row per query id and item.
     """
     clean = screened.filter(screened.reason.isnull())
-    askers = clean.select("query_id", "user_id", "time").union(earlier.select("query_id", "user_id", "time"))
-    hits = _hits(clean)
+    leading = screened.filter(screened.leads)
+    askers = leading.select("query_id", "user_id", "time").union(earlier.select("query_id", "user_id", "time"))
+    hits = _hits(clean, earlier)
     logged = _logged_impressions(events, hits)
     shown = logged.union(hits.anti_join(logged, "query_id"))
     shown = shown.anti_join(earlier_impressions, ["query_id", "item_id"])
@@ -72,11 +73,24 @@ def day_impressions(screened: Any, events: Any, earlier: Any, earlier_impression
     return joined.mutate(known_at=_known_at(joined.time, window)).select(*IMPRESSIONS.names)
 
 
-def _hits(requests: Any) -> Any:
-    """``query_id, item_id, position`` from the hit ids, each item once at its first place."""
-    places = requests.select("query_id", item_id=requests.hits).unnest("item_id", offset="place")
+def _hits(requests: Any, earlier: Any) -> Any:
+    """``query_id, item_id, position`` from the hit ids, each item once at its first place.
+
+    The hits of a request's responses are joined in the order of time: positions go on, and a list that is there already
+    adds nothing.
+    """
+    rows = requests.select("query_id", "row_id", "time", "hits")
+    same = ibis.window(group_by=[rows.query_id, rows.hits], order_by=[rows.time, rows.row_id])
+    rows = rows.mutate(turn=ibis.row_number().over(same))
+    rows = rows.filter((rows.turn == 0) & (rows.hits.length() > 0))
+    before = ibis.window(group_by=rows.query_id, order_by=[rows.time, rows.row_id], preceding=(None, 1))
+    rows = rows.mutate(start=rows.hits.length().sum().over(before).fill_null(0))
+    rows = rows.left_join(earlier.select("query_id", "shown"), "query_id").drop("query_id_right")
+    places = rows.select("query_id", start=rows.start + rows.shown.fill_null(0), item_id=rows.hits).unnest(
+        "item_id", offset="place"
+    )
     places = places.filter(places.item_id.notnull())
-    return places.group_by("query_id", "item_id").agg(position=(places.place.min() + 1).cast("int64"))
+    return places.group_by("query_id", "item_id").agg(position=((places.place + places.start).min() + 1).cast("int64"))
 
 
 def _logged_impressions(events: Any, hits: Any) -> Any:

@@ -9,7 +9,8 @@ from datetime import date
 
 from features.catalog import CatalogReport
 from features.catalog_fields import ALIASES
-from features.day_report import built_days, read_report
+from features.day_report import DayReport, built_days, read_report
+from features.landing import unread_in_landing
 from infra.settings import Settings
 
 FIELDS = ("title", "description", "category_path", "brand", "price")
@@ -39,25 +40,54 @@ def catalog_lines(settings: Settings) -> list[str]:
         refused += f", {report.unreadable_prices:,} prices could not be read"
     if report.reasons or report.unreadable_prices:
         lines.append(f"Catalogue rows: {report.rows_in:,} read, {refused}.")
-    return lines
+    if report.encodings:
+        lines.append(_encodings(report.encodings))
+    return [*lines, *(f"{name} {why}." for name, why in report.unread.items())]
 
 
 def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     """Rows read and refused, and unknown actions, of the days from ``first`` to ``last`` as they were last built."""
     days = [day for day in built_days(settings) if first <= day <= last]
     reports = [report for report in (read_report(settings, day) for day in days) if report]
+    unread = _unread_lines(settings, reports)
     if not reports:
-        return []
-    reasons, actions = Counter[str](), Counter[str]()
+        return unread
+    reasons, ignored, actions, baskets = Counter[str](), Counter[str](), Counter[str](), 0
     for report in reports:
         reasons.update(report.reasons)
+        ignored.update(report.ignored_reasons)
         actions.update(report.unknown_actions)
+        baskets += report.basket_items
     rows = sum(report.rows_in for report in reports)
     told = "1 day" if len(reports) == 1 else f"{len(reports)} days"
-    lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}."]
+    left_out = f", {sum(ignored.values()):,} ignored ({_largest(ignored)})" if ignored else ""
+    made = f", {baskets:,} events more made of baskets" if baskets else ""
+    lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}{left_out}{made}."]
     if actions:
         lines.append(f"Unknown actions: {_largest(actions)}. Say in shelfwise.toml, under [raw.actions], what each is.")
-    return lines
+    encodings = {f"{report.day}/{name}": how for report in reports for name, how in report.encodings.items()}
+    if encodings:
+        lines.append(_encodings(encodings))
+    lines += [f"{report.message}." for report in reports if report.incomplete]
+    return lines + unread
+
+
+def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]:
+    """What lies in the landing folder, or in its days, and is not read: a line for each reason."""
+    names: dict[str, list[str]] = {}
+    for name, why in unread_in_landing(settings).items():
+        names.setdefault(why, []).append(name)
+    for report in reports:
+        for name, why in report.unread.items():
+            names.setdefault(why, []).append(f"dt={report.day}/{name}")
+    return [f"Not read: {_some(listed)}: {why}." for why, listed in names.items()]
+
+
+def _encodings(encodings: Mapping[str, str]) -> str:
+    """The encodings of the files that are not UTF-8, and what to do where one was guessed."""
+    guessed = any("guessed" in how for how in encodings.values())
+    remedy = ". Set SHELFWISE_RAW__ENCODING if that is not right" if guessed else ""
+    return f"Encodings: {_some(f'{name} {how}' for name, how in encodings.items())}{remedy}."
 
 
 def _refused(reasons: Mapping[str, int]) -> str:

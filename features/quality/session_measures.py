@@ -111,7 +111,7 @@ def _report_row(settings: Settings, day: date) -> dict[str, Any]:
         "not_built": None,
         "held": report.message if report.held else None,
         "bad_share": report.bad_share,
-        "rows_unaccounted": report.rows_in - report.clean - report.ignored - refused,
+        "rows_unaccounted": report.rows_in + report.basket_items - report.clean - report.ignored - refused,
         "quarantine_missing": refused - _stored_rows(settings.paths.quarantine, day),
         "rows_lost": None if report.held else lost,
         "held_rows_in_use": sum(stored.values()) if unused else None,

@@ -78,7 +78,7 @@ def test_sessions_cross_midnight(tmp_path: Path) -> None:
     found = {(r["action"], r["item_id"]): r for r in stored(settings, "events", NEXT)}
     assert found["order", "b"]["query_id"] == "q0"
     assert (found["click", "c"]["query_id"], found["click", "c"]["position"]) == ("q1", 3)
-    assert reports[1].reasons == {"duplicate_event": 1}
+    assert (reports[1].reasons, reports[1].ignored_reasons) == ({}, {"delivered_twice": 1})
     assert reports[2].reasons == {"duplicate_id": 1}
     late = [r for r in stored(settings, "impressions", NEXT) if r["query_id"] == "q2"]
     assert [r["item_id"] for r in late] == ["late"]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from features.screening import DayWindow, screen_events, screen_requests
+from features.screening import DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
 from infra.contract.tables import EVENTS, IDS, IMPRESSIONS, LOCATION, REQUESTS, TIME
 from infra.settings import RawSettings
@@ -25,7 +25,8 @@ RAW = RawSettings(attribution_window=timedelta(minutes=30))
 WINDOW = DayWindow.of(DAY, RAW)
 MARKS = [("row_id", pa.int64()), ("not_json", pa.bool_()), ("action_line", pa.bool_()), ("wrong_type", pa.bool_())]
 IDENTITY = [(name, pa.string()) for name in ("query_id", "user_id", "client_id", "session_id")]
-QUERIES = pa.schema([*MARKS, *IDENTITY, ("query_text", pa.string()), ("time", TIME), ("hits", IDS), *LOCATION])
+TOLD = [(name, pa.string()) for name in ("query_text", "agent", "content")]
+QUERIES = pa.schema([*MARKS, *IDENTITY, *TOLD, ("time", TIME), ("hits", IDS), *LOCATION])
 EVENT_ROWS = pa.schema(
     [
         *MARKS,
@@ -35,6 +36,9 @@ EVENT_ROWS = pa.schema(
         ("position", pa.int64()),
         ("time", TIME),
         ("event_id", pa.string()),
+        *TOLD,
+        ("basket", pa.list_(pa.struct([("item_id", pa.string()), ("position", pa.int64())]))),
+        ("names_object", pa.bool_()),
     ]
 )
 Tables = dict[str, pa.Table]
@@ -58,6 +62,7 @@ def random_log(seed: int, size: int) -> Tables:
             "user_id": draw.choice([None, "u1", "u2"]),
             "client_id": draw.choice(users),
             "session_id": draw.choice([None, None, "s1", "s2"]),
+            "content": draw.choice(["same", f"row {n}", f"row {n}"]),
         }
 
     new_ids = [f"q{n}" for n in range(size)]
@@ -83,6 +88,10 @@ def random_log(seed: int, size: int) -> Tables:
             "position": draw.choice([None, -1, 0, 1, 2]),
             "time": draw.choice([None, minutes(-20_000, 4_000), *(minutes(-30, 240) for _ in range(8))]),
             "event_id": f"e{draw.randint(0, size * 2)}",
+            "basket": draw.choice(
+                [None, None, None, [{"item_id": "a", "position": 3}, {"item_id": draw.choice(items), "position": None}]]
+            ),
+            "names_object": draw.random() < 0.5,
         }
         for n in range(size * 3)
     ]
@@ -127,15 +136,16 @@ def transform(engine: Any, load: Callable[..., Any], log: Tables) -> dict[str, A
     before, shown_before = raw["earlier_requests"], raw["earlier_impressions"]
     screened = keep("screened", screen_requests(raw["queries"], before, WINDOW))
     named = ["query_id", "user_id", "session_id", "time"]
-    asked = screened.filter(screened.reason.isnull()).select(named).union(before.select(named))
-    judged = keep("judged", screen_events(raw["events"], asked, raw["earlier_events"], WINDOW, RAW.actions))
+    asked = screened.filter(screened.leads).select(named).union(before.select(named))
+    opened = keep("opened", open_baskets(raw["events"], RAW.actions))
+    judged = keep("judged", screen_events(opened, asked, raw["earlier_events"], WINDOW))
     events = judged.filter(judged.reason.isnull())
     shown = keep("shown", day_impressions(screened, events, before, shown_before, WINDOW))
     places = ["query_id", "item_id", "position"]
     all_shown = shown.select(places).union(shown_before.select(places))
     return {
         "query reasons": screened.select("row_id", "reason", "user_id"),
-        "event reasons": judged.select("row_id", "reason", "user_id", "kind"),
+        "event reasons": judged.drop("not_json", "action_line", "wrong_type"),
         "requests": clean_requests(screened, events, shown, WINDOW),
         "impressions": shown,
         "events": attributed_events(events, with_sessions(asked, events), all_shown, WINDOW),
@@ -156,9 +166,7 @@ def test_spark_and_duckdb_agree(
 
 def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dict[str, tuple[str | None, str]]:
     """event_id -> (query_id, attribution), one event and one request at a time, over the clean rows."""
-    clean = {row["row_id"] for row in found["event reasons"] if row["reason"] is None}
-    users = {row["row_id"]: row["user_id"] for row in found["event reasons"]}
-    events = [row for row in log["events"].to_pylist() if row["row_id"] in clean]
+    events = [row for row in found["event reasons"] if row["reason"] is None]
     carried: dict[str, list[str]] = defaultdict(list)
     for row in events:
         if row["query_id"] and row["session_id"]:
@@ -175,7 +183,7 @@ def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dic
             session = request["session_id"] or min(carried[query_id], default=None)
             if (
                 (query_id, row["item_id"]) in shown
-                and request["user_id"] == users[row["row_id"]]
+                and request["user_id"] == row["user_id"] is not None
                 and timedelta(0) <= row["time"] - request["time"] <= RAW.attribution_window
                 and (session is None or row["session_id"] is None or session == row["session_id"])
             ):
@@ -199,6 +207,6 @@ def test_attribution_is_what_slow_python_finds(
     assert {r["event_id"]: (r["query_id"], r["attribution"]) for r in found["events"]} == wanted
     assert len(found["events"]) == len(wanted)
     assert len(found["query reasons"]) == size
-    assert len(found["event reasons"]) == size * 3
+    assert len({row["row_id"] for row in found["event reasons"]}) == size * 3
     pairs = [(r["query_id"], r["item_id"]) for r in found["impressions"]]
     assert len(pairs) == len(set(pairs))

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from features import documents
+from features import documents, text_files
 from features.documents import load_documents
 from features.location import PLACE_NAMES
-from features.screening import REASONS, DayWindow, screen_events, screen_requests
+from features.schema import EVENTS, REQUESTS
+from features.screening import HARMLESS, REASONS, DayWindow, open_baskets, screen_events, screen_requests
 from features.ubi import read_events, read_queries
 from infra.settings import RawSettings
 from tests.features.raw_log import DAY, bulk, event, ndjson, query
@@ -229,8 +230,8 @@ def test_parquet_timestamps_keep_their_moment(duckdb_engine: Any, tmp_path: Path
 
 
 def test_lines_over_block_ends_and_runaway_lines(duckdb_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "BLOCK_BYTES", 64)
-    monkeypatch.setattr(documents, "MAX_LINE_BYTES", 1_000)
+    monkeypatch.setattr(text_files, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(documents, "MAX_LINE_CHARS", 1_000)
     rows: list[Any] = [{"query_id": f"q{n}", "user_query": "ü" * n} for n in range(40)]
     content = ndjson([*rows[:20], json.dumps({"query_id": "x" * 5_000}), *rows[20:]]).removesuffix("\n")
     found = read(duckdb_engine, "queries", "\ufeff" + content.replace("\n", "\r\n\n"))
@@ -310,9 +311,14 @@ def judge(duckdb_engine: Any) -> dict[str, str]:
         read(duckdb_engine, which, "")
     window = DayWindow.of(DAY, RawSettings())
     queries, events = duckdb_engine.table("raw_queries"), duckdb_engine.table("raw_events")
-    requests = screen_requests(queries, queries.filter(False), window)
-    clean = requests.filter(requests.reason.isnull())
-    judged = screen_events(events, clean, events.filter(False), window, RawSettings().actions)
+    before = {
+        name: duckdb_engine.create_table(f"judge_{name}", schema.empty_table(), overwrite=True)
+        for name, schema in (("requests", REQUESTS), ("events", EVENTS))
+    }
+    requests = screen_requests(queries, before["requests"], window)
+    clean = requests.filter(requests.leads)
+    opened = open_baskets(events, RawSettings().actions)
+    judged = screen_events(opened, clean, before["events"], window)
     return {"queries": duckdb_engine.compile(requests), "events": duckdb_engine.compile(judged)}
 
 
@@ -330,4 +336,4 @@ def test_no_line_crashes_a_day_and_none_is_lost(
     for which, sql in judge.items():
         reasons = [row["reason"] for row in duckdb_engine.con.sql(sql).to_arrow_table().to_pylist()]
         assert len(reasons) == rows_in[which]
-        assert set(reasons) <= {None, "ignored", "action_line", *REASONS}
+        assert set(reasons) <= {None, "action_line", *HARMLESS, *REASONS}

@@ -48,6 +48,6 @@ def test_refused_rows_and_unknown_actions_are_told(settings: Settings) -> None:
     land(settings, [query("q1"), "{"], clicks)
     build_sessions(settings, [DAY])
     assert log_lines(settings, DAY, DAY) == [
-        "Logs of 1 day: 6 rows read, 4 refused (unknown_action 3, not_json 1).",
+        "Logs of 1 day: 6 rows read, 1 refused (not_json 1), 3 ignored (unknown_action 3).",
         "Unknown actions: hover 2, wiggle 1. Say in shelfwise.toml, under [raw.actions], what each is.",
     ]

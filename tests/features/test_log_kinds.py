@@ -1,0 +1,167 @@
+"""Logs as shops have them: responses, baskets, guests, other spellings, harmless rows, actions that are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.build_sessions import DayReport, build_sessions
+from infra.settings import RawSettings, Settings, action_key
+from tests.features.raw_log import DAY, Row, at, event, land, next_day, query, shop, stored
+
+OBJECT = {"object_id": "a"}
+
+
+def build(settings: Settings, queries: list[Any], events: list[Any]) -> DayReport:
+    land(settings, queries, events)
+    (report,) = build_sessions(settings, [DAY])
+    assert report.rows_in == len(queries) + len(events)
+    assert report.rows_in + report.basket_items == report.clean + report.ignored + sum(report.reasons.values())
+    assert report.ignored == sum(report.ignored_reasons.values())
+    return report
+
+
+def test_the_responses_of_a_query_id_are_one_request(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    queries = [
+        query("q", "10:00:02", query_response_hit_ids=["d", "a", "e"], query_response_id="page 2"),
+        query("q", "10:00:00", user=None, user_query="", query_response_hit_ids=[], query_response_id="facet"),
+        query("q", "10:00:01", user_query=" RED  shoes", query_response_id="page 1"),
+        query("q", "10:00:03", query_response_id="page 1 again"),
+    ]
+    report = build(settings, queries, [])
+    assert (report.clean, report.ignored, report.reasons) == (4, 0, {})
+    (request,) = stored(settings, "requests")
+    assert (request["time"].isoformat(), request["shown"]) == ("2026-05-10T10:00:00+00:00", 5)
+    assert (request["user_id"], request["query"]) == ("u1", "red shoes")
+    places = [(row["item_id"], row["position"]) for row in stored(settings, "impressions")]
+    assert places == [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 6)]
+
+
+@pytest.mark.parametrize("other", [{"user": "u2"}, {"user_query": "blue"}, {"user": None, "user_id": "u2"}])
+def test_another_text_or_person_is_no_response(tmp_path: Path, other: Row) -> None:
+    settings = shop(tmp_path, max_bad_share=1.0)
+    assert build(settings, [query("q"), query("q", "10:00:01", **other)], []).reasons == {"duplicate_id": 1}
+
+
+def test_a_response_after_midnight_goes_on(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    land(settings, [query("q", "23:59:59")], [])
+    late = [query("q", "00:00:01", day=next_day(), query_response_hit_ids=["d"]), query("q", "23:59:59")]
+    land(settings, late, [], day=next_day())
+    _, report = build_sessions(settings, [DAY, next_day()])
+    assert (report.reasons, report.ignored_reasons) == ({}, {"delivered_twice": 1})
+    assert [(r["item_id"], r["position"]) for r in stored(settings, "impressions", next_day())] == [("d", 4)]
+
+
+ITEMS = [{"object_id": "a"}, {"object_id": "b"}]
+BASKETS: list[dict[str, Any]] = [
+    {"items": ITEMS},
+    {"object": {"items": [{"sku": "a"}, {"sku": "b"}]}},
+    {"products": [{"productId": "a"}, {"productId": "b"}], "object": {"object_id": "t7"}},
+    {"order": {"items": [{"id": "a"}, {"id": "b"}]}, "coupons": [{"id": "x"}]},
+    {"ecommerce": json.dumps({"items": [{"item_id": "a"}, {"item_id": "b"}]})},
+    {"object": ITEMS},
+    {"object_ids": ["a", "b"]},
+]
+
+
+@pytest.mark.parametrize("attributes", BASKETS)
+@pytest.mark.parametrize("text", [False, True])
+def test_a_basket_is_one_event_per_item(tmp_path: Path, attributes: dict[str, Any], text: bool) -> None:
+    settings = shop(tmp_path)
+    given = json.dumps(attributes) if text else attributes
+    report = build(settings, [query("q")], [event("purchase", None, query_id="q", event_attributes=given)])
+    assert (report.basket_items, report.reasons) == (1, {})
+    assert {r["item_id"] for r in stored(settings, "events")} == {"a", "b"}
+    assert len({r["event_id"] for r in stored(settings, "events")}) == 2
+
+
+@pytest.mark.parametrize(
+    "guest", [0, "0", "NULL", "none", "undefined", "NaN", "Guest", "anonymous", "", -1, "-1", False]
+)
+def test_guests_are_told_apart_by_client(tmp_path: Path, guest: Any) -> None:
+    settings = shop(tmp_path)
+    queries = [query("q1", user="c1", user_id=guest), query("q2", "10:00:30", user="c2", user_id=guest)]
+    report = build(settings, queries, [event("purchase", "a", user="c1", user_id=guest)])
+    assert report.reasons == {}
+    assert [r["user_id"] for r in stored(settings, "requests")] == ["c1", "c2"]
+    assert [(r["user_id"], r["query_id"]) for r in stored(settings, "events")] == [("c1", "q1")]
+
+
+def test_a_shop_names_its_guests(tmp_path: Path) -> None:
+    settings = shop(tmp_path, guest_ids=("Visitor",))
+    build(settings, [query("q1", user_id="VISITOR"), query("q2", user_id="0")], [])
+    assert {r["user_id"] for r in stored(settings, "requests")} == {"u1", "0"}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"event_attributes": {"object": json.dumps(OBJECT)}},
+        {"event_attributes": {"Object": {"objectId": "a"}}},
+        {"event_attributes.object": OBJECT},
+        {"event_attributes.object": json.dumps(OBJECT)},
+        {"event_attributes.object.internal_id": "a"},
+        {"eventAttributes": {"object": {"objectID": "a"}}},
+        {"event_attributes": [{"key": "object", "value": json.dumps(OBJECT)}]},
+        {"event_attributes": {"object.object_id": "a"}},
+        {"event_attributes": {"product_id": "a"}},
+        {"EVENT_ATTRIBUTES": {"OBJECT": {"OBJECT_ID": "a"}}},
+    ],
+)
+def test_an_item_is_found_at_any_level(tmp_path: Path, place: Row) -> None:
+    row = {"actionName": "click", "queryId": "q", "clientId": "u1", "Timestamp": at("10:01:00")} | place
+    settings = shop(tmp_path)
+    asked = {"queryId": "q", "clientId": "u1", "userQuery": "red", "timestamp": at("10:00:00")}
+    report = build(settings, [asked | {"queryResponseHitIds": ["a"]}], [row])
+    assert (report.reasons, report.ignored) == ({}, 0)
+    (found,) = stored(settings, "events")
+    assert (found["item_id"], found["query_id"], found["position"]) == ("a", "q", 1)
+
+
+def test_harmless_rows_are_ignored_each_for_its_reason(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    click = event("click", "a", query_id="q")
+    events = [
+        click,
+        click,
+        event("impression", "a"),
+        event("impression", "a", query_id=""),
+        event("watch", "a"),
+        event("click", None, query_id="q", event_attributes={"page": "/help"}),
+        event("login", None),
+    ]
+    report = build(settings, [query("q"), query("q")], events)
+    assert (report.held, report.reasons) == (False, {})
+    assert report.ignored_reasons == {
+        "delivered_twice": 2,
+        "ignored_action": 1,
+        "names_no_item": 1,
+        "outside_search": 2,
+        "unknown_action": 1,
+    }
+
+
+def test_an_action_that_is_mostly_refused_holds_the_day(tmp_path: Path) -> None:
+    queries = [query(f"q{n}") for n in range(400)]
+    orders = [event("order", {"broken": n}, user=f"u{n}", event_id=f"o{n}") for n in range(4)]
+    report = build(shop(tmp_path / "held"), queries, orders)
+    assert (report.held, report.reasons) == (True, {"wrong_type": 4})
+    assert "order: refused 4 of 4 rows (wrong_type), such as {" in report.message
+    assert "SHELFWISE_RAW__MAX_BAD_ACTION_SHARE" in report.message
+    sound = [event("order", "a", user="u1", event_id=f"s{n}") for n in range(4)]
+    assert not build(shop(tmp_path / "half"), queries, orders + sound).held
+
+
+@pytest.mark.parametrize("name", ["ProductView", "product-view", "Product View", "PRODUCT_VIEW"])
+def test_action_names_are_compared_without_case_and_marks(tmp_path: Path, name: str) -> None:
+    raw = RawSettings(actions={name: "click", "Add-To Cart": "ignore"})
+    assert raw.actions[name.lower()] == "click"
+    assert [meaning for key, meaning in raw.actions.items() if action_key(key) == "addtocart"] == ["ignore"]
+    settings = shop(tmp_path, actions={name: "click"})
+    build(settings, [query("q")], [event("product_view", "a", query_id="q")])
+    assert [r["action"] for r in stored(settings, "events")] == ["click"]
