@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 PLACE_NAMES: dict[str, tuple[str, ...]] = {
-    "country": ("country", "country_code", "countrycode"),
+    "country": ("country", "country_code"),
     "language": ("language", "lang", "locale", "language_code"),
-    "zip": ("zip", "zip_code", "zipcode", "postal_code", "postalcode", "postcode"),
+    "zip": ("zip", "zip_code", "postal_code", "postcode"),
     "latitude": ("latitude", "lat", "location.lat", "location.latitude", "geo.lat", "geo.latitude"),
     "longitude": ("longitude", "lon", "lng", "location.lon", "location.lng", "location.longitude", "geo.lon", "geo.lng",
                   "geo.longitude"),
-    "point": ("location", "geo", "geo_point", "geopoint", "geo_location", "geolocation", "coordinates"),
+    "point": ("location", "geo", "geo_point", "geo_location", "coordinates"),
 }  # fmt: skip
-"""What a value says -> names of keys and columns that hold it (any case), best first."""
+"""What a value says -> names of keys and columns that hold it, best first; case, blanks, hyphens and underscores are none of the name."""
 
 MAX_TEXT_CHARS = 64
 """A longer text is no country, language or postal code."""
@@ -41,7 +41,7 @@ CREATE OR REPLACE TEMP MACRO is_point(j) AS coalesce(json_type(opened(j)) = 'OBJ
 """
 
 _NAMES = ", ".join(
-    f"('{field}', '{name}', {rank})" for field, names in PLACE_NAMES.items() for rank, name in enumerate(names)
+    f"('{field}', '{name.replace('_', '')}', {rank})" for field, names in PLACE_NAMES.items() for rank, name in enumerate(names)
 )
 
 _TEXTS = ", ".join(
@@ -77,7 +77,8 @@ def places_sql(entries: str) -> str:
     FROM (
         SELECT row_id, {_TEXTS}, {_NUMBERS},
             first(point_of(value) ORDER BY rank, key, value) FILTER (kind = 'point' AND {_READABLE}) AS point
-        FROM {entries} JOIN (VALUES {_NAMES}) AS names (kind, name, rank) ON lower(trim(key)) = name
+        FROM {entries} JOIN (VALUES {_NAMES}) AS names (kind, name, rank)
+            ON replace(replace(replace(lower(trim(key)), '_', ''), '-', ''), ' ', '') = name
         GROUP BY row_id
     )
     """
