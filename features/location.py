@@ -45,13 +45,13 @@ _NAMES = ", ".join(
 )
 
 _TEXTS = ", ".join(
-    f"first(as_place(value) ORDER BY rank, key, value) FILTER (kind = '{field}' AND as_place(value) IS NOT NULL)"
+    f"first(as_place(value) ORDER BY names.rank, key, value) FILTER (kind = '{field}' AND as_place(value) IS NOT NULL)"
     f" AS {field}"
     for field in ("country", "language", "zip")
 )
 
 _NUMBERS = ", ".join(
-    f"first(degrees(as_id(value), {bound}) ORDER BY rank, key, value)"
+    f"first(degrees(as_id(value), {bound}) ORDER BY names.rank, key, value)"
     f" FILTER (kind = '{field}' AND degrees(as_id(value), {bound}) IS NOT NULL) AS {field}"
     for field, bound in (("latitude", 90), ("longitude", 180))
 )
@@ -76,7 +76,7 @@ def places_sql(entries: str) -> str:
         CASE WHEN {whole} THEN longitude ELSE degrees(point[2], 180) END AS longitude
     FROM (
         SELECT row_id, {_TEXTS}, {_NUMBERS},
-            first(point_of(value) ORDER BY rank, key, value) FILTER (kind = 'point' AND {_READABLE}) AS point
+            first(point_of(value) ORDER BY names.rank, key, value) FILTER (kind = 'point' AND {_READABLE}) AS point
         FROM {entries} JOIN (VALUES {_NAMES}) AS names (kind, name, rank)
             ON replace(replace(replace(lower(trim(key)), '_', ''), '-', ''), ' ', '') = name
         GROUP BY row_id
