@@ -113,19 +113,23 @@ _ITEMS = rf"""
 CREATE TABLE items AS
 WITH wide AS (
     SELECT row_id, {_WIDE} FROM keyed WHERE field IS NOT NULL GROUP BY row_id
+), labelled AS (
+    -- apart, for a macro repeats its argument: within as_amount it would be bound for minutes
+    SELECT *, labels_of(raw_title)[1] AS title, labels_of(raw_brand)[1] AS brand_text,
+        labels_of(raw_rating)[1] AS rating_text, to_json(labels_of(raw_rating_count)[1]) AS count_json FROM wide
 ), seen AS (
     -- the first catalogue of all says nothing about when its items came
     SELECT file, CASE WHEN file > 0 THEN landed::TIMESTAMPTZ END AS first_seen FROM versions
 )
-SELECT row_id, item_id, labels_of(raw_title)[1] AS title, description, coalesce(path, []) AS category_path,
-    named(labels_of(raw_brand)[1]) AS brand, price, first_number(labels_of(raw_rating)[1]) AS rating,
-    as_amount(to_json(label(raw_rating_count)), false) AS rating_count,
+SELECT row_id, item_id, title, description, coalesce(path, []) AS category_path,
+    named(brand_text) AS brand, price, first_number(rating_text) AS rating,
+    as_amount(count_json, false) AS rating_count,
     coalesce(attributes, []) AS attributes,
     list_distinct(list_concat(coalesce(as_tags(raw_tags), []), coalesce(further, []))) AS tags,
     country, language, zip, latitude, longitude,
     coalesce(least(as_date(raw_available_from), first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from,
     is_said(raw_available_from) AND as_date(raw_available_from) IS NULL AS created_unreadable
-FROM chosen LEFT JOIN wide USING (row_id) LEFT JOIN attribute_lists USING (row_id) LEFT JOIN prices USING (row_id)
+FROM chosen LEFT JOIN labelled USING (row_id) LEFT JOIN attribute_lists USING (row_id) LEFT JOIN prices USING (row_id)
 LEFT JOIN long_texts USING (row_id) LEFT JOIN places USING (row_id)
 LEFT JOIN category_paths ON raw_category_path::VARCHAR = value_text JOIN seen ON seen.file = first_file
 """
