@@ -22,9 +22,9 @@ from features.day_report import (
     settings_hash,
     write_report,
 )
-from features.documents import DocumentError, load_documents
 from features.engine import batches_of, open_engine, read_days
-from features.landing import DayFiles, LandingError, LandingFile, day_files, local_copies
+from features.landing import DayFiles, day_files, other_days_have_events
+from features.log_documents import LogRead, load_log
 from features.partitions import drop_partition, partition_file, write_partition, written_days
 from features.schema import QUARANTINE, columns_of
 from features.schema import SESSION_TABLES as TABLES
@@ -43,7 +43,7 @@ ORDER = {
     "events": ("time", "event_id"),
 }
 SOURCES = ("ubi_queries", "ubi_events")
-VERSION = 1
+VERSION = 2
 """Raised where the same logs give other tables than before: days built by an older version are built again."""
 EXAMPLES = 5
 
@@ -138,7 +138,8 @@ def _build_day(settings: Settings, day: date) -> DayReport:
     started = time.perf_counter()
     files = day_files(settings, day)
     earlier = _accepted_before(settings, day)
-    inputs = _inputs(settings, files, earlier)
+    eventless = not files.events and other_days_have_events(settings, day)
+    inputs = _inputs(settings, files, earlier, eventless)
     previous = read_report(settings, day)
     in_use = previous.output if previous and previous.output == _output(settings, day) else None
     unchanged = previous and previous.inputs == inputs and previous.output == in_use and not previous.failed_rules
@@ -149,10 +150,11 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         return report
 
     with open_engine(settings) as engine:
-        _read(settings, engine, files)
+        read = _read(settings, engine, files)
+        incomplete = _incomplete(files, read, eventless)
         day_tables = _transform(settings, engine, day, list(earlier))
         counts = _count(engine, day_tables)
-        held = counts.bad_share > settings.raw.max_bad_share
+        held = counts.bad_share > settings.raw.max_bad_share or bool(incomplete)
         # Without its report a day counts as not built: a kill from here on leaves no day that is half new.
         report_path(settings, day).unlink(missing_ok=True)
         quarantine = engine.table("quarantine").order_by("source", "row_id")
@@ -166,7 +168,7 @@ def _build_day(settings: Settings, day: date) -> DayReport:
     report = DayReport(
         day=day,
         fingerprint=files.fingerprint,
-        files=tuple(f.name for f in (*files.queries, *files.events)),
+        files=tuple(f.name for f in files.all if f.name not in read.unread),
         sources=counts.sources,
         rows_in=sum(c.rows_in for c in counts.sources.values()),
         clean=sum(c.clean for c in counts.sources.values()),
@@ -183,21 +185,33 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         output=_output(settings, day),
         settings=settings_hash(settings),
         seconds=round(time.perf_counter() - started, 3),
+        unread={**files.unread, **read.unread},
+        encodings=read.encodings,
+        incomplete=incomplete,
     )
     write_report(settings, report)
     return report
 
 
-def _read(settings: Settings, engine: Any, files: DayFiles) -> None:
+def _read(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
     """Raw tables ``raw_ubi_queries`` and ``raw_ubi_events``, and their documents."""
-    readers = {"ubi_queries": (files.queries, read_queries), "ubi_events": (files.events, read_events)}
-    for source, (listed, read) in readers.items():
-        with local_copies(settings, listed) as copies:
-            try:
-                load_documents(engine, f"documents_{source}", copies, [f.name for f in listed])
-            except DocumentError as error:
-                raise LandingError(f"{files.day}: {error}") from error
-        read(engine, f"documents_{source}", f"raw_{source}")
+    read = load_log(settings, engine, files)
+    for source, typed in {"ubi_queries": read_queries, "ubi_events": read_events}.items():
+        typed(engine, f"documents_{source}", f"raw_{source}")
+    return read
+
+
+def _incomplete(files: DayFiles, read: LogRead, eventless: bool) -> str:
+    """What a day lacks, so that it is held; nothing of a day that has all."""
+    if not read.rows["ubi_queries"]:
+        named = ", ".join(f.name for f in files.all[:5])
+        return f"there is no row of queries in its files ({named})"
+    if eventless and not read.rows["ubi_events"]:
+        return (
+            "it has queries and no file of events, though other days have one: all that it showed would count as not"
+            " clicked. Land its ubi_events, or a file of no bytes of that name if there were none"
+        )
+    return ""
 
 
 def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> Mapping[str, Any]:
@@ -297,11 +311,13 @@ def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
     return {r.day: r.output for r in reports if r.output is not None}
 
 
-def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str]) -> str:
+def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str], eventless: bool) -> str:
     content = {
         "version": VERSION,
         "columns": {name: columns_of(schema) for name, schema in TABLES.items()},
         "files": files.fingerprint,
+        "unread": dict(files.unread),
+        "eventless": eventless,
         "settings": settings.raw.model_dump(mode="json"),
         "earlier": {day.isoformat(): output for day, output in earlier.items()},
     }
@@ -322,5 +338,4 @@ def _output(settings: Settings, day: date) -> str | None:
 
 def _told_apart(files: DayFiles) -> bool:
     """Whether a changed file would show: some remote file systems tell neither a time nor a checksum."""
-    listed: tuple[LandingFile, ...] = (*files.queries, *files.events)
-    return all(f.stamp for f in listed)
+    return all(f.stamp for f in files.all)

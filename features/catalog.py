@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from features.catalog_fields import FIELDS_SQL, HTML_ENTRIES, UNREADABLE_SQL
 from features.catalog_names import ALIASES, assign_fields, opened_columns
-from features.documents import DocumentError, is_csv, load_documents
+from features.documents import DocumentError, encodings_read, is_csv, load_documents
 from features.engine import batches_of, from_arrow, open_engine
+from features.envelope_ids import take_envelope_ids
 from features.html_text import strip_html
 from features.json_macros import create_macros
-from features.landing import LandingError, LandingFile, catalog_files, landing_url, local_copies, unreadable_files
+from features.landing import (
+    LandingError,
+    LandingFile,
+    catalog_files,
+    landing_url,
+    local_copies,
+    passed_over_catalogs,
+    unreadable_files,
+)
 from features.location import create_place_macros
 from features.partitions import write_json, write_parquet
 from features.schema import CATALOG, LOCATION_NAMES, QUARANTINE
@@ -49,6 +58,10 @@ class CatalogReport:
     """Items that have a value, by field."""
     variants: int = 0
     """Rows that are a variant of a product that another row stands for."""
+    encodings: Mapping[str, str] = field(default_factory=dict)
+    """Text files that are not UTF-8 -> the encoding that they were read in."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Catalogue files that were passed over -> why."""
 
     def metadata(self) -> dict[str, Any]:
         """The report as plain values, for Dagster."""
@@ -63,6 +76,8 @@ class CatalogReport:
             "unreadable": dict(self.unreadable),
             "variants": self.variants,
             "filled": dict(self.filled),
+            "encodings": dict(self.encodings),
+            "not read": dict(self.unread),
         }
 
 
@@ -82,7 +97,8 @@ def build_catalog(settings: Settings) -> CatalogReport:
         dated = find_catalog(settings)
         files = [file for _, file in dated]
         with open_engine(settings) as engine, local_copies(settings, files) as copies:
-            rows_in = load_documents(engine, "documents", copies, [f.name for f in files])
+            rows_in = load_documents(engine, "documents", copies, [f.name for f in files], settings.raw.encoding)
+            take_envelope_ids(engine, "documents", [name.lower() for name in ALIASES["item_id"]])
             return _build(settings, engine, dated, rows_in)
     except (LandingError, DocumentError) as error:
         raise CatalogError(str(error)) from error
@@ -160,7 +176,11 @@ def _build(
     write_parquet(settings.paths.catalog, batches_of(engine, items), CATALOG)
     aliases = engine.table("aliases").order_by("alias_id")
     write_parquet(aliases_path(settings), batches_of(engine, aliases), VARIANT_ALIASES)
-    report = _report(engine, dated, rows_in, count, reasons)
+    report = replace(
+        _report(engine, dated, rows_in, count, reasons),
+        encodings=encodings_read(engine, "documents"),
+        unread=passed_over_catalogs(settings),
+    )
     write_json(settings.paths.reports / "catalog.json", asdict(report))
     return report
 

@@ -1,23 +1,18 @@
-"""What a CSV file leaves unsaid: its encoding, its separator and its escapes, told from the text and its header line.
+"""What a CSV file leaves unsaid: its separator and its escapes, told from the text and its header line.
 
 DuckDB tells them from the rows, which one ragged row misleads.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from fsspec.implementations.local import LocalFileSystem
+from features.text_files import Encoding, utf8_blocks
 
-BLOCK_BYTES = 16 * 2**20
 SEPARATORS = ",;\t|"
 
 
@@ -32,51 +27,24 @@ class Dialect:
     """Names of the header line, made distinct; none where the text is empty."""
 
 
-def rewrite_csv(source: Path, target: Path) -> Dialect:
-    """Write a CSV file, also with ``.gz``, as UTF-8 with plain line ends, and tell its dialect.
-
-    Read are UTF-8, UTF-16 with its mark and, where most of the letters beyond ASCII are no UTF-8, Windows-1252 (of
-    which Latin-1 is a part). Bytes that fit none of them become U+FFFD.
+def rewrite_csv(source: Path, name: str, encoding: Encoding, target: Path) -> Dialect:
+    """Write a CSV or TSV file, packed or not, as UTF-8 with plain line ends, and tell its dialect.
 
     Raises:
-        OSError, EOFError, zlib.error: the file cannot be read.
+        OSError: the file cannot be read.
     """
-    encoding = _encoding(source)
-    with _opened(source) as stream, target.open("w", encoding="utf-8", newline="") as written:
-        text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline=None)
-        start = text.read(BLOCK_BYTES).lstrip("\n")
-        block = start
-        while block:
-            written.write(block.replace("\x00", "\ufffd"))
-            block = text.read(BLOCK_BYTES)
-    return _dialect(start)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    with LocalFileSystem().open(str(file), "rb", compression="infer") as stream:
-        yield stream
-
-
-def _encoding(file: Path) -> str:
-    with _opened(file) as stream:
-        block = stream.read(BLOCK_BYTES)
-        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        return "utf-8-sig" if _mostly_utf8(stream, block) else "cp1252"
-
-
-def _mostly_utf8(stream: BinaryIO, block: bytes) -> bool:
-    """One damaged byte does not turn the other letters of a file of UTF-8 into those of another encoding."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    letters = bad = 0
-    while block:
-        text = decoder.decode(block)
-        if not text.isascii():
-            letters += len(text) - len(text.encode("ascii", "ignore"))
-            bad += text.count("\ufffd")
-        block = stream.read(BLOCK_BYTES)
-    return 2 * bad <= letters
+    start: str | None = None
+    carriage = False
+    with target.open("w", encoding="utf-8", newline="") as written:
+        for block in utf8_blocks(source, name, encoding):
+            text = block.removeprefix("\n") if carriage else block  # the mark that ends a line may lie across blocks
+            carriage = block.endswith("\r")
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+            if start is None:
+                text = text.lstrip("\n")
+                start = text or None
+            written.write(text)
+    return _dialect(start or "")
 
 
 def _dialect(start: str) -> Dialect:

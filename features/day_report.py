@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,12 @@ class DayReport:
     seconds: float
     failed_rules: tuple[str, ...] = ()
     """Rules that the day's tables broke, for which they were taken out again; see ``build_sessions.withdraw``."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """What lies in the day's folder and was not read -> why; names that begin with ``_`` or ``.`` are left alone."""
+    encodings: Mapping[str, str] = field(default_factory=dict)
+    """Text files that are not UTF-8 -> the encoding that they were read in."""
+    incomplete: str = ""
+    """What the day lacks, for which it is held; empty where it lacks nothing."""
 
     @property
     def message(self) -> str:
@@ -74,6 +80,9 @@ class DayReport:
                 else "Remove its folder if the shop was closed, or land the day again and run again"
             )
             parts.append(f"{self.day} is held: {'; '.join(self.failed_rules)}. Nothing of it is used. {remedy}")
+        elif self.incomplete:
+            rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
+            parts.append(f"{self.day} is held, {rest}: {self.incomplete}")
         elif self.held:
             counts = ", ".join(f"{reason} {n:,}" for reason, n in _largest_first(self.reasons))
             rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
@@ -117,7 +126,7 @@ def read_report(settings: Settings, day: date) -> DayReport | None:
     if not path.exists():
         return None
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    names = {f.name for f in fields(DayReport)}
+    names = {column.name for column in fields(DayReport)}
     if not names <= stored.keys():
         return None
     values = {name: stored[name] for name in names}

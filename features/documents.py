@@ -1,26 +1,28 @@
 """Files of any kind as one table of JSON documents in DuckDB, so that what reads them has one path.
 
-A line of NDJSON is a document as it stands; a Parquet or CSV row becomes the document with its columns as keys. A line
-that is no JSON object, or no row of its CSV file's columns, stays in the table with a null document, for whoever reads
-it to refuse.
+A line of NDJSON, or an element of a JSON list, is a document as it stands; a Parquet or CSV row becomes the document
+with its columns as keys. A line that is no JSON object, or no row of its CSV file's columns, stays in the table with a
+null document, for whoever reads it to refuse.
 """
 
 from __future__ import annotations
 
 import tempfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from fsspec.implementations.local import LocalFileSystem
 
-from features.csv_text import BLOCK_BYTES, rewrite_csv
+from features.csv_text import rewrite_csv
+from features.file_names import format_in
+from features.json_values import HEAD_CHARS, JsonListError, document_lines, shape_of
+from features.text_files import Encoding, encoding_of, opened, utf8_blocks
 
-MAX_LINE_BYTES = 64 * 2**20
+MAX_LINE_CHARS = 64 * 2**20
 """A longer line is cut, which makes it no JSON: one runaway line costs a row, not the day."""
 MAX_RAW_CHARS = 65_536
 """What is kept of a row for the quarantine table."""
@@ -34,15 +36,21 @@ class DocumentError(ValueError):
     """A file that cannot be read at all; the message names it."""
 
 
-def load_documents(engine: Any, table: str, files: Sequence[Path], names: Sequence[str]) -> int:
+def load_documents(
+    engine: Any, table: str, files: Sequence[Path], names: Sequence[str], encoding: str | None = None
+) -> int:
     """Create ``table(row_id BIGINT, file BIGINT, raw VARCHAR, document JSON)`` from the rows of files.
+
+    Beside it ``<table>_encodings(name VARCHAR, encoding VARCHAR, how VARCHAR)`` names the files that are not UTF-8.
 
     Args:
         engine: Ibis DuckDB backend.
         table: Name of the table; replaced where it exists.
-        files: ``.parquet``, ``.csv``, ``.ndjson``, ``.jsonl`` or ``.json`` (one document a line), the texts also with
-            ``.gz``.
-        names: What to call each file in an error.
+        files: Parquet, CSV, TSV or JSON (``.json``, ``.ndjson``, ``.jsonl``: a document a line, a list of them, or an
+            object around a list), the texts also with ``.gz``, ``.zst`` or ``.bz2``. A name without any of these
+            endings is told by its first bytes. A file of no bytes has no rows.
+        names: What to call each file in an error; their endings count.
+        encoding: Of the texts without a byte-order mark (``settings.raw.encoding``); None: UTF-8, else a guess.
 
     Returns:
         The number of rows. ``row_id`` counts from 0 in the order of the files and of the rows in each, of a CSV file
@@ -53,28 +61,81 @@ def load_documents(engine: Any, table: str, files: Sequence[Path], names: Sequen
     """
     connection = engine.con
     connection.execute(f"CREATE OR REPLACE TABLE {table} (row_id BIGINT, file BIGINT, raw VARCHAR, document JSON)")
+    connection.execute(f"CREATE OR REPLACE TABLE {table}_encodings (name VARCHAR, encoding VARCHAR, how VARCHAR)")
     rows = 0
     for index, (file, name) in enumerate(zip(files, names, strict=True)):
         try:
-            if name.endswith(".parquet"):
-                _insert_rows(connection, table, "read_parquet(?, hive_partitioning = false)", [rows, index, str(file)])
-            elif is_csv(name):
-                _insert_csv(connection, table, file, index, rows)
-            else:
-                _insert_lines(connection, table, file, index, rows)
-        except (duckdb.Error, OSError, EOFError, zlib.error) as error:
+            written = _insert_file(connection, table, file, name, index, rows, encoding)
+        except (duckdb.Error, pa.ArrowException, OSError, EOFError, JsonListError) as error:
             told = (str(error).splitlines() or [type(error).__name__])[0]  # DuckDB's next lines are our SQL
             raise DocumentError(
                 f"{name} cannot be read, it is damaged or not what its name says ({told.rstrip('.')});"
                 " land the file again, then run again"
             ) from error
+        if written is not None and written.how != "utf-8" and written.name != "utf-8-sig":
+            connection.execute(f"INSERT INTO {table}_encodings VALUES (?, ?, ?)", [name, written.name, written.how])
         ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
     return rows
 
 
+def encodings_read(engine: Any, table: str) -> dict[str, str]:
+    """The files of ``load_documents`` that are not UTF-8: name -> encoding, and whether it was guessed."""
+    rows = engine.con.execute(f"SELECT name, encoding, how FROM {table}_encodings ORDER BY name").fetchall()
+    return {name: f"{encoding} (guessed)" if how == "guessed" else encoding for name, encoding, how in rows}
+
+
 def is_csv(name: str) -> bool:
     """Whether a file of this name is read as CSV."""
-    return ".csv" in Path(name).suffixes
+    return format_in(name) == "csv"
+
+
+def _insert_file(
+    connection: Any, table: str, file: Path, name: str, index: int, offset: int, setting: str | None
+) -> Encoding | None:
+    """Insert the rows of a file; its encoding where it is text."""
+    if file.stat().st_size == 0:
+        return None
+    kind = format_in(name) or _format_inside(file, name)
+    if kind == "parquet":
+        _insert_parquet(connection, table, file, index, offset)
+        return None
+    encoding = encoding_of(file, name, setting)
+    if kind == "csv":
+        _insert_csv(connection, table, file, name, encoding, index, offset)
+    else:
+        _insert_json(connection, table, file, name, encoding, index, offset)
+    return encoding
+
+
+def _format_inside(file: Path, name: str) -> str:
+    """What a file is whose name does not say, by its first bytes."""
+    with opened(file, name) as stream:
+        head = stream.read(4096)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    text = head.replace(b"\x00", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+    return "json" if text[:1] in (b"{", b"[") else "csv"
+
+
+def _insert_parquet(connection: Any, table: str, file: Path, index: int, offset: int) -> None:
+    """Texts that the file does not call texts (Hive, Impala, old Spark) are read as such, where they are."""
+    source = "read_parquet(?, hive_partitioning = false, binary_as_string = true)"
+    try:
+        _insert_rows(connection, table, source, [offset, index, str(file)])
+    except duckdb.InvalidInputException:  # bytes that are no text, such as a picture: then column by column
+        source = "read_parquet(?, hive_partitioning = false)"
+        described = connection.execute(f"DESCRIBE FROM {source}", [str(file)]).fetchall()
+        replaced = ", ".join(
+            f"TRY(decode({column})) AS {column}"
+            for column, kind in ((_identifier(name), kind) for name, kind, *_ in described)
+            if kind == "BLOB"
+        )
+        _insert_rows(
+            connection,
+            table,
+            f"(SELECT * REPLACE ({replaced}) FROM {source})" if replaced else source,
+            [offset, index, str(file)],
+        )
 
 
 def _insert_rows(connection: Any, table: str, source: str, parameters: list[Any]) -> None:
@@ -83,16 +144,18 @@ def _insert_rows(connection: Any, table: str, source: str, parameters: list[Any]
         f"""
         INSERT INTO {table}
         SELECT row_number() OVER () - 1 + ?, ?, left(document::VARCHAR, {MAX_RAW_CHARS}), document
-        FROM (SELECT to_json(t) AS document FROM {source} t)
+        FROM (SELECT to_json(row_of_file) AS document FROM {source} row_of_file)
         """,
         parameters,
     )
 
 
-def _insert_csv(connection: Any, table: str, file: Path, index: int, offset: int) -> None:
+def _insert_csv(
+    connection: Any, table: str, file: Path, name: str, encoding: Encoding, index: int, offset: int
+) -> None:
     with tempfile.TemporaryDirectory(prefix="shelfwise-csv-") as folder:
         plain = Path(folder, "rows.csv")
-        dialect = rewrite_csv(file, plain)
+        dialect = rewrite_csv(file, name, encoding, plain)
         if not dialect.columns:
             return
         columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in dialect.columns)
@@ -101,6 +164,10 @@ def _insert_csv(connection: Any, table: str, file: Path, index: int, offset: int
             store_rejects = true, rejects_limit = 0)"""
         _insert_rows(connection, table, source, [offset, index, str(plain)])
     _insert_ragged(connection, table, index)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _quoted(text: str) -> str:
@@ -132,13 +199,15 @@ def _insert_ragged(connection: Any, table: str, index: int) -> None:
     connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
 
 
-def _insert_lines(connection: Any, table: str, file: Path, index: int, offset: int) -> None:
+def _insert_json(
+    connection: Any, table: str, file: Path, name: str, encoding: Encoding, index: int, offset: int
+) -> None:
     damage: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            yield from _line_batches(file, offset)
-        except (OSError, EOFError, zlib.error) as error:
+            yield from _line_batches(_texts(file, name, encoding), offset)
+        except (OSError, EOFError, JsonListError) as error:
             damage.append(error)
 
     reader = pa.RecordBatchReader.from_batches(_LINES, batches())
@@ -160,10 +229,18 @@ def _insert_lines(connection: Any, table: str, file: Path, index: int, offset: i
         raise damage[0]
 
 
-def _line_batches(file: Path, offset: int) -> Iterator[pa.RecordBatch]:
-    """The lines of a text file that are not blank, block by block, numbered from ``offset``."""
-    for block in _whole_lines(file):
-        text = block.decode("utf-8", errors="replace").removeprefix("\ufeff").replace("\x00", "\ufffd")
+def _texts(file: Path, name: str, encoding: Encoding) -> Iterator[str]:
+    """Blocks of a JSON file, each of whole documents with a line for each."""
+    blocks = utf8_blocks(file, name, encoding)
+    first = next(blocks, "")
+    shape = shape_of(first[:HEAD_CHARS])
+    blocks = chain([first], blocks)
+    return _whole_lines(blocks) if shape.kind == "lines" else document_lines(blocks, shape)
+
+
+def _line_batches(texts: Iterable[str], offset: int) -> Iterator[pa.RecordBatch]:
+    """The lines of texts that are not blank, numbered from ``offset``."""
+    for text in texts:
         lines = pc.list_flatten(pc.split_pattern(pa.array([text], pa.large_string()), "\n"))
         lines = pc.utf8_trim(lines, "\r\t ")
         lines = lines.filter(pc.not_equal(lines, "")).cast(pa.string())
@@ -172,25 +249,23 @@ def _line_batches(file: Path, offset: int) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch([row_ids, lines], schema=_LINES)
 
 
-def _whole_lines(file: Path) -> Iterator[bytes]:
-    """Blocks of a text file, each ending where a line ends; a line over ``MAX_LINE_BYTES`` loses its rest."""
-    with LocalFileSystem().open(str(file), "rb", compression="infer") as stream:
-        kept = b""
+def _whole_lines(blocks: Iterable[str]) -> Iterator[str]:
+    """Blocks of a text, each ending where a line ends; a line over ``MAX_LINE_CHARS`` loses its rest."""
+    kept = ""
+    cutting = False
+    for block in blocks:
+        start = block.find("\n") if cutting else 0
+        if start < 0:
+            continue
         cutting = False
-        while block := stream.read(BLOCK_BYTES):
-            if cutting:
-                newline = block.find(b"\n")
-                if newline < 0:
-                    continue
-                block, cutting = block[newline:], False
-            end = block.rfind(b"\n")
-            if end >= 0:
-                yield kept + block[: end + 1]
-                kept = block[end + 1 :]
-            else:
-                kept += block
-            if len(kept) > MAX_LINE_BYTES:
-                yield kept[:MAX_RAW_CHARS]
-                kept, cutting = b"", True
-        if kept:
-            yield kept
+        end = block.rfind("\n") + 1
+        if end:
+            yield kept + block[start:end]
+            kept = block[end:]
+        else:
+            kept += block
+        if len(kept) > MAX_LINE_CHARS:
+            yield kept[:MAX_RAW_CHARS]
+            kept, cutting = "", True
+    if kept:
+        yield kept

@@ -6,6 +6,7 @@ folder, else from the default below; every default works on a laptop.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -109,6 +110,20 @@ class RawSettings(Group):
     """A row that claims to be later than the end of its landing day by more than this goes to quarantine."""
     max_bad_share: Share = 0.05
     """A day with a larger share of quarantined rows is held: nothing of it is used until it is run again."""
+    encoding: str | None = None
+    """Encoding of text files without a byte-order mark, such as ``cp1251``. None: UTF-8, and for a file that is not
+    UTF-8 the one that charset-normalizer finds likeliest, which the reports name."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            b"a".decode(value)
+            return codecs.lookup(value).name
+        except LookupError as error:
+            raise ValueError(f"{value!r} is no text encoding that Python knows, such as utf-8 or cp1251") from error
 
     @field_validator("actions", mode="before")
     @classmethod
@@ -472,6 +487,17 @@ class GateSettings(Group):
     """A slice with fewer requests says too little to block."""
 
 
+def same_landing(landing: str | None) -> str | None:
+    """A landing folder or URL by its one name: ``/logs/``, ``/logs/.`` and ``file:///logs`` are ``/logs``."""
+    if not landing:
+        return landing
+    if landing.startswith("file://"):
+        landing = landing.removeprefix("file://")
+    if "://" in landing or "::" in landing:
+        return landing.rstrip("/")
+    return os.path.normpath(landing)
+
+
 class Settings(BaseSettings):
     """All settings. ``Settings()`` reads the environment and ``shelfwise.toml``."""
 
@@ -509,6 +535,11 @@ class Settings(BaseSettings):
         refuse_unknown_names(os.environ, settings_cls.model_fields)
         refuse_broken_file(Path(FILE))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("landing")
+    @classmethod
+    def _one_folder_has_one_name(cls, value: str | None) -> str | None:
+        return same_landing(value)
 
     @property
     def shop_name(self) -> str:

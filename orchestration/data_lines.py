@@ -9,7 +9,8 @@ from datetime import date
 
 from features.catalog import CatalogReport
 from features.catalog_names import ALIASES
-from features.day_report import built_days, read_report
+from features.day_report import DayReport, built_days, read_report
+from features.landing import unread_in_landing
 from infra.settings import Settings
 
 FIELDS = ("title", "description", "category_path", "brand", "price")
@@ -41,15 +42,18 @@ def catalog_lines(settings: Settings) -> list[str]:
         refused += f", could not be read: {_largest(report.unreadable)}"
     if report.reasons or report.unreadable or report.variants:
         lines.append(f"Catalogue rows: {report.rows_in:,} read, {refused}.")
-    return lines
+    if report.encodings:
+        lines.append(_encodings(report.encodings))
+    return [*lines, *(f"{name} {why}." for name, why in report.unread.items())]
 
 
 def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     """Rows read and refused, and unknown actions, of the days from ``first`` to ``last`` as they were last built."""
     days = [day for day in built_days(settings) if first <= day <= last]
     reports = [report for report in (read_report(settings, day) for day in days) if report]
+    unread = _unread_lines(settings, reports)
     if not reports:
-        return []
+        return unread
     reasons, actions = Counter[str](), Counter[str]()
     for report in reports:
         reasons.update(report.reasons)
@@ -59,7 +63,29 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}."]
     if actions:
         lines.append(f"Unknown actions: {_largest(actions)}. Say in shelfwise.toml, under [raw.actions], what each is.")
-    return lines
+    encodings = {f"{report.day}/{name}": how for report in reports for name, how in report.encodings.items()}
+    if encodings:
+        lines.append(_encodings(encodings))
+    lines += [f"{report.message}." for report in reports if report.incomplete]
+    return lines + unread
+
+
+def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]:
+    """What lies in the landing folder, or in its days, and is not read: a line for each reason."""
+    names: dict[str, list[str]] = {}
+    for name, why in unread_in_landing(settings).items():
+        names.setdefault(why, []).append(name)
+    for report in reports:
+        for name, why in report.unread.items():
+            names.setdefault(why, []).append(f"dt={report.day}/{name}")
+    return [f"Not read: {_some(listed)}: {why}." for why, listed in names.items()]
+
+
+def _encodings(encodings: Mapping[str, str]) -> str:
+    """The encodings of the files that are not UTF-8, and what to do where one was guessed."""
+    guessed = any("guessed" in how for how in encodings.values())
+    remedy = ". Set SHELFWISE_RAW__ENCODING if that is not right" if guessed else ""
+    return f"Encodings: {_some(f'{name} {how}' for name, how in encodings.items())}{remedy}."
 
 
 def _refused(reasons: Mapping[str, int]) -> str:

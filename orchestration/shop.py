@@ -10,7 +10,7 @@ from pathlib import Path
 from demoshop.judged import is_judged_folder
 from features.landing import LandingError
 from features.partitions import write_json
-from infra.settings import Settings, get_settings
+from infra.settings import Settings, get_settings, same_landing
 
 
 class Source(StrEnum):
@@ -44,7 +44,7 @@ def claim_shop(settings: Settings, landing: str | None) -> None:
     note = settings.paths.root / "shop.json"
     if not note.exists():
         write_json(note, {"landing": landing})
-    held = json.loads(note.read_text(encoding="utf-8"))["landing"]
+    held, landing = (same_landing(json.loads(note.read_text(encoding="utf-8"))["landing"]), same_landing(landing))
     if held != landing:
         ours, other = landing or "the demo shop", held or "the demo shop"
         raise LandingError(

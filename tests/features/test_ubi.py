@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from features import documents
+from features import documents, text_files
 from features.documents import load_documents
 from features.location import PLACE_NAMES
 from features.screening import REASONS, DayWindow, screen_events, screen_requests
@@ -229,8 +229,8 @@ def test_parquet_timestamps_keep_their_moment(duckdb_engine: Any, tmp_path: Path
 
 
 def test_lines_over_block_ends_and_runaway_lines(duckdb_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "BLOCK_BYTES", 64)
-    monkeypatch.setattr(documents, "MAX_LINE_BYTES", 1_000)
+    monkeypatch.setattr(text_files, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(documents, "MAX_LINE_CHARS", 1_000)
     rows: list[Any] = [{"query_id": f"q{n}", "user_query": "ü" * n} for n in range(40)]
     content = ndjson([*rows[:20], json.dumps({"query_id": "x" * 5_000}), *rows[20:]]).removesuffix("\n")
     found = read(duckdb_engine, "queries", "\ufeff" + content.replace("\n", "\r\n\n"))
