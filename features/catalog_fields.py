@@ -24,7 +24,8 @@ _KEYED = """
 CREATE TABLE keyed AS
 SELECT row_id, file, key, CASE WHEN field = 'point' AND NOT is_point(value) THEN NULL
     WHEN field = 'attributes' AND NOT is_structured(unboxed(value)) THEN NULL ELSE field END AS field,
-    rank, slot, CASE WHEN field IS NULL THEN value ELSE unboxed(value) END AS value
+    rank, slot, CASE WHEN field IS NULL THEN value ELSE unboxed(value) END AS value, as_id(value) AS text,
+    CASE WHEN is_list_or_object(value) THEN labels_of(value) WHEN text IS NULL THEN [] ELSE [text] END AS labels
 FROM entries JOIN fields USING (file, key)
 """
 
@@ -46,8 +47,9 @@ CREATE TABLE chosen AS
 
 _ROLES = f"""
 CREATE TABLE roles AS
-SELECT key, CASE WHEN avg(starts_with(lower(as_id(value)), 'http')::INT) > 0.5 THEN 'link'
-    WHEN avg(coalesce(len(as_id(value)), list_avg(list_transform(texts_of(value), lambda t: len(t))))) > {LONG_TEXT_CHARS} THEN 'description' ELSE 'attribute' END AS role
+SELECT key, CASE WHEN avg(starts_with(lower(text), 'http')::INT) > 0.5 THEN 'link'
+    WHEN avg(CASE WHEN text IS NOT NULL THEN len(text) ELSE list_avg(list_transform(labels, lambda t: len(t))) END)
+        > {LONG_TEXT_CHARS} THEN 'description' ELSE 'attribute' END AS role
 FROM keyed WHERE field IS NULL AND coalesce(json_type(value), '') <> 'OBJECT' GROUP BY key
 """
 
@@ -70,10 +72,10 @@ WITH given AS (
         chr(1))) AS pair FROM given WHERE is_pairs(value)) WHERE contains(pair, '=')
     UNION ALL
     SELECT row_id, coalesce(name, regexp_replace(slot, '(\d+)$', ' \1')), CASE WHEN starts_with(slot, 'option')
-        THEN value ELSE to_json(separated(as_id(value), ',')) END
-    FROM keyed LEFT JOIN (SELECT row_id, slot, min(label(value)) AS name FROM keyed WHERE field = 'pair_name' GROUP BY ALL)
+        THEN value ELSE to_json(separated(text, ',')) END
+    FROM keyed LEFT JOIN (SELECT row_id, slot, min(labels[1]) AS name FROM keyed WHERE field = 'pair_name' GROUP BY ALL)
         USING (row_id, slot)
-    WHERE field = 'pair_value' AND as_id(value) <> 'Default Title'
+    WHERE field = 'pair_value' AND text <> 'Default Title'
     UNION ALL
     SELECT row_id, key, value FROM keyed JOIN roles USING (key) WHERE role = 'attribute' AND field IS NULL
 ), flat AS (
@@ -84,10 +86,10 @@ SELECT row_id, list({'key': key, 'value': value} ORDER BY key, value) AS attribu
 
 _TEXTS = """
 CREATE TABLE long_texts AS
-SELECT row_id, nullif(string_agg(array_to_string(labels_of(value), chr(10)), chr(10) ORDER BY (field IS NULL), key), '')
+SELECT row_id, nullif(string_agg(array_to_string(labels, chr(10)), chr(10) ORDER BY (field IS NULL), key), '')
     AS description
 FROM keyed LEFT JOIN roles USING (key)
-WHERE len(labels_of(value)) > 0 AND (field = 'description' OR (field IS NULL AND role = 'description')) GROUP BY row_id
+WHERE len(labels) > 0 AND (field = 'description' OR (field IS NULL AND role = 'description')) GROUP BY row_id
 """
 
 _PLACES = f"CREATE TABLE places AS {places_sql('keyed')}"
@@ -96,40 +98,54 @@ _PRICES = r"""
 CREATE TABLE prices AS
 WITH given AS (
     SELECT row_id, rank, unnest(prices_in(value)) AS value FROM keyed WHERE field = 'price' AND is_said(value)
+), told AS (
+    SELECT row_id, rank, CASE WHEN is_number(value) THEN number_of(value) END AS number,
+        CASE WHEN NOT is_number(value) THEN as_id(value) END AS text, bare_number(text) AS bare
+    FROM given
 ), marks AS (
     -- most prices decide: 1.299 is over a thousand in a shop that writes 12,50
-    SELECT count(*) FILTER (comma_decimal(amount)) > count(*) FILTER (regexp_matches(amount, '\.\d{1,2}$')) AS commas
-    FROM (SELECT bare_number(as_id(value)) AS amount FROM given WHERE NOT is_number(value))
+    SELECT count(*) FILTER (comma_decimal(bare)) > count(*) FILTER (regexp_matches(bare, '\.\d{1,2}$')) AS commas
+    FROM told
+), ends AS (
+    SELECT *, CASE WHEN bare <> '' OR text IS NULL OR starts_with(text, '-') THEN [bare]
+        ELSE list_transform(range_ends(text), lambda t: bare_number(t)) END AS bares FROM told
 ), read AS (
-    SELECT row_id, rank, min(as_amount(value, commas)) AS price FROM given, marks GROUP BY ALL
+    SELECT row_id, rank, min(coalesce(number, CASE WHEN len(bares) IN (1, 2) THEN amounts[1] END)) AS price FROM (
+        SELECT *, list_sort(list_transform(bares, lambda t: try_cast(dotted(t, commas) AS DOUBLE)), 'ASC', 'NULLS FIRST')
+            AS amounts FROM ends, marks
+    ) GROUP BY row_id, rank
 )
 SELECT row_id, arg_min(price, rank) FILTER (price IS NOT NULL) AS price FROM read GROUP BY row_id
 """
 
-_RAW = ("title", "brand", "category_path", "rating", "tags", "rating_count", "available_from")
-_WIDE = ", ".join(f"any_value(value) FILTER (field = '{name}') AS raw_{name}" for name in _RAW)
+_ONE = {"title": "labels[1]", "brand": "labels[1]", "rating": "labels[1]", "rating_count": "labels[1]",
+        "category_path": "value", "available_from": "value"}  # fmt: skip
+_WIDE = ", ".join(f"any_value({of}) FILTER (field = '{name}') AS raw_{name}" for name, of in _ONE.items())
 
 _ITEMS = rf"""
+CREATE TABLE tag_lists AS
+SELECT row_id, CASE WHEN text IS NULL THEN trimmed(texts_of(value)) ELSE separated(text, '[,;|]') END AS given
+FROM keyed WHERE field = 'tags';
 CREATE TABLE items AS
 WITH wide AS (
-    SELECT row_id, {_WIDE} FROM keyed WHERE field IS NOT NULL GROUP BY row_id
-), labelled AS (
-    -- apart, for a macro repeats its argument: within as_amount it would be bound for minutes
-    SELECT *, labels_of(raw_title)[1] AS title, labels_of(raw_brand)[1] AS brand_text,
-        labels_of(raw_rating)[1] AS rating_text, to_json(labels_of(raw_rating_count)[1]) AS count_json FROM wide
+    SELECT row_id, {_WIDE} FROM keyed WHERE field IN {tuple(_ONE)} GROUP BY row_id
+), dates AS (
+    SELECT value AS raw_available_from, as_date(value) AS created, is_said(value) AND created IS NULL AS unread
+    FROM (SELECT DISTINCT value FROM keyed WHERE field = 'available_from')
 ), seen AS (
     -- the first catalogue of all says nothing about when its items came
     SELECT file, CASE WHEN file > 0 THEN landed::TIMESTAMPTZ END AS first_seen FROM versions
 )
-SELECT row_id, item_id, title, description, coalesce(path, []) AS category_path,
-    named(brand_text) AS brand, price, first_number(rating_text) AS rating,
-    as_amount(count_json, false) AS rating_count,
+SELECT row_id, item_id, raw_title AS title, description, coalesce(path, []) AS category_path,
+    named(raw_brand) AS brand, price, first_number(raw_rating) AS rating,
+    text_amount(raw_rating_count, true) AS rating_count, -- 1.299 ratings are over a thousand
     coalesce(attributes, []) AS attributes,
-    list_distinct(list_concat(coalesce(as_tags(raw_tags), []), coalesce(further, []))) AS tags,
+    list_distinct(list_concat(coalesce(given, []), coalesce(further, []))) AS tags,
     country, language, zip, latitude, longitude,
-    coalesce(least(as_date(raw_available_from), first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from,
-    is_said(raw_available_from) AND as_date(raw_available_from) IS NULL AS created_unreadable
-FROM chosen LEFT JOIN labelled USING (row_id) LEFT JOIN attribute_lists USING (row_id) LEFT JOIN prices USING (row_id)
+    coalesce(least(created, first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from,
+    coalesce(unread, false) AS created_unreadable
+FROM chosen LEFT JOIN wide USING (row_id) LEFT JOIN dates USING (raw_available_from) LEFT JOIN tag_lists USING (row_id)
+LEFT JOIN attribute_lists USING (row_id) LEFT JOIN prices USING (row_id)
 LEFT JOIN long_texts USING (row_id) LEFT JOIN places USING (row_id)
 LEFT JOIN category_paths ON raw_category_path::VARCHAR = value_text JOIN seen ON seen.file = first_file
 """

@@ -19,20 +19,20 @@ CREATE OR REPLACE TEMP MACRO each_is_a_path(texts) AS len(list_filter(texts, lam
 CREATE TABLE path_values AS
     SELECT value, row_number() OVER (ORDER BY value) AS id, CASE WHEN json_type(value) = 'OBJECT'
         THEN coalesce(deepest_level(value), value) ELSE value END AS inner_value
-    FROM (SELECT DISTINCT value::VARCHAR AS value FROM keyed WHERE field = 'category_path') AS t (value_text),
-    LATERAL (SELECT value_text::JSON AS value);
+    FROM (SELECT DISTINCT value FROM keyed WHERE field = 'category_path');
+CREATE TABLE path_labels AS SELECT id, labels_of(inner_value) AS texts, json_type(inner_value) = 'ARRAY' AS is_list,
+        coalesce(len(list_filter(json_extract(inner_value, '$[*]'), lambda e: json_type(e) = 'ARRAY')) > 0, false)
+            AS holds_lists
+    FROM path_values;
 CREATE TABLE path_levels AS
     SELECT id, generate_subscripts(parts, 1) AS place, 0 AS piece, trimmed(labels_of(unnest(parts))) AS levels
-    FROM (SELECT id, json_extract(inner_value, '$[*]') AS parts FROM path_values
-        WHERE json_type(inner_value) = 'ARRAY' AND len(list_filter(json_extract(inner_value, '$[*]'),
-            lambda e: json_type(e) = 'ARRAY')) > 0)
+    FROM (SELECT id, json_extract(inner_value, '$[*]') AS parts FROM path_values JOIN path_labels USING (id)
+        WHERE is_list AND holds_lists)
     UNION ALL
-    SELECT id, 1, 0, trimmed(labels_of(inner_value)) FROM path_values
-    WHERE json_type(inner_value) = 'ARRAY' AND NOT each_is_a_path(labels_of(inner_value));
+    SELECT id, 1, 0, trimmed(texts) FROM path_labels WHERE is_list AND NOT holds_lists AND NOT each_is_a_path(texts);
 CREATE TABLE path_texts AS
     SELECT id, generate_subscripts(texts, 1) AS place, arrowed(unnest(texts)) AS text
-    FROM (SELECT id, labels_of(inner_value) AS texts FROM path_values
-        WHERE id NOT IN (SELECT id FROM path_levels));
+    FROM path_labels WHERE id NOT IN (SELECT id FROM path_levels);
 CREATE TABLE path_pieces AS
     SELECT id, place, generate_subscripts(pieces, 1) AS piece, unnest(pieces) AS text, mark, len(pieces) AS pieces
     FROM (SELECT id, place, level_mark(text) AS mark, separated(text, path_mark(text)) AS pieces FROM path_texts);

@@ -16,6 +16,7 @@ def _paths(keys: tuple[str, ...]) -> str:
     return "[" + ", ".join(f"""'$."{key}"'""" for key in keys) + "]"
 
 
+# a macro's argument is bound once for each place it stands in: what is large is given to a lambda, or is a column
 # prices by hand, not by price-parser: that reads -3 as 3 and cannot let a shop's other prices tell what 1.299 is
 VALUE_MACROS = rf"""
 CREATE OR REPLACE TEMP MACRO scalar_text(j) AS CASE
@@ -32,13 +33,12 @@ CREATE OR REPLACE TEMP MACRO scalar_at(j, paths) AS
 CREATE OR REPLACE TEMP MACRO mapped(j, pattern) AS CASE
     WHEN len(list_filter(json_keys(j), lambda k: NOT regexp_full_match(k, pattern))) = 0
     THEN json_extract(j, '$.*') END;
-CREATE OR REPLACE TEMP MACRO flat_label(j) AS CASE WHEN json_type(j) = 'OBJECT' THEN coalesce(
-    as_id(scalar_at(j, {_paths(_TEXT_KEYS)})),
-    as_id(list_filter(mapped(j, '[a-z]{{2}}([-_][A-Za-z]{{2,4}})?'), lambda e: as_id(e) IS NOT NULL)[1]))
-    ELSE as_id(j) END;
-CREATE OR REPLACE TEMP MACRO label(j) AS CASE WHEN json_type(j) = 'OBJECT' THEN coalesce(flat_label(j),
-    flat_label(json_extract(j, '$.name')), flat_label(json_extract(j, '$.value')), flat_label(json_extract(j, '$.label')))
-    ELSE as_id(j) END;
+CREATE OR REPLACE TEMP MACRO first_text(values) AS
+    list_filter(list_transform(values, lambda e: as_id(e)), lambda t: t IS NOT NULL)[1];
+CREATE OR REPLACE TEMP MACRO flat_label(j) AS coalesce(as_id(j), first_text(json_extract(j, {_paths(_TEXT_KEYS)})),
+    first_text(mapped(j, '[a-z]{{2}}([-_][A-Za-z]{{2,4}})?')));
+CREATE OR REPLACE TEMP MACRO label(j) AS coalesce(flat_label(j), list_filter(list_transform(
+    json_extract(j, ['$.name', '$.value', '$.label']), lambda e: flat_label(e)), lambda t: t IS NOT NULL)[1]);
 CREATE OR REPLACE TEMP MACRO elements(j) AS CASE WHEN json_type(j) = 'ARRAY' THEN json_extract(j, '$[*]') ELSE [j] END;
 CREATE OR REPLACE TEMP MACRO labels_of(j) AS
     list_filter(list_transform(elements(j), lambda e: label(e)), lambda t: t IS NOT NULL);
@@ -51,8 +51,6 @@ CREATE OR REPLACE TEMP MACRO is_said(j) AS NOT is_absent(j) AND coalesce(j::VARC
 CREATE OR REPLACE TEMP MACRO trimmed(parts) AS
     list_filter(list_transform(parts, lambda t: named(t)), lambda t: t IS NOT NULL);
 CREATE OR REPLACE TEMP MACRO separated(text, marks) AS trimmed(string_split_regex(text, marks));
-CREATE OR REPLACE TEMP MACRO as_tags(j) AS CASE
-    WHEN json_type(j) IN ('ARRAY', 'OBJECT') THEN trimmed(texts_of(j)) ELSE separated(as_id(j), '[,;|]') END;
 -- one number with a currency around it; of comma and point the last one before one or two digits is the decimal mark,
 -- and 12,- is a round price
 CREATE OR REPLACE TEMP MACRO bare_number(s) AS regexp_extract(
@@ -66,14 +64,8 @@ CREATE OR REPLACE TEMP MACRO text_amount(s, commas) AS try_cast(dotted(bare_numb
 -- "10 - 20 EUR": two numbers with a mark between them, of which the lower counts
 CREATE OR REPLACE TEMP MACRO range_ends(s) AS list_filter(
     string_split_regex(s, '\s*(-|–|—|~|\bto\b|\bbis\b)\s*'), lambda t: regexp_matches(t, '\d'));
-CREATE OR REPLACE TEMP MACRO as_amount(j, commas) AS CASE
-    WHEN is_number(j) THEN CASE WHEN isfinite(try_cast(j ->> '$' AS DOUBLE)) AND try_cast(j ->> '$' AS DOUBLE) >= 0
-        THEN try_cast(j ->> '$' AS DOUBLE) END
-    WHEN len(range_ends(as_id(j))) = 2 AND bare_number(as_id(j)) = '' AND NOT starts_with(as_id(j), '-')
-    THEN CASE WHEN text_amount(range_ends(as_id(j))[1], commas) IS NOT NULL
-            AND text_amount(range_ends(as_id(j))[2], commas) IS NOT NULL
-        THEN least(text_amount(range_ends(as_id(j))[1], commas), text_amount(range_ends(as_id(j))[2], commas)) END
-    ELSE text_amount(as_id(j), commas) END;
+CREATE OR REPLACE TEMP MACRO number_of(j) AS
+    list_filter([try_cast(j ->> '$' AS DOUBLE)], lambda x: isfinite(x) AND x >= 0)[1];
 CREATE OR REPLACE TEMP MACRO price_in(j) AS CASE WHEN json_type(j) = 'OBJECT' THEN coalesce(
     scalar_at(j, {_paths(_PRICE_KEYS)}), list_filter(mapped(j, '[A-Za-z]{{2,3}}|default|[a-z]{{2}}[-_][A-Za-z]{{2}}'),
         lambda e: as_id(e) IS NOT NULL)[1],
@@ -87,8 +79,9 @@ CREATE OR REPLACE TEMP MACRO as_date(j) AS coalesce(as_time(j), within_reason(
 -- "color=red,size=M"
 CREATE OR REPLACE TEMP MACRO is_pairs(j) AS json_type(j) = 'VARCHAR'
     AND regexp_full_match(j ->> '$', '\s*[\w .-]{{1,64}}=.*', 's');
+CREATE OR REPLACE TEMP MACRO is_list_or_object(j) AS coalesce(json_type(j) IN ('ARRAY', 'OBJECT'), false);
 CREATE OR REPLACE TEMP MACRO is_structured(j) AS coalesce(json_type(j) = 'OBJECT' OR is_pairs(j)
     OR (json_type(j) = 'ARRAY' AND json_type(j, '$[0]') = 'OBJECT'), false);
 """
 """They need those of ``json_macros`` and ``location``. ``label`` is the text in a value, ``texts_of`` those in a list,
-``prices_in`` the numbers or texts that ``as_amount`` reads, ``is_said`` whether a value says anything."""
+``prices_in`` the numbers or texts of a price, ``is_said`` whether a value says anything."""

@@ -20,20 +20,20 @@ ALIASES = pa.schema([pa.field("alias_id", pa.string(), nullable=False), pa.field
 
 FAMILIES_SQL = (
     r"""
-CREATE TABLE own_ids AS SELECT row_id, file, as_id(value) AS own FROM keyed
-    WHERE field = 'item_id' AND as_id(value) IS NOT NULL;
+CREATE TABLE own_ids AS SELECT row_id, file, text AS own FROM keyed
+    WHERE field = 'item_id' AND text IS NOT NULL;
 CREATE TABLE row_names AS
-    SELECT file, as_id(value) AS name, min(own) AS own FROM keyed JOIN own_ids USING (row_id, file)
-    WHERE (field = 'item_id' OR slot = 'other_id') AND as_id(value) IS NOT NULL
+    SELECT file, text AS name, min(own) AS own FROM keyed JOIN own_ids USING (row_id, file)
+    WHERE (field = 'item_id' OR slot = 'other_id') AND text IS NOT NULL
         AND EXISTS (FROM keyed WHERE field IN ('product', 'variant_ids')) GROUP BY ALL;
 CREATE TABLE listed_variants AS
-    SELECT DISTINCT row_id, file, own AS product, unnest(CASE WHEN contains(as_id(value), 'sku=')
-        THEN regexp_extract_all(as_id(value), '(?:^|[|,])\s*sku=([^,|]+)', 1) ELSE texts_of(value) END) AS variant
+    SELECT DISTINCT row_id, file, own AS product, unnest(CASE WHEN contains(text, 'sku=')
+        THEN regexp_extract_all(text, '(?:^|[|,])\s*sku=([^,|]+)', 1) ELSE labels END) AS variant
     FROM keyed JOIN own_ids USING (row_id, file) WHERE field = 'variant_ids';
 CREATE TABLE members AS
     WITH said AS (
-        SELECT row_id, file, regexp_replace(named(label(value)), '^id:', '') AS name FROM keyed
-        WHERE field = 'product' AND named(label(value)) <> '0'
+        SELECT row_id, file, regexp_replace(named(labels[1]), '^id:', '') AS name FROM keyed
+        WHERE field = 'product' AND named(labels[1]) <> '0'
     ), led AS (
         SELECT said.row_id, said.file, coalesce(row_names.own, said.name) AS product
         FROM said LEFT JOIN row_names USING (file, name)
@@ -59,13 +59,13 @@ CREATE TABLE aliases AS
 """,
     """
 CREATE TABLE merged AS
-    SELECT lead AS row_id, keyed.file, key, field, rank, slot, value
+    SELECT lead AS row_id, keyed.file, key, field, rank, slot, value, text, labels
     FROM keyed JOIN members USING (row_id) WHERE is_said(value) AND (field IS NOT NULL OR NOT is_long OR row_id = lead)
     QUALIFY field IS NULL OR field IN ('price', 'pair_value', 'attributes') OR row_number() OVER (
         PARTITION BY lead, coalesce(slot, field), field ORDER BY row_id <> lead, row_id) = 1;
 DELETE FROM keyed WHERE row_id IN (SELECT row_id FROM members);
-INSERT INTO keyed (row_id, file, key, field, rank, slot, value) FROM merged
-""".replace("is_long", "coalesce(len(as_id(value)) > 60, false)"),
+INSERT INTO keyed (row_id, file, key, field, rank, slot, value, text, labels) FROM merged
+""".replace("is_long", "coalesce(len(text) > 60, false)"),
 )
 """From ``keyed`` to ``members(row_id, file, product, own, lead)``, ``aliases``, and ``keyed`` with a product's rows
 under its leading row."""
