@@ -239,7 +239,7 @@ def _report(
         columns=dict(rows("SELECT field, arg_min(key, (rank, key)) FROM fields WHERE field IS NOT NULL GROUP BY ALL ORDER BY ALL")),
         attribute_columns=tuple(key for role, key in roles if role == "attribute"),
         description_columns=tuple(key for role, key in roles if role == "description"),
-        unreadable={field: count for field, count in rows(UNREADABLE_SQL) if count},
+        unreadable=dict(rows(UNREADABLE_SQL)),
         filled=dict(zip((*texts, *lists), rows(f"SELECT {', '.join(filled)} FROM items")[0], strict=True)),
         variants=variants,
     )

@@ -79,9 +79,10 @@ WITH given AS (
     UNION ALL
     SELECT row_id, key, value FROM keyed JOIN roles USING (key) WHERE role = 'attribute' AND field IS NULL
 ), flat AS (
-    SELECT DISTINCT row_id, trim(key) AS key, unnest(texts_of(value)) AS value FROM pairs WHERE trim(key) <> ''
+    SELECT DISTINCT row_id, trim(key) AS key, unnest(CASE WHEN is_list_or_object(value) THEN texts_of(value) ELSE [scalar_text(value)] END) AS value FROM pairs WHERE trim(key) <> ''
 )
-SELECT row_id, list({'key': key, 'value': value} ORDER BY key, value) AS attributes FROM flat GROUP BY row_id
+SELECT row_id, list({'key': key, 'value': value} ORDER BY key, value) AS attributes FROM flat
+WHERE value IS NOT NULL GROUP BY row_id
 """
 
 _TEXTS = """
@@ -140,7 +141,8 @@ SELECT row_id, item_id, raw_title AS title, description, coalesce(path, []) AS c
     named(raw_brand) AS brand, price, first_number(raw_rating) AS rating,
     text_amount(raw_rating_count, true) AS rating_count, -- 1.299 ratings are over a thousand
     coalesce(attributes, []) AS attributes,
-    list_distinct(list_concat(coalesce(given, []), coalesce(further, []))) AS tags,
+    list_concat(coalesce(given, []), list_filter(coalesce(further, []), lambda t: NOT list_contains(coalesce(given, []), t)))
+        AS tags,
     country, language, zip, latitude, longitude,
     coalesce(least(created, first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from,
     coalesce(unread, false) AS created_unreadable
@@ -152,18 +154,19 @@ LEFT JOIN category_paths ON raw_category_path::VARCHAR = value_text JOIN seen ON
 
 _READ = ("title", "description", "brand", "price", "rating", "rating_count", *LOCATION_NAMES)
 _LISTS = ("category_path", "attributes", "tags")
-UNREADABLE_SQL = " UNION ALL ".join(
-    [f"""SELECT '{name}', count(*) FROM items SEMI JOIN (FROM said WHERE field = '{name}') AS s USING (row_id)
-    WHERE {name} IS NULL""" for name in _READ]
-    + [f"""SELECT '{name}', count(*) FROM items SEMI JOIN (FROM said WHERE field = '{name}') AS s USING (row_id)
-    WHERE len({name}) = 0""" for name in _LISTS]
-    + ["SELECT 'available_from', count(*) FROM items WHERE created_unreadable"]
-)  # fmt: skip
+_MISSING = ", ".join(
+    [f"CASE WHEN {name} IS NULL THEN '{name}' END" for name in _READ]
+    + [f"CASE WHEN len({name}) = 0 THEN '{name}' END" for name in _LISTS]
+    + ["CASE WHEN created_unreadable THEN 'available_from' END"]
+)
+UNREADABLE_SQL = f"""
+WITH missing AS (SELECT row_id, unnest([{_MISSING}]) AS field FROM items),
+    given AS MATERIALIZED (SELECT row_id, field, value FROM keyed JOIN missing USING (row_id, field))
+SELECT field, count(DISTINCT row_id) FROM given WHERE is_said(value) GROUP BY field ORDER BY field
+"""
 """Items with a value of a field that could not be read, by field: field, count."""
 
-_SAID = "CREATE TABLE said AS SELECT DISTINCT row_id, field FROM keyed WHERE field IS NOT NULL AND is_said(value)"
-
 FIELDS_SQL = (VALUE_MACROS, _KEYED, *FAMILIES_SQL, _VERSIONS, _ROLES, _ATTRIBUTES, _TEXTS, _PLACES, _PRICES, PATHS_SQL,
-              _ITEMS, _SAID)  # fmt: skip
-"""In order: from ``entries``, ``bodies``, ``fields`` and ``versions`` to ``items``, ``refused``, ``roles``, ``members``,
-``aliases`` and ``said``."""
+              _ITEMS)  # fmt: skip
+"""In order: from ``entries``, ``bodies``, ``fields`` and ``versions`` to ``items``, ``refused``, ``roles``, ``members``
+and ``aliases``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
@@ -80,7 +81,8 @@ def opened_columns(keys: Iterable[str]) -> list[str]:
 def assign_fields(keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int]) -> pa.Table:
     """The field that each column of each file becomes.
 
-    The id is the first known column that every row has, else the one that most rows have. A price that some rows lack
+    The id is the first known column that every row of all files has, else the one that most have: chosen over the files
+    together, so that it does not change from one day's catalogue to the next. A price that some rows lack
     is read from the next known column in those.
 
     Args:
@@ -96,12 +98,16 @@ def assign_fields(keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int])
     by_file: dict[int, dict[str, int]] = {}
     for file, key, filled in keys:
         by_file.setdefault(file, {})[key] = filled
+    totals: Counter[str] = Counter()
+    for columns in by_file.values():
+        for key, filled in columns.items():
+            totals[plain_name(key)] += filled
     told: list[dict[str, object]] = []
     for file, columns in by_file.items():
         named: dict[str, str] = {}
         for key in sorted(columns, key=lambda key: (key.strip().lower() != plain_name(key), key)):
             named.setdefault(plain_name(key), key)
-        taken = _fields_of_file(named, columns, rows.get(file, 0))
+        taken = _fields_of_file(named, columns, rows.get(file, 0), totals)
         for key in columns:
             field, rank, slot = taken.get(key, (None, 0, None))
             told.append({"file": file, "key": key, "field": field, "rank": rank, "slot": slot})
@@ -110,7 +116,7 @@ def assign_fields(keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int])
 
 
 def _fields_of_file(
-    named: Mapping[str, str], filled: Mapping[str, int], rows: int
+    named: Mapping[str, str], filled: Mapping[str, int], rows: int, totals: Mapping[str, int]
 ) -> dict[str, tuple[str | None, int, str | None]]:
     taken: dict[str, tuple[str | None, int, str | None]] = {}
     for name, key in named.items():
@@ -132,7 +138,7 @@ def _fields_of_file(
     for field, names in _PLAIN.items():
         found = [named[n] for n in dict.fromkeys(names + (shopify if field == "category_path" else ())) if n in named and taken.get(named[n], (None,))[0] is None]
         if field == "item_id":
-            found.sort(key=lambda key: -filled[key])  # stable: the best name among the fullest
+            found.sort(key=lambda key: (not filled[key], -totals[plain_name(key)]))  # stable: the best name among the fullest
             taken |= {key: (None, 0, "other_id") for key in found[1:]}
             found = found[:1]
         elif field == "price":

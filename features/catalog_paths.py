@@ -32,7 +32,7 @@ CREATE TABLE path_levels AS
     SELECT id, 1, 0, trimmed(texts) FROM path_labels WHERE is_list AND NOT holds_lists AND NOT each_is_a_path(texts);
 CREATE TABLE path_texts AS
     SELECT id, generate_subscripts(texts, 1) AS place, arrowed(unnest(texts)) AS text
-    FROM path_labels WHERE id NOT IN (SELECT id FROM path_levels);
+    FROM (SELECT id, trimmed(texts) AS texts FROM path_labels WHERE id NOT IN (SELECT id FROM path_levels));
 CREATE TABLE path_pieces AS
     SELECT id, place, generate_subscripts(pieces, 1) AS piece, unnest(pieces) AS text, mark, len(pieces) AS pieces
     FROM (SELECT id, place, level_mark(text) AS mark, separated(text, path_mark(text)) AS pieces FROM path_texts);

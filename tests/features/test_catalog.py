@@ -359,7 +359,7 @@ def test_bad_rows_go_to_quarantine(tmp_path: Path) -> None:
     settings = shop(tmp_path, max_bad_share=0.5)
     bad = ["{no json", {"title": "no id"}, {"item_id": {"a": 1}}, {"item_id": "g1", "title": "again"}]
     good = [{"item_id": f"g{n}", "title": f"{n}"} for n in range(5)]
-    lines = [line for row in [*good, *bad] for line in ({"index": {"_id": "x"}}, row)]
+    lines = [line for row in [*good, *bad] for line in ({"index": {"_index": "items"}}, row)]
     write(landing(settings), lines, "catalog.json")
     report = build_catalog(settings)
     assert report.reasons == {"duplicate_id": 1, "no_id": 1, "not_json": 1, "wrong_type": 1}
