@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from features.catalog_fields import ALIASES, FIELDS_SQL, HTML_ENTRIES, assign_fields
+from features.catalog_fields import FIELDS_SQL, HTML_ENTRIES, UNREADABLE_SQL
+from features.catalog_names import ALIASES, assign_fields, opened_columns
 from features.documents import DocumentError, encodings_read, is_csv, load_documents
 from features.engine import batches_of, from_arrow, open_engine
 from features.envelope_ids import take_envelope_ids
@@ -23,6 +24,8 @@ from features.landing import (
     unreadable_files,
 )
 from features.location import create_place_macros
+from features.variants import ALIASES as VARIANT_ALIASES
+from features.variants import aliases_path
 from infra.contract.partitions import write_json, write_parquet
 from infra.contract.tables import CATALOG, LOCATION_NAMES, QUARANTINE
 from infra.settings import Settings
@@ -34,7 +37,7 @@ class CatalogError(ValueError):
 
 @dataclass(frozen=True)
 class CatalogReport:
-    """What became of the catalogue's rows: ``rows_in = items + older_versions + the sum of the reasons``."""
+    """What became of the catalogue's rows: ``rows_in = items + older_versions + variants + the sum of the reasons``."""
 
     files: tuple[str, ...]
     rows_in: int
@@ -48,11 +51,13 @@ class CatalogReport:
     """Field of the catalogue -> the column it was read from."""
     attribute_columns: tuple[str, ...]
     description_columns: tuple[str, ...]
-    unreadable_prices: int
-    unreadable_times: int
-    """Items with a creation time that is no ISO-8601, epoch or day.month.year; they count as without one."""
+    unreadable: Mapping[str, int]
+    """Items that have a value of a field that could not be read, by field; they count as without one. A creation time
+    is read as ISO-8601, epoch or day.month.year."""
     filled: Mapping[str, int]
     """Items that have a value, by field."""
+    variants: int = 0
+    """Rows that are a variant of a product that another row stands for."""
     encodings: Mapping[str, str] = field(default_factory=dict)
     """Text files that are not UTF-8 -> the encoding that they were read in."""
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -68,8 +73,8 @@ class CatalogReport:
             "columns": dict(self.columns),
             "read as attributes": list(self.attribute_columns),
             "read as description": list(self.description_columns),
-            "unreadable prices": self.unreadable_prices,
-            "unreadable creation times": self.unreadable_times,
+            "unreadable": dict(self.unreadable),
+            "variants": self.variants,
             "filled": dict(self.filled),
             "encodings": dict(self.encodings),
             "not read": dict(self.unread),
@@ -93,7 +98,7 @@ def build_catalog(settings: Settings) -> CatalogReport:
         files = [file for _, file in dated]
         with open_engine(settings) as engine, local_copies(settings, files) as copies:
             rows_in = load_documents(engine, "documents", copies, [f.name for f in files], settings.raw.encoding)
-            take_envelope_ids(engine, "documents", ALIASES["item_id"])
+            take_envelope_ids(engine, "documents", [name.lower() for name in ALIASES["item_id"]])
             return _build(settings, engine, dated, rows_in)
     except (LandingError, DocumentError) as error:
         raise CatalogError(str(error)) from error
@@ -124,16 +129,23 @@ def _build(
     create_place_macros(engine)
     connection = engine.con
     connection.execute(_ENTRIES_SQL)
-    keys = connection.execute("SELECT DISTINCT file, key FROM entries ORDER BY file, key").fetchall()
-    fields = assign_fields(keys)
-    found = sorted({key for _, key in keys})
+    nested = opened_columns(key for (key,) in connection.execute("SELECT DISTINCT key FROM entries").fetchall())
+    if nested:
+        connection.execute(_OPENED_SQL, [nested])
+    keys = connection.execute(
+        "SELECT file, key, count(*) FILTER (coalesce(as_id(value) IS NOT NULL, false) OR no_scalar(value))"
+        " FROM entries GROUP BY ALL ORDER BY file, key"
+    ).fetchall()
+    rows = dict(connection.execute("SELECT file, count(*) FROM bodies WHERE NOT not_json GROUP BY file").fetchall())
+    fields = assign_fields(keys, rows)
+    found = sorted({key for _, key, _ in keys})
     if not found:
         names = [file.name for _, file in dated]
         ragged = rows_in > 0 and all(is_csv(name) for name in names)
         told = "has no row with as many values as its header line has names" if ragged else "is empty"
         raise CatalogError(f"the catalogue in {landing_url(settings)} {told}: {', '.join(names)}")
-    if "item_id" not in fields["field"].to_pylist():
-        *most, last = ALIASES["item_id"]
+    if not {"item_id", "product"} & set(fields["field"].to_pylist()):
+        *most, last = ALIASES["item_id"][:8]
         raise CatalogError(
             f"the catalogue has no id column. Found: {', '.join(found[:30])}; rename one of them to"
             f" {', '.join(most)} or {last}"
@@ -162,6 +174,8 @@ def _build(
             " SHELFWISE_RAW__MAX_BAD_SHARE"
         )
     write_parquet(settings.paths.catalog, batches_of(engine, items), CATALOG)
+    aliases = engine.table("aliases").order_by("alias_id")
+    write_parquet(aliases_path(settings), batches_of(engine, aliases), VARIANT_ALIASES)
     report = replace(
         _report(engine, dated, rows_in, count, reasons),
         encodings=encodings_read(engine, "documents"),
@@ -185,6 +199,19 @@ CREATE TABLE entries AS
     FROM bodies, json_each(bodies.body) AS e WHERE NOT is_absent(e.value)
 """
 
+# {"offers": [{"price": 1}, {"price": 2}]} also has the column offers.price, with both
+_OPENED_SQL = """
+INSERT INTO entries
+    WITH objects AS (
+        SELECT row_id, file, key, unnest(CASE WHEN json_type(opened(value)) = 'ARRAY'
+            THEN json_extract(opened(value), '$[*]') ELSE [opened(value)] END) AS value
+        FROM entries WHERE list_contains(?, key)
+    )
+    SELECT row_id, file, objects.key || '.' || e.key, to_json(list(e.value))
+    FROM (FROM objects WHERE json_type(value) = 'OBJECT') AS objects, json_each(objects.value) AS e
+    WHERE NOT is_absent(e.value) GROUP BY ALL
+"""
+
 
 def _report(
     engine: Any,
@@ -201,17 +228,18 @@ def _report(
     texts = ("title", "description", "brand", "price", "rating", "rating_count", *LOCATION_NAMES)
     lists = ("category_path", "attributes", "tags")
     filled = [f"count({name})" for name in texts] + [f"count(*) FILTER (len({name}) > 0)" for name in lists]
+    variants = int(rows("SELECT count(*) FROM candidates WHERE reason IS NULL AND is_variant")[0][0])
     roles = rows("SELECT role, key FROM roles ORDER BY ALL")
     return CatalogReport(
         files=tuple(file.name for _, file in dated),
         rows_in=rows_in - lines,
         items=items,
-        older_versions=rows_in - lines - items - sum(reasons.values()),
+        older_versions=rows_in - lines - items - variants - sum(reasons.values()),
         reasons=reasons,
-        columns=dict(rows("SELECT field, min(key) FROM fields WHERE field IS NOT NULL GROUP BY ALL ORDER BY ALL")),
+        columns=dict(rows("SELECT field, arg_min(key, (rank, key)) FROM fields WHERE field IS NOT NULL GROUP BY ALL ORDER BY ALL")),
         attribute_columns=tuple(key for role, key in roles if role == "attribute"),
         description_columns=tuple(key for role, key in roles if role == "description"),
-        unreadable_prices=int(rows("SELECT count(*) FROM items WHERE price IS NULL AND price_logged")[0][0]),
-        unreadable_times=int(rows("SELECT count(*) FROM items WHERE created_unreadable")[0][0]),
+        unreadable=dict(rows(UNREADABLE_SQL)),
         filled=dict(zip((*texts, *lists), rows(f"SELECT {', '.join(filled)} FROM items")[0], strict=True)),
+        variants=variants,
     )

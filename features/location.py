@@ -12,15 +12,15 @@ from typing import Any
 from infra.contract.location import BOUNDS, MAX_TEXT_CHARS
 
 PLACE_NAMES: dict[str, tuple[str, ...]] = {
-    "country": ("country", "country_code", "countrycode"),
+    "country": ("country", "country_code"),
     "language": ("language", "lang", "locale", "language_code"),
-    "zip": ("zip", "zip_code", "zipcode", "postal_code", "postalcode", "postcode"),
+    "zip": ("zip", "zip_code", "postal_code", "postcode"),
     "latitude": ("latitude", "lat", "location.lat", "location.latitude", "geo.lat", "geo.latitude"),
     "longitude": ("longitude", "lon", "lng", "location.lon", "location.lng", "location.longitude", "geo.lon", "geo.lng",
                   "geo.longitude"),
-    "point": ("location", "geo", "geo_point", "geopoint", "geo_location", "geolocation", "coordinates"),
+    "point": ("location", "geo", "geo_point", "geo_location", "coordinates"),
 }  # fmt: skip
-"""What a value says -> names of keys and columns that hold it (any case), best first."""
+"""What a value says -> names of keys and columns that hold it, best first; case, blanks, hyphens and underscores are none of the name."""
 
 _MACROS = rf"""
 CREATE OR REPLACE TEMP MACRO as_place(j) AS CASE WHEN len(as_id(j)) <= {MAX_TEXT_CHARS}
@@ -40,17 +40,17 @@ CREATE OR REPLACE TEMP MACRO is_point(j) AS coalesce(json_type(opened(j)) = 'OBJ
 """
 
 _NAMES = ", ".join(
-    f"('{field}', '{name}', {rank})" for field, names in PLACE_NAMES.items() for rank, name in enumerate(names)
+    f"('{field}', '{name.replace('_', '')}', {rank})" for field, names in PLACE_NAMES.items() for rank, name in enumerate(names)
 )
 
 _TEXTS = ", ".join(
-    f"first(as_place(value) ORDER BY rank, key, value) FILTER (kind = '{field}' AND as_place(value) IS NOT NULL)"
+    f"first(as_place(value) ORDER BY names.rank, key, value) FILTER (kind = '{field}' AND as_place(value) IS NOT NULL)"
     f" AS {field}"
     for field in ("country", "language", "zip")
 )
 
 _NUMBERS = ", ".join(
-    f"first(degrees(as_id(value), {bound}) ORDER BY rank, key, value)"
+    f"first(degrees(as_id(value), {bound}) ORDER BY names.rank, key, value)"
     f" FILTER (kind = '{field}' AND degrees(as_id(value), {bound}) IS NOT NULL) AS {field}"
     for field, bound in BOUNDS.items()
 )
@@ -75,8 +75,9 @@ def places_sql(entries: str) -> str:
         CASE WHEN {whole} THEN longitude ELSE degrees(point[2], 180) END AS longitude
     FROM (
         SELECT row_id, {_TEXTS}, {_NUMBERS},
-            first(point_of(value) ORDER BY rank, key, value) FILTER (kind = 'point' AND {_READABLE}) AS point
-        FROM {entries} JOIN (VALUES {_NAMES}) AS names (kind, name, rank) ON lower(trim(key)) = name
+            first(point_of(value) ORDER BY names.rank, key, value) FILTER (kind = 'point' AND {_READABLE}) AS point
+        FROM {entries} JOIN (VALUES {_NAMES}) AS names (kind, name, rank)
+            ON replace(replace(replace(lower(trim(key)), '_', ''), '-', ''), ' ', '') = name
         GROUP BY row_id
     )
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 import ibis
 
-from features.query_text import normalised
+from infra.contract.query_text import normalised
 from infra.settings import RawSettings, action_key
 
 HARMLESS = ("ignored_action", "unknown_action", "outside_search", "names_no_item", "delivered_twice")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from features.catalog import CatalogReport
-from features.catalog_fields import ALIASES
+from features.catalog_names import ALIASES
 from features.day_report import DayReport, built_days, read_report
 from features.landing import unread_in_landing
 from infra.settings import Settings
@@ -33,12 +33,14 @@ def catalog_lines(settings: Settings) -> list[str]:
     if read:
         lines.append(f"Columns read: {'; '.join(read)}.")
     if not report.filled["title"]:
-        *most, last = ALIASES["title"]
+        *most, last = ALIASES["title"][:4]
         lines.append(f"No column was read as title: if there is one, name it {', '.join(most)} or {last}.")
     refused = _refused(report.reasons)
-    if report.unreadable_prices:
-        refused += f", {report.unreadable_prices:,} prices could not be read"
-    if report.reasons or report.unreadable_prices:
+    if report.variants:
+        refused += f", {report.variants:,} are variants of others"
+    if report.unreadable:
+        refused += f", could not be read: {_largest(report.unreadable)}"
+    if report.reasons or report.unreadable or report.variants:
         lines.append(f"Catalogue rows: {report.rows_in:,} read, {refused}.")
     if report.encodings:
         lines.append(_encodings(report.encodings))

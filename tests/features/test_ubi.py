@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from features import documents, text_files
 from features.documents import load_documents
 from features.location import PLACE_NAMES
-from features.schema import EVENTS, REQUESTS
+from infra.contract.tables import EVENTS, REQUESTS
 from features.screening import HARMLESS, REASONS, DayWindow, open_baskets, screen_events, screen_requests
 from features.ubi import read_events, read_queries
 from infra.settings import RawSettings

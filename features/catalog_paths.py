@@ -1,0 +1,61 @@
+"""The categories of an item: from one path or several, however they are written, to the levels of the deepest.
+
+Levels are told apart by ``>``, else ``|``, else ``/``. A comma, a semicolon or a bar parts two paths only where every
+part begins as the first does, or as other values of the column do: ``Home > Beds, Bath & Linen`` is one path, and
+``Gear,Gear/Bags`` two.
+"""
+
+PATHS_SQL = r"""
+CREATE OR REPLACE TEMP MACRO level_mark(t) AS CASE WHEN contains(t, '>') THEN '>'
+    WHEN regexp_full_match(t, '[^|]*/[^|]*(\|[^|]*/[^|]*)+') THEN '/' WHEN contains(t, '|') THEN '\|+' ELSE '/' END;
+CREATE OR REPLACE TEMP MACRO path_mark(t) AS CASE
+    WHEN level_mark(t) = '\|+' THEN '[,;\n]' ELSE '[,;|\n]' END;
+CREATE OR REPLACE TEMP MACRO arrowed(t) AS
+    replace(regexp_replace(t, '\s*(->|»|›|→|::|>+)\s*', ' > ', 'g'), '\,', chr(1));
+CREATE OR REPLACE TEMP MACRO deepest_level(j) AS list_filter(json_extract(j,
+    ['$.lvl5', '$.lvl4', '$.lvl3', '$.lvl2', '$.lvl1', '$.lvl0']), lambda e: label(elements(e)[1]) IS NOT NULL)[1];
+CREATE OR REPLACE TEMP MACRO each_is_a_path(texts) AS len(list_filter(texts, lambda t: contains(arrowed(t), '>'))) > 0
+    OR (len(texts) > 1 AND len(list_filter(texts, lambda t: NOT contains(t, '/'))) = 0);
+CREATE TABLE path_values AS
+    SELECT value, row_number() OVER (ORDER BY value) AS id, CASE WHEN json_type(value) = 'OBJECT'
+        THEN coalesce(deepest_level(value), value) ELSE value END AS inner_value
+    FROM (SELECT DISTINCT value FROM keyed WHERE field = 'category_path');
+CREATE TABLE path_labels AS SELECT id, labels_of(inner_value) AS texts, json_type(inner_value) = 'ARRAY' AS is_list,
+        coalesce(len(list_filter(json_extract(inner_value, '$[*]'), lambda e: json_type(e) = 'ARRAY')) > 0, false)
+            AS holds_lists
+    FROM path_values;
+CREATE TABLE path_levels AS
+    SELECT id, generate_subscripts(parts, 1) AS place, 0 AS piece, trimmed(labels_of(unnest(parts))) AS levels
+    FROM (SELECT id, json_extract(inner_value, '$[*]') AS parts FROM path_values JOIN path_labels USING (id)
+        WHERE is_list AND holds_lists)
+    UNION ALL
+    SELECT id, 1, 0, trimmed(texts) FROM path_labels WHERE is_list AND NOT holds_lists AND NOT each_is_a_path(texts);
+CREATE TABLE path_texts AS
+    SELECT id, generate_subscripts(texts, 1) AS place, arrowed(unnest(texts)) AS text
+    FROM (SELECT id, trimmed(texts) AS texts FROM path_labels WHERE id NOT IN (SELECT id FROM path_levels));
+CREATE TABLE path_pieces AS
+    SELECT id, place, generate_subscripts(pieces, 1) AS piece, unnest(pieces) AS text, mark, len(pieces) AS pieces
+    FROM (SELECT id, place, level_mark(text) AS mark, separated(text, path_mark(text)) AS pieces FROM path_texts);
+CREATE TABLE path_roots AS
+    SELECT DISTINCT separated(text, level_mark(text))[1] AS root FROM path_texts;
+CREATE TABLE several_paths AS
+    SELECT id, place FROM (SELECT id, place, separated(text, mark)[1] AS root FROM path_pieces WHERE pieces > 1)
+    GROUP BY id, place
+    HAVING count(DISTINCT root) = 1 OR bool_and(root IN (SELECT root FROM path_roots WHERE root IS NOT NULL));
+INSERT INTO path_levels
+    SELECT id, place, piece, separated(text, mark) FROM path_pieces SEMI JOIN several_paths USING (id, place)
+    UNION ALL
+    SELECT id, place, 0, separated(text, level_mark(text)) FROM path_texts ANTI JOIN several_paths USING (id, place);
+CREATE TABLE category_paths AS
+    WITH chosen AS (
+        SELECT id, first(levels ORDER BY len(levels) DESC, place, piece) AS path,
+            flatten(list(levels ORDER BY place, piece)) AS every_level
+        FROM path_levels GROUP BY id
+    )
+    SELECT value::VARCHAR AS value_text, list_transform(path, lambda t: replace(t, chr(1), ',')) AS path,
+        list_transform(list_filter(list_distinct(every_level), lambda t: NOT list_contains(path, t)),
+            lambda t: replace(t, chr(1), ',')) AS further
+    FROM path_values JOIN chosen USING (id)
+"""
+"""From ``keyed`` to ``category_paths(value_text, path, further)``: the levels of the first deepest path, root first,
+and those that only the other paths have."""

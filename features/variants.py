@@ -1,0 +1,91 @@
+"""Variants of a product are one item: rows of one Shopify handle, of one item group, and those that name a parent.
+
+The product has the id of its parent row, else what its variants name; what the parent row lacks is that of the first
+variant that has it, its price is the lowest, and attributes are those of all. Logs may name a variant, so that
+``aliases.parquet`` beside the catalogue leads each variant's id to its product.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from infra.settings import Settings
+
+ALIASES = pa.schema([pa.field("alias_id", pa.string(), nullable=False), pa.field("item_id", pa.string(), nullable=False)])
+"""One row per id of a variant."""
+
+FAMILIES_SQL = (
+    r"""
+CREATE TABLE own_ids AS SELECT row_id, file, text AS own FROM keyed
+    WHERE field = 'item_id' AND text IS NOT NULL;
+CREATE TABLE row_names AS
+    SELECT file, text AS name, min(own) AS own FROM keyed JOIN own_ids USING (row_id, file)
+    WHERE (field = 'item_id' OR slot = 'other_id') AND text IS NOT NULL
+        AND EXISTS (FROM keyed WHERE field IN ('product', 'variant_ids')) GROUP BY ALL;
+CREATE TABLE listed_variants AS
+    SELECT DISTINCT row_id, file, own AS product, unnest(CASE WHEN contains(text, 'sku=')
+        THEN regexp_extract_all(text, '(?:^|[|,])\s*sku=([^,|]+)', 1) ELSE labels END) AS variant
+    FROM keyed JOIN own_ids USING (row_id, file) WHERE field = 'variant_ids';
+CREATE TABLE members AS
+    WITH said AS (
+        SELECT row_id, file, regexp_replace(named(labels[1]), '^id:', '') AS name FROM keyed
+        WHERE field = 'product' AND named(labels[1]) <> '0'
+    ), led AS (
+        SELECT said.row_id, said.file, coalesce(row_names.own, said.name) AS product
+        FROM said LEFT JOIN row_names USING (file, name)
+        UNION ALL
+        SELECT own_ids.row_id, file, product FROM listed_variants JOIN own_ids USING (file) WHERE own = variant
+    ), whole AS (
+        FROM led UNION ALL
+        SELECT row_id, file, own FROM own_ids WHERE (file, own) IN (SELECT (file, product) FROM led)
+    ), one AS (
+        SELECT row_id, file, min(product) AS product FROM whole GROUP BY ALL
+    )
+    SELECT one.*, own, first_value(one.row_id) OVER (PARTITION BY one.file, product
+        ORDER BY own IS DISTINCT FROM product, NOT coalesce(titled, false), one.row_id) AS lead
+    FROM one LEFT JOIN own_ids USING (row_id)
+    LEFT JOIN (SELECT DISTINCT row_id, true AS titled FROM keyed WHERE field = 'title' AND is_said(value)) USING (row_id)
+""",
+    """
+CREATE TABLE aliases AS
+    SELECT alias_id, arg_max(item_id, file) AS item_id FROM (
+        SELECT own AS alias_id, product AS item_id, file FROM members
+        UNION ALL SELECT trim(variant), product, file FROM listed_variants
+    ) WHERE alias_id <> item_id AND alias_id NOT IN (SELECT product FROM members) GROUP BY alias_id
+""",
+    """
+CREATE TABLE merged AS
+    SELECT lead AS row_id, keyed.file, key, field, rank, slot, value, text, labels
+    FROM keyed JOIN members USING (row_id) WHERE is_said(value) AND (field IS NOT NULL OR NOT is_long OR row_id = lead)
+    QUALIFY field IS NULL OR field IN ('price', 'pair_value', 'attributes') OR row_number() OVER (
+        PARTITION BY lead, coalesce(slot, field), field ORDER BY row_id <> lead, row_id) = 1;
+DELETE FROM keyed WHERE row_id IN (SELECT row_id FROM members);
+INSERT INTO keyed (row_id, file, key, field, rank, slot, value, text, labels) FROM merged
+""".replace("is_long", "coalesce(len(text) > 60, false)"),
+)
+"""From ``keyed`` to ``members(row_id, file, product, own, lead)``, ``aliases``, and ``keyed`` with a product's rows
+under its leading row."""
+
+
+def aliases_path(settings: Settings) -> Path:
+    """Where the table ``ALIASES`` lies, of the catalogue as last built."""
+    return settings.paths.catalog.with_name("aliases.parquet")
+
+
+def item_aliases(engine: Any, settings: Settings) -> Any:
+    """The table ``ALIASES`` in an Ibis engine; empty where no catalogue has been built."""
+    path = aliases_path(settings)
+    if path.exists():
+        return engine.read_parquet(str(path))
+    return ibis.memtable(ALIASES.empty_table())
+
+
+def canonical_items(table: Any, aliases: Any) -> Any:
+    """A table whose ``item_id`` is the product's where it was a variant's; the same columns in the same order."""
+    products = aliases.select(variant_id=aliases.alias_id, product_id=aliases.item_id)
+    joined = table.left_join(products, table.item_id == products.variant_id)
+    return joined.mutate(item_id=ibis.coalesce(joined.product_id, joined.item_id)).select(*table.columns)
