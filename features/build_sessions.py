@@ -28,6 +28,7 @@ from features.log_documents import LogRead, load_log
 from features.screening import ACTION_LINE, HARMLESS, REASONS, DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
 from features.ubi import read_events, read_queries
+from features.variants import aliases_key, canonical_items, item_aliases
 from infra.contract.partitions import drop_partition, partition_file, write_partition, written_days
 from infra.contract.tables import QUARANTINE, columns_of
 from infra.contract.tables import SESSION_TABLES as TABLES
@@ -184,7 +185,7 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         ignored_reasons=counts.ignored_reasons,
         basket_items=counts.basket_items,
         bad_actions=counts.bad_actions,
-        inputs=inputs,
+        inputs=_inputs(settings, files, earlier, eventless),  # again: the aliases are those of the new tables' items
         output=_output(settings, day),
         settings=settings_hash(settings),
         seconds=round(time.perf_counter() - started, 3),
@@ -228,12 +229,9 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
     named = ["query_id", "user_id", "session_id", "time"]
     asked = screened.filter(screened.leads).select(named).union(before["requests"].select(named))
     asked = engine.create_table("asked", asked)
-    events = engine.create_table(
-        "screened_ubi_events",
-        screen_events(
-            open_baskets(engine.table("raw_ubi_events"), settings.raw.actions), asked, before["events"], window
-        ),
-    )
+    aliases = item_aliases(engine, settings)
+    opened = canonical_items(open_baskets(engine.table("raw_ubi_events"), settings.raw.actions), aliases)
+    events = engine.create_table("screened_ubi_events", screen_events(opened, asked, before["events"], window))
     events = events.filter(events.reason.isnull())
     # The earlier impressions are many and the day's events touch few of them.
     touched = before["impressions"]
@@ -244,7 +242,7 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
     )
     touched = engine.create_table("touched_impressions", touched)
     shown = engine.create_table(
-        "day_impressions", day_impressions(screened, events, before["requests"], touched, window)
+        "day_impressions", day_impressions(screened, events, before["requests"], touched, window, aliases)
     )
     places = ["query_id", "item_id", "position"]
     requests = engine.create_table("day_requests", clean_requests(screened, events, shown, window))
@@ -360,10 +358,12 @@ def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
 
 
 def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str], eventless: bool) -> str:
+    tables = [partition_file(settings.paths.sessions / name, files.day) for name in ("impressions", "events")]
     content = {
         "version": VERSION,
         "columns": {name: columns_of(schema) for name, schema in TABLES.items()},
         "files": files.fingerprint,
+        "aliases": aliases_key(settings, tables),
         "unread": dict(files.unread),
         "eventless": eventless,
         "settings": settings.raw.model_dump(mode="json"),

@@ -236,7 +236,11 @@ def _report(
         items=items,
         older_versions=rows_in - lines - items - variants - sum(reasons.values()),
         reasons=reasons,
-        columns=dict(rows("SELECT field, arg_min(key, (rank, key)) FROM fields WHERE field IS NOT NULL GROUP BY ALL ORDER BY ALL")),
+        columns=dict(
+            rows(
+                "SELECT field, arg_min(key, (rank, key)) FROM fields WHERE field IS NOT NULL GROUP BY ALL ORDER BY ALL"
+            )
+        ),
         attribute_columns=tuple(key for role, key in roles if role == "attribute"),
         description_columns=tuple(key for role, key in roles if role == "description"),
         unreadable=dict(rows(UNREADABLE_SQL)),

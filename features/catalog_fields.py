@@ -11,8 +11,8 @@ from __future__ import annotations
 from features.catalog_paths import PATHS_SQL
 from features.catalog_values import VALUE_MACROS
 from features.location import places_sql
-from infra.contract.tables import LOCATION_NAMES
 from features.variants import FAMILIES_SQL
+from infra.contract.tables import LOCATION_NAMES
 
 LONG_TEXT_CHARS = 60
 
@@ -68,8 +68,8 @@ WITH given AS (
     FROM given, json_each(given.value) AS e WHERE json_type(given.value) = 'ARRAY'
     UNION ALL
     SELECT row_id, split_part(pair, '=', 1), to_json(string_split(substr(pair, strpos(pair, '=') + 1), '|'))
-    FROM (SELECT row_id, unnest(string_split_regex(regexp_replace(value ->> '$', ',([\w .-]{1,64}=)', chr(1) || '\1', 'g'),
-        chr(1))) AS pair FROM given WHERE is_pairs(value)) WHERE contains(pair, '=')
+    FROM (SELECT row_id, unnest(string_split_regex(regexp_replace(value ->> '$', ',([\w .-]{1,64}=)',
+        chr(1) || '\1', 'g'), chr(1))) AS pair FROM given WHERE is_pairs(value)) WHERE contains(pair, '=')
     UNION ALL
     SELECT row_id, coalesce(name, regexp_replace(slot, '(\d+)$', ' \1')), CASE WHEN starts_with(slot, 'option')
         THEN value ELSE to_json(separated(text, ',')) END
@@ -79,7 +79,9 @@ WITH given AS (
     UNION ALL
     SELECT row_id, key, value FROM keyed JOIN roles USING (key) WHERE role = 'attribute' AND field IS NULL
 ), flat AS (
-    SELECT DISTINCT row_id, trim(key) AS key, unnest(CASE WHEN is_list_or_object(value) THEN texts_of(value) ELSE [scalar_text(value)] END) AS value FROM pairs WHERE trim(key) <> ''
+    SELECT DISTINCT row_id, trim(key) AS key,
+        unnest(CASE WHEN is_list_or_object(value) THEN texts_of(value) ELSE [scalar_text(value)] END) AS value
+    FROM pairs WHERE trim(key) <> ''
 )
 SELECT row_id, list({'key': key, 'value': value} ORDER BY key, value) AS attributes FROM flat
 WHERE value IS NOT NULL GROUP BY row_id
@@ -112,8 +114,8 @@ WITH given AS (
         ELSE list_transform(range_ends(text), lambda t: bare_number(t)) END AS bares FROM told
 ), read AS (
     SELECT row_id, rank, min(coalesce(number, CASE WHEN len(bares) IN (1, 2) THEN amounts[1] END)) AS price FROM (
-        SELECT *, list_sort(list_transform(bares, lambda t: try_cast(dotted(t, commas) AS DOUBLE)), 'ASC', 'NULLS FIRST')
-            AS amounts FROM ends, marks
+        SELECT *, list_sort(list_transform(bares, lambda t: try_cast(dotted(t, commas) AS DOUBLE)),
+            'ASC', 'NULLS FIRST') AS amounts FROM ends, marks
     ) GROUP BY row_id, rank
 )
 SELECT row_id, arg_min(price, rank) FILTER (price IS NOT NULL) AS price FROM read GROUP BY row_id
@@ -141,8 +143,8 @@ SELECT row_id, item_id, raw_title AS title, description, coalesce(path, []) AS c
     named(raw_brand) AS brand, price, first_number(raw_rating) AS rating,
     text_amount(raw_rating_count, true) AS rating_count, -- 1.299 ratings are over a thousand
     coalesce(attributes, []) AS attributes,
-    list_concat(coalesce(given, []), list_filter(coalesce(further, []), lambda t: NOT list_contains(coalesce(given, []), t)))
-        AS tags,
+    list_concat(coalesce(given, []),
+        list_filter(coalesce(further, []), lambda t: NOT list_contains(coalesce(given, []), t))) AS tags,
     country, language, zip, latitude, longitude,
     coalesce(least(created, first_seen), TIMESTAMPTZ '1970-01-01 00:00:00+00') AS available_from,
     coalesce(unread, false) AS created_unreadable

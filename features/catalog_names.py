@@ -136,9 +136,15 @@ def _fields_of_file(
         if name in named:
             taken[named[name]] = ("variant_ids", 0, None)
     for field, names in _PLAIN.items():
-        found = [named[n] for n in dict.fromkeys(names + (shopify if field == "category_path" else ())) if n in named and taken.get(named[n], (None,))[0] is None]
+        found = [
+            named[n]
+            for n in dict.fromkeys(names + (shopify if field == "category_path" else ()))
+            if n in named and taken.get(named[n], (None,))[0] is None
+        ]
         if field == "item_id":
-            found.sort(key=lambda key: (not filled[key], -totals[plain_name(key)]))  # stable: the best name among the fullest
+            found.sort(
+                key=lambda key: (not filled[key], -totals[plain_name(key)])
+            )  # stable: the best name among the fullest
             taken |= {key: (None, 0, "other_id") for key in found[1:]}
             found = found[:1]
         elif field == "price":

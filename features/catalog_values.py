@@ -6,8 +6,9 @@ all of these as JSON inside a text. Of languages English counts, else the first;
 
 from __future__ import annotations
 
-_TEXT_KEYS = ("name", "value", "label", "title", "text", "displayName", "display_name", "@value", "#text", "_", "default",
-              "en", "en-US", "en_US", "en-GB", "en_GB", "ratingValue", "rate", "average", "amount", "raw", "rendered")  # fmt: skip
+_TEXT_KEYS = ("name", "value", "label", "title", "text", "displayName", "display_name", "@value", "#text", "_",
+              "default", "en", "en-US", "en_US", "en-GB", "en_GB", "ratingValue", "rate", "average", "amount", "raw",
+              "rendered")  # fmt: skip
 _PRICE_KEYS = ("value", "amount", "price", "current", "sale", "final", "gross", "min", "lowPrice", "low", "regular",
                "original", "net", "centAmount")  # fmt: skip
 

@@ -20,7 +20,10 @@ PLACE_NAMES: dict[str, tuple[str, ...]] = {
                   "geo.longitude"),
     "point": ("location", "geo", "geo_point", "geo_location", "coordinates"),
 }  # fmt: skip
-"""What a value says -> names of keys and columns that hold it, best first; case, blanks, hyphens and underscores are none of the name."""
+"""What a value says -> names of keys and columns that hold it, best first.
+
+Names are compared without case, blanks, hyphens and underscores.
+"""
 
 _MACROS = rf"""
 CREATE OR REPLACE TEMP MACRO as_place(j) AS CASE WHEN len(as_id(j)) <= {MAX_TEXT_CHARS}
@@ -40,7 +43,9 @@ CREATE OR REPLACE TEMP MACRO is_point(j) AS coalesce(json_type(opened(j)) = 'OBJ
 """
 
 _NAMES = ", ".join(
-    f"('{field}', '{name.replace('_', '')}', {rank})" for field, names in PLACE_NAMES.items() for rank, name in enumerate(names)
+    f"('{field}', '{name.replace('_', '')}', {rank})"
+    for field, names in PLACE_NAMES.items()
+    for rank, name in enumerate(names)
 )
 
 _TEXTS = ", ".join(

@@ -11,6 +11,7 @@ from typing import Any
 import ibis
 
 from features.screening import DayWindow
+from features.variants import canonical_items
 from infra.contract.query_text import normalised
 from infra.contract.tables import EVENTS, IMPRESSIONS, LOCATION_NAMES, REQUESTS
 
@@ -46,7 +47,9 @@ def with_sessions(requests: Any, events: Any) -> Any:
     return joined.mutate(session_id=ibis.coalesce(joined.session_id, joined.carried)).drop("carried")
 
 
-def day_impressions(screened: Any, events: Any, earlier: Any, earlier_impressions: Any, window: DayWindow) -> Any:
+def day_impressions(
+    screened: Any, events: Any, earlier: Any, earlier_impressions: Any, window: DayWindow, aliases: Any | None = None
+) -> Any:
     """The items shown in a day's requests, and what this day adds to earlier requests.
 
     A request's impression events are its impressions; its hit ids are where it has none. An item shown twice in a
@@ -58,6 +61,8 @@ def day_impressions(screened: Any, events: Any, earlier: Any, earlier_impression
         events: Clean rows of ``screen_events``.
         earlier: ``REQUESTS`` of earlier landing days.
         earlier_impressions: ``IMPRESSIONS`` of earlier landing days; what they hold is not shown again.
+        window: The times of the day.
+        aliases: ``variants.item_aliases``: a hit that is a variant shows its product.
 
     Returns:
         ``IMPRESSIONS``, one row per query id and item.
@@ -65,7 +70,7 @@ def day_impressions(screened: Any, events: Any, earlier: Any, earlier_impression
     clean = screened.filter(screened.reason.isnull())
     leading = screened.filter(screened.leads)
     askers = leading.select("query_id", "user_id", "time").union(earlier.select("query_id", "user_id", "time"))
-    hits = _hits(clean, earlier)
+    hits = _hits(clean, earlier, aliases)
     logged = _logged_impressions(events, hits)
     shown = logged.union(hits.anti_join(logged, "query_id"))
     shown = shown.anti_join(earlier_impressions, ["query_id", "item_id"])
@@ -73,7 +78,7 @@ def day_impressions(screened: Any, events: Any, earlier: Any, earlier_impression
     return joined.mutate(known_at=_known_at(joined.time, window)).select(*IMPRESSIONS.names)
 
 
-def _hits(requests: Any, earlier: Any) -> Any:
+def _hits(requests: Any, earlier: Any, aliases: Any | None) -> Any:
     """``query_id, item_id, position`` from the hit ids, each item once at its first place.
 
     The hits of a request's responses are joined in the order of time: positions go on, and a list that is there already
@@ -89,7 +94,7 @@ def _hits(requests: Any, earlier: Any) -> Any:
     places = rows.select("query_id", start=rows.start + rows.shown.fill_null(0), item_id=rows.hits).unnest(
         "item_id", offset="place"
     )
-    places = places.filter(places.item_id.notnull())
+    places = canonical_items(places.filter(places.item_id.notnull()), aliases)
     return places.group_by("query_id", "item_id").agg(position=((places.place + places.start).min() + 1).cast("int64"))
 
 

@@ -51,7 +51,7 @@ _QUERIES = """
 CREATE OR REPLACE TEMP TABLE {target}_picked AS
 WITH bodies AS (SELECT row_id, document, body_of(document) AS body FROM {source}),
 picked AS (SELECT row_id, document IS NULL AS not_json, is_action_line(document) AS action_line,
-    md5(body::VARCHAR) AS content,
+    md5(json(body)::VARCHAR) AS content,
     json_extract(body, ['$.query_id', '$.user_id', '$.client_id', '$.session_id', '$.user_query', '$.timestamp',
         '$."@timestamp"', '$.query_response_hit_ids', '$.query_response_object_ids', '$.user_agent',
         '$.query_attributes.user_agent', '$.query_attributes.userAgent']) AS v,
@@ -97,7 +97,8 @@ _EVENTS = """
 CREATE OR REPLACE TEMP TABLE {target}_picked AS
 WITH bodies AS (SELECT row_id, document, body_of(document) AS body FROM {source}),
 picked AS (
-    SELECT row_id, document IS NULL AS not_json, is_action_line(document) AS action_line, md5(body::VARCHAR) AS content,
+    SELECT row_id, document IS NULL AS not_json, is_action_line(document) AS action_line,
+        md5(json(body)::VARCHAR) AS content,
         json_extract(body, ['$.query_id', '$.user_id', '$.client_id', '$.session_id', '$.action_name',
             '$.timestamp', '$."@timestamp"', '$.event_id', '$.object_id', '$.event_attributes',
             '$."event_attributes.object.object_id"', '$."event_attributes.position.ordinal"', '$.user_query',

@@ -7,15 +7,20 @@ variant that has it, its price is the lowest, and attributes are those of all. L
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from infra.settings import Settings
 
-ALIASES = pa.schema([pa.field("alias_id", pa.string(), nullable=False), pa.field("item_id", pa.string(), nullable=False)])
+ALIASES = pa.schema(
+    [pa.field("alias_id", pa.string(), nullable=False), pa.field("item_id", pa.string(), nullable=False)]
+)
 """One row per id of a variant."""
 
 FAMILIES_SQL = (
@@ -48,7 +53,8 @@ CREATE TABLE members AS
     SELECT one.*, own, first_value(one.row_id) OVER (PARTITION BY one.file, product
         ORDER BY own IS DISTINCT FROM product, NOT coalesce(titled, false), one.row_id) AS lead
     FROM one LEFT JOIN own_ids USING (row_id)
-    LEFT JOIN (SELECT DISTINCT row_id, true AS titled FROM keyed WHERE field = 'title' AND is_said(value)) USING (row_id)
+    LEFT JOIN (SELECT DISTINCT row_id, true AS titled FROM keyed WHERE field = 'title' AND is_said(value))
+        USING (row_id)
 """,
     """
 CREATE TABLE aliases AS
@@ -76,16 +82,42 @@ def aliases_path(settings: Settings) -> Path:
     return settings.paths.catalog.with_name("aliases.parquet")
 
 
-def item_aliases(engine: Any, settings: Settings) -> Any:
-    """The table ``ALIASES`` in an Ibis engine; empty where no catalogue has been built."""
+def item_aliases(engine: Any, settings: Settings) -> Any | None:
+    """The table ``ALIASES`` in an Ibis engine; None where no item has variants."""
     path = aliases_path(settings)
-    if path.exists():
-        return engine.read_parquet(str(path))
-    return ibis.memtable(ALIASES.empty_table())
+    if not path.exists() or not pq.read_metadata(path).num_rows:
+        return None
+    return engine.read_parquet(str(path))
 
 
-def canonical_items(table: Any, aliases: Any) -> Any:
+def canonical_items(table: Any, aliases: Any | None) -> Any:
     """A table whose ``item_id`` is the product's where it was a variant's; the same columns in the same order."""
+    if aliases is None:
+        return table
     products = aliases.select(variant_id=aliases.alias_id, product_id=aliases.item_id)
     joined = table.left_join(products, table.item_id == products.variant_id)
     return joined.mutate(item_id=ibis.coalesce(joined.product_id, joined.item_id)).select(*table.columns)
+
+
+def aliases_key(settings: Settings, tables: Sequence[Path]) -> str:
+    """Hash of the aliases that tables with ``item_id`` were, or would be, read with; empty where there are none.
+
+    Only what leads from or to an item of theirs counts: a new product's variants leave the days before it as they are.
+
+    Args:
+        settings: All settings.
+        tables: Parquet files with a column ``item_id``; those that are absent are passed over.
+    """
+    path, there = aliases_path(settings), [str(file) for file in tables if file.exists()]
+    if not there or not path.exists() or not pq.read_metadata(path).num_rows:
+        return ""
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            """
+            WITH ids AS (SELECT DISTINCT item_id FROM read_parquet(?, union_by_name := true))
+            SELECT md5(string_agg(alias_id || chr(0) || item_id, chr(0) ORDER BY alias_id)) FROM read_parquet(?)
+            WHERE item_id IN (SELECT item_id FROM ids) OR alias_id IN (SELECT item_id FROM ids)
+            """,
+            [there, str(path)],
+        ).fetchone()
+    return (found[0] if found else None) or ""

@@ -12,7 +12,7 @@ from demoshop.landing import make_landing
 from features.build_sessions import build_sessions, days_to_rebuild, forget_other_days
 from features.catalog import CatalogError, build_catalog
 from features.day_report import DayReport
-from features.landing import LandingError, landing_days
+from features.landing import LandingError, landing_days, unread_in_landing
 from infra.contract.names import INTERACTIONS
 from infra.settings import get_settings
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, not_retried, progress_to
@@ -43,6 +43,7 @@ def landing() -> dg.MaterializeResult:
             "days": len(days),
             "first day": days[0].isoformat(),
             "last day": days[-1].isoformat(),
+            "not read": "; ".join(f"{name}: {why}" for name, why in unread_in_landing(settings).items()) or "none",
         }
     )
 
@@ -69,7 +70,7 @@ def catalog() -> dg.MaterializeResult:
     owners=OWNERS,
     required_resource_keys=LOCKED,
     retry_policy=RETRY,
-    deps=[landing],
+    deps=[landing, catalog],
     partitions_def=DAYS,
     backfill_policy=SINGLE_RUN,
 )
@@ -101,6 +102,7 @@ def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
         "rows in": sum(report.rows_in for report in reports),
         "refused": sum(reasons.values()),
         "refused by reason": table([{"reason": reason, "rows": n} for reason, n in reasons.most_common()]),
+        "not read": "; ".join(f"{r.day}: {name}: {why}" for r in reports for name, why in r.unread.items()) or "none",
         "held days": "; ".join(report.message for report in reports if report.held) or "none",
         "funnel": bar_plot("Funnel", {"requests": out["requests"], "impressions": out["impressions"], **actions}),
         "days": table(

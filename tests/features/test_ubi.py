@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,9 +17,9 @@ from hypothesis import strategies as st
 from features import documents, text_files
 from features.documents import load_documents
 from features.location import PLACE_NAMES
-from infra.contract.tables import EVENTS, REQUESTS
 from features.screening import HARMLESS, REASONS, DayWindow, open_baskets, screen_events, screen_requests
 from features.ubi import read_events, read_queries
+from infra.contract.tables import EVENTS, REQUESTS
 from infra.settings import RawSettings
 from tests.features.raw_log import DAY, bulk, event, ndjson, query
 
@@ -311,8 +312,10 @@ def judge(duckdb_engine: Any) -> dict[str, str]:
         read(duckdb_engine, which, "")
     window = DayWindow.of(DAY, RawSettings())
     queries, events = duckdb_engine.table("raw_queries"), duckdb_engine.table("raw_events")
+    for name in ("requests", "events"):
+        duckdb_engine.con.execute(f"DROP TABLE IF EXISTS judge_{name}")
     before = {
-        name: duckdb_engine.create_table(f"judge_{name}", schema.empty_table(), overwrite=True)
+        name: duckdb_engine.create_table(f"judge_{name}", schema=ibis.schema(schema))
         for name, schema in (("requests", REQUESTS), ("events", EVENTS))
     }
     requests = screen_requests(queries, before["requests"], window)
