@@ -171,20 +171,20 @@ def test_impression_events_outrank_hit_ids(tmp_path: Path) -> None:
         seen("a", 1, "one"),
         seen("b", 1, "zero"),
         seen("a", 0, "zero"),
-        seen("c", None, "none"),
-        seen("z", None, "none"),
-        seen("b", -1, "none"),
+        seen("c", None, "nowhere"),
+        seen("z", None, "nowhere"),
+        seen("b", -1, "nowhere"),
     ]
-    build(settings, [query(q) for q in ("one", "zero", "none", "hits")], events)
+    build(settings, [query(q) for q in ("one", "zero", "nowhere", "hits")], events)
     shown = {(r["query_id"], r["item_id"]): r["position"] for r in stored(settings, "impressions")}
     assert {k: v for k, v in shown.items() if k[0] == "one"} == {("one", "a"): 1, ("one", "c"): 3}
     assert {k: v for k, v in shown.items() if k[0] == "zero"} == {("zero", "a"): 1, ("zero", "b"): 2}
-    assert {k: v for k, v in shown.items() if k[0] == "none"} == {("none", "c"): 3, ("none", "z"): 3, ("none", "b"): 2}
+    assert {k: v for k, v in shown.items() if k[0] == "nowhere"} == {("nowhere", "c"): 3, ("nowhere", "z"): 3, ("nowhere", "b"): 2}
     assert len([k for k in shown if k[0] == "hits"]) == 3
     assert {r["query_id"]: r["shown"] for r in stored(settings, "requests")} == {
         "one": 2,
         "zero": 2,
-        "none": 3,
+        "nowhere": 3,
         "hits": 3,
     }
 

@@ -54,7 +54,7 @@ def land_three_days(settings: Settings, broken: bool = False) -> None:
     )
     land(
         settings,
-        [query("q5", day=THIRD), *(query(f"t{n}", day=THIRD, user=f"u{n}") for n in range(60))],
+        [query("q5", day=THIRD, user_query="blue"), *(query(f"t{n}", day=THIRD, user=f"u{n}") for n in range(60))],
         [event("order", "b", "10:30:00", day=THIRD, user="u0")],
         day=THIRD,
     )
@@ -212,12 +212,13 @@ def test_a_withdrawn_day_is_used_by_nobody_until_it_runs_again(tmp_path: Path, i
     assert files_of(settings) == in_order
 
 
-def test_a_day_without_rows_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_day_without_requests_says_how_to_go_on(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    land(settings, [], [])
-    build_sessions(settings, [DAY])
-    withdraw(settings, DAY, [f"The day has requests: {DAY}: 0"])
-    report = read_report(settings, DAY)
+    land(settings, [query("q", "23:59:59")], [])
+    land(settings, [query("q", "23:59:59")], [], day=NEXT)
+    build_sessions(settings, [DAY, NEXT])
+    withdraw(settings, NEXT, [f"The day has requests: {NEXT}: 0"])
+    report = read_report(settings, NEXT)
     assert report is not None
     assert report.message.endswith("Remove its folder if the shop was closed, or land the day again and run again")
 
@@ -229,8 +230,8 @@ def test_a_file_that_was_cut_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(LandingError) as raised:
         build_sessions(settings, [DAY])
     assert str(raised.value) == (
-        f"{DAY}: ubi_queries.ndjson.gz cannot be read, it is damaged or not what its name says (Compressed file ended"
-        " before the end-of-stream marker was reached); land the file again, then run again"
+        f"{DAY}: ubi_queries.ndjson.gz cannot be read, it is damaged or not what its name says (Truncated compressed"
+        " stream); land the file again, then run again"
     )
 
 

@@ -332,7 +332,8 @@ def test_no_line_crashes_a_day_and_none_is_lost(
 ) -> None:
     rows_in = {}
     for which, lines in (("queries", query_lines), ("events", event_lines)):
-        content = ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass") + tail
+        # Of a file the first line decides whether it is one list, and what its encoding is.
+        content = ("\n".join([json.dumps(query("q0")), *lines]) + "\n").encode("utf-8", "surrogatepass") + tail
         texts = content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\x00", "\ufffd").split("\n")
         rows_in[which] = sum(bool(text.strip("\r\t ")) for text in texts)
         assert len(read(duckdb_engine, which, content)) == rows_in[which]
