@@ -103,7 +103,7 @@ def _measured(settings: Settings, row: Row, judged: Path | None) -> tuple[dict[s
         arrays = prepare_arrays(settings)
         towers = new_towers(settings.training, arrays)
     searches = with_proposed(settings, arrays, towers, prior)
-    truth, values = values_per_request(settings, arrays, searches, methods)
+    truth, values = values_per_request(settings.training, arrays, searches, methods)
     parts = {"requests": values}
     if judged is not None and row.is_trained:
         parts["judged"] = values_per_judged_query(settings, arrays, towers, judged)

@@ -6,7 +6,7 @@ from datetime import date
 
 from pydantic import Field
 
-from infra.settings.base import Count, Group, Share
+from infra.settings.base import Count, Group
 
 
 class DemoSettings(Group):
@@ -26,17 +26,5 @@ class DemoSettings(Group):
     """Items that join the catalogue each day."""
     requests_per_user_day: float = Field(0.8, gt=0)
     """Searches of a user on a day, at the mean."""
-    shown_per_request: Count = 20
-    """Items shown in a request."""
-    judged_held_out: Share = 0.34
-    """Share of the judged queries that get no sessions, over a given catalogue and judgements."""
     taste_strength: float = Field(1.0, ge=0)
     """How much a user's hidden taste moves clicks and orders. 0: everybody clicks alike."""
-    taste_drift: Share = 0.05
-    """Share of a taste that is drawn anew each day."""
-    typo_share: Share = 0.05
-    """Share of the queries with a typing error."""
-    lost_query_id_share: Share = 0.5
-    """Share of the cart and purchase events without a query id: checkouts often do not know the search."""
-    anonymous_share: Share = 0.1
-    """Share of the users who never log in: only their client id is in the logs."""

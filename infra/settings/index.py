@@ -28,8 +28,6 @@ class IndexSettings(Group):
     """Share of exact search's items that the index may miss at 100 and at 1,000: a bound of the tuner and a gate."""
     tuning_trials: Count = 24
     """Most settings of an index that are measured."""
-    tuning_queries: Count = 200
-    """Real requests that each trial searches for, one by one."""
     kept_releases: Count = 3
     """Releases kept on disk; live and the one before always are."""
 

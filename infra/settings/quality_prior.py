@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.settings.base import Count, Group, NonNegative, Positive, Share
+from infra.settings.base import Count, Group, Positive, Share
 
 
 class QualityPriorSettings(Group):
@@ -16,11 +16,5 @@ class QualityPriorSettings(Group):
     """Largest weight of a quality feature, which lies in [0, 1], beside a cosine."""
     least_relevance: Share = 0.97
     """Weights that take the mean cosine of the first ten hits below this share of what it was are refused."""
-    candidates: Count = 500
-    """Nearest items of each request that a trial ranks again; the weights that win are measured on all items."""
     requests: Count = 4_000
     """Most requests that the search reads."""
-    least_requests: Count = 50
-    """Without this many requests in each half, one to fit and one to confirm, there are no weights."""
-    least_gain: NonNegative = 1.64
-    """Standard errors by which recall must rise on the half that confirms."""

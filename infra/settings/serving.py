@@ -21,8 +21,6 @@ class ServingSettings(Group):
     deadline_ms: Count = 250
     """Longest that a request waits for others in all: what the online store (``online.timeout_ms`` per round trip) left
     of it bounds the wait for Milvus."""
-    store_retry_seconds: float = Field(1.0, gt=0)
-    """How long an online store that failed three times in a row is left alone."""
     cache_size: int = Field(4_096, ge=0)
     """Entries of each cache; 0: no caches."""
     user_cache_seconds: float = Field(0.5, gt=0)

@@ -156,22 +156,14 @@ class TrainingSettings(Group):
     """Most passes over the training set."""
     learning_rate: Positive = 2e-3
     """Highest learning rate."""
-    weight_decay: NonNegative = 1e-5
-    """Weight decay of the optimiser."""
     least_steps: Count = 40
     """An epoch has at least so many steps: a small log is read several times in one."""
     patience: Count = 2
     """Epochs without a better validation recall before training stops."""
-    stopping_share: Share = 0.25
-    """Share of the validation users whose requests choose the epoch; the others' judge it."""
-    validation_requests: Count = 4_000
-    """Validation requests that are searched after each epoch."""
     checkpoint_steps: Count = 200
     """Steps between checkpoints, from which a killed run resumes."""
     threads: Count = 2
     """Threads of torch on a CPU."""
-    prefetch: Count = 2
-    """Batches that are made while a step computes."""
     mixed_precision: bool = True
     """bfloat16 where the device is a GPU."""
     compile: bool = False
