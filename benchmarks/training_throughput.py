@@ -38,7 +38,7 @@ from orchestration.cli import use_shop
 from training.data.array_builder import META, build_arrays, fingerprint_of
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import Batch, BatchMaker
-from training.data.prefetch import prefetched
+from training.data.prefetch import PREFETCHED, prefetched
 from training.losses.objective import Objective
 from training.run.step import Step
 from training.run.trainer import click_share_of, new_towers
@@ -139,7 +139,7 @@ def steps(count: int) -> None:
     step = Step(towers, objective, training, LAST, device)
     maker = BatchMaker(arrays, towers.config, training)
     size = min(training.batch_size, len(examples))
-    loop, memory = _turns(step, maker, examples, size, count, training.data.prefetch)
+    loop, memory = _turns(step, maker, examples, size, count)
     found = {
         "examples_per_second": size * len(loop) / sum(loop),
         "in_memory_per_second": size * len(memory) / sum(memory),
@@ -153,15 +153,15 @@ def steps(count: int) -> None:
 
 
 def _turns(
-    step: Step, maker: BatchMaker, examples: np.ndarray, size: int, count: int, prefetch: int
+    step: Step, maker: BatchMaker, examples: np.ndarray, size: int, count: int
 ) -> tuple[list[float], list[float]]:
     """Seconds of each step of the loop, and of each step on a batch in memory."""
     loop: list[float] = []
     memory: list[float] = []
     for block in range(-1, -(-count // BLOCK)):
-        ahead = prefetch + 1
+        ahead = PREFETCHED + 1
         # What was made while the other kind had its turn would come for nothing: those steps are not timed.
-        batches = prefetched(maker.epoch(examples, block + 1, BLOCK + ahead), prefetch)
+        batches = prefetched(maker.epoch(examples, block + 1, BLOCK + ahead))
         for _ in islice(_timed(step, batches), ahead):
             pass
         taken = list(_timed(step, batches))

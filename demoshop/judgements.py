@@ -11,6 +11,8 @@ from pyarrow import csv
 from demoshop.randomness import stream
 from infra.settings import DemoSettings
 
+HELD_OUT = 0.34
+"""Share of the judged queries that get no sessions."""
 QUERY = ("query", "query_text")
 ITEM = ("item_id", "asin", "product_id")
 LABELS = pa.array(["I", "C", "S", "E"])
@@ -60,7 +62,7 @@ def held_out_queries(judgements: pa.Table, settings: DemoSettings) -> pa.Table:
     """The judged queries (column ``query``) that get no sessions: a model is judged on what it never saw."""
     queries = pc.unique(judgements["query"]).sort()
     order = stream(settings.seed, "held out").permutation(len(queries))
-    return pa.table({"query": queries.take(pa.array(order[: int(len(queries) * settings.judged_held_out)]))})
+    return pa.table({"query": queries.take(pa.array(order[: int(len(queries) * HELD_OUT)]))})
 
 
 def required(table: pa.Table, names: tuple[str, ...], qrels_file: Path) -> pa.ChunkedArray:

@@ -39,7 +39,7 @@ def oracle_recall(settings: Settings, day: date, cutoffs: Sequence[int] = (10, 1
     meant = rows["meant"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, len(MEANT))
     users = rows["user"].to_numpy()
     target = pc.index_in(rows["ordered_item"], shop.items.ids).to_numpy()
-    tastes = Tastes(demo.seed, demo.users, shop.topics, shop.values, demo.taste_drift)
+    tastes = Tastes(demo.seed, demo.users, shop.topics, shop.values)
     while tastes.day < (day - demo.start).days:
         tastes.advance()
 

@@ -32,6 +32,8 @@ MISSED_USE = 0.4
 TARGETS = 8
 """Items that a user has in mind before typing; the best liked of them gives the query its details."""
 TYPO_POSITIONS = range(2, 8)
+TYPOS = 0.05
+"""Share of the queries with a typing error."""
 
 
 class ComposedShop:
@@ -113,7 +115,7 @@ class ComposedShop:
             join([intent, brand, color, type_name, noun, phrase("in ", material), style]),
         )
         order = pa.array(rng.choice(3, len(kind), p=(0.6, 0.25, 0.15)))
-        return with_typos(rng, pc.utf8_lower(pc.choose(order, *orders)), self.demo.typo_share)
+        return with_typos(rng, pc.utf8_lower(pc.choose(order, *orders)), TYPOS)
 
     def narrowed(self, rng: np.random.Generator, asked: Asked) -> Ints:
         narrows = rng.random(len(asked.text)) < NARROWED_SHARE

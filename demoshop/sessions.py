@@ -17,6 +17,8 @@ ACTIVITY_SPREAD = 1.0
 LATER_USERS = 0.2
 """Share of the users who are not there on the first day; half of them have come after ten days."""
 LATER_HALF_DAYS = 10
+ANONYMOUS = 0.1
+"""Share of the users who never log in: only their client id is in the logs."""
 MILLISECOND = 1_000
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
@@ -31,13 +33,13 @@ class Users:
     anonymous: Bools
 
     @classmethod
-    def draw(cls, seed: int, count: int, requests_per_day: float, anonymous_share: float) -> Users:
+    def draw(cls, seed: int, count: int, requests_per_day: float) -> Users:
         """Heavy-tailed activity around ``requests_per_day``."""
         rng = stream(seed, "users")
         rate = np.exp(ACTIVITY_SPREAD * rng.standard_normal(count) - ACTIVITY_SPREAD**2 / 2) * requests_per_day
         days = 1 + rng.exponential(LATER_HALF_DAYS / np.log(2), count)
         joins = np.where(rng.random(count) < LATER_USERS, days, 0).astype(np.int32)
-        return cls(rate.astype(np.float32), joins, rng.random(count) < anonymous_share)
+        return cls(rate.astype(np.float32), joins, rng.random(count) < ANONYMOUS)
 
 
 @dataclass(frozen=True)

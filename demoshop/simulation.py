@@ -22,6 +22,10 @@ from infra.settings import DemoSettings
 
 SESSIONS_AT_ONCE = 20_000
 """Bounds the memory of a busy day."""
+SHOWN = 20
+"""Items shown in a request."""
+LOST_QUERY_IDS = 0.5
+"""Share of the cart and purchase events without a query id: checkouts often do not know the search."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Simulation:
 
     def __init__(self, demo: DemoSettings, shop: Shop, users: int) -> None:
         self.demo, self.shop = demo, shop
-        self.users = Users.draw(demo.seed, users, demo.requests_per_user_day, demo.anonymous_share)
-        self.tastes = Tastes(demo.seed, users, shop.topics, shop.values, demo.taste_drift)
+        self.users = Users.draw(demo.seed, users, demo.requests_per_user_day)
+        self.tastes = Tastes(demo.seed, users, shop.topics, shop.values)
         self.ranker = Ranker(shop.items, shop.opening_stock, shop.shelves)
         self.opening = int(datetime.combine(demo.start, datetime.min.time(), UTC).timestamp()) * 1_000_000
 
@@ -67,7 +71,7 @@ class Simulation:
         items = self.shop.items
         asked = self.shop.ask(rng, self.tastes, visits.user, visits.need)
         narrowed = self.shop.narrowed(rng, asked)
-        shown = self.ranker.show(rng, asked.text, visits.time, narrowed, self.demo.shown_per_request)
+        shown = self.ranker.show(rng, asked.text, visits.time, narrowed, SHOWN)
         relevance = self.shop.relevance(asked, shown)
         taste = np.float32(self.demo.taste_strength) * self.tastes.match(visits.user, items, shown)
         actions = act(rng, relevance, taste, items.quality[shown], visits.time)
@@ -84,5 +88,5 @@ class Simulation:
             shown=shown,
             actions=actions,
         )
-        knows_query = (actions.kind == 0) | (rng.random(len(actions.row)) >= self.demo.lost_query_id_share)
+        knows_query = (actions.kind == 0) | (rng.random(len(actions.row)) >= LOST_QUERY_IDS)
         return SimulatedDay(Log(query_rows(happened), event_rows(happened, knows_query)), truth_rows(happened))

@@ -22,6 +22,8 @@ INTEREST_WEIGHT = 1.1
 FAVOURITES = 5
 FAVOURITE_SHARE = 0.4
 FAVOURITE_CHANGE = 0.03
+DRIFT = 0.05
+"""Share of a taste that is drawn anew each day."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Values:
 class Tastes:
     """The users' tastes on one day; ``advance`` moves to the next."""
 
-    def __init__(self, seed: int, users: int, topics: Topics, values: Values, drift: float) -> None:
-        self.seed, self.topics, self.values, self.drift = seed, topics, values, drift
+    def __init__(self, seed: int, users: int, topics: Topics, values: Values) -> None:
+        self.seed, self.topics, self.values = seed, topics, values
         self.day = 0
         rng = stream(seed, "tastes")
         self.vectors: Floats = rng.standard_normal((users, WIDTH), np.float32)
@@ -73,7 +75,7 @@ class Tastes:
         self.day += 1
         rng = stream(self.seed, "drift", self.day)
         fresh = rng.standard_normal(self.vectors.shape, np.float32)
-        self.vectors = np.float32(np.sqrt(1 - self.drift)) * self.vectors + np.float32(np.sqrt(self.drift)) * fresh
+        self.vectors = np.float32(np.sqrt(1 - DRIFT)) * self.vectors + np.float32(np.sqrt(DRIFT)) * fresh
         user, slot = np.nonzero(rng.random(self.favourites.shape) < FAVOURITE_CHANGE)
         self.favourites[user, slot] = self.choose(rng, user.astype(np.int32))
 

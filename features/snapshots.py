@@ -25,7 +25,7 @@ from features.user_features import user_features
 from infra.contract.names import LONG
 from infra.contract.partitions import write_partition, written_days
 from infra.contract.tables import EVENTS, IMPRESSIONS, ITEM_FEATURES, QUERY_FEATURES, REQUESTS, TIME, USER_FEATURES
-from infra.settings import Settings
+from infra.settings import FeatureSettings, RawSettings, Settings
 
 DAY = timedelta(days=1)
 SHORT_LOG = 3
@@ -72,7 +72,7 @@ def build_user_features(settings: Settings, days: Iterable[date], progress: Prog
         requests, events = _sessions(engine, settings, part, ("requests", "events"))
         return user_features(requests, events, read_catalog(engine, settings), settings.features)
 
-    return _build(settings, days, _View("user", USER_FEATURES, _user_history(settings)), expression, progress)
+    return _build(settings, days, _View("user", USER_FEATURES, _user_history(settings.features)), expression, progress)
 
 
 def build_item_features(settings: Settings, days: Iterable[date], progress: Progress | None = None) -> list[DayCount]:
@@ -120,16 +120,16 @@ def days_to_build(settings: Settings, view: str) -> list[date]:
 
 def _reach(settings: Settings, view: str) -> timedelta:
     """How far before a day lie the landing days that a view of that day reads."""
-    return (_user_history(settings) if view == "user" else LONG) + _ahead(settings)
+    return (_user_history(settings.features) if view == "user" else LONG) + _ahead(settings.raw)
 
 
-def _user_history(settings: Settings) -> timedelta:
-    return max(timedelta(days=settings.features.history_days), LONG)
+def _user_history(features: FeatureSettings) -> timedelta:
+    return max(timedelta(days=features.history_days), LONG)
 
 
-def _ahead(settings: Settings) -> timedelta:
+def _ahead(raw: RawSettings) -> timedelta:
     """Days by which a row may be known after the day it landed in has begun."""
-    return DAY * (1 + math.ceil(settings.raw.ahead_window / DAY))
+    return DAY * (1 + math.ceil(raw.ahead_window / DAY))
 
 
 def _step_hours(settings: Settings) -> int:
@@ -145,7 +145,7 @@ def _ranges(settings: Settings, days: Iterable[date], history: timedelta) -> Ite
     while left:
         taken = [day for day in left if day < left[0] + DAY * settings.features.build_days]
         left = left[len(taken) :]
-        first = taken[0] - history - _ahead(settings)
+        first = taken[0] - history - _ahead(settings.raw)
         stamps = [
             datetime.combine(day, time(), UTC) + timedelta(hours=hours)
             for day in taken

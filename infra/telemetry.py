@@ -13,6 +13,8 @@ SWITCHES = {
     "GX_ANALYTICS_ENABLED": "false",
     "FEAST_USAGE": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    # ONNX Runtime from 1.29 on writes an id for this machine and uploads events unless this is set before its import.
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 
 

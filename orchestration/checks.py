@@ -153,13 +153,13 @@ def gated_by_candidate(judge: Callable[[Settings, Path], Sequence[Gate]]) -> dg.
 @dg.asset_check(asset=release, blocking=True)
 def recall_holds() -> dg.AssetCheckResult:
     """Recall@100 against live, BM25 and popularity on the same later requests (see ``training.release.gates``)."""
-    return gated_by_candidate(lambda settings, folder: recall_gates(settings, read_evaluation(folder)))
+    return gated_by_candidate(lambda settings, folder: recall_gates(settings.gates, read_evaluation(folder)))
 
 
 @dg.asset_check(asset=release, blocking=True)
 def slices_hold() -> dg.AssetCheckResult:
     """Recall@100 of each slice against live: no part of the shop pays for the rest."""
-    return gated_by_candidate(lambda settings, folder: [slices(settings, read_evaluation(folder))])
+    return gated_by_candidate(lambda settings, folder: [slices(settings.gates, read_evaluation(folder))])
 
 
 @dg.asset_check(asset=item_index, blocking=True)
@@ -168,7 +168,7 @@ def ann_recall_holds() -> dg.AssetCheckResult:
 
     def judge(settings: Settings, folder: Path) -> list[Gate]:
         def latest() -> NDArray[np.float32]:
-            return latest_query_vectors(settings, folder, settings.index.tuning_queries)
+            return latest_query_vectors(settings, folder)
 
         return [ann_recall(settings, candidate_release(settings), latest)]
 

@@ -13,8 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from infra.settings import ApiSettings, Settings, get_settings
-from infra.settings_errors import in_words
+from infra.settings import ApiSettings, Settings, get_settings, in_words
 from infra.telemetry import silence
 from infra.threads import wait_quietly
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from infra.contract.partitions import write_json
-from infra.settings import Settings
+from infra.settings import GateSettings, Settings
 from orchestration.shop import candidate_dir, candidate_release_file
 from serving.errors import IncompleteCollection
 from serving.index import kept_release_ids, live_release_id, promote, push, roll_back
@@ -95,14 +95,14 @@ def record(settings: Settings, release_id: str, *gates: Gate) -> None:
         write_json(file, read_verdict(settings, release_id).with_gates(*gates).to_json())
 
 
-def recall_gates(settings: Settings, report: EvaluationReport) -> list[Gate]:
+def recall_gates(gates: GateSettings, report: EvaluationReport) -> list[Gate]:
     """Recall against live and the baselines."""
-    return [recall_gate(report, rival, settings.gates) for rival in RIVALS]
+    return [recall_gate(report, rival, gates) for rival in RIVALS]
 
 
-def slices(settings: Settings, report: EvaluationReport) -> Gate:
+def slices(gates: GateSettings, report: EvaluationReport) -> Gate:
     """Recall by slice against live."""
-    return slice_gate(report, settings.gates)
+    return slice_gate(report, gates)
 
 
 def ann_recall(settings: Settings, release_id: str, queries: Callable[[], NDArray[np.float32]]) -> Gate:

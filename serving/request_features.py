@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     pass
 
 FAILURES = 3
+LEFT_ALONE_S = 1.0
+"""How long an online store that failed ``FAILURES`` times in a row is left alone."""
 
 
 class Unknown(Enum):
@@ -30,13 +32,12 @@ class Unknown(Enum):
 class RequestFeatures:
     """Reads what the query tower needs of users and queries.
 
-    A store that failed ``FAILURES`` times in a row is left alone for ``settings.store_retry_seconds``, so that a dead
+    A store that failed ``FAILURES`` times in a row is left alone for ``LEFT_ALONE_S``, so that a dead
     one does not cost every request a time-out; a single slow answer costs one request its personalization.
     """
 
     def __init__(self, online: OnlineFeatures, settings: ServingSettings) -> None:
         self._online = online
-        self._retry_s = settings.store_retry_seconds
         self._failures = 0
         self._away_until = 0.0
         self.users: CountedCache[UserFeatures | Unknown] = CountedCache(
@@ -70,7 +71,7 @@ class RequestFeatures:
                     # Two threads may count one failure: the store is then left alone one failure later.
                     self._failures += 1
                     if self._failures >= FAILURES:
-                        self._away_until = time.monotonic() + self._retry_s
+                        self._away_until = time.monotonic() + LEFT_ALONE_S
                     return None
                 self._failures = 0
                 for asker, text, one in zip(askers, texts, found, strict=True):

@@ -6,8 +6,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 LIBRARIES = (
-    "torch", "numpy", "safetensors", "transformers", "pyarrow", "duckdb", "feast", "faiss-cpu", "pymilvus",
-    "milvus-lite",
+    "torch", "onnxruntime", "numpy", "safetensors", "transformers", "pyarrow", "duckdb", "feast", "faiss-cpu",
+    "pymilvus", "milvus-lite",
 )  # fmt: skip
 
 

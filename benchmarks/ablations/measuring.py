@@ -12,7 +12,7 @@ from benchmarks.ablations.results import JUDGED, Column, Values
 from benchmarks.ablations.rows import PROPOSED
 from demoshop.judgements import held_out_queries, read_judgements
 from infra.contract.query_text import normalise
-from infra.settings import Settings
+from infra.settings import Settings, TrainingSettings
 from training.data.arrays import Arrays
 from training.evaluation import BOOSTED, Searches, Vectors, judged_values, searches_of
 from training.evaluation.measure import ALL_ITEMS, following_days, judging_requests
@@ -37,14 +37,14 @@ def with_proposed(settings: Settings, arrays: Arrays, towers: Towers, prior: Qua
 
 
 def values_per_request(
-    settings: Settings, arrays: Arrays, searches: Searches, methods: Sequence[str]
+    training: TrainingSettings, arrays: Arrays, searches: Searches, methods: Sequence[str]
 ) -> tuple[str, Values]:
     """What was wanted (``orders`` or ``clicks``), and the measures of the requests that judge.
 
     Raises:
         ValueError: no validation request has an order or a click.
     """
-    truth, requests = judging_requests(arrays, settings.training)
+    truth, requests = judging_requests(arrays, training)
     wanted = (arrays.ordered if truth == "orders" else arrays.clicked).take(requests)
     slices = slices_of(arrays, requests, wanted)
     truths = {ALL_ITEMS: wanted} | {name: part.wanted for name, part in slices.items() if part.wanted is not None}

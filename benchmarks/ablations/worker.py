@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from benchmarks.ablations.jobs import code_fingerprint
 from benchmarks.ablations.measuring import values_per_judged_query, values_per_request, with_proposed
@@ -21,7 +22,6 @@ from benchmarks.ablations.results import Result, Values, write_result
 from benchmarks.ablations.rows import HYBRID, NOT_PERSONALIZED, PROPOSED, ROWS, THREADS, TOWERS, Row
 from benchmarks.ablations.workspace import Workspace
 from infra.contract.errors import TrainingSetError
-from infra.services.locks import mutex
 from infra.settings import Settings, TrainingSettings, get_settings
 from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import BASELINES, BOOSTED
@@ -55,7 +55,7 @@ def main(path: Path) -> None:
     order = Order(**json.loads(path.read_text(encoding="utf-8")))
     shop = get_settings().model_copy(update={"home": Path(order.home), "shop": order.shop, "landing": None})
     workspace = Workspace(shop, order.validation_days)
-    with mutex(workspace.root / "locks" / order.key):
+    with FileLock(workspace.root / "locks" / order.key):
         found = Result.find(workspace.results, order.key)
         if found is None or found.content["code"] != code_fingerprint():
             _run(workspace, order)
@@ -103,7 +103,7 @@ def _measured(settings: Settings, row: Row, judged: Path | None) -> tuple[dict[s
         arrays = prepare_arrays(settings)
         towers = new_towers(settings.training, arrays)
     searches = with_proposed(settings, arrays, towers, prior)
-    truth, values = values_per_request(settings, arrays, searches, methods)
+    truth, values = values_per_request(settings.training, arrays, searches, methods)
     parts = {"requests": values}
     if judged is not None and row.is_trained:
         parts["judged"] = values_per_judged_query(settings, arrays, towers, judged)

@@ -12,9 +12,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from features.training_set import build_training_set
 from infra.contract.partitions import write_json
-from infra.services.locks import mutex
 from infra.settings import Settings, TrainingSettings
 from training.data.array_builder import META, build_arrays, fingerprint_of
 from training.text.pretraining import pretrain
@@ -46,7 +47,7 @@ class Workspace:
             TrainingSetError: they make no training set.
         """
         self._link_inputs(self.shared)
-        with mutex(self.root / "training_set.lock"):
+        with FileLock(self.root / "training_set.lock"):
             note, cut = self.root / "training_set.json", self._cut()
             done = json.loads(note.read_text(encoding="utf-8")) if note.exists() else None
             if done != cut or not (self.shared.paths.training_set / "split.json").exists():
@@ -66,7 +67,7 @@ class Workspace:
         link(settings.paths.training / "arrays", self._arrays(shared))
         if training.text_encoder in PRETRAINED:
             seeded = training.model_copy(update={"seed": PRETRAINING_SEED})
-            with mutex(self.root / "pretraining.lock"):
+            with FileLock(self.root / "pretraining.lock"):
                 pretrain(shared.model_copy(update={"training": seeded}))
             link(settings.paths.training / "text_encoder", shared.paths.training / "text_encoder")
         return settings
@@ -94,7 +95,7 @@ class Workspace:
     def _arrays(self, shared: Settings) -> Path:
         fingerprint = fingerprint_of(shared)
         target = self.root / "arrays" / fingerprint[:16]
-        with mutex(self.root / "arrays.lock"):
+        with FileLock(self.root / "arrays.lock"):
             if not (target / META).exists():
                 build_arrays(shared, target, fingerprint)
         return target

@@ -12,16 +12,16 @@ from features.quality.results import SuiteResult
 from features.quality.rules import Between, Suite, none_of
 from features.quality.tables import any_null, counts
 from features.quality.validation import validate
-from infra.settings import Settings
+from infra.settings import CheckSettings, Settings
 
 KEY = "table"
 NEEDED = ("item_id", "available_from")
 WORDS = ("title", "description", "brand")
 
 
-def catalog_suite(settings: Settings) -> Suite:
+def catalog_suite(checks: CheckSettings) -> Suite:
     """The rules: integrity holds for every item, plausibility for nearly all (a real catalogue has odd rows)."""
-    odd = settings.checks.max_odd_item_share
+    odd = checks.max_odd_item_share
     return Suite(
         "catalog",
         KEY,
@@ -38,7 +38,7 @@ def catalog_suite(settings: Settings) -> Suite:
 
 def check_catalog(settings: Settings) -> SuiteResult:
     """Judge the catalogue: ids, bounds, and that an item can be told from another. All rows are counted."""
-    return validate(settings, catalog_suite(settings), catalog_measures(settings), "catalog")
+    return validate(settings, catalog_suite(settings.checks), catalog_measures(settings), "catalog")
 
 
 def catalog_measures(settings: Settings) -> pd.DataFrame:

@@ -31,7 +31,7 @@ from features.quality.tables import (
 from infra.contract import tables
 from infra.contract.names import INTERACTIONS
 from infra.contract.partitions import partition_file, written_days
-from infra.settings import Settings
+from infra.settings import RawSettings, Settings
 
 TABLES = tables.SESSION_TABLES
 NEEDED = {
@@ -72,7 +72,7 @@ def session_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
         frames = [
             reports,
             _volume_measures(settings, used),
-            *(_row_measures(settings, name, rows[name]) for name in TABLES),
+            *(_row_measures(settings.raw, name, rows[name]) for name in TABLES),
             per_day(
                 rows["requests"],
                 requests_shown=rows["requests"].count(where=rows["requests"].shown > 0),
@@ -136,12 +136,12 @@ def _volume_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
     return pd.DataFrame({"volume_ratio": pd.Series(ratios, dtype="float64")})
 
 
-def _row_measures(settings: Settings, name: str, rows: Any) -> pd.DataFrame:
+def _row_measures(raw: RawSettings, name: str, rows: Any) -> pd.DataFrame:
     """Rows, rows that lack something, and rows whose times cannot be."""
     start = start_of(rows[DAY])
     # An impression has the time of its request, which may have landed late itself.
-    reach = settings.raw.late_window * (2 if name == "impressions" else 1)
-    latest = start + ibis.interval(days=1) + ibis.interval(settings.raw.ahead_window)
+    reach = raw.late_window * (2 if name == "impressions" else 1)
+    latest = start + ibis.interval(days=1) + ibis.interval(raw.ahead_window)
     earliest = start - ibis.interval(reach)
     early = rows.known_at < ibis.greatest(rows.time, start)
     outside = (rows.time < earliest) | (rows.time > latest)

@@ -19,7 +19,7 @@ from features.quality.validation import validate
 from features.stages import available_items
 from infra.contract import tables
 from infra.contract.partitions import written_days
-from infra.settings import Settings
+from infra.settings import CheckSettings, Settings
 
 KEY = "table"
 SPLITS = ("train", "validation")
@@ -32,12 +32,11 @@ LABELS = pa.schema([tables.TRAINING_REQUESTS.field(name) for name in REQUEST_COL
 
 def check_training_set(settings: Settings) -> SuiteResult:
     """Judge the training set: stage containment, shares of the stages, the split in time, ids. All rows are counted."""
-    return validate(settings, training_suite(settings), training_measures(settings), "training set")
+    return validate(settings, training_suite(settings.checks), training_measures(settings), "training set")
 
 
-def training_suite(settings: Settings) -> Suite:
+def training_suite(checks: CheckSettings) -> Suite:
     """The rules on a training set."""
-    bounds = settings.checks
     rules: list[Rule] = []
     for split in SPLITS:
         rules += [
@@ -50,7 +49,7 @@ def training_suite(settings: Settings) -> Suite:
             Between(
                 f"{split}_unclicked_share",
                 f"{split}: share of unclicked among shown items, where the log has impressions",
-                low=bounds.min_unclicked_share,
+                low=checks.min_unclicked_share,
             ),
         ]
     return Suite(
@@ -71,7 +70,7 @@ def training_suite(settings: Settings) -> Suite:
             none_of("rows_without_request", "Each row belongs to a request of the set"),
             none_of("requests_repeated", "A request occurs once"),
             none_of("rows_repeated", "An item occurs once in a request, apart from random draws"),
-            Between("unknown_item_share", "Share of rows of unknown items", high=bounds.max_unknown_item_share),
+            Between("unknown_item_share", "Share of rows of unknown items", high=checks.max_unknown_item_share),
             none_of("requests_with_nulls", f"requests: {', '.join(REQUEST_COLUMNS)} are there"),
             none_of("rows_with_nulls", f"rows: {', '.join(ROW_COLUMNS)} are there"),
             none_of("rates_outside", "rows: known rates are between 0 and 1"),

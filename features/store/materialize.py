@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+from filelock import FileLock
 
 from features.store.definitions import SERVED, View, views
 from features.store.errors import reported
@@ -16,7 +17,6 @@ from features.store.progress import Progress, load, read_files, save
 from features.store.repository import open_store
 from infra.contract.tables import EVENT_TIME, Entity
 from infra.services import redis_address
-from infra.services.locks import mutex
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def materialize(settings: Settings, until: datetime, since: datetime | None = No
     store = open_store(settings, address, TIMEOUT_MS)
     client = address.connect(TIMEOUT_MS)
     reports: dict[Entity, ViewReport] = {}
-    with mutex(settings.paths.feast / "materialize.lock"), reported(address):
+    with FileLock(settings.paths.feast / "materialize.lock"), reported(address):
         for name in SERVED:
             reports[name] = _materialize_view(store, client, views(settings)[name], until, since)
     client.close()

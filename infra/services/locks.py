@@ -1,7 +1,7 @@
 """Kernel locks on files: released by the kernel however their holder ends, SIGKILL included.
 
 Our own rather than ``filelock``'s, which has no lock that is shared by several holders and turned into one held alone,
-and none that a server inherits. What needs neither takes ``filelock``.
+and none that a server inherits: the leases of embedded servers need both. Everything else takes ``filelock``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from features.training_set import build_training_set
 from infra.contract.errors import TrainingSetError
 from infra.contract.partitions import write_json
 from infra.contract.query_text import normalise
-from infra.settings import Settings, get_settings
+from infra.settings import Settings, TrainingSettings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
 from orchestration.assets.features import item_features, query_features, user_features
 from orchestration.metadata import bar_plot, line_plot, rounded, table
@@ -82,7 +82,7 @@ def towers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     curves = {name: values for name, values in recall.items() if None not in values}
     metadata: dict[str, Any] = {
         "loss": line_plot("Training loss", "epoch", {"loss": [e["loss"] for e in result.curve]}),
-        "epochs": table([epoch_row(settings, entry) for entry in result.curve]),
+        "epochs": table([epoch_row(settings.training, entry) for entry in result.curve]),
         "best epoch": result.best_epoch,
         "examples": result.examples,
         "examples per second": rounded(result.examples_per_second),
@@ -100,9 +100,9 @@ def towers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata=metadata)
 
 
-def epoch_row(settings: Settings, entry: dict[str, Any]) -> dict[str, Any]:
+def epoch_row(training: TrainingSettings, entry: dict[str, Any]) -> dict[str, Any]:
     """What an epoch came to, recall first; objectives that are off say nothing."""
-    off = {part for part in PARTS if not getattr(settings.training, f"weight_{part}")}
+    off = {part for part in PARTS if not getattr(training, f"weight_{part}")}
     first = ("epoch", "recall@10", "recall@100")
     return {name: entry[name] for name in (*first, *(n for n in entry if n not in first and n not in off))}
 

@@ -16,7 +16,7 @@ from training.run.candidate import item_vectors, latest_query_vectors, save_inde
 def index_tuning() -> dg.MaterializeResult:
     """Index types on the candidate's own vectors and the latest requests: what each misses, its time and memory."""
     settings, folder = shop_settings(), candidate_dir(shop_settings())
-    queries = latest_query_vectors(settings, folder, settings.index.tuning_queries)
+    queries = latest_query_vectors(settings, folder)
     index = tune(settings, item_vectors(settings, folder), queries, progress_to("index_tuning"))
     save_index(folder, index)
     chosen = index["chosen"]

@@ -41,6 +41,7 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers, path = Headers(scope=scope), scope["path"]
+        # Not by starlette's TrustedHostMiddleware: its answer does not say what to do.
         if self._hosts is not None and _name(headers.get("host", "")) not in self._hosts:
             return _refuse(421, "this server answers to localhost only; api.host and api.key open it to others")
         client = scope["client"][0] if scope.get("client") else ""
@@ -80,5 +81,5 @@ def _too_large(most: int) -> str:
 
 
 def _name(host: str) -> str:
-    """``Host`` without its port."""
-    return host if host.endswith("]") else host.rpartition(":")[0] or host
+    """``Host`` without its port, in lower case."""
+    return (host if host.endswith("]") else host.rpartition(":")[0] or host).lower()

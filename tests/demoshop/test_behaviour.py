@@ -15,7 +15,9 @@ from demoshop.landing import make_landing
 from demoshop.oracle import oracle_recall
 from demoshop.queries import ComposedShop, with_typos
 from demoshop.randomness import stream
-from demoshop.simulation import Simulation
+from demoshop.sessions import ANONYMOUS
+from demoshop.simulation import LOST_QUERY_IDS, SHOWN, Simulation
+from demoshop.tastes import DRIFT
 from infra.settings import Settings
 from tests.demoshop.small_demo import shop_settings
 
@@ -85,14 +87,14 @@ def test_every_order_follows_a_cart_and_every_cart_a_click(busy: Settings) -> No
 def test_some_carts_and_orders_do_not_know_their_query(busy: Settings) -> None:
     share = "select avg((query_id is null)::int) from events where action_name {}"
     assert one(log(busy), share.format("= 'click'")) == 0
-    assert one(log(busy), share.format("<> 'click'")) == pytest.approx(busy.demo.lost_query_id_share, abs=0.05)
+    assert one(log(busy), share.format("<> 'click'")) == pytest.approx(LOST_QUERY_IDS, abs=0.05)
 
 
 def test_some_users_never_log_in(busy: Settings) -> None:
     users = (
         "select avg(anonymous) from (select (max(user_id) is null)::int as anonymous from queries group by client_id)"
     )
-    assert one(log(busy), users) == pytest.approx(busy.demo.anonymous_share, abs=0.06)
+    assert one(log(busy), users) == pytest.approx(ANONYMOUS, abs=0.06)
 
 
 def test_sessions_cross_midnight(busy: Settings) -> None:
@@ -105,7 +107,7 @@ def test_sessions_cross_midnight(busy: Settings) -> None:
 def test_clicks_fall_with_rank(busy: Settings) -> None:
     by_rank = "select count(*) from events where action_name = 'click' group by rank order by rank"
     clicks = np.array(log(busy).execute(by_rank).fetchall())[:, 0]
-    assert len(clicks) == busy.demo.shown_per_request
+    assert len(clicks) == SHOWN
     assert clicks[0] > clicks[1:3].mean() > clicks[5:8].mean() > clicks[15:].mean()
 
 
@@ -163,7 +165,7 @@ def test_tastes_drift_slowly(busy: Settings) -> None:
     for _ in range(10):
         tastes.advance()
     likeness = np.corrcoef(before.ravel(), tastes.vectors.ravel())[0, 1]
-    assert likeness == pytest.approx((1 - busy.demo.taste_drift) ** 5, abs=0.03)
+    assert likeness == pytest.approx((1 - DRIFT) ** 5, abs=0.03)
     assert tastes.vectors.std() == pytest.approx(1, abs=0.03)
 
 

@@ -8,9 +8,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from infra import settings as settings_module
-from infra.settings import ApiSettings, QualityPriorSettings, Settings, TrainingSettings
-from infra.settings_errors import in_words
+from infra.settings import ApiSettings, QualityPriorSettings, Settings, TrainingSettings, base, in_words
 
 
 @pytest.mark.parametrize(
@@ -91,7 +89,7 @@ def test_recipe_file_and_environment_are_merged_group_by_group(tmp_path: Path, m
     (recipes / "ueppr.toml").write_text(
         "dim = 16\n[quality_prior]\non = false\n[pretraining]\nwidth = 32\nlayers = 2\n", "utf-8"
     )
-    monkeypatch.setattr(settings_module, "RECIPES", recipes)
+    monkeypatch.setattr(base, "RECIPES", recipes)
     monkeypatch.chdir(tmp_path)
     Path("shelfwise.toml").write_text(
         "[training.quality_prior]\ntrials = 3\n[training.pretraining]\nlayers = 1", "utf-8"

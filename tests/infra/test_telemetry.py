@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,15 @@ def test_switches_reach_child_processes() -> None:
     code = f"import os; print(all(os.environ[k] == v for k, v in {SWITCHES!r}.items()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+def test_onnx_runtime_leaves_no_identifier_of_the_machine(tmp_path: Path) -> None:
+    """It keeps one beside the events that it sends. The environment is bare: in CI it would be silent by itself."""
+    code = "from training.text import minilm; print(minilm(16).encode_query('red shoes').shape)"
+    bare = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=bare)
+    assert done.stdout.strip() == "(384,)", done.stderr
+    assert not list(tmp_path.rglob("*onnxruntime*"))
 
 
 def test_no_library_calls_home(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.api import create_execution_plan
 
-from infra.settings import Settings, TrainingSettings
+from infra.settings import TrainingSettings
 from orchestration.assets.training import epoch_row
 from orchestration.definitions import defs
 from orchestration.metadata import line_plot, rounded
@@ -78,9 +78,9 @@ def test_features_training_and_live_wait_for_the_checks(specs: dict[str, dg.Asse
 
 
 def test_an_epoch_shows_recall_first_and_no_objective_that_is_off() -> None:
-    settings = Settings(training=TrainingSettings(weight_click=1.0, weight_fused=0.0))
+    training = TrainingSettings(weight_click=1.0, weight_fused=0.0)
     entry = {"epoch": 1, "loss": 2.0, "click": 1.5, "fused": 9.0, "seconds": 3.0, "recall@10": 0.1, "recall@100": 0.3}
-    shown = epoch_row(settings, entry)
+    shown = epoch_row(training, entry)
     assert list(shown) == ["epoch", "recall@10", "recall@100", "loss", "click", "seconds"]
 
 

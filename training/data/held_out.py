@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from infra.settings import TrainingSettings
 from training.data.arrays import Arrays
 
+STOPPING = 0.25
+"""Share of the validation users whose requests choose the epoch; the others' judge it."""
+
 
 def stopping_and_judging(arrays: Arrays, settings: TrainingSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Validation requests with a click, by users of a seeded share and by all others.
@@ -19,5 +22,5 @@ def stopping_and_judging(arrays: Arrays, settings: TrainingSettings) -> tuple[ND
     user = arrays.request_user[requests].astype(np.int64)
     person = np.where(user >= 0, user, -1 - requests)
     people = np.random.default_rng(settings.seed).permutation(np.unique(person))
-    stops = np.isin(person, people[: int(len(people) * settings.stopping_share)])
+    stops = np.isin(person, people[: int(len(people) * STOPPING)])
     return requests[stops], requests[~stops]

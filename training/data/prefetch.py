@@ -9,8 +9,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PREFETCHED = 2
+"""Batches that are made while a step computes."""
 
-def prefetched(source: Iterator[T], ahead: int) -> Iterator[T]:
+
+def prefetched(source: Iterator[T], ahead: int = PREFETCHED) -> Iterator[T]:
     """The entries of ``source`` in order, ``ahead`` of them made in a thread before they are asked for.
 
     An error in the source is raised where its entry would have come.

@@ -48,7 +48,7 @@ def evaluate(
     towers = load_candidate(candidate_dir)
     arrays = prepare_arrays(settings)
     prior = load_prior(candidate_dir) if (candidate_dir / QUALITY_PRIOR).exists() else None
-    names = list(methods or nightly_methods(settings, arrays, prior))
+    names = list(methods or nightly_methods(settings.training, arrays, prior))
     searches = searches_of(settings, arrays, towers, prior)
     told: dict[str, Any] = {"release": live.name if live else None, "left_out": None if live else "nothing is live"}
     if live is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.settings import Settings
+from infra.settings import Settings, TrainingSettings
 from training.baselines import (
     Bm25,
     RandomWalk,
@@ -47,11 +47,11 @@ BASELINES = ("bm25", "bm25 x quality", "random walk", "popularity", WITHIN_MATCH
 """What has nothing of the towers in it."""
 
 
-def nightly_methods(settings: Settings, arrays: Arrays, prior: QualityPrior | None) -> tuple[str, ...]:
+def nightly_methods(training: TrainingSettings, arrays: Arrays, prior: QualityPrior | None) -> tuple[str, ...]:
     """What every night measures; boosted towers where weights are in force, the zero-shot encoder only where its
     vectors are there anyway, popularity not once more within matches."""
     left_out = {WITHIN_MATCHES}
-    if settings.training.text_encoder != ENCODER or arrays.text is None:
+    if training.text_encoder != ENCODER or arrays.text is None:
         left_out |= {name for name in ALL if "zero-shot" in name}
     if prior is None or not prior.weights.on:
         left_out.add(BOOSTED)

@@ -3,7 +3,7 @@
 The requests are split by user, seeded, into a half to fit on and a half that confirms. Trials maximise the fit half's
 recall under the guard: the mean cosine of the first ten hits, over all requests, keeps ``least_relevance`` of what it
 was. No weights are among the trials, so what is chosen is never worse on the half it was fitted on. It is in force
-only where the other half gains as well, by ``least_gain`` standard errors. Weights are not negative: each
+only where the other half gains as well, by ``LEAST_GAIN`` standard errors. Weights are not negative: each
 feature is turned so that more is better, which halves every dimension of the search.
 """
 
@@ -23,6 +23,13 @@ from training.data.ragged import Ragged
 from training.quality_prior.reranking import Outcome, Problem, Reranking
 
 Floats = NDArray[np.float32]
+
+CANDIDATES = 500
+"""Nearest items of each request that a trial ranks again; the weights that win are measured on all items."""
+LEAST_REQUESTS = 50
+"""Without this many requests in each half, one to fit and one to confirm, there are no weights."""
+LEAST_GAIN = 1.64
+"""Standard errors by which recall must rise on the half that confirms: one-sided, 95%."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +116,11 @@ def find_weights(
     rows = np.sort(rng.permutation(rows)[: prior.requests])
     people = rows if users is None else np.where(users[rows] >= 0, users[rows], -1 - rows)
     fits = _first_half(people, rng)
-    if min(fits.sum(), (~fits).sum()) < prior.least_requests:
-        reason = f"{len(rows)} requests with an order: each half needs {prior.least_requests}"
+    if min(fits.sum(), (~fits).sum()) < LEAST_REQUESTS:
+        reason = f"{len(rows)} requests with an order: each half needs {LEAST_REQUESTS}"
         return no_prior(features, reason)
     problem = Problem(queries, items, quality, wanted, asked_at, available_from).take(rows)
-    reranking = Reranking(problem, min(prior.candidates, len(items)))
+    reranking = Reranking(problem, min(CANDIDATES, len(items)))
     trials = _search(reranking, fits, features, settings)
     before = problem.outcome(np.zeros(features, dtype=np.float32))
     floor = _floor(before, prior)
@@ -211,7 +218,7 @@ def _objection(
     beyond = np.bincount(number, weights=gain - gain.mean())
     users = len(beyond)
     error = float(np.sqrt((beyond**2).sum() * users / max(users - 1, 1)) / len(gain))
-    if gain.mean() <= settings.least_gain * error:
+    if gain.mean() <= LEAST_GAIN * error:
         return (
             f"not confirmed: on {len(gain)} requests of other users recall moves by {gain.mean():+.4f}"
             f" with a standard error of {error:.4f}"

@@ -24,6 +24,8 @@ CONFIG = "config.json"
 TRAINING = "training.json"
 QUALITY_PRIOR = "quality_prior.json"
 EVALUATION = "evaluation.json"
+TUNING_REQUESTS = 200
+"""The latest requests, whose vectors the index tuner and the gate on the index search for."""
 
 
 def save_candidate(folder: Path, towers: Towers, training: dict[str, Any]) -> None:
@@ -84,7 +86,7 @@ def item_vectors(settings: Settings, folder: Path) -> NDArray[np.float32]:
     return items_with_quality(vectors, prior.quality(arrays, arrays.end, settings.features.rate_prior))
 
 
-def latest_query_vectors(settings: Settings, folder: Path, count: int) -> NDArray[np.float32]:
+def latest_query_vectors(settings: Settings, folder: Path, count: int = TUNING_REQUESTS) -> NDArray[np.float32]:
     """Vectors of the latest requests of the log, with the quality prior in force, [n, width + f]; n is at most count.
 
     Raises:

@@ -16,6 +16,7 @@ from training.model.inputs import ItemInputs, look_up
 from training.model.towers import Towers
 
 WARM_UP = 0.1
+WEIGHT_DECAY = 1e-5
 
 
 def learning_rate(step: int, steps: int, highest: float) -> float:
@@ -34,7 +35,7 @@ class Step:
     ) -> None:
         self.towers = towers
         self.optimiser = torch.optim.AdamW(
-            towers.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            towers.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
         )
         self._objective = objective
         self._settings = settings

@@ -41,7 +41,9 @@ log = logging.getLogger(__name__)
 
 Report = Callable[[str, float], None]
 RECALL_AT = (10, 100)
-MACHINE = {"device", "threads", "build_memory", "prefetch", "checkpoint_steps"}
+VALIDATION_REQUESTS = 4_000
+"""Most validation requests that are searched after each epoch."""
+MACHINE = {"device", "threads", "build_memory", "checkpoint_steps"}
 """Settings that do not change what is trained."""
 
 
@@ -147,7 +149,7 @@ class _Run:
         self.step = Step(self.towers, objective, self.settings, self.steps * self.settings.epochs, device)
         self.maker = BatchMaker(arrays, self.towers.config, self.settings)
         stopping, _ = stopping_and_judging(arrays, self.settings)
-        held = np.random.default_rng(self.settings.seed).permutation(stopping)[: self.settings.validation_requests]
+        held = np.random.default_rng(self.settings.seed).permutation(stopping)[:VALIDATION_REQUESTS]
         self.validation = np.sort(held)
         run = json.dumps([arrays.meta["fingerprint"], self.started_from, self.settings.model_dump(mode="json")])
         self.checkpoint = Checkpoint(settings.paths.training / "checkpoint", hashlib.sha256(run.encode()).hexdigest())
@@ -192,7 +194,7 @@ class _Run:
         batches = self.maker.epoch(self.examples, at.epoch - 1, self.steps, at.step)
         self.towers.train()
         before = (at.epoch - 1) * self.steps
-        for step, batch in enumerate(prefetched(batches, self.settings.prefetch), start=at.step):
+        for step, batch in enumerate(prefetched(batches), start=at.step):
             totals += self.step(batch, before + step).cpu()
             done = step + 1
             if done % 20 == 0:

@@ -9,9 +9,9 @@ so it is computed once and kept by content, and the towers learn how to project 
 | ``t5`` | the encoder of a T5 that writes the query an item is ordered by (UEPPR) | ``pretraining`` |
 | ``mlm`` | a 4-layer BERT that fills gaps in titles, descriptions and queries (MMSE) | ``pretraining`` |
 
-Queries are read in int8, a quarter of the time (``bert`` has the figures). ESCI's titles alone give MiniLM a recall@100
-of .854; brand in front .857, brand and description behind .853 (neither is told from chance), bullet points behind .865
-(+.011 +- .011) for four times the work: so an item's text is its title.
+Queries are read in int8, a tenth of the time (``int8_bert`` has the figures). ESCI's titles alone give MiniLM a
+recall@100 of .854; brand in front .857, brand and description behind .853 (neither is told from chance), bullet points
+behind .865 (+.011 +- .011) for four times the work: so an item's text is its title.
 """
 
 from training.text.cache import embed

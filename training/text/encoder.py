@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from training.data.ragged import Ragged, offsets_of
-from training.text.bert import Bert, BertConfig, int8_bert
+from training.text.bert import Bert, BertConfig
 from training.text.folder import CONFIG, TOKENIZER, WEIGHTS, copy_files, file_hashes, write_encoder_json
 
 Progress = Callable[[str, float], None]
@@ -98,7 +98,7 @@ class TextEncoder:
         return vectors[rows]
 
     def encode_query(self, text: str) -> NDArray[np.float32]:
-        """Unit vector [width] of one query, read-only, in int8 where that pays; zeros where the text has no token."""
+        """Unit vector [width] of one query, read-only, by int8 weights but for T5; zeros where it has no token."""
         return self._remembered(text)
 
     def save(self, folder: Path) -> None:
@@ -160,7 +160,9 @@ class TextEncoder:
     def _query_network(self) -> Network:
         if self._config.get("model_type") == "t5":
             return self._network
-        return int8_bert(load_file(self._folder / WEIGHTS), BertConfig.of(self._config))
+        from training.text.int8_bert import Int8Bert
+
+        return Int8Bert(load_file(self._folder / WEIGHTS), BertConfig.of(self._config))
 
 
 def strings(texts: Texts) -> pa.Array:

@@ -203,7 +203,13 @@ def test_without_a_key_only_loopback_is_served(shop: Shop) -> None:
     for settings in ({}, {"host": "::1"}, {"host": "0.0.0.0", "key": KEY}, {"host": "0.0.0.0", "allow_open": True}):
         check_exposure(ApiSettings.model_validate(settings))
     client = idle(shop.settings)
-    for host, expected in (("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("localhost", 200), ("evil.example:80", 421)):
+    for host, expected in (
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("localhost", 200),
+        ("LOCALHOST:1", 200),
+        ("evil.example:80", 421),
+    ):
         assert client.get("/healthz", headers={"Host": host}).status_code == expected, host
 
 

@@ -129,7 +129,7 @@ def test_methods_are_chosen_by_name(make_shop: MakeShop) -> None:
     arrays = prepare_arrays(settings)
     with pytest.raises(ValueError, match=r"no such method: \['second'\]; there are \['first'\]"):
         measure(arrays, settings.training, first_items(arrays), ["first", "second"])
-    nightly = nightly_methods(settings, arrays, None)
+    nightly = nightly_methods(settings.training, arrays, None)
     assert set(ALL) - set(nightly) == {
         "towers, boosted", "popularity within bm25 matches", "zero-shot", "zero-shot + bm25",
     }  # fmt: skip
@@ -147,7 +147,7 @@ def test_boosted_towers_add_weighted_quality_to_the_cosine(make_shop: MakeShop) 
     features = QualityFeatures.fit(figures)
     weights = np.linspace(0.1, 0.3, len(features.names))
     prior = QualityPrior(features, PriorWeights(weights=tuple(weights), reason=""))
-    assert "towers, boosted" in nightly_methods(settings, arrays, prior)
+    assert "towers, boosted" in nightly_methods(settings.training, arrays, prior)
     requests = np.flatnonzero(arrays.is_validation)[:5]
     found = searches_of(settings, arrays, towers, prior).makers["towers, boosted"]()(requests)
     scores = encode_requests(towers, arrays, requests) @ encode_catalog(towers, arrays, arrays.cut, kept=32).T

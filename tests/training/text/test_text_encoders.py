@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from infra.settings import PretrainingSettings, Settings
 from training.text import (
@@ -26,7 +27,9 @@ from training.text import (
     load_text_encoder,
     minilm,
 )
+from training.text.bert import BertConfig
 from training.text.corpus import read_corpus
+from training.text.int8_bert import Int8Bert, pairs_overflow
 from training.text.libraries import transformers
 from training.text.pretraining import PretrainingResult, pretrain
 
@@ -60,6 +63,11 @@ def small_shop(make_shop: Callable[..., Settings]) -> Callable[..., Settings]:
     return make
 
 
+def tokens_of(encoder: TextEncoder, *texts: str) -> torch.Tensor:
+    """Token ids [n, length] of texts of one length."""
+    return torch.tensor([encoder._tokenizer.encode(text).ids for text in texts])
+
+
 def reference(texts: list[str], tokens: int) -> np.ndarray:
     """Mean-pooled vectors as ``transformers`` computes them, padded and masked."""
     library, path = transformers(), folder.minilm_folder()
@@ -81,6 +89,27 @@ def test_a_query_in_int8_stays_close_to_fp32(encoder: TextEncoder) -> None:
     cosines = [float(encoder.encode_query(q) @ v) for q, v in zip(QUERIES, encoder.encode(QUERIES), strict=True)]
     assert min(cosines) >= 0.98
     assert np.median(cosines) >= 0.995
+
+
+@pytest.mark.parametrize("unsigned", [False, True])
+def test_both_kinds_of_int8_weights_keep_a_vector(encoder: TextEncoder, unsigned: bool) -> None:
+    assert not (pairs_overflow() and not unsigned), "signed weights are not for this machine"
+    path = folder.minilm_folder()
+    config = BertConfig.of(json.loads((path / "config.json").read_text(encoding="utf-8")))
+    network = Int8Bert(load_file(path / "model.safetensors"), config, unsigned=unsigned)
+    ids = [encoder._tokenizer.encode(query).ids for query in QUERIES]
+    cosines = [
+        float(network(torch.tensor([i]))[0].numpy() @ v) for i, v in zip(ids, encoder.encode(QUERIES), strict=True)
+    ]
+    assert min(cosines) >= 0.98
+    assert np.median(cosines) >= 0.995
+
+
+def test_int8_texts_of_one_length_are_read_together(encoder: TextEncoder) -> None:
+    together = encoder._query_network(tokens_of(encoder, "red shoes", "dog bed")).numpy()
+    assert together.shape == (2, 384)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    assert (together * encoder.encode(["red shoes", "dog bed"])).sum(axis=1).min() >= 0.98
 
 
 def test_a_vector_does_not_depend_on_its_neighbours(encoder: TextEncoder) -> None:

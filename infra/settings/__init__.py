@@ -1,0 +1,128 @@
+"""Every setting of Shelfwise: a module per component, composed here into ``Settings``. Import from here.
+
+A setting comes from the environment (``SHELFWISE_TRAINING__EPOCHS=3``), else from ``shelfwise.toml`` in the working
+folder, else from its default, which a recipe gives to ``training``; every default works on a laptop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from infra.settings.api import ApiSettings
+from infra.settings.checks import CheckSettings
+from infra.settings.demo import DemoSettings
+from infra.settings.errors import FILE, NESTED, PREFIX, in_words, refuse_broken_file, refuse_unknown_names
+from infra.settings.features import FeatureSettings
+from infra.settings.gates import GateSettings
+from infra.settings.index import IndexSettings, IndexType
+from infra.settings.online import OnlineSettings
+from infra.settings.paths import Paths, same_landing
+from infra.settings.pretraining import PretrainingSettings
+from infra.settings.quality_prior import QualityPriorSettings
+from infra.settings.raw import ACTIONS, GUEST_IDS, Meaning, RawSettings, action_key
+from infra.settings.serving import ServingSettings
+from infra.settings.training import ItemField, Ngram, Ramp, TrainingSettings
+from infra.settings.ui import UiSettings
+
+__all__ = [
+    "ACTIONS",
+    "GUEST_IDS",
+    "ApiSettings",
+    "CheckSettings",
+    "DemoSettings",
+    "FeatureSettings",
+    "GateSettings",
+    "IndexSettings",
+    "IndexType",
+    "ItemField",
+    "Meaning",
+    "Ngram",
+    "OnlineSettings",
+    "Paths",
+    "PretrainingSettings",
+    "QualityPriorSettings",
+    "Ramp",
+    "RawSettings",
+    "ServingSettings",
+    "Settings",
+    "TrainingSettings",
+    "UiSettings",
+    "action_key",
+    "get_settings",
+    "in_words",
+    "same_landing",
+]
+
+
+class Settings(BaseSettings):
+    """All settings. ``Settings()`` reads the environment and ``shelfwise.toml``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter=NESTED, toml_file=FILE, frozen=True, extra="forbid"
+    )
+
+    home: Path = Path(".shelfwise")
+    """All that Shelfwise writes lies here, a folder per shop."""
+    landing: str | None = None
+    """Folder or fsspec URL with ``dt=YYYY-MM-DD`` days and a catalogue; None: the demo shop makes them."""
+    shop: str | None = None
+    """Name of the shop; None: the last part of ``landing``, or ``demo``."""
+    demo: DemoSettings = DemoSettings()
+    raw: RawSettings = RawSettings()
+    features: FeatureSettings = FeatureSettings()
+    training: TrainingSettings = TrainingSettings()
+    index: IndexSettings = IndexSettings()
+    online: OnlineSettings = OnlineSettings()
+    serving: ServingSettings = ServingSettings()
+    checks: CheckSettings = CheckSettings()
+    gates: GateSettings = GateSettings()
+    ui: UiSettings = UiSettings()
+    api: ApiSettings = ApiSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        refuse_unknown_names(os.environ, settings_cls.model_fields)
+        refuse_broken_file(Path(FILE))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("landing")
+    @classmethod
+    def _one_folder_has_one_name(cls, value: str | None) -> str | None:
+        return same_landing(value)
+
+    @property
+    def shop_name(self) -> str:
+        """Name of the shop, safe as a folder's name."""
+        name = self.shop or (self.landing.rstrip("/").rsplit("/", 1)[-1] if self.landing else "demo")
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "shop"
+
+    @property
+    def project(self) -> str:
+        """Name of the shop where shops share a server, on its keys in Redis and its collections in Milvus. It ends in a
+        hash: a scan for Redis keys, which end in it, must not find those of ``my_shop`` for ``shop``."""
+        digest = hashlib.sha256(self.shop_name.encode()).hexdigest()[:8]
+        return f"shelfwise_{re.sub('[^A-Za-z0-9]', '_', self.shop_name)[:100]}_{digest}"
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(self.home.expanduser().resolve() / self.shop_name)
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

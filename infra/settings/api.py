@@ -1,0 +1,40 @@
+"""Settings of the HTTP API."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from infra.settings.base import Count, Group, NonNegative
+
+
+class ApiSettings(Group):
+    """HTTP API and search page."""
+
+    host: str = "127.0.0.1"
+    """Where it listens. Beyond loopback it needs ``key``, or ``allow_open``."""
+    port: int = Field(8000, ge=0, le=65_535)
+    """Port that it listens on; 0: a free one."""
+    key: SecretStr | None = Field(None, min_length=1)
+    """Callers send it as ``Authorization: Bearer KEY``. None: open to whoever reaches the port."""
+    allow_open: bool = False
+    """Listen beyond loopback without a key."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies whose ``X-Forwarded-For`` names the client that a rate is kept for."""
+    max_k: Count = 1_000
+    """Most hits of a request over HTTP."""
+    max_body_bytes: Count = 65_536
+    """Largest body of a request."""
+    rate_per_second: NonNegative = 50.0
+    """Requests per client and second in the long run; 0: any number."""
+    rate_burst: Count = 100
+    """Requests that a client may send at once after a pause."""
+    threads: Count = 8
+    """Requests that are worked on at a time."""
+    max_waiting: Count = 256
+    """Requests that wait for a thread; the next ones are told to come back."""
+    shutdown_seconds: Count = 30
+    """Longest that requests in flight are waited for when the server stops."""
+    sample_users: int = Field(8, ge=0)
+    """User ids that the search page offers to try, where this machine has features; 0: none."""
+    log_queries: bool = False
+    """Query text and user ids in the request log."""

@@ -1,0 +1,42 @@
+"""Settings of the feature tables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from infra.settings.base import Count, Group
+
+
+class FeatureSettings(Group):
+    """Windows and lengths of the features."""
+
+    history_days: Count = 90
+    """How far back the features of a day look."""
+    recent_queries: Count = 5
+    """Queries kept of a user, the newest."""
+    recent_items: Count = 10
+    """Clicked items kept of a user, the newest."""
+    recent_orders: Count = 10
+    """Ordered items kept of a user, the newest."""
+    ordered_tags: Count = 20
+    """Tags of ordered items that the query tower reads."""
+    top_items: Count = 20
+    """Graph neighbours kept per query."""
+    snapshot_hours: int | None = Field(None, ge=1, le=24)
+    """How often item and query statistics are stamped. None: daily, and hourly where the log has under three days."""
+    user_ttl: timedelta = timedelta(days=90)
+    """Features of a user older than this, at the time of a request, count as unknown."""
+    item_ttl: timedelta = timedelta(days=30)
+    """The same for items."""
+    query_ttl: timedelta = timedelta(days=30)
+    """The same for queries."""
+    rate_prior: float = Field(20.0, gt=0)
+    """Impressions that the shop-wide rate counts for in an item's smoothed click and order rate."""
+    stage_weights: dict[str, float] = Field({"clicked": 1.0, "carted": 2.0, "ordered": 4.0})
+    """Weight of an interaction in the query-item graph."""
+    build_memory: str = "2GB"
+    """What DuckDB may hold in memory while it builds features and the training set; beyond it, it spills to disk."""
+    build_days: Count = 31
+    """Days whose features are built by one query."""

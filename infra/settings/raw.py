@@ -1,0 +1,101 @@
+"""Settings of reading raw logs, and what the actions of a log mean."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from infra.settings.base import Count, Group, Share
+
+Meaning = Literal["impression", "click", "cart", "order", "ignore"]
+ACTIONS: dict[str, Meaning] = {
+    "impression": "impression",
+    "view": "impression",
+    "click": "click",
+    "item_click": "click",
+    "product_click": "click",
+    "add_to_cart": "cart",
+    "cart": "cart",
+    "purchase": "order",
+    "order": "order",
+    "buy": "order",
+    "search": "ignore",
+    "on_search": "ignore",
+    "product_hover": "ignore",
+    "item_hover": "ignore",
+    "page_exit": "ignore",
+    "page_view": "ignore",
+    "login": "ignore",
+    "logout": "ignore",
+    "scroll": "ignore",
+    "type_filter": "ignore",
+    "brand_filter": "ignore",
+    "filter": "ignore",
+    "sort": "ignore",
+    "product_sort": "ignore",
+    "remove_from_cart": "ignore",
+}
+
+
+GUEST_IDS = ("0", "-1", "null", "none", "undefined", "nan", "nil", "guest", "anonymous", "anon", "unknown", "n/a", "-",
+             "00000000-0000-0000-0000-000000000000")  # fmt: skip
+
+
+def action_key(name: str) -> str:
+    """How action names are compared: ``Add-to Cart`` and ``add_to_cart`` are one."""
+    return re.sub(r"[\s_-]", "", name.lower())
+
+
+class RawSettings(Group):
+    """Reading UBI logs: what an action means, and when a day is held."""
+
+    actions: dict[str, Meaning] = ACTIONS
+    """UBI action name -> what it is. Names are compared without case, blanks, hyphens and underscores. What you set
+    comes on top of ``ACTIONS``; rows of an action that is not listed are left out, counted and named."""
+    attribution_window: timedelta = timedelta(hours=2)
+    """An order or cart belongs to the user's last request that showed the item, at most this long before it."""
+    late_window: timedelta = timedelta(days=7)
+    """A row older than its landing day by more than this goes to quarantine; a younger one counts from its arrival."""
+    ahead_window: timedelta = timedelta(days=1)
+    """A row that claims to be later than the end of its landing day by more than this goes to quarantine."""
+    max_bad_share: Share = 0.05
+    """A day with a larger share of quarantined rows is held: nothing of it is used until it is run again."""
+    max_bad_action_share: Share = 0.5
+    """A day is held as well where a larger share of one action's rows (impressions, clicks, carts or orders) is
+    quarantined, however few they are; never stricter than ``max_bad_share``."""
+    min_action_rows: Count = 2
+    """Rows of an action from which ``max_bad_action_share`` judges it: one bad row alone holds no day."""
+    guest_ids: tuple[str, ...] = GUEST_IDS
+    """User and client ids (any case) that many people share: they name nobody."""
+    encoding: str | None = None
+    """Encoding of text files without a byte-order mark, such as ``cp1251``. None: UTF-8, and for a file that is not
+    UTF-8 the one that charset-normalizer finds likeliest, which the reports name."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            b"a".decode(value)
+            return codecs.lookup(value).name
+        except LookupError as error:
+            raise ValueError(f"{value!r} is no text encoding that Python knows, such as utf-8 or cp1251") from error
+
+    @field_validator("actions", mode="before")
+    @classmethod
+    def _on_top_of_the_known_ones(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        given = {str(name).strip().lower(): meaning for name, meaning in value.items()}
+        spelt = {action_key(name) for name in given}
+        return {name: meaning for name, meaning in ACTIONS.items() if action_key(name) not in spelt} | given
+
+    @field_validator("guest_ids")
+    @classmethod
+    def _in_lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(text.strip().lower() for text in value)
