@@ -17,7 +17,7 @@ from orchestration.cli import app
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.S | re.M)
-LINES = [line.split("  #")[0].strip() for kind, block in BLOCKS if kind == "" for line in block.splitlines()]
+LINES = [line.split("  #")[0].strip() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 MAKE = sorted({line.split()[1] for line in LINES if line.startswith("make ")})
 SHELFWISE = [line for line in LINES if line.startswith(".venv/bin/shelfwise")]
 
