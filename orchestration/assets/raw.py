@@ -50,8 +50,8 @@ def landing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult 
         days = landing_days(settings)
         if kind is not Source.GIVEN:
             forget_other_days(settings, days)
-        landed = fingerprints(settings)
-    asked = map(date.fromisoformat, context.partition_keys)
+        asked = set(map(date.fromisoformat, context.partition_keys))
+        landed = fingerprints(settings, asked)
     versions = {day: data_version(landed.get(day)) for day in asked}
     result: dg.MaterializeResult = dg.MaterializeResult(
         metadata={

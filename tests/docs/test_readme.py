@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -61,3 +62,10 @@ def test_make_help_lists_every_target() -> None:
 
 def test_the_readme_is_read_at_one_go() -> None:
     assert len(README.splitlines()) < 250
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda file: file.stem)
+def test_an_example_is_run_by_a_test(example: Path) -> None:
+    test = (ROOT / "tests" / "examples" / f"test_{example.name}").read_text(encoding="utf-8")
+    assert f'"examples" / "{example.name}"' in test
+    assert f"``python examples/{example.name}" in example.read_text(encoding="utf-8")

@@ -116,4 +116,4 @@ def test_versions_say_what_changed(demo_shop: SmallShop, tmp_path: Path) -> None
     assert {f"{name} {CHANGED}" for name in DAILY} <= changed
     assert min(name.partition(" ")[2] for name in changed - undated) == CHANGED, "no day before it"
     # `live` waits for the online features, which are those of the new days now.
-    assert stale(refreshed) == dict.fromkeys(("training_set", "live"), ["has a new dependency data version"])
+    assert stale(refreshed) == {name: ["has a new dependency data version"] for name in ("training_set", "live")}

@@ -25,8 +25,8 @@ from training.text import (
     load_saved,
     load_text_encoder,
     minilm,
+    pretraining,
 )
-from training.text import pretraining
 from training.text.corpus import read_corpus
 from training.text.libraries import transformers
 from training.text.pretraining import PretrainingResult, pretrain
