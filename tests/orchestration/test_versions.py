@@ -97,7 +97,10 @@ def test_versions_say_what_changed(demo_shop: SmallShop, tmp_path: Path) -> None
     assert ran.code == 0, ran.output
     again = state(shop)
     differing = {name for name, version in versions(again).items() if versions(first)[name] != version}
-    assert differing <= {"evaluation"}, "the first run had no live release to compare with"
+    differing -= {"evaluation"}  # the first run had no live release to compare with
+    if "index_tuning" in differing:  # it goes by measured times
+        differing -= {"index_tuning", "release", "item_index", "live", "sample_results"}
+    assert differing == set()
     assert stale(again) == {}
     assert again["training_set"]["built before"]
     assert [again[f"{view}_features"]["days built"] for view in ("user", "item", "query")] == [0, 0, 0]
