@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -21,6 +20,7 @@ from demoshop.landing import LandingReport, OpenShop, Progress, make_days
 from demoshop.randomness import Floats, Ints, Longs, stream
 from demoshop.shop import NARROWED_PLACES, NARROWED_SHARE, Asked
 from demoshop.tastes import DIM, Tastes, Topics, Values
+from infra.contract.content import file_hash
 from infra.settings import Settings
 
 GAIN = np.array([0.0, 0.1, 0.35, 1.0], np.float32)
@@ -83,7 +83,7 @@ def make_judged_landing(
     Raises:
         ValueError: a column is missing or a grade is none of 0 to 3, or no judged item is in the catalogue.
     """
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (catalog_file, qrels_file)]
+    digests = [str(file_hash(path)) for path in (catalog_file, qrels_file)]
 
     def open_shop() -> OpenShop:
         judgements = read_judgements(qrels_file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -21,11 +20,12 @@ from demoshop.shop import Shop
 from demoshop.simulation import Simulation
 from demoshop.truth import write_truth, write_truth_day
 from demoshop.ubi import Log, write_day, write_table
+from infra.contract.content import step_key
 from infra.contract.partitions import day_folder
 from infra.settings import Settings
 
 VERSION = 1
-"""Moves when the same settings give other sessions, so that a landing folder of before is made again."""
+"""Raised when the same settings give other sessions, so that a landing folder of before is made again."""
 MANIFEST = "demo.json"
 CATALOG_FILE = "catalog.parquet"
 
@@ -98,8 +98,7 @@ class Manifest:
     def open(cls, settings: Settings, source: str) -> Manifest:
         """Read the manifest of a landing folder; empty the folder if it was made from something else."""
         landing, demo = settings.paths.landing, settings.demo
-        made_from = {"version": VERSION, "source": source, **demo.model_dump(mode="json", exclude={"days"})}
-        key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+        key = step_key(VERSION, [source, demo.model_dump(mode="json", exclude={"days"})])
         path = landing / MANIFEST
         if not path.exists():
             if any(landing.glob("dt=*")):

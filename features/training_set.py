@@ -1,19 +1,21 @@
 """The training set: rows (request, item, stage) with features as of the request's time.
 
-It is built beside the one in place and moved there whole. ``split.json`` is written last, so that a folder that has
-it is a whole set.
+It is built beside the one in place and moved there whole, unless that one is of the same sessions, features and
+settings. ``report.json`` holds what the set was made from and what it came to.
 """
 
 from __future__ import annotations
 
-import filecmp
+import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
 from features.engine import open_engine
 from features.split import Split, window_split
@@ -25,16 +27,48 @@ from features.training_rows import (
     repeated_ids,
     training_days,
 )
+from infra.contract.content import content_key, step_key
 from infra.contract.errors import TrainingSetError
-from infra.contract.partitions import partition_file, write_json, write_parquet, write_partition, written_days
-from infra.contract.tables import STAGES, TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
+from infra.contract.partitions import (
+    partition_file,
+    table_files,
+    write_json,
+    write_parquet,
+    write_partition,
+    written_days,
+)
+from infra.contract.tables import (
+    FEATURE_TABLES,
+    SESSION_TABLES,
+    STAGES,
+    TRAINING_ITEMS,
+    TRAINING_REQUESTS,
+    TRAINING_ROWS,
+    columns_of,
+)
 from infra.settings import Settings
 
+VERSION = 1
+"""Raised when the same sessions and features become another training set."""
+REPORT = "report.json"
+SPLIT_SETTINGS = {
+    "train_days",
+    "validation_days",
+    "validation_share",
+    "unclicked_per_request",
+    "random_per_request",
+    "seed",
+}
+"""Of the group ``training``: those that decide which rows there are."""
+MACHINE_SETTINGS = {"build_memory", "build_days"}
+"""Of the group ``features``: those that change no value."""
 IMPRESSIONS_PER_JOIN = 500_000
 """Days are built together up to so many impressions: a point-in-time join reads all features, however few its rows."""
 SPLITS = ("train", "validation")
 
 Progress = Callable[[str, float], None]
+
+logger = logging.getLogger("shelfwise.training_set")
 
 
 @dataclass(frozen=True)
@@ -56,10 +90,17 @@ class TrainingSetReport:
     """Kept out: requests with an ``empty_query``, known only after their window (``late_requests``), with an id that
     another has too (``repeated_ids``) or that led to no item of the catalogue (``without_items``), and rows of items
     that it does not know (``unknown_item_rows``)."""
+    content: str = ""
+    """Key of what the files hold."""
+    reused: bool = field(default=False, compare=False)
+    """Nothing had changed, and the set is the one that was there."""
+
+
+REPORTS = TypeAdapter(TrainingSetReport)
 
 
 def build_training_set(settings: Settings, progress: Progress | None = None) -> TrainingSetReport:
-    """Replace the training set by one of the accepted days and the features in place.
+    """Replace the training set by one of the accepted days and the features in place, unless it is that already.
 
     ``training_set/{requests,rows}`` get a partition per landing day of the requests; ``items.parquet`` says from when
     on each item could be found. Labels of train rows are of what was known before the cut, those of validation rows of
@@ -73,7 +114,10 @@ def build_training_set(settings: Settings, progress: Progress | None = None) -> 
         split = window_split(settings)
     except ValueError as error:
         raise TrainingSetError(str(error)) from error
-    target = settings.paths.training_set
+    target, key = settings.paths.training_set, _key(settings)
+    held = _read_report(target, key)
+    if held is not None:
+        return held
     building = target.with_name(f".{target.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     days, tally = _days_of(settings, split), Tally()
@@ -93,8 +137,45 @@ def build_training_set(settings: Settings, progress: Progress | None = None) -> 
                 progress(f"{tally.rows.total():,} training rows up to {batch[-1]}", done / len(days))
     report = _report(split, tally)
     write_json(building / "split.json", asdict(split) | {"requests": report.requests, "rows": report.rows})
+    report = replace(report, content=_content(building))
+    write_json(building / REPORT, {"key": key, "report": REPORTS.dump_python(report, mode="json", exclude={"reused"})})
     _move_into_place(building, target)
     return report
+
+
+def _key(settings: Settings) -> str:
+    """What the training set follows from."""
+    paths = settings.paths
+    tables = [paths.sessions / name for name in SESSION_TABLES] + [paths.features / name for name in FEATURE_TABLES]
+    shape = {
+        "training": settings.training.model_dump(mode="json", include=SPLIT_SETTINGS),
+        "features": settings.features.model_dump(mode="json", exclude=MACHINE_SETTINGS),
+        "windows": [str(settings.raw.late_window), str(settings.raw.ahead_window)],
+        "columns": [columns_of(schema) for schema in (TRAINING_REQUESTS, TRAINING_ROWS, TRAINING_ITEMS)],
+    }
+    files = [paths.catalog, *(file for table in tables for file in table_files(table))]
+    return step_key(VERSION, shape, files, paths.root)
+
+
+def _content(folder: Path) -> str:
+    files = [folder / "split.json", folder / "items.parquet"]
+    return content_key([*files, *table_files(folder / "requests"), *table_files(folder / "rows")], folder)
+
+
+def _read_report(folder: Path, key: str) -> TrainingSetReport | None:
+    """The report of the set in place; None where it was made from something else, or is no longer what was written."""
+    file = folder / REPORT
+    if not file.exists():
+        return None
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        report = REPORTS.validate_python(stored["report"])
+    except (ValueError, LookupError, TypeError, ValidationError) as error:
+        logger.warning("%s cannot be read (%s): building the training set again", file, error)
+        return None
+    if stored["key"] != key or report.content != _content(folder):
+        return None
+    return replace(report, reused=True)
 
 
 def _days_of(settings: Settings, split: Split) -> list[date]:
@@ -148,12 +229,7 @@ def _too_few(split: Split, tally: Tally) -> str:
 
 
 def _move_into_place(building: Path, target: Path) -> None:
-    """Swap the sets. A kill between the two steps leaves no set, never a part of one. A file that is as it was keeps
-    its time, so that a killed training resumes after its training set was built anew."""
-    for file in building.rglob("*"):
-        before = target / file.relative_to(building)
-        if before.is_file() and filecmp.cmp(file, before, shallow=False):
-            shutil.copystat(before, file)
+    """Swap the sets. A kill between the two steps leaves no set, never a part of one."""
     replaced = target.with_name(f".{target.name}.replaced")
     shutil.rmtree(replaced, ignore_errors=True)
     if target.exists():

@@ -1,6 +1,5 @@
 """Data checks that stop what is downstream."""
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -22,15 +21,16 @@ from orchestration.assets.training import release, training_set
 from orchestration.partitions import DAYS, landed_days
 from orchestration.releases import (
     ann_recall,
+    candidate_key,
     completeness,
-    is_of_candidate,
     recall_gates,
     record,
     servability,
     slices,
 )
 from orchestration.samples import common_query
-from orchestration.shop import candidate_collection_file, candidate_dir, candidate_release, shop_settings
+from orchestration.shop import candidate_dir, shop_settings
+from orchestration.values import CandidateRelease, IndexedRelease
 from training.evaluation import read_evaluation
 from training.release.gates import Gate
 from training.run.candidate import latest_query_vectors
@@ -120,10 +120,9 @@ def training_set_is_sound() -> dg.AssetCheckResult:
     return to_check_result(quality.check_training_set(shop_settings()))
 
 
-def gated(*gates: Gate) -> dg.AssetCheckResult:
-    """Note what gates said of the candidate, and show it: the reasons, and the figures, which Dagster plots by run."""
-    settings = shop_settings()
-    record(settings, candidate_release(settings), *gates)
+def gated(release_id: str, *gates: Gate) -> dg.AssetCheckResult:
+    """Note what gates said of a release, and show it: the reasons, and the figures, which Dagster plots by run."""
+    record(shop_settings(), release_id, *gates)
     blocked = [gate.reason for gate in gates if not gate.passed]
     return dg.AssetCheckResult(
         passed=not blocked,
@@ -137,54 +136,52 @@ def gated(*gates: Gate) -> dg.AssetCheckResult:
     )
 
 
-def gated_by_candidate(judge: Callable[[Settings, Path], Sequence[Gate]]) -> dg.AssetCheckResult:
+def gated_by_candidate(of: CandidateRelease, judge: Callable[[Settings, Path], Sequence[Gate]]) -> dg.AssetCheckResult:
     """As :func:`gated`, for gates over what lies beside the candidate: nothing is noted of a release of another one."""
     settings = shop_settings()
-    if is_of_candidate(settings):
-        return gated(*judge(settings, candidate_dir(settings)))
+    if candidate_key(settings) == of.candidate:
+        return gated(of.id, *judge(settings, candidate_dir(settings)))
     return dg.AssetCheckResult(
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"The candidate is not the one that release {candidate_release(settings)} was written from:"
+        description=f"The candidate is not the one that release {of.id} was written from:"
         " it was trained, tuned or evaluated again since. Materialize `release`, then what follows from it.",
     )
 
 
 @dg.asset_check(asset=release, blocking=True)
-def recall_holds() -> dg.AssetCheckResult:
+def recall_holds(release: CandidateRelease) -> dg.AssetCheckResult:
     """Recall@100 against live, BM25 and popularity on the same later requests (see ``training.release.gates``)."""
-    return gated_by_candidate(lambda settings, folder: recall_gates(settings.gates, read_evaluation(folder)))
+    return gated_by_candidate(release, lambda settings, folder: recall_gates(settings.gates, read_evaluation(folder)))
 
 
 @dg.asset_check(asset=release, blocking=True)
-def slices_hold() -> dg.AssetCheckResult:
+def slices_hold(release: CandidateRelease) -> dg.AssetCheckResult:
     """Recall@100 of each slice against live: no part of the shop pays for the rest."""
-    return gated_by_candidate(lambda settings, folder: [slices(settings.gates, read_evaluation(folder))])
+    return gated_by_candidate(release, lambda settings, folder: [slices(settings.gates, read_evaluation(folder))])
 
 
 @dg.asset_check(asset=item_index, blocking=True)
-def ann_recall_holds() -> dg.AssetCheckResult:
+def ann_recall_holds(item_index: IndexedRelease) -> dg.AssetCheckResult:
     """What the index loses of exact search, at 100 and at 1,000."""
 
     def judge(settings: Settings, folder: Path) -> list[Gate]:
         def latest() -> NDArray[np.float32]:
             return latest_query_vectors(settings, folder)
 
-        return [ann_recall(settings, candidate_release(settings), latest)]
+        return [ann_recall(settings, item_index.id, latest)]
 
-    return gated_by_candidate(judge)
+    return gated_by_candidate(item_index, judge)
 
 
 @dg.asset_check(asset=item_index, blocking=True)
-def index_is_complete() -> dg.AssetCheckResult:
+def index_is_complete(item_index: IndexedRelease) -> dg.AssetCheckResult:
     """Count and hash of the item ids, read back from the collection."""
-    settings = shop_settings()
-    collection = json.loads(candidate_collection_file(settings).read_text(encoding="utf-8"))["collection"]
-    return gated(completeness(settings, candidate_release(settings), collection))
+    return gated(item_index.id, completeness(shop_settings(), item_index.id, item_index.collection))
 
 
 @dg.asset_check(asset=item_index, blocking=True)
-def release_answers() -> dg.AssetCheckResult:
+def release_answers(item_index: IndexedRelease) -> dg.AssetCheckResult:
     """Whether a fresh process can load the new release and find an item with its collection, before it goes live."""
     settings = shop_settings()
-    return gated(servability(settings, candidate_release(settings), common_query(settings)))
+    return gated(item_index.id, servability(settings, item_index.id, common_query(settings)))

@@ -19,6 +19,7 @@ from orchestration import checks, jobs, schedules, sensors  # noqa: E402
 from orchestration.assets import features, pretraining, raw, serving, training, tuning  # noqa: E402
 from orchestration.run_lock import KEY, RunLock  # noqa: E402
 from orchestration.terminal import terminal  # noqa: E402
+from orchestration.values import json_values  # noqa: E402
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([raw, features, pretraining, training, tuning, serving]),
@@ -26,7 +27,7 @@ defs = dg.Definitions(
     jobs=[jobs.retrain, jobs.refresh_features],
     schedules=[schedules.nightly_retrain],
     sensors=[sensors.new_landing_days],
-    resources={KEY: RunLock()},
+    resources={KEY: RunLock(), "io_manager": json_values},
     loggers={"terminal": terminal, "console": dg.colored_console_logger},
     executor=dg.in_process_executor,
 )

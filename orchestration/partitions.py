@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -37,10 +37,16 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
-def fingerprints(settings: Settings) -> dict[date, str]:
-    """The days that have landed, each with the fingerprint of its files. A folder without queries is still landing."""
+def fingerprints(settings: Settings, among: Collection[date] | None = None) -> dict[date, str]:
+    """The days that have landed, each with the fingerprint of its files. A folder without queries is still landing.
+
+    Args:
+        among: look at no other days than these; behind a URL each costs a listing.
+    """
     found = {}
     for day in landing_days(settings):
+        if among is not None and day not in among:
+            continue
         try:
             found[day] = day_files(settings, day).fingerprint
         except LandingError as error:
@@ -107,8 +113,7 @@ def range_tags(first: date, last: date) -> dict[str, str]:
 
 def landed_days(settings: Settings, keys: Iterable[str]) -> list[date]:
     """Those of the partition keys that have logs: a backfill may run over days on which nothing landed."""
-    landed = fingerprints(settings)
-    return sorted(day for day in map(date.fromisoformat, keys) if day in landed)
+    return sorted(fingerprints(settings, set(map(date.fromisoformat, keys))))
 
 
 DAYS = daily_partitions(shop_settings())

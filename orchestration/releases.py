@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -17,9 +16,10 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from infra.contract.content import content_key
 from infra.contract.partitions import write_json
 from infra.settings import GateSettings, Settings
-from orchestration.shop import candidate_dir, candidate_release_file
+from orchestration.shop import candidate_dir
 from serving.errors import IncompleteCollection
 from serving.index import kept_release_ids, live_release_id, promote, push, roll_back
 from serving.index.aliases import one_writer
@@ -59,15 +59,10 @@ class ReleaseStatus:
     """What is damaged; why it may not go live, or would not have without force."""
 
 
-def record_candidate(settings: Settings, release_id: str) -> None:
-    """Note, for the steps that follow, the release that was just written from the candidate in place."""
-    write_json(candidate_release_file(settings), {"id": release_id, "candidate": _candidate_hash(settings)})
-
-
-def is_of_candidate(settings: Settings) -> bool:
-    """Whether the release handed on was written from the candidate in place, with its evaluation and its index."""
-    note = json.loads(candidate_release_file(settings).read_text(encoding="utf-8"))
-    return bool(note.get("candidate") == _candidate_hash(settings))
+def candidate_key(settings: Settings) -> str:
+    """Key of what the candidate in place is, and of what was found out about it: its evaluation and its index."""
+    folder = candidate_dir(settings)
+    return content_key([folder / name for name in (WEIGHTS, CONFIG, QUALITY_PRIOR, INDEX, EVALUATION)], folder)
 
 
 def verdict_file(settings: Settings, release_id: str) -> Path:
@@ -262,15 +257,6 @@ def clean(settings: Settings, keep: Collection[str] = ()) -> list[str]:
         forget_verdict(settings, release_id)
         verdict_file(settings, release_id).with_suffix(".lock").unlink(missing_ok=True)
     return removed
-
-
-def _candidate_hash(settings: Settings) -> str:
-    """SHA-256 over what the candidate is and what was found out about it; a file that is not there counts as empty."""
-    found = hashlib.sha256()
-    for name in (WEIGHTS, CONFIG, QUALITY_PRIOR, INDEX, EVALUATION):
-        file = candidate_dir(settings) / name
-        found.update(hashlib.sha256(file.read_bytes() if file.exists() else b"").digest())
-    return found.hexdigest()
 
 
 def _recall(folder: Path) -> str:

@@ -62,21 +62,6 @@ def shop_settings() -> Settings:
     return settings
 
 
-def candidate_release_file(settings: Settings) -> Path:
-    """Where the steps of a run hand on the id of the release that the training ended in."""
-    return settings.paths.reports / "candidate_release.json"
-
-
-def candidate_release(settings: Settings) -> str:
-    """The id of the release that the training ended in."""
-    return str(json.loads(candidate_release_file(settings).read_text(encoding="utf-8"))["id"])
-
-
-def candidate_collection_file(settings: Settings) -> Path:
-    """Where the steps of a run hand on the collection that the release was pushed into."""
-    return settings.paths.reports / "candidate_collection.json"
-
-
 def candidate_dir(settings: Settings) -> Path:
     """Where the trainer leaves the towers that are not yet a release."""
     return settings.paths.training / "candidate"

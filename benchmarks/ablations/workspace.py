@@ -7,21 +7,16 @@ links to the shop's), ``arrays`` has the arrays by fingerprint, ``jobs`` a home 
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from features.training_set import build_training_set
-from infra.contract.partitions import write_json
 from infra.settings import Settings, TrainingSettings
 from training.data.array_builder import META, build_arrays, fingerprint_of
 from training.text.pretraining import pretrain
 
-SHAPING = ("train_days", "validation_days", "validation_share", "random_per_request", "unclicked_per_request", "seed")
-"""Settings that the training set depends on."""
 PRETRAINED = ("t5", "mlm")
 PRETRAINING_SEED = 7
 
@@ -48,11 +43,7 @@ class Workspace:
         """
         self._link_inputs(self.shared)
         with FileLock(self.root / "training_set.lock"):
-            note, cut = self.root / "training_set.json", self._cut()
-            done = json.loads(note.read_text(encoding="utf-8")) if note.exists() else None
-            if done != cut or not (self.shared.paths.training_set / "split.json").exists():
-                build_training_set(self.shared)
-                write_json(note, cut)
+            build_training_set(self.shared)
 
     def data(self, training: TrainingSettings) -> str:
         """What the arrays of a run are made of."""
@@ -99,13 +90,6 @@ class Workspace:
             if not (target / META).exists():
                 build_arrays(shared, target, fingerprint)
         return target
-
-    def _cut(self) -> dict[str, Any]:
-        folders = (self.shop.sessions, self.shop.features, self.shop.catalog.parent)
-        files = [file for folder in folders for file in sorted(folder.rglob("*.parquet"))]
-        known = [[str(f.relative_to(self.shop.root)), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
-        shaping = self.shared.training.model_dump(mode="json", include=set(SHAPING))
-        return {"settings": shaping, "files": known}
 
 
 def link(here: Path, there: Path) -> None:

@@ -28,6 +28,11 @@ def step_key(version: int, settings: Any, files: Iterable[Path] = (), root: Path
     return hashlib.sha256(json.dumps([version, settings, named], sort_keys=True).encode()).hexdigest()
 
 
+def content_key(files: Iterable[Path], root: Path | None = None) -> str:
+    """Key of what files hold: the same content under the same names has the same key, whoever wrote it."""
+    return step_key(0, None, files, root)
+
+
 def file_hash(path: Path) -> str | None:
     """SHA-256 of a file's content; None where there is no file."""
     try:

@@ -1,7 +1,8 @@
 """Group features: user, item and query features by day, and the online store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import dagster as dg
 
@@ -13,76 +14,113 @@ from features.snapshots import (
     days_to_build,
 )
 from features.store import materialize
-from infra.contract.partitions import written_days
+from infra.contract.content import content_key
+from infra.contract.partitions import partition_file, table_files, written_days
+from infra.contract.tables import FEATURE_TABLES, SESSION_TABLES
 from infra.settings import Settings
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, progress_to
 from orchestration.assets.raw import catalog, sessions
 from orchestration.metadata import rounded, table
 from orchestration.partitions import DAYS
 from orchestration.shop import shop_settings
-
-daily = dg.asset(
-    group_name="features",
-    kinds={"duckdb", "parquet"},
-    owners=OWNERS,
-    required_resource_keys=LOCKED,
-    retry_policy=RETRY,
-    deps=[sessions, catalog],
-    partitions_def=DAYS,
-    backfill_policy=SINGLE_RUN,
-)
-"""A feature view, built by day."""
+from orchestration.versions import by_day, code_version, data_version
 
 Build = Callable[[Settings, list[date], Callable[[str, float], None] | None], list[DayCount]]
 
 
-def build(context: dg.AssetExecutionContext, builder: Build) -> dg.MaterializeResult:
+Days = Iterator[dg.MaterializeResult | dg.AssetMaterialization]
+
+
+def daily(name: str) -> Callable[[Callable[[dg.AssetExecutionContext], Days]], dg.AssetsDefinition]:
+    """Decorator of a feature view, built by day."""
+    return dg.asset(
+        group_name="features",
+        kinds={"duckdb", "parquet"},
+        owners=OWNERS,
+        code_version=code_version(name),
+        required_resource_keys=LOCKED,
+        retry_policy=RETRY,
+        deps=[sessions, catalog],
+        partitions_def=DAYS,
+        backfill_policy=SINGLE_RUN,
+    )
+
+
+def build(context: dg.AssetExecutionContext, builder: Build) -> Days:
     """Build every day that does not follow from the sessions in place: those of the run, those that read a day which
     came late or again, and those that a stopped run left out."""
     settings = shop_settings()
     name = context.asset_key.to_user_string()
-    counts = builder(settings, days_to_build(settings, name.removesuffix("_features")), progress_to(name))
-    rows = sum(count.rows for count in counts)
-    return dg.MaterializeResult(
+    view = name.removesuffix("_features")
+    counts = builder(settings, days_to_build(settings, view), progress_to(name))
+    rows = {count.day: count.rows for count in counts}
+    result: dg.MaterializeResult = dg.MaterializeResult(
         metadata={
-            "dagster/row_count": rows,
+            "dagster/row_count": sum(rows.values()),
             "days built": len(counts),
-            "rows by day": table([{"day": str(count.day), "rows": count.rows} for count in counts]),
+            "rows by day": table([{"day": str(day), "rows": n} for day, n in rows.items()]),
         }
     )
+    asked = map(date.fromisoformat, context.partition_keys)
+    files = {day: partition_file(settings.paths.features / view, day) for day in {*rows, *asked}}
+    versions = {day: data_version(content_key([file], settings.paths.root)) for day, file in files.items()}
+    yield from by_day(context, result, versions, rows)
 
 
-@daily
-def user_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+@daily("user_features")
+def user_features(context: dg.AssetExecutionContext) -> Days:
     """Each user's history after each moment at which something of theirs became known."""
-    return build(context, build_user_features)
+    yield from build(context, build_user_features)
 
 
-@daily
-def item_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+@daily("item_features")
+def item_features(context: dg.AssetExecutionContext) -> Days:
     """Behaviour of each item over the windows that end at the snapshot."""
-    return build(context, build_item_features)
+    yield from build(context, build_item_features)
 
 
-@daily
-def query_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+@daily("query_features")
+def query_features(context: dg.AssetExecutionContext) -> Days:
     """How often each query comes, and its heaviest neighbours in the query-item graph."""
-    return build(context, build_query_features)
+    yield from build(context, build_query_features)
+
+
+@dg.asset(
+    group_name="features",
+    kinds={"parquet"},
+    owners=OWNERS,
+    code_version=code_version("accepted_days"),
+    required_resource_keys=LOCKED,
+    deps=[sessions, user_features, item_features, query_features],
+)
+def accepted_days() -> dg.MaterializeResult:
+    """Sessions and features of all accepted days as one version: what reads more than a day depends on it.
+
+    Dagster follows no data version from the days of an asset to one that has none.
+    """
+    paths = shop_settings().paths
+    days = written_days(paths.sessions / "requests")
+    return dg.MaterializeResult(
+        metadata={"days": len(days)} | ({"first day": str(days[0]), "last day": str(days[-1])} if days else {}),
+        data_version=data_version(all_days(paths.sessions, SESSION_TABLES), all_days(paths.features, FEATURE_TABLES)),
+    )
 
 
 @dg.asset(
     group_name="features",
     kinds={"redis", "feast"},
     owners=OWNERS,
+    code_version=code_version("online_features"),
     required_resource_keys=LOCKED,
     retry_policy=RETRY,
-    deps=[user_features, item_features, query_features],
+    deps=[accepted_days],
 )
 def online_features() -> dg.MaterializeResult:
     """The newest state of each user, item and query in Redis, through Feast: what changed since the last time."""
     settings = shop_settings()
     report = materialize(settings, until=data_end(settings))
     return dg.MaterializeResult(
+        data_version=data_version(report.until.isoformat(), all_days(settings.paths.features, FEATURE_TABLES)),
         metadata={
             "until": report.until.isoformat(),
             "seconds": rounded(report.seconds),
@@ -98,8 +136,13 @@ def online_features() -> dg.MaterializeResult:
                     for name, view in report.views.items()
                 ]
             ),
-        }
+        },
     )
+
+
+def all_days(folder: Path, tables: Iterable[str]) -> str:
+    """Key of what tables hold."""
+    return content_key((file for name in tables for file in table_files(folder / name)), folder)
 
 
 def data_end(settings: Settings) -> datetime:

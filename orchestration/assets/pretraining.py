@@ -10,9 +10,11 @@ import dagster as dg
 from infra.contract.errors import TrainingSetError
 from infra.settings import Settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
+from orchestration.assets.raw import catalog
 from orchestration.assets.training import training_set
 from orchestration.metadata import line_plot, rounded
 from orchestration.shop import shop_settings
+from orchestration.versions import code_version, data_version
 from training.data.arrays import Arrays, prepare_arrays
 from training.text import TextEncoderError, embed, item_texts, load_text_encoder
 from training.text.pretraining import pretrain
@@ -22,8 +24,9 @@ from training.text.pretraining import pretrain
     group_name="training",
     kinds={"torch", "huggingface"},
     owners=OWNERS,
+    code_version=code_version("text_encoder"),
     required_resource_keys=LOCKED,
-    deps=[training_set],
+    deps=[training_set, catalog],
 )
 def text_encoder() -> dg.MaterializeResult:
     """The frozen text encoder, and its vectors of all items and queries: those already known are not computed again."""
@@ -34,7 +37,7 @@ def text_encoder() -> dg.MaterializeResult:
         if kind in ("t5", "mlm"):
             metadata |= _pretrain(settings)
         metadata |= _embed(settings)
-    return dg.MaterializeResult(metadata=metadata)
+    return dg.MaterializeResult(metadata=metadata, data_version=data_version(kind, metadata.get("fingerprint")))
 
 
 def _pretrain(settings: Settings) -> dict[str, Any]:

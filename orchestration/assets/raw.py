@@ -1,7 +1,8 @@
 """Group raw: logs by day, catalogue, clean sessions."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,29 @@ from features.build_sessions import build_sessions, days_to_rebuild, forget_othe
 from features.catalog import CatalogError, build_catalog
 from features.day_report import DayReport
 from features.landing import LandingError, landing_days, unread_in_landing
+from infra.contract.content import content_key, file_hash
 from infra.contract.names import INTERACTIONS
-from infra.settings import get_settings
+from infra.contract.partitions import partition_file
+from infra.contract.tables import SESSION_TABLES
+from infra.settings import Settings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, not_retried, progress_to
 from orchestration.metadata import bar_plot, table
-from orchestration.partitions import DAYS, landed_days
+from orchestration.partitions import DAYS, fingerprints, landed_days
 from orchestration.shop import Source, claim_shop, shop_settings, source
+from orchestration.versions import by_day, code_version, data_version
 
 
-@dg.asset(group_name="raw", kinds={"parquet"}, owners=OWNERS, required_resource_keys=LOCKED, retry_policy=RETRY)
-def landing() -> dg.MaterializeResult:
+@dg.asset(
+    group_name="raw",
+    kinds={"parquet"},
+    owners=OWNERS,
+    code_version=code_version("landing"),
+    required_resource_keys=LOCKED,
+    retry_policy=RETRY,
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+)
+def landing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
     """Raw logs by day: the landing folder that is set, else what the demo shop makes."""
     settings = shop_settings()
     given = get_settings().landing
@@ -36,7 +50,10 @@ def landing() -> dg.MaterializeResult:
         days = landing_days(settings)
         if kind is not Source.GIVEN:
             forget_other_days(settings, days)
-    return dg.MaterializeResult(
+        asked = set(map(date.fromisoformat, context.partition_keys))
+        landed = fingerprints(settings, asked)
+    versions = {day: data_version(landed.get(day)) for day in asked}
+    result: dg.MaterializeResult = dg.MaterializeResult(
         metadata={
             "source": kind.value,
             "folder": given if kind is Source.GIVEN and given else str(settings.paths.landing),
@@ -44,14 +61,16 @@ def landing() -> dg.MaterializeResult:
             "first day": days[0].isoformat(),
             "last day": days[-1].isoformat(),
             "not read": "; ".join(f"{name}: {why}" for name, why in unread_in_landing(settings).items()) or "none",
-        }
+        },
     )
+    yield from by_day(context, result, versions)
 
 
 @dg.asset(
     group_name="raw",
     kinds={"duckdb", "parquet"},
     owners=OWNERS,
+    code_version=code_version("catalog"),
     required_resource_keys=LOCKED,
     retry_policy=RETRY,
     deps=[landing],
@@ -61,20 +80,22 @@ def catalog() -> dg.MaterializeResult:
     settings = shop_settings()
     with not_retried(CatalogError):
         report = build_catalog(settings)
-    return dg.MaterializeResult(metadata=report.metadata())
+    version = data_version(file_hash(settings.paths.catalog))
+    return dg.MaterializeResult(metadata=report.metadata(), data_version=version)
 
 
 @dg.asset(
     group_name="raw",
     kinds={"duckdb", "parquet"},
     owners=OWNERS,
+    code_version=code_version("sessions"),
     required_resource_keys=LOCKED,
     retry_policy=RETRY,
     deps=[landing, catalog],
     partitions_def=DAYS,
     backfill_policy=SINGLE_RUN,
 )
-def sessions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def sessions(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
     """Requests, impressions and events of a day, orders attributed; what is refused goes to quarantine with a reason.
 
     A day that runs again takes the following days that read it along.
@@ -83,7 +104,16 @@ def sessions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     with not_retried(LandingError):
         asked = landed_days(settings, context.partition_keys)
         reports = build_sessions(settings, days_to_rebuild(settings, asked), progress_to("sessions"))
-    return dg.MaterializeResult(metadata=sessions_metadata(reports))
+    days = {report.day: report.clean for report in reports}
+    asked_keys = map(date.fromisoformat, context.partition_keys)
+    versions = {day: sessions_version(settings, day) for day in {*days, *asked_keys}}
+    yield from by_day(context, dg.MaterializeResult(metadata=sessions_metadata(reports)), versions, days)
+
+
+def sessions_version(settings: Settings, day: date) -> dg.DataVersion:
+    """By what the tables of a day hold; a day without any has a version, too."""
+    files = [partition_file(settings.paths.sessions / name, day) for name in SESSION_TABLES]
+    return data_version(content_key(files, settings.paths.root))
 
 
 def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:

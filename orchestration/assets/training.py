@@ -7,15 +7,19 @@ import dagster as dg
 
 from demoshop.judgements import held_out_queries, read_judgements
 from features.training_set import build_training_set
+from infra.contract.content import content_key
 from infra.contract.errors import TrainingSetError
 from infra.contract.partitions import write_json
 from infra.contract.query_text import normalise
 from infra.settings import Settings, TrainingSettings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, not_retried, progress_to
-from orchestration.assets.features import item_features, query_features, user_features
+from orchestration.assets.features import accepted_days
+from orchestration.assets.raw import catalog
 from orchestration.metadata import bar_plot, line_plot, rounded, table
-from orchestration.releases import clean, forget_verdict, record_candidate
+from orchestration.releases import candidate_key, clean, forget_verdict
 from orchestration.shop import Source, candidate_dir, shop_settings, source
+from orchestration.values import CandidateRelease
+from orchestration.versions import code_version, data_version
 from serving.index import live_release_id
 from training.data.arrays import prepare_arrays
 from training.evaluation import Vectors, as_text, evaluate, judge, read_evaluation
@@ -25,7 +29,7 @@ from training.model.encoding import encode_catalog
 from training.model.preprocessing import preprocessing_of
 from training.model.query_encoder import QueryEncoder
 from training.release.writer import write_release
-from training.run.candidate import fit_candidate_prior, load_candidate
+from training.run.candidate import CONFIG, WEIGHTS, fit_candidate_prior, load_candidate
 from training.run.trainer import train
 from training.text import TextEncoderError, embed, item_texts, minilm
 
@@ -37,15 +41,18 @@ SCHEDULE_TAG = "dagster/schedule_name"
     group_name="training",
     kinds={"feast", "duckdb", "parquet"},
     owners=OWNERS,
+    code_version=code_version("training_set"),
     required_resource_keys=LOCKED,
-    deps=[user_features, item_features, query_features],
+    deps=[accepted_days, catalog],
 )
 def training_set() -> dg.MaterializeResult:
     """Rows (request, item, stage) with features as of the request's time: the train window, then validation."""
     with not_retried(TrainingSetError):
         report = build_training_set(shop_settings(), progress_to("training_set"))
     return dg.MaterializeResult(
+        data_version=data_version(report.content),
         metadata={
+            "built before": report.reused,
             "dagster/row_count": sum(sum(stages.values()) for stages in report.rows.values()),
             "train from": report.first_request.isoformat(),
             "cut": report.split.cut.isoformat(),
@@ -60,7 +67,7 @@ def training_set() -> dg.MaterializeResult:
                 ]
             ),
             "left out": table([{"what": what, "count": n} for what, n in report.dropped.items()]),
-        }
+        },
     )
 
 
@@ -68,8 +75,9 @@ def training_set() -> dg.MaterializeResult:
     group_name="training",
     kinds={"torch"},
     owners=OWNERS,
+    code_version=code_version("towers"),
     required_resource_keys=LOCKED,
-    deps=[training_set, dg.AssetKey("text_encoder")],
+    deps=[training_set, catalog, dg.AssetKey("text_encoder")],
 )
 def towers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Query and item tower, trained on every stage; every night from the weights that serve."""
@@ -97,7 +105,9 @@ def towers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         metadata["validation recall"] = line_plot(
             "Validation recall", "epoch", curves, (result.best_epoch, "best by recall@100")
         )
-    return dg.MaterializeResult(metadata=metadata)
+    folder = result.candidate_dir
+    version = data_version(content_key([folder / WEIGHTS, folder / CONFIG], folder))
+    return dg.MaterializeResult(metadata=metadata, data_version=version)
 
 
 def epoch_row(training: TrainingSettings, entry: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +117,14 @@ def epoch_row(training: TrainingSettings, entry: dict[str, Any]) -> dict[str, An
     return {name: entry[name] for name in (*first, *(n for n in entry if n not in first and n not in off))}
 
 
-@dg.asset(group_name="training", kinds={"optuna"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[towers])
+@dg.asset(
+    group_name="training",
+    kinds={"optuna"},
+    owners=OWNERS,
+    code_version=code_version("quality_prior"),
+    required_resource_keys=LOCKED,
+    deps=[towers],
+)
 def quality_prior() -> dg.MaterializeResult:
     """Weights of quality features inside the index, found on orders after the train window; none where none pay."""
     settings = shop_settings()
@@ -139,11 +156,16 @@ def quality_prior() -> dg.MaterializeResult:
     ]
     if rows:
         metadata["what they do"] = table(rows)
-    return dg.MaterializeResult(metadata=metadata)
+    return dg.MaterializeResult(metadata=metadata, data_version=data_version(found.to_json()))
 
 
 @dg.asset(
-    group_name="training", kinds={"torch", "bm25s"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[quality_prior]
+    group_name="training",
+    kinds={"torch", "bm25s"},
+    owners=OWNERS,
+    code_version=code_version("evaluation"),
+    required_resource_keys=LOCKED,
+    deps=[quality_prior],
 )
 def evaluation() -> dg.MaterializeResult:
     """Recall of later orders over the whole catalogue of their time: towers, baselines and live on the same rows."""
@@ -171,7 +193,8 @@ def evaluation() -> dg.MaterializeResult:
         judged = _against_judgements(settings, Path(given))
         write_json(settings.paths.reports / "judged.json", {"rows": judged})
         metadata["against the judgements, queries never searched"] = table(as_text(judged))
-    return dg.MaterializeResult(metadata=metadata)
+    found = {name: value for name, value in report.to_json().items() if name != "seconds"}
+    return dg.MaterializeResult(metadata=metadata, data_version=data_version(found))
 
 
 def live_folder(settings: Settings) -> Path | None:
@@ -203,22 +226,24 @@ def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any
     group_name="training",
     kinds={"safetensors"},
     owners=OWNERS,
+    code_version=code_version("release"),
     required_resource_keys=LOCKED,
     deps=[evaluation, dg.AssetKey("index_tuning")],
 )
-def release() -> dg.MaterializeResult:
+def release() -> dg.MaterializeResult[CandidateRelease]:
     """All that must go live together, in one immutable folder named by its content."""
     settings = shop_settings()
     folder = write_release(settings, candidate_dir(settings), read_evaluation(candidate_dir(settings)))
     forget_verdict(settings, folder.name)
-    record_candidate(settings, folder.name)
     # Night after blocked night leaves a release; only here are they cleaned.
     removed = clean(settings, keep={folder.name})
     return dg.MaterializeResult(
+        value=CandidateRelease(folder.name, candidate_key(settings)),
+        data_version=data_version(folder.name),
         metadata={
             "release": folder.name,
             "removed": ", ".join(removed) or "none",
             "folder": dg.MetadataValue.path(str(folder)),
             "model card": dg.MetadataValue.md((folder / "model_card.md").read_text(encoding="utf-8")),
-        }
+        },
     )

@@ -6,12 +6,19 @@ from orchestration.assets.common import LOCKED, OWNERS, progress_to
 from orchestration.assets.training import quality_prior
 from orchestration.metadata import rounded, table
 from orchestration.shop import candidate_dir, shop_settings
+from orchestration.versions import code_version, data_version
 from serving.tuning import tune
+from training.release.manifest import CHOICE
 from training.run.candidate import item_vectors, latest_query_vectors, save_index
 
 
 @dg.asset(
-    group_name="training", kinds={"optuna", "faiss"}, owners=OWNERS, required_resource_keys=LOCKED, deps=[quality_prior]
+    group_name="training",
+    kinds={"optuna", "faiss"},
+    owners=OWNERS,
+    code_version=code_version("index_tuning"),
+    required_resource_keys=LOCKED,
+    deps=[quality_prior],
 )
 def index_tuning() -> dg.MaterializeResult:
     """Index types on the candidate's own vectors and the latest requests: what each misses, its time and memory."""
@@ -21,6 +28,7 @@ def index_tuning() -> dg.MaterializeResult:
     save_index(folder, index)
     chosen = index["chosen"]
     return dg.MaterializeResult(
+        data_version=data_version({name: chosen[name] for name in CHOICE}),
         metadata={
             "chosen": chosen["type"],
             "parameters": ", ".join(f"{name} {value:g}" for name, value in chosen["params"].items()) or "none",
@@ -41,5 +49,5 @@ def index_tuning() -> dg.MaterializeResult:
             "items": index["items"],
             "requests": index["queries"],
             "seconds": rounded(index["seconds"]),
-        }
+        },
     )

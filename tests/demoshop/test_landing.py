@@ -107,6 +107,16 @@ def test_other_settings_replace_the_folder(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "demo" / "landing").glob("dt=*")] == ["dt=2026-03-01"]
 
 
+def test_another_version_makes_the_folder_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = shop_settings(tmp_path, days=1, users=20)
+    make_landing(settings)
+    marked = settings.paths.landing / "dt=2026-03-01" / "marked"
+    marked.touch()
+    monkeypatch.setattr(landing_module, "VERSION", landing_module.VERSION + 1)
+    make_landing(settings)
+    assert not marked.exists()
+
+
 def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     settings = shop_settings(tmp_path)
     (settings.paths.landing / "dt=2020-01-01").mkdir(parents=True)

@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -17,7 +18,7 @@ from orchestration.cli import app
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.S | re.M)
-LINES = [line.split("  #")[0].strip() for kind, block in BLOCKS if kind == "" for line in block.splitlines()]
+LINES = [line.split("  #")[0].strip() for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 MAKE = sorted({line.split()[1] for line in LINES if line.startswith("make ")})
 SHELFWISE = [line for line in LINES if line.startswith(".venv/bin/shelfwise")]
 
@@ -61,3 +62,10 @@ def test_make_help_lists_every_target() -> None:
 
 def test_the_readme_is_read_at_one_go() -> None:
     assert len(README.splitlines()) < 250
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda file: file.stem)
+def test_an_example_is_run_by_a_test(example: Path) -> None:
+    test = (ROOT / "tests" / "examples" / f"test_{example.name}").read_text(encoding="utf-8")
+    assert f'"examples" / "{example.name}"' in test
+    assert f"``python examples/{example.name}" in example.read_text(encoding="utf-8")

@@ -179,7 +179,11 @@ def test_impression_events_outrank_hit_ids(tmp_path: Path) -> None:
     shown = {(r["query_id"], r["item_id"]): r["position"] for r in stored(settings, "impressions")}
     assert {k: v for k, v in shown.items() if k[0] == "one"} == {("one", "a"): 1, ("one", "c"): 3}
     assert {k: v for k, v in shown.items() if k[0] == "zero"} == {("zero", "a"): 1, ("zero", "b"): 2}
-    assert {k: v for k, v in shown.items() if k[0] == "nowhere"} == {("nowhere", "c"): 3, ("nowhere", "z"): 3, ("nowhere", "b"): 2}
+    assert {k: v for k, v in shown.items() if k[0] == "nowhere"} == {
+        ("nowhere", "c"): 3,
+        ("nowhere", "z"): 3,
+        ("nowhere", "b"): 2,
+    }
     assert len([k for k in shown if k[0] == "hits"]) == 3
     assert {r["query_id"]: r["shown"] for r in stored(settings, "requests")} == {
         "one": 2,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from features import training_set
 from features.snapshots import build_item_features, build_query_features, build_user_features
 from features.training_set import TrainingSetReport, build_training_set
 from infra.contract.errors import TrainingSetError
-from infra.contract.partitions import written_days
+from infra.contract.partitions import table_files, written_days
 from infra.contract.tables import TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
 from infra.settings import Settings, TrainingSettings
 from tests.features.small_log import START, UNKNOWN_ITEM, Log, midnight, small_log
@@ -197,26 +198,60 @@ def test_nothing_from_after_a_moment_changes_the_rows_before_it(tmp_path: Path, 
         assert as_known(known) == as_known(all_of_it) != []
 
 
-def test_a_rerun_gives_the_same_files(settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows]) -> None:
-    assert build_training_set(settings) == report
+def forget(settings: Settings) -> None:
+    """Let the next call build the set again."""
+    (settings.paths.training_set / training_set.REPORT).unlink()
+
+
+def test_a_rebuild_gives_the_same_files(settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows]) -> None:
+    forget(settings)
+    again = build_training_set(settings)
+    assert again == report and not again.reused
     assert read(settings) == made
 
 
-def test_a_file_that_a_rerun_does_not_change_keeps_its_time(
-    settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows]
-) -> None:
-    def times() -> dict[Path, int]:
-        return {file: file.stat().st_mtime_ns for file in settings.paths.training_set.rglob("*") if file.is_file()}
+def test_what_is_current_is_not_built_again(settings: Settings, report: TrainingSetReport) -> None:
+    for file in settings.paths.root.rglob("*.parquet"):
+        os.utime(file, (1e9, 1e9))
+    again = build_training_set(settings)
+    assert again == report and again.reused
+    machine = settings.features.model_copy(update={"build_memory": "1GB"})
+    assert build_training_set(settings.model_copy(update={"features": machine})).reused
 
-    before = times()
+
+def test_another_version_setting_or_file_makes_it_stale(
+    settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = settings.model_copy(update={"training": settings.training.model_copy(update={"seed": 8})})
+    drawn = build_training_set(other)
+    assert not drawn.reused and drawn.content != report.content
+    assert not build_training_set(settings).reused
+    with monkeypatch.context() as raised:
+        raised.setattr(training_set, "VERSION", training_set.VERSION + 1)
+        assert not build_training_set(settings).reused
+    assert not build_training_set(settings).reused
+    for file in (
+        table_files(settings.paths.training_set / "rows")[0],
+        settings.paths.training_set / training_set.REPORT,
+    ):
+        file.write_bytes(b"torn")
+        again = build_training_set(settings)
+        assert again == report and not again.reused
+    assert read(settings) == made
+    catalog = pq.read_table(settings.paths.catalog)
+    try:
+        pq.write_table(catalog.slice(1), settings.paths.catalog)
+        assert not build_training_set(settings).reused
+    finally:
+        pq.write_table(catalog, settings.paths.catalog)
     build_training_set(settings)
-    assert times() == before != {}
 
 
 def test_days_built_apart_equal_days_built_together(
     settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_set, "IMPRESSIONS_PER_JOIN", 1)
+    forget(settings)
     assert build_training_set(settings) == report
     assert read(settings) == made
 
@@ -227,6 +262,7 @@ def test_a_build_that_dies_leaves_the_old_set_whole(
     def die(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    forget(settings)
     monkeypatch.setattr(training_set, "write_json", die)
     with pytest.raises(KeyboardInterrupt):
         build_training_set(settings)
@@ -242,6 +278,7 @@ def test_a_join_that_loses_rows_is_an_error(settings: Settings, monkeypatch: pyt
 
     join: Callable[..., pa.Table] = training_rows.point_in_time
     monkeypatch.setattr(training_rows, "point_in_time", lambda *given: join(*given).slice(1))
+    forget(settings)
     with pytest.raises(TrainingSetError, match="join of user features"):
         build_training_set(settings)
 

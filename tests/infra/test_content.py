@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from infra.contract.content import file_hash, step_key
+from infra.contract.content import content_key, file_hash, step_key
 
 
 def test_a_key_goes_by_content_settings_and_version(tmp_path: Path) -> None:
@@ -42,3 +42,14 @@ def test_a_file_replaced_by_another_of_its_size_is_read_again(tmp_path: Path) ->
     other.write_bytes(b"two")
     other.replace(file)
     assert file_hash(file) != first
+
+
+def test_the_same_files_have_the_same_key_wherever_they_lie(tmp_path: Path) -> None:
+    folders = [tmp_path / "here", tmp_path / "there"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "rows").write_text("a")
+    here, there = (content_key([folder / "rows"], folder) for folder in folders)
+    assert here == there != content_key([folders[0] / "none"], folders[0])
+    (folders[1] / "rows").write_text("b")
+    assert content_key([folders[1] / "rows"], folders[1]) != here

@@ -13,16 +13,16 @@ from orchestration.metadata import line_plot, rounded
 
 GROUPS = {
     "raw": {"landing", "catalog", "sessions"},
-    "features": {"user_features", "item_features", "query_features", "online_features"},
+    "features": {"user_features", "item_features", "query_features", "accepted_days", "online_features"},
     "training": {"training_set", "text_encoder", "towers", "quality_prior", "index_tuning", "evaluation", "release"},
     "serving": {"item_index", "live", "sample_results"},
 }
-DAILY = {"sessions", "user_features", "item_features", "query_features"}
+DAILY = {"landing", "sessions", "user_features", "item_features", "query_features"}
 FEATURES = {"user_features", "item_features", "query_features"}
 BLOCKING = {
-    "catalog_is_sound": FEATURES,
-    "sessions_are_sound": FEATURES,
-    "features_are_sound": {"online_features", "training_set"},
+    "catalog_is_sound": FEATURES | {"training_set", "text_encoder", "towers"},
+    "sessions_are_sound": FEATURES | {"accepted_days"},
+    "features_are_sound": {"accepted_days"},
     "training_set_is_sound": {"text_encoder", "towers"},
     "recall_holds": {"item_index"},
     "slices_hold": {"item_index"},

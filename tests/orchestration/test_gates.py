@@ -16,6 +16,7 @@ from orchestration import checks, releases, show
 from orchestration.releases import (
     PromotionRefused,
     ReleaseStatus,
+    candidate_key,
     clean,
     completeness,
     find_release,
@@ -23,13 +24,13 @@ from orchestration.releases import (
     make_live,
     read_verdict,
     record,
-    record_candidate,
     release_statuses,
     servability,
     verdict_file,
 )
 from orchestration.shop import candidate_dir
 from orchestration.show import print_releases, print_status
+from orchestration.values import IndexedRelease
 from serving import NoLiveRelease, Retriever
 from serving.index import live_release_id, push
 from tests.orchestration.conftest import SmallShop
@@ -203,14 +204,14 @@ def test_gates_say_nothing_of_a_release_by_another_candidate(tmp_path: Path, mon
     evaluation = EvaluationReport(truth="orders", requests=0, items=40, rows=[], slices={})
     blocked = shop.release(1).id
     write_evaluation(evaluation, candidate_dir(settings))
-    record_candidate(settings, blocked)
+    indexed = IndexedRelease(blocked, candidate_key(settings), "its_collection")
     record(settings, blocked, Gate("recall against bm25", False, "worse", {}))
     ran = read_verdict(settings, blocked)
 
     shop.release(2)
     write_evaluation(evaluation, candidate_dir(settings))
     for check in checked:
-        refused = check()
+        refused = check(indexed)
         assert isinstance(refused, dg.AssetCheckResult) and not refused.passed
         assert f"not the one that release {blocked} was written from" in str(refused.description)
     assert read_verdict(settings, blocked) == ran
@@ -218,5 +219,5 @@ def test_gates_say_nothing_of_a_release_by_another_candidate(tmp_path: Path, mon
     shop.release(1)
     write_evaluation(evaluation, candidate_dir(settings))
     for check in checked:
-        check()
+        check(indexed)
     assert {gate.name for gate in read_verdict(settings, blocked).gates} == {*NAMES} - {"servability", "index"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from infra.contract.content import step_key
 from infra.settings import PretrainingSettings, Settings
 from training.text.corpus import Corpus, read_corpus
 from training.text.encoder import Progress, TextEncoder
@@ -27,7 +27,8 @@ from training.text.folder import CONFIG, TOKENIZER, WEIGHTS, file_hashes
 from training.text.loading import RESULT, encoder_folder
 from training.text.objectives import MaskedWords, Objective, QueryWriting
 
-FORMAT = 1
+VERSION = 1
+"""Raised when the same text and settings become another encoder."""
 WARM_UP = 0.1
 """Share of the steps over which the learning rate rises; then it falls to nothing."""
 CURVE_POINTS = 30
@@ -50,7 +51,8 @@ class PretrainingResult:
     seconds: float
     curve: tuple[float, ...]
     path: Path
-    fingerprint: str
+    key: str
+    """Of what it was trained on, and how."""
     reason: str | None = None
     reused: bool = False
 
@@ -69,15 +71,15 @@ def pretrain(settings: Settings, progress: Progress | None = None) -> Pretrainin
         raise TextEncoderError(f"the text encoder {kind} is not trained here: set text_encoder to t5 or mlm")
     _check(settings.training.pretraining)
     corpus = read_corpus(settings)
-    target, fingerprint = encoder_folder(settings, kind), _fingerprint(settings, corpus)
+    target, key = encoder_folder(settings, kind), _key(settings, corpus)
     held = _read_result(target)
-    if held is not None and held.fingerprint == fingerprint:
+    if held is not None and held.key == key:
         return held
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=target.parent))
     try:
         result = _train(settings, kind, corpus, folder, progress)
-        result |= {"kind": kind, "fingerprint": fingerprint}
+        result |= {"kind": kind, "key": key}
         (folder / RESULT).write_text(json.dumps(result, indent=2), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
@@ -93,13 +95,14 @@ def _check(pretraining: PretrainingSettings) -> None:
         )
 
 
-def _fingerprint(settings: Settings, corpus: Corpus) -> str:
+def _key(settings: Settings, corpus: Corpus) -> str:
+    """What the encoder follows from: the texts themselves, since most training sets differ in what it does not read."""
     t = settings.training
     files: dict[str, str] = {}
     if t.pretraining.checkpoint and Path(t.pretraining.checkpoint).is_dir():
         files = file_hashes(Path(t.pretraining.checkpoint), (CONFIG, WEIGHTS, TOKENIZER))
-    content = [FORMAT, t.text_encoder, t.seed, t.text_tokens, t.pretraining.model_dump(mode="json"), files]
-    return hashlib.sha256(json.dumps([content, corpus.fingerprint]).encode()).hexdigest()
+    pretraining = t.pretraining.model_dump(mode="json")
+    return step_key(VERSION, [t.text_encoder, t.seed, t.text_tokens, pretraining, files, corpus.fingerprint])
 
 
 def _read_result(folder: Path) -> PretrainingResult | None:

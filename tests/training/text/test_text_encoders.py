@@ -26,6 +26,7 @@ from training.text import (
     load_saved,
     load_text_encoder,
     minilm,
+    pretraining,
 )
 from training.text.bert import BertConfig
 from training.text.corpus import read_corpus
@@ -342,8 +343,13 @@ def test_an_encoder_learns_from_the_shop_and_the_same_text_gives_the_same(
         load_saved(tmp_path / "release")
 
 
-def test_other_settings_train_again_and_a_checkpoint_is_gone_on_from(small_shop: Callable[..., Settings]) -> None:
+def test_other_settings_train_again_and_a_checkpoint_is_gone_on_from(
+    small_shop: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = pretrain(small_shop("mlm"))
+    with monkeypatch.context() as raised:
+        raised.setattr(pretraining, "VERSION", pretraining.VERSION + 1)
+        assert not pretrain(small_shop("mlm")).reused
     assert not pretrain(small_shop("mlm", pretraining=TINY.model_copy(update={"steps": 5}))).reused
     start = TINY.model_copy(update={"checkpoint": str(pretrain(small_shop("mlm", "start")).path)})
     gone_on = pretrain(small_shop("mlm", pretraining=start))
