@@ -66,7 +66,7 @@ def item_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 @daily
 def query_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """How often each query comes, and its heaviest neighbours in the query-item graph."""
+    """How often each query comes and what it leads to."""
     return build(context, build_query_features)
 
 
