@@ -154,7 +154,7 @@ class _Log:
         shown, clicks, orders = self.counts.copy()
         return [
             {
-                "item_id": f"i{n}", "event_timestamp": START + timedelta(days=day),
+                "item_id": f"i{n}", "event_timestamp": START + timedelta(days=day), "created": START,
                 "impressions_30d": int(shown[n]), "clicks_30d": int(clicks[n]), "orders_30d": int(orders[n]),
                 "click_rate": float(clicks[n] / shown[n]) if shown[n] else None,
                 "price": item["price"], "rating": float(1 + n % 5) if n % 2 else None, "age_days": float(10 + day),
@@ -180,6 +180,8 @@ def write_toy_shop(paths: Paths, shop: ToyShop) -> None:
     written = {"training_set/requests": log.requests, "training_set/rows": log.rows}
     if shop.sessions:
         written |= {"sessions/requests": _session_requests(log), "sessions/events": _session_events(log)}
+    if shop.figures:
+        written |= {"features/item": [row for snapshot in log.snapshots for row in snapshot]}
     for name, rows in written.items():
         _write(paths.root / name / f"dt={START.date()}" / "part.parquet", _table(rows, types))
     _write(paths.training_set / "item_features.parquet", _table(_as_of_split(shop, log), types))
