@@ -102,7 +102,7 @@ def _repeat_sessions(settings: Settings, home: Path, times: int) -> None:
                     """,
                     [str(file), str(out)],
                 )
-    for name in ("items.parquet", "split.json"):
+    for name in ("items.parquet", "item_features.parquet", "split.json"):
         shutil.copy(settings.paths.training_set / name, target / "training_set" / name)
 
 

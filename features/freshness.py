@@ -15,13 +15,15 @@ from infra.settings import Settings
 
 VERSION = 2
 """Raised when the features of the same sessions become other ones."""
+OF_THE_CATALOG = ("user", "item")
+"""Views that read the catalogue."""
 
 
 def stale_days(settings: Settings, view: str, reach: timedelta, step_hours: int) -> list[date]:
     """The accepted days whose partition is missing or was built from something else, in order.
 
-    A day that landed late or again, a run that died half way, a new catalogue, changed settings and a table with other
-    columns than before all show here.
+    A day that landed late or again, a run that died half way, a new catalogue (where the view reads it), changed
+    settings and a table with other columns than before all show here.
 
     Args:
         view: ``user``, ``item`` or ``query``.
@@ -53,11 +55,12 @@ def _inputs(settings: Settings, view: str, reach: timedelta, step_hours: int) ->
     accepted = written_days(settings.paths.sessions / "requests")
     # Once per day: the windows of neighbouring days share most of their files.
     sessions = {str(day): _sessions_key(settings, day) for day in accepted}
+    catalog = [settings.paths.catalog] if view in OF_THE_CATALOG else []
     return {
         day: step_key(
             VERSION,
             [*shape, {d: key for d, key in sessions.items() if str(day - reach) <= d <= str(day)}],
-            [settings.paths.catalog],
+            catalog,
             settings.paths.root,
         )
         for day in accepted

@@ -1,4 +1,4 @@
-"""What became of each (request, item) by each snapshot: the base of item behaviour and of the query-item graph."""
+"""What became of each (request, item) by each snapshot: the base of item and query behaviour."""
 
 from __future__ import annotations
 

@@ -91,17 +91,11 @@ def build_item_features(settings: Settings, days: Iterable[date], progress: Prog
 
 
 def build_query_features(settings: Settings, days: Iterable[date], progress: Progress | None = None) -> list[DayCount]:
-    """Replace ``features/query`` of ``days``; see ``query_features``.
-
-    Raises:
-        FileNotFoundError: the catalogue was not built yet.
-    """
+    """Replace ``features/query`` of ``days``; see ``query_features``."""
 
     def expression(engine: Any, part: _Range) -> Any:
         requests, events = _sessions(engine, settings, part, ("requests", "events"))
-        return query_features(
-            requests, events, read_catalog(engine, settings), _stamps(engine, part), settings.features
-        )
+        return query_features(requests, events, _stamps(engine, part))
 
     return _build(settings, days, _View("query", QUERY_FEATURES, LONG), expression, progress)
 

@@ -19,7 +19,16 @@ from features.split import Split
 from features.stages import available_items, stage_rows
 from features.store.offline import point_in_time
 from infra.contract.partitions import written_days
-from infra.contract.tables import EVENTS, IMPRESSIONS, REQUESTS, TRAINING_REQUESTS, TRAINING_ROWS, Entity
+from infra.contract.tables import (
+    EVENTS,
+    IMPRESSIONS,
+    REQUESTS,
+    TIME,
+    TRAINING_ITEM_FEATURES,
+    TRAINING_REQUESTS,
+    TRAINING_ROWS,
+    Entity,
+)
 from infra.settings import Settings
 
 DAY = timedelta(days=1)
@@ -81,6 +90,23 @@ def repeated_ids(engine: Any, settings: Settings) -> pa.Array:
     requests = read_days(engine, sessions, written_days(sessions), REQUESTS)
     counted = requests.group_by("query_id").agg(n=requests.count())
     return engine.to_pyarrow(counted.filter(counted.n > 1).select("query_id"))["query_id"].combine_chunks()
+
+
+def items_at(settings: Settings, items: pa.Table, moments: list[datetime]) -> pa.Table:
+    """The features of every item as of each moment, in the columns of ``TRAINING_ITEM_FEATURES``.
+
+    Args:
+        items: what ``items_of_catalog`` gives.
+
+    Raises:
+        LostRowsError: the point-in-time join returned other rows than it was given.
+    """
+    parts = []
+    for moment in moments:
+        rows = items.select(["item_id"]).append_column("time", pa.repeat(pa.scalar(moment, TIME), items.num_rows))
+        rows = _as_of(settings, rows, "item_id", "item")
+        parts.append(rows.rename_columns([TIME_COLUMN if name == "time" else name for name in rows.column_names]))
+    return _in_schema(pa.concat_tables(parts), TRAINING_ITEM_FEATURES)
 
 
 def training_days(sources: Sources, days: list[date], tally: Tally) -> Iterator[TrainingDay]:

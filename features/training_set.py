@@ -23,6 +23,7 @@ from features.training_rows import (
     LostRowsError,
     Sources,
     Tally,
+    items_at,
     items_of_catalog,
     repeated_ids,
     training_days,
@@ -41,6 +42,7 @@ from infra.contract.tables import (
     FEATURE_TABLES,
     SESSION_TABLES,
     STAGES,
+    TRAINING_ITEM_FEATURES,
     TRAINING_ITEMS,
     TRAINING_REQUESTS,
     TRAINING_ROWS,
@@ -103,8 +105,8 @@ def build_training_set(settings: Settings, progress: Progress | None = None) -> 
     """Replace the training set by one of the accepted days and the features in place, unless it is that already.
 
     ``training_set/{requests,rows}`` get a partition per landing day of the requests; ``items.parquet`` says from when
-    on each item could be found. Labels of train rows are of what was known before the cut, those of validation rows of
-    what was known before the end.
+    on each item could be found, ``item_features.parquet`` what was known of it at the cut and at the end. Labels of
+    train rows are of what was known before the cut, those of validation rows of what was known before the end.
 
     Raises:
         TrainingSetError: there is no accepted day, a window has no request, or a join lost rows.
@@ -124,17 +126,20 @@ def build_training_set(settings: Settings, progress: Progress | None = None) -> 
     with open_engine(settings) as engine:
         items, repeated = items_of_catalog(engine, settings), repeated_ids(engine, settings)
         sources, done = Sources(engine, settings, split, items, repeated), 0
-        write_parquet(building / "items.parquet", items.sort_by("item_id"), TRAINING_ITEMS)
-        for batch in _batches(settings, days):
-            try:
+        items = items.sort_by("item_id")
+        write_parquet(building / "items.parquet", items, TRAINING_ITEMS)
+        try:
+            for batch in _batches(settings, days):
                 for part in training_days(sources, batch, tally):
                     write_partition(building / "requests", part.day, part.requests, TRAINING_REQUESTS)
                     write_partition(building / "rows", part.day, part.rows, TRAINING_ROWS)
-            except LostRowsError as error:
-                raise TrainingSetError(str(error)) from error
-            done += len(batch)
-            if progress:
-                progress(f"{tally.rows.total():,} training rows up to {batch[-1]}", done / len(days))
+                done += len(batch)
+                if progress:
+                    progress(f"{tally.rows.total():,} training rows up to {batch[-1]}", done / len(days))
+            known = items_at(settings, items, [split.cut, split.end])
+        except LostRowsError as error:
+            raise TrainingSetError(str(error)) from error
+        write_parquet(building / "item_features.parquet", known, TRAINING_ITEM_FEATURES)
     report = _report(split, tally)
     write_json(building / "split.json", asdict(split) | {"requests": report.requests, "rows": report.rows})
     report = replace(report, content=_content(building))
@@ -151,14 +156,16 @@ def _key(settings: Settings) -> str:
         "training": settings.training.model_dump(mode="json", include=SPLIT_SETTINGS),
         "features": settings.features.model_dump(mode="json", exclude=MACHINE_SETTINGS),
         "windows": [str(settings.raw.late_window), str(settings.raw.ahead_window)],
-        "columns": [columns_of(schema) for schema in (TRAINING_REQUESTS, TRAINING_ROWS, TRAINING_ITEMS)],
+        "columns": [
+            columns_of(schema) for schema in (TRAINING_REQUESTS, TRAINING_ROWS, TRAINING_ITEMS, TRAINING_ITEM_FEATURES)
+        ],
     }
     files = [paths.catalog, *(file for table in tables for file in table_files(table))]
     return step_key(VERSION, shape, files, paths.root)
 
 
 def _content(folder: Path) -> str:
-    files = [folder / "split.json", folder / "items.parquet"]
+    files = [folder / "split.json", folder / "items.parquet", folder / "item_features.parquet"]
     return content_key([*files, *table_files(folder / "requests"), *table_files(folder / "rows")], folder)
 
 

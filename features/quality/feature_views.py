@@ -72,7 +72,6 @@ def feature_suite(settings: Settings) -> Suite:
                 "item: share of rows of unknown items",
                 high=settings.checks.max_unknown_item_share,
             ),
-            none_of("query_lists_differ", "query: each of its top items has a weight, and none is negative"),
         ),
     )
 
@@ -95,7 +94,6 @@ def feature_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
             _users_without_features(requests, rows["user"]),
             _item_bounds(rows["item"]),
             unknown_share(rows["item"], catalog_ids(backend, settings), "item_unknown_share"),
-            _query_bounds(rows["query"]),
         ]
     return on_days(days, frames, counted_on=built)
 
@@ -110,7 +108,6 @@ def _length_limits(settings: Settings, view: Entity) -> dict[str, int]:
     bounds = settings.features
     # An order has any number of tags: what of them is read is the model's to say.
     limits = {name: getattr(bounds, limit) for name, limit in LIST_LENGTHS.items() if name != "ordered_tags"}
-    limits |= {"top_items": bounds.top_items, "top_weights": bounds.top_items}
     return {name: limit for name, limit in limits.items() if name in VIEWS[view][1].names}
 
 
@@ -150,8 +147,3 @@ def _item_bounds(items: Any) -> pd.DataFrame:
         item_rates_outside=items.count(where=rates_outside),
         item_scalars_outside=items.count(where=ibis.or_(*(scalar.fill_null(0) < 0 for scalar in scalars))),
     )
-
-
-def _query_bounds(queries: Any) -> pd.DataFrame:
-    differ = queries.top_items.length().fill_null(0) != queries.top_weights.length().fill_null(0)
-    return per_day(queries, query_lists_differ=(differ | (queries.top_weights.mins().fill_null(0) < 0)).sum())

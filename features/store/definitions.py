@@ -6,38 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from infra.contract.names import FEATURE_SERVICE
 from infra.contract.partitions import FILES, table_files
-from infra.contract.tables import CREATED, ENTITY_KEYS, EVENT_TIME, FEATURE_TABLES, Entity, feature_names
+from infra.contract.tables import CREATED, ENTITY_KEYS, EVENT_TIME, FEATURE_TABLES, ITEM_FACTS, Entity, feature_names
 from infra.settings import Settings
 
+ViewName = Literal["user", "item", "item_facts", "query"]
+ALWAYS = timedelta(0)
+"""Feast's TTL of what never grows stale."""
 SERVED: tuple[Entity, ...] = ("user", "query")
 """The views that the service reads; what a model needs of items is in the index."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One wide feature view over a table of Parquet days."""
+    """One wide feature view over a table of Parquet days, or over some columns of it."""
 
     entity: Entity
+    name: str
+    """Name in Feast."""
+    features: tuple[str, ...]
+    """The columns that are features."""
     key: str
     schema: pa.Schema
     ttl: timedelta
     table: Path
-
-    @property
-    def name(self) -> str:
-        """Name in Feast."""
-        return f"{self.entity}_features"
-
-    @property
-    def features(self) -> list[str]:
-        """The columns that are features."""
-        return list(feature_names(self.schema))
 
     @property
     def pattern(self) -> str:
@@ -49,11 +46,22 @@ class View:
         return table_files(self.table)
 
 
-def views(settings: Settings) -> dict[Entity, View]:
-    """The feature views of a shop."""
-    table, chosen = settings.paths.features, settings.features
-    ttls = {"user": chosen.user_ttl, "item": chosen.item_ttl, "query": chosen.query_ttl}
-    return {name: View(name, key, FEATURE_TABLES[name], ttls[name], table / name) for name, key in ENTITY_KEYS.items()}
+def views(settings: Settings) -> dict[ViewName, View]:
+    """The feature views of a shop. ``item`` and ``item_facts`` are columns of one table: a price holds until another
+    is known, a count of the last 30 days does not."""
+    ttls, chosen = settings.features, {name: feature_names(table) for name, table in FEATURE_TABLES.items()}
+    of_a_time = tuple(name for name in chosen["item"] if name not in ITEM_FACTS)
+
+    def view(entity: Entity, name: str, features: tuple[str, ...], ttl: timedelta) -> View:
+        table = settings.paths.features / entity
+        return View(entity, name, features, ENTITY_KEYS[entity], FEATURE_TABLES[entity], ttl, table)
+
+    return {
+        "user": view("user", "user_features", chosen["user"], ttls.user_ttl),
+        "item": view("item", "item_features", of_a_time, ttls.item_ttl),
+        "item_facts": view("item", "item_facts", ITEM_FACTS, ALWAYS),
+        "query": view("query", "query_features", chosen["query"], ttls.query_ttl),
+    }
 
 
 def feast_objects(views: Sequence[View]) -> list[Any]:
@@ -63,7 +71,7 @@ def feast_objects(views: Sequence[View]) -> list[Any]:
 
     entities = {v.entity: Entity(name=v.entity, join_keys=[v.key], value_type=ValueType.STRING) for v in views}
     feature_views = {
-        v.entity: FeatureView(
+        v.name: FeatureView(
             name=v.name,
             entities=[entities[v.entity]],
             ttl=v.ttl,
@@ -79,7 +87,8 @@ def feast_objects(views: Sequence[View]) -> list[Any]:
         )
         for v in views
     }
-    service = FeatureService(name=FEATURE_SERVICE, features=[feature_views[entity] for entity in SERVED])
+    served = [feature_views[v.name] for v in views if v.entity in SERVED]
+    service = FeatureService(name=FEATURE_SERVICE, features=served)
     return [*entities.values(), *feature_views.values(), service]
 
 

@@ -98,14 +98,14 @@ def _materialize_view(
         _write(store, view, start, until)
     removed = _remove_others(store, view, entities) if rebuilt else 0
     # Last: until this stands, the next call does the same again, which changes nothing that was right already.
-    save(client, store.project, view, Progress(until, view.features, files))
+    save(client, store.project, view, Progress(until, list(view.features), files))
     return ViewReport(len(entities), removed, start, until, rebuilt)
 
 
 def _is_outdated(known: Progress, view: View, files: dict[str, Any], since: datetime | None) -> bool:
     """Whether rows that were materialized may have changed."""
     changes = [change for change in (known.earliest_change(files), since) if change is not None]
-    return known.features != view.features or any(change <= known.until for change in changes)
+    return known.features != list(view.features) or any(change <= known.until for change in changes)
 
 
 def _entities(view: View, start: datetime, until: datetime) -> pa.Array:

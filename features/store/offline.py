@@ -22,14 +22,14 @@ CHUNK_ROWS = 125_000
 ROW = "entity_row"
 
 
-def point_in_time(settings: Settings, entities: pa.Table, views: Sequence[Entity]) -> pa.Table:
-    """The features of each entity row as of its time: the latest row of each view at or before it, within the TTL.
+def point_in_time(settings: Settings, entities: pa.Table, of: Sequence[Entity]) -> pa.Table:
+    """The features of each entity row as of its time: the latest row of its view at or before it, within the TTL.
 
     Args:
         settings: where the feature tables lie, and the TTLs.
-        entities: the join keys of ``views``, ``event_timestamp``, and any other columns, which are kept. Rows may
+        entities: the join keys of ``of``, ``event_timestamp``, and any other columns, which are kept. Rows may
             repeat and may name unknown keys, whose features are null.
-        views: what to join, such as ``("user", "query")``.
+        of: whose features to join, such as ``("user", "query")``.
 
     Returns:
         The same rows in the same order with the features beside them, under their plain names.
@@ -37,7 +37,8 @@ def point_in_time(settings: Settings, entities: pa.Table, views: Sequence[Entity
     Raises ValueError where a key is missing or two columns would have one name, RuntimeError where Feast returns
     another number of rows than it was given.
     """
-    chosen = [feature_views(settings)[name] for name in dict.fromkeys(views)]
+    described = feature_views(settings).values()
+    chosen = [view for entity in dict.fromkeys(of) for view in described if view.entity == entity]
     _check_columns(entities, chosen)
     filled = [view for view in chosen if view.files()]
     joined = _join(open_store(settings), entities, filled) if filled and entities.num_rows else {}

@@ -21,13 +21,11 @@ class UserFeatures:
 
 @dataclass(frozen=True)
 class QueryFeatures:
-    """What is known of a query, best item first; the columns of ``infra.contract.tables.QUERY_FEATURES``."""
+    """What is known of a query; the columns of ``infra.contract.tables.QUERY_FEATURES``."""
 
     query_requests_30d: int
     query_clicks_30d: int
     query_orders_30d: int
-    top_items: tuple[str, ...]
-    top_weights: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ import pyarrow as pa
 
 from infra.contract.tables import ITEM_FEATURES, QUERY_FEATURES, USER_FEATURES, feature_names
 
-FEATURE_SERVICE = "towers_v1"
+FEATURE_SERVICE = "towers_v2"
 """What the towers of this version read online. A model that reads other features gets a service of its own."""
 
 Interaction = Literal["click", "cart", "order"]
 INTERACTIONS: tuple[Interaction, ...] = get_args(Interaction)
 """What a user does to an item, as ``tables.EVENTS`` has it."""
+STAGE_OF: dict[Interaction, str] = {"click": "clicked", "cart": "carted", "order": "ordered"}
+"""What it makes of the item: the stages from the first to the deepest, one of ``tables.STAGES`` each."""
 Action = Literal["search", Interaction]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 """What can be recorded of a user while the shop serves."""

@@ -141,7 +141,9 @@ ITEM_FEATURES = pa.schema(
         ("age_days", pa.float64()),
     ]
 )
-"""Behaviour of an item over the windows that end at the snapshot."""
+"""Behaviour of an item over the windows that end at the snapshot, and what the catalogue says of it."""
+ITEM_FACTS = ("price", "rating")
+"""Features of an item that stay as they were last known; the others are of a time and become unknown by the TTL."""
 
 QUERY_FEATURES = pa.schema(
     [
@@ -151,11 +153,9 @@ QUERY_FEATURES = pa.schema(
         ("query_requests_30d", pa.int64()),
         ("query_clicks_30d", pa.int64()),
         ("query_orders_30d", pa.int64()),
-        ("top_items", IDS),
-        ("top_weights", pa.list_(pa.float64())),
     ]
 )
-"""Frequency of a query and its heaviest neighbours in the query-item graph, best first."""
+"""How often a query came, and what it led to, over the window that ends at the snapshot."""
 
 TRAINING_REQUESTS = pa.schema(
     [
@@ -191,6 +191,15 @@ carted imply clicked. Item features as of ``time``."""
 
 TRAINING_ITEMS = pa.schema([pa.field("item_id", pa.string(), nullable=False), pa.field("available_from", TIME)])
 """One row per item of the catalogue: when it can first have been found (``features.stages.available_items``)."""
+
+TRAINING_ITEM_FEATURES = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field(EVENT_TIME, TIME, nullable=False),
+        *[ITEM_FEATURES.field(name) for name in feature_names(ITEM_FEATURES)],
+    ]
+)
+"""Item features as of the cut and as of the end of the log: one row per item of the catalogue and moment."""
 
 SESSION_TABLES = {"requests": REQUESTS, "impressions": IMPRESSIONS, "events": EVENTS}
 FEATURE_TABLES: dict[str, pa.Schema] = {"user": USER_FEATURES, "item": ITEM_FEATURES, "query": QUERY_FEATURES}

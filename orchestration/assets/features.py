@@ -81,7 +81,7 @@ def item_features(context: dg.AssetExecutionContext) -> Days:
 
 @daily("query_features")
 def query_features(context: dg.AssetExecutionContext) -> Days:
-    """How often each query comes, and its heaviest neighbours in the query-item graph."""
+    """How often each query comes and what it leads to."""
     yield from build(context, build_query_features)
 
 

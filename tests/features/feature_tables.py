@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from features.store.definitions import View, views
 from infra.contract.partitions import write_partition
-from infra.contract.tables import TIME, Entity
+from infra.contract.tables import TIME, Entity, feature_names
 from infra.settings import Settings
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ def table_of(view: View, rows: list[Row]) -> pa.Table:
         "event_timestamp": pa.array([row.time for row in rows], TIME),
         "created": pa.array([row.created for row in rows], TIME),
     }
-    for name in view.features:
+    for name in feature_names(view.schema):
         kind = view.schema.field(name).type
         columns[name] = pa.array([value_of(kind, row.number) for row in rows], kind)
     return pa.table(columns)

@@ -118,6 +118,8 @@ def test_a_new_catalogue_or_other_settings_make_every_day_stale(tmp_path: Path) 
     catalog = pq.read_table(settings.paths.catalog)
     pq.write_table(catalog.slice(1), settings.paths.catalog)
     assert days_to_build(settings, "user") == DAYS
+    assert days_to_build(settings, "item") == DAYS
+    assert days_to_build(settings, "query") == [], "query features do not read the catalogue"
 
 
 def test_a_build_cut_off_half_way_is_finished_by_the_next(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from features.store import apply, offline, point_in_time
 from features.store.definitions import views
 from features.store.repository import open_store
 from infra.contract.names import FEATURE_SERVICE
-from infra.contract.tables import ENTITIES, TIME, Entity
+from infra.contract.tables import ENTITIES, ITEM_FACTS, TIME, Entity, feature_names
 from infra.settings import Settings
 from tests.features.feature_tables import START, Row, latest, value_of, write
 
@@ -36,11 +36,17 @@ def entities(key: str, rows: list[tuple[Any, Any]]) -> pa.Table:
 
 
 def expected(settings: Settings, name: Entity, rows: list[Row], asked: list[tuple[Any, Any]]) -> dict[str, list[Any]]:
-    view = views(settings)[name]
-    found = [latest(rows, entity, time, view.ttl) for entity, time in asked]
+    view, never = views(settings)[name], timedelta(days=10_000)
+    found = {
+        lasts: [latest(rows, entity, time, never if lasts else view.ttl) for entity, time in asked]
+        for lasts in (False, True)
+    }
     return {
-        feature: [value_of(view.schema.field(feature).type, row.number) if row else None for row in found]
-        for feature in view.features
+        feature: [
+            value_of(view.schema.field(feature).type, row.number) if row else None
+            for row in found[feature in ITEM_FACTS]
+        ]
+        for feature in feature_names(view.schema)
     }
 
 
@@ -70,7 +76,7 @@ def test_equals_the_oracle(settings: Settings, name: Entity, chunk_rows: int, mo
     joined = point_in_time(settings, table, [name])
 
     assert joined.select(table.column_names).equals(table)
-    assert joined.select(view.features).to_pydict() == expected(settings, name, [*rows, *same], asked)
+    assert joined.select(feature_names(view.schema)).to_pydict() == expected(settings, name, [*rows, *same], asked)
 
 
 def test_joins_several_views_and_keeps_other_columns(settings: Settings) -> None:
@@ -84,11 +90,11 @@ def test_joins_several_views_and_keeps_other_columns(settings: Settings) -> None
             "event_timestamp": pa.array([START + DAY] * 2, TIME),
         }
     )
-    item, user = views(settings)["item"], views(settings)["user"]
+    item, facts, user = (views(settings)[name] for name in ("item", "item_facts", "user"))
     with pytest.raises(ValueError, match=r"clicks_7d, orders_30d.*one view at a time"):
         point_in_time(settings, table, ["user", "item"])
     joined = point_in_time(settings, table, ["item"])
-    assert joined.column_names == ["position", "user_id", "item_id", "event_timestamp", *item.features]
+    assert joined.column_names == ["position", "user_id", "item_id", "event_timestamp", *item.features, *facts.features]
     assert joined["position"].to_pylist() == [2, 1]
     assert point_in_time(settings, table, ["user"])["recent_items"].to_pylist() == [["value, 5", "value, 6"], None]
     assert user.features[0] == "recent_queries"
@@ -106,8 +112,8 @@ def test_late_row_counts_from_when_it_was_known(settings: Settings) -> None:
 def test_no_feature_rows_yet(settings: Settings) -> None:
     asked = entities("query", [("shoes", START), (None, START)])
     joined = point_in_time(settings, asked, ["query"])
-    assert joined["top_items"].to_pylist() == [None, None]
-    assert joined.schema.field("top_weights").type == pa.list_(pa.float64())
+    assert joined["query_orders_30d"].to_pylist() == [None, None]
+    assert joined.schema.field("query_orders_30d").type == pa.int64()
     assert point_in_time(settings, asked.slice(0, 0), ["query"]).num_rows == 0
     write(settings, "query", 0, [Row("shoes", START, 1)])
     assert point_in_time(settings, asked, ["query"])["query_requests_30d"].to_pylist() == [1, None]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,14 +17,20 @@ from features import training_set
 from features.snapshots import build_item_features, build_query_features, build_user_features
 from features.training_set import TrainingSetReport, build_training_set
 from infra.contract.errors import TrainingSetError
-from infra.contract.partitions import table_files, written_days
-from infra.contract.tables import TRAINING_ITEMS, TRAINING_REQUESTS, TRAINING_ROWS
-from infra.settings import Settings, TrainingSettings
+from infra.contract.partitions import partition_file, table_files, write_partition, written_days
+from infra.contract.tables import (
+    ITEM_FEATURES,
+    TRAINING_ITEM_FEATURES,
+    TRAINING_ITEMS,
+    TRAINING_REQUESTS,
+    TRAINING_ROWS,
+)
+from infra.settings import FeatureSettings, Settings, TrainingSettings
 from tests.features.small_log import START, UNKNOWN_ITEM, Log, midnight, small_log
 
 Rows = list[dict[str, Any]]
 DAYS = [START + timedelta(days=n) for n in range(5)]
-LISTS = ("recent_queries", "recent_items", "recent_brands", "recent_orders", "ordered_tags", "top_items", "top_weights")
+LISTS = ("recent_queries", "recent_items", "recent_brands", "recent_orders", "ordered_tags")
 
 
 def prepared(home: Path, log: Log, days: list[date] | None = None, **training: Any) -> Settings:
@@ -87,13 +94,52 @@ def test_features_are_as_of_the_request(settings: Settings, made: tuple[Rows, Ro
         cold += user is None
         for name in ("recent_queries", "recent_items", "ordered_tags", "requests_7d", "clicks_7d", "orders_30d"):
             assert request[name] == (user[name] if user else [] if name in LISTS else None)
-        for name in ("top_items", "top_weights", "query_requests_30d", "query_orders_30d"):
-            assert request[name] == (query[name] if query else [] if name in LISTS else None)
+        for name in ("query_requests_30d", "query_clicks_30d", "query_orders_30d"):
+            assert request[name] == (query[name] if query else None)
     assert cold
     for row in made[1]:
         item = latest(items, "item_id", row["item_id"], row["time"])
         for name in ("impressions_30d", "click_rate", "price", "age_days"):
             assert row[name] == (item[name] if item else None)
+
+
+def test_what_the_catalogue_says_of_a_quiet_item_stays_known(tmp_path: Path, log: Log) -> None:
+    """Counts become unknown by the TTL; price and rating are the last known, and never a later one."""
+    hour = timedelta(hours=1)
+    settings = prepared(tmp_path, log).model_copy(update={"features": FeatureSettings(item_ttl=6 * hour)})
+    written = write_prices_by_day(settings)
+    split = build_training_set(settings).split
+    file = settings.paths.training_set / "item_features.parquet"
+    snapshots = pq.read_table(file)
+    assert snapshots.schema == TRAINING_ITEM_FEATURES
+    asked = [(row, row["time"]) for row in read(settings)[1]]
+    asked += [(row, row["event_timestamp"]) for row in snapshots.to_pylist()]
+    seen: Counter[str] = Counter()
+    for row, time in asked:
+        last = latest(written, "item_id", row["item_id"], time)
+        fresh = last is not None and last["event_timestamp"] >= time - 6 * hour
+        for name in ("price", "rating"):
+            assert row[name] == (last[name] if last else None)
+        for name in ("impressions_30d", "click_rate", "age_days"):
+            assert row[name] == (last[name] if last and fresh else None)
+        seen["new" if last is None else "fresh" if fresh else "quiet"] += 1
+    assert all(seen[kind] for kind in ("new", "fresh", "quiet"))
+    items = pq.read_table(settings.paths.training_set / "items.parquet")["item_id"].to_pylist()
+    moments = [(row["item_id"], row["event_timestamp"]) for row in snapshots.to_pylist()]
+    assert moments == [(item, moment) for moment in (split.cut, split.end) for item in items]
+
+
+def write_prices_by_day(settings: Settings) -> Rows:
+    """Item features whose price and rating change every day, and that only every third item has on all days."""
+    written: Rows = []
+    for number, day in enumerate(DAYS):
+        path = partition_file(settings.paths.features / "item", day)
+        rows = pq.read_table(path, partitioning=None).to_pylist()
+        kept = [row for row in rows if int(row["item_id"][1:]) % 3 in (0, min(number, 2))]
+        kept = [row | {"price": row["price"] + number / 10, "rating": number / 5} for row in kept]
+        write_partition(settings.paths.features / "item", day, pa.Table.from_pylist(kept, ITEM_FEATURES), ITEM_FEATURES)
+        written += kept
+    return written
 
 
 def test_the_schemas_and_the_order_hold(settings: Settings, made: tuple[Rows, Rows]) -> None:

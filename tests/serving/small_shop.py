@@ -14,7 +14,7 @@ import torch
 
 from features.store.materialize import materialize
 from infra.contract.partitions import write_partition
-from infra.contract.tables import USER_FEATURES
+from infra.contract.tables import TRAINING_ITEM_FEATURES, USER_FEATURES
 from infra.settings import Settings, TrainingSettings
 from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport
@@ -95,6 +95,7 @@ def make_shop(home: Path, items: int, **changes: object) -> Shop:
     window = {"train_start": END - timedelta(days=3), "cut": END - timedelta(days=1), "end": END}
     split = json.dumps({name: time.isoformat() for name, time in window.items()})
     _write(settings.paths.training_set / "items.parquet", catalog.select(["item_id", "available_from"]))
+    _write(settings.paths.training_set / "item_features.parquet", TRAINING_ITEM_FEATURES.empty_table())
     (settings.paths.training_set / "split.json").write_text(split, encoding="utf-8")
     return Shop(settings, catalog)
 

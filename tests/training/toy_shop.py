@@ -75,7 +75,7 @@ class _Log:
         """One request of ``user``, who likes ``brand``."""
         day = int(second // DAY)
         while len(self.snapshots) <= day:
-            self.snapshots.append(self._snapshot(len(self.snapshots)))
+            self.snapshots.append(self.snapshot(len(self.snapshots)))
         target = int(self.rng.integers(0, self.shop.items))
         query = f"{COLOURS[self.colour[target]]} {KINDS[self.kind[target]]}"
         fitting = np.flatnonzero((self.colour == self.colour[target]) & (self.kind == self.kind[target]))
@@ -150,7 +150,7 @@ class _Log:
                     }
                 )  # fmt: skip
 
-    def _snapshot(self, day: int) -> list[dict[str, Any]]:
+    def snapshot(self, day: int) -> list[dict[str, Any]]:
         shown, clicks, orders = self.counts.copy()
         return [
             {
@@ -164,7 +164,7 @@ class _Log:
 
 
 def write_toy_shop(paths: Paths, shop: ToyShop) -> None:
-    """Write catalogue, training set and, where the shop has them, sessions and item snapshots under ``paths``."""
+    """Write catalogue, training set and, where the shop has them, sessions under ``paths``."""
     rng = np.random.default_rng(shop.seed)
     colour, kind, brand = (rng.integers(0, len(names), shop.items) for names in (COLOURS, KINDS, BRANDS))
     log = _Log(shop, rng, colour, kind, brand, _items(shop, rng, colour, kind, brand))
@@ -184,6 +184,7 @@ def write_toy_shop(paths: Paths, shop: ToyShop) -> None:
         written |= {"features/item": [row for snapshot in log.snapshots for row in snapshot]}
     for name, rows in written.items():
         _write(paths.root / name / f"dt={START.date()}" / "part.parquet", _table(rows, types))
+    _write(paths.training_set / "item_features.parquet", _table(_as_of_split(shop, log), types))
     split = {
         "train_start": START.isoformat(),
         "cut": (START + timedelta(days=shop.days - 1)).isoformat(),
@@ -192,6 +193,13 @@ def write_toy_shop(paths: Paths, shop: ToyShop) -> None:
     available = pq.read_table(paths.catalog, columns=["item_id", "available_from"])
     pq.write_table(available, paths.training_set / "items.parquet")
     (paths.training_set / "split.json").write_text(json.dumps(split), encoding="utf-8")
+
+
+def _as_of_split(shop: ToyShop, log: _Log) -> list[dict[str, Any]]:
+    """The item features as of the cut and as of the end."""
+    names = ("item_id", "event_timestamp", *(ITEM_FIGURES if shop.figures else ()))
+    snapshots = (log.snapshots[shop.days - 1], log.snapshot(shop.days))
+    return [{name: row[name] for name in names} for snapshot in snapshots for row in snapshot]
 
 
 def _session_requests(log: _Log) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ I64 = NDArray[np.int64]
 class RandomWalk:
     """Expected visits of items on walks query -> item -> query -> item.
 
-    With W[q, i] the summed stage weights of the edges known before ``at``, A its rows and B its columns scaled to
+    With W[q, i] the weight of the pair as of ``at``, A its rows and B its columns scaled to
     sum 1, a walk that starts at queries with the probabilities s visits items with ``s A + s A B^T A``. A query
     without an edge starts at those that have edges and share words with it, in proportion to the cosine of their
     idf-weighted word sets; without any, nothing is found. The papers name the baseline only: length, weights and

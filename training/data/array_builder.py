@@ -28,13 +28,15 @@ from infra.contract.partitions import table_files
 from infra.contract.tables import LOCATION_NAMES
 from infra.settings import Settings
 from training.data.availability import available_from
+from training.data.edge_builder import read_increments, write_edges
 from training.data.items import BRAND, TAG, fit_price_edges, item_tokens, label_rows
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, offsets_of
 from training.data.scalars import QuantileTransform
 
-FORMAT = 3
+FORMAT = 4
+"""Raised when the same inputs become other arrays."""
 META = "meta.json"
 STAGE_CONDITIONS = {
     "clicked": "clicked OR carted OR ordered",
@@ -55,7 +57,7 @@ def fingerprint_of(settings: Settings) -> str:
     """
     t, f = settings.training, settings.features
     shape = [t.buckets, t.max_query_tokens, t.max_item_tokens, t.price_buckets, t.seed, t.ngrams]
-    history = [f.recent_queries, f.recent_items, f.recent_orders, f.ordered_tags, f.stage_weights, str(f.item_ttl)]
+    history = [f.recent_queries, f.recent_items, f.recent_orders, f.ordered_tags, f.stage_weights]
     return step_key(FORMAT, [shape, history], _inputs(settings), settings.paths.root)
 
 
@@ -76,11 +78,11 @@ def build_arrays(settings: Settings, target: Path, fingerprint: str) -> None:
         meta["location"] = location.to_json()
         with _database(folder, settings.training.build_memory) as db:
             meta |= _write_items(db, settings, catalog, location, folder)
-            _read_edges(db, settings, meta["end_us"])
+            read_increments(db, settings, meta["end_us"])
             meta |= _write_requests(db, settings, location, folder)
-            _write_edges(db, folder, meta["items"])
+            write_edges(db, folder, meta["items"])
             meta |= _write_stages(db, settings, folder)
-        meta["item_ttl_us"] = int(settings.features.item_ttl.total_seconds() * 1e6)
+            _write_item_features(db, settings, meta, folder)
         (folder / META).write_text(json.dumps(meta, indent=2), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
@@ -91,13 +93,13 @@ def build_arrays(settings: Settings, target: Path, fingerprint: str) -> None:
 def _inputs(settings: Settings) -> list[Path]:
     paths = settings.paths
     requests, rows = (table_files(paths.training_set / name) for name in ("requests", "rows"))
-    split, items = paths.training_set / "split.json", paths.training_set / "items.parquet"
-    if not requests or not rows or not split.exists() or not items.exists():
+    others = [paths.training_set / name for name in ("split.json", "items.parquet", "item_features.parquet")]
+    if not requests or not rows or not all(file.exists() for file in others):
         raise TrainingSetError(f"no training set under {paths.training_set}: build it before training")
     if not paths.catalog.exists():
         raise TrainingSetError(f"no catalogue at {paths.catalog}: build it before training")
-    read = (paths.sessions / "requests", paths.sessions / "events", paths.features / "item")
-    return [paths.catalog, split, items, *requests, *rows, *(file for folder in read for file in table_files(folder))]
+    sessions = [file for name in ("requests", "events") for file in table_files(paths.sessions / name)]
+    return [paths.catalog, *others, *requests, *rows, *sessions]
 
 
 def _microseconds(text: str) -> int:
@@ -148,45 +150,19 @@ def _write_items(
     return {"groups": list(tokens.groups), "price_edges": list(edges), "items": catalog.num_rows}
 
 
-def _read_edges(db: duckdb.DuckDBPyConnection, settings: Settings, end: int) -> None:
-    """Table ``interactions``: item, query text, when it was known and the weight of its stage, up to the log's end."""
-    db.execute("CREATE TABLE interactions (item INTEGER, query VARCHAR, time_us BIGINT, weight FLOAT)")
-    events, requests = (table_files(settings.paths.sessions / name) for name in ("events", "requests"))
-    if not events or not requests:
-        return
-    weights = settings.features.stage_weights
-    actions = {"click": weights["clicked"], "cart": weights["carted"], "order": weights["ordered"]}
-    db.register("weights", pa.table({"action": list(actions), "weight": pa.array(actions.values(), pa.float32())}))
-    db.execute(
-        """
-        INSERT INTO interactions
-        SELECT item, query, epoch_us(greatest(e.known_at, r.known_at)) AS time_us, weight
-        FROM read_parquet(?, hive_partitioning = false) e JOIN weights USING (action) JOIN items USING (item_id)
-        JOIN (SELECT query_id, any_value(query) AS query, any_value(known_at) AS known_at
-              FROM read_parquet(?, hive_partitioning = false) GROUP BY query_id HAVING count(*) = 1) r USING (query_id)
-        WHERE query <> '' AND time_us < ?
-        """,
-        [[str(f) for f in events], [str(f) for f in requests], end],
-    )
-
-
-def _write_edges(db: duckdb.DuckDBPyConnection, folder: Path, items: int) -> None:
-    total = _count(db, "interactions")
-    kinds: dict[str, type[np.generic]] = {"query": np.int32, "time": np.int64, "weight": np.float32}
-    out = {name: _new_array(folder / f"edges.{name}.npy", (total,), kind) for name, kind in kinds.items()}
-    lengths, written = np.zeros(items, dtype=np.int64), 0
-    reader = db.sql(
-        """
-        SELECT item, number::INTEGER AS query, time_us AS time, weight FROM interactions JOIN queries USING (query)
-        ORDER BY item, time_us, number, weight
-        """
-    ).to_arrow_reader(BATCH_ROWS)
-    for batch in reader:
-        lengths += np.bincount(batch["item"].to_numpy(), minlength=items)
-        for name, values in out.items():
-            values[written : written + batch.num_rows] = batch[name].to_numpy()
-        written += batch.num_rows
-    np.save(folder / "edges.offsets.npy", offsets_of(lengths))
+def _write_item_features(db: duckdb.DuckDBPyConnection, settings: Settings, meta: dict[str, Any], folder: Path) -> None:
+    """Raw numeric features of every item as of the cut and as of the end, row ``i`` being item ``i``."""
+    file = str(settings.paths.training_set / "item_features.parquet")
+    names = "".join(f", {name}::FLOAT AS {name}" for name in meta["item_features"])
+    for moment in ("cut", "end"):
+        rows = db.sql(
+            f"""
+            SELECT item{names} FROM items
+            LEFT JOIN (FROM read_parquet(?) WHERE epoch_us(event_timestamp) = ?) USING (item_id) ORDER BY item
+            """,
+            params=[file, meta[f"{moment}_us"]],
+        ).to_arrow_table()
+        pq.write_table(rows, folder / f"item_features.{moment}.parquet")
 
 
 def _write_requests(
@@ -240,7 +216,7 @@ def _write_queries(db: duckdb.DuckDBPyConnection, settings: Settings, folder: Pa
         """
         CREATE TABLE queries AS SELECT query, row_number() OVER (ORDER BY query) - 1 AS number
         FROM (SELECT query FROM requests UNION SELECT unnest(recent_queries) FROM requests
-              UNION SELECT query FROM interactions) WHERE query IS NOT NULL
+              UNION SELECT query FROM increments) WHERE query IS NOT NULL
         """
     )
     texts = db.sql("SELECT query FROM queries ORDER BY number").to_arrow_table()

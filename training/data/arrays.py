@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from infra.contract.partitions import table_files
 from infra.settings import Settings
 from training.data.array_builder import META, build_arrays, fingerprint_of
 from training.data.edges import Edges
@@ -86,7 +84,6 @@ class Arrays:
     unclicked: Stage
     random: Stage
     edges: Edges
-    feature_files: tuple[str, ...]
     text: TextVectors | None = None
 
     @property
@@ -123,26 +120,19 @@ class Arrays:
 
     def item_features(self, at: int) -> NDArray[np.float32]:
         """Raw numeric features of each item as of ``at`` (microseconds since 1970), by ``meta["item_features"]``,
-        [items, F]; NaN where nothing is known."""
-        names = self.meta["item_features"]
+        [items, F]; NaN where nothing is known.
+
+        Raises:
+            ValueError: ``at`` is neither the cut nor the end, the moments that the training set was joined at.
+        """
+        moment = {self.cut: "cut", self.end: "end"}.get(at)
+        if moment is None:
+            raise ValueError(f"item features are known as of the cut ({self.cut}) or the end ({self.end}), not {at}")
+        names = list(self.meta["item_features"])
+        table = pq.read_table(self.path / f"item_features.{moment}.parquet", columns=names)
         values = np.full((self.items, len(names)), np.nan, dtype=np.float32)
-        if not self.feature_files or not names:
-            return values
-        ids = pa.table({"item_id": self.catalog()["item_id"], "item": pa.array(np.arange(self.items))})
-        columns = ", ".join(f"arg_max_null({name}, event_timestamp)::FLOAT AS {name}" for name in names)
-        with duckdb.connect() as db:
-            db.execute("SET TimeZone='UTC'")
-            db.register("ids", ids)
-            found = db.sql(
-                f"""
-                SELECT item, {columns} FROM read_parquet(?, hive_partitioning = false) JOIN ids USING (item_id)
-                WHERE epoch_us(event_timestamp) BETWEEN ? AND ? GROUP BY item
-                """,
-                params=[list(self.feature_files), at - int(self.meta["item_ttl_us"]), at],
-            ).to_arrow_table()
-        row = found["item"].to_numpy()
         for column, name in enumerate(names):
-            values[row, column] = found[name].to_numpy()
+            values[:, column] = table[name].to_numpy()
         return values
 
 
@@ -160,12 +150,11 @@ def prepare_arrays(settings: Settings, *, text: bool = True) -> Arrays:
     meta = target / META
     if not meta.exists() or json.loads(meta.read_text(encoding="utf-8"))["fingerprint"] != fingerprint:
         build_arrays(settings, target, fingerprint)
-    feature_files = tuple(str(file) for file in table_files(settings.paths.features / "item"))
-    arrays = _mapped(target, feature_files)
+    arrays = _mapped(target)
     return _with_text(arrays, settings) if text else arrays
 
 
-def _mapped(path: Path, feature_files: tuple[str, ...]) -> Arrays:
+def _mapped(path: Path) -> Arrays:
     def column(name: str) -> NDArray[Any]:
         return np.load(path / f"{name}.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
@@ -198,7 +187,6 @@ def _mapped(path: Path, feature_files: tuple[str, ...]) -> Arrays:
         unclicked=stage("unclicked"),
         random=stage("random"),
         edges=Edges(*(column(f"edges.{name}") for name in ("offsets", "query", "time", "weight"))),
-        feature_files=feature_files,
     )
 
 

@@ -1,4 +1,4 @@
-"""The query-item graph in time: which queries led to an item, and when that became known."""
+"""The query-item graph in time: which queries led to an item, how far, and when that became known."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ MILLISECOND = 1_000
 
 @dataclass(frozen=True)
 class Edges:
-    """Positive interactions, by item, then by time. Row ``i`` is ``[offsets[i], offsets[i + 1])``.
+    """What pairs (query, item) gained in weight, by item, then by time. Row ``i`` is ``[offsets[i], offsets[i + 1])``.
 
-    ``query`` int32, ``time`` int64 (microseconds since 1970 at which it was known), ``weight`` float32 (of its stage).
+    ``query`` int32, ``time`` int64 (microseconds since 1970 at which it was known), ``weight`` float32, above 0: what a
+    deeper stage added. Summed up to a time they are a pair's weight as of it; see :mod:`training.data.edge_builder`.
     """
 
     offsets: I64

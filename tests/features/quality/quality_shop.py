@@ -132,7 +132,7 @@ def write_features(settings: Settings, day: date) -> None:
     stamped = {"event_timestamp": end, "created": end}
     items = [{"item_id": item, **stamped, **counts, **values} for item in ITEMS]
     query = {"query": "lamp", "query_requests_30d": 3, "query_clicks_30d": 3, "query_orders_30d": 1}
-    queries = [query | stamped | {"top_items": ["i1", "i2"], "top_weights": [4.0, 1.0]}]
+    queries = [query | stamped]
     folder = settings.paths.features
     write_partition(folder / "user", day, table(tables.USER_FEATURES, users), tables.USER_FEATURES)
     write_partition(folder / "item", day, table(tables.ITEM_FEATURES, items), tables.ITEM_FEATURES)

@@ -62,9 +62,6 @@ CASES: list[tuple[str, Change, str]] = [
     ("query", twice, "query_repeated"),
     ("query", put(event_timestamp=DAY + HOUR), "query_outside_day"),
     ("query", put(query_clicks_30d=-1), "query_negative"),
-    ("query", put(top_items=LONG, top_weights=[1.0] * 50), "query_too_long"),
-    ("query", put(top_items=["i1"]), "query_lists_differ"),
-    ("query", put(top_weights=[1.0, -1.0]), "query_lists_differ"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,15 +113,18 @@ def test_edges_equal_the_sessions(make_shop: MakeShop) -> None:
     items, queries = arrays.catalog()["item_id"].to_pylist(), arrays.query_texts().to_pylist()
     assert "ancient relic" in queries  # it is in no request of the training set
     asked = {r["query_id"]: r for r in pq.read_table(settings.paths.sessions / "requests").to_pylist()}
-    weight = {"click": 1.0, "cart": 2.0, "order": 4.0}
-    expected: list[tuple[str, int, str, float]] = []
-    for event in pq.read_table(settings.paths.sessions / "events").to_pylist():
-        request = asked[event["query_id"]]
-        known = round(max(event["known_at"], request["known_at"]).timestamp() * 1e6)
-        expected.append((event["item_id"], known, request["query"], weight[event["action"]]))
+    events = pq.read_table(settings.paths.sessions / "events").to_pylist()
+    ordered = {(e["query_id"], e["item_id"]) for e in events if e["action"] == "order"}
+    assert ordered and len({(e["query_id"], e["item_id"]) for e in events}) < len(events)
+    expected: dict[tuple[str, str], float] = defaultdict(float)
+    for query_id, item_id in {(e["query_id"], e["item_id"]) for e in events}:
+        carted = query_id == "before"
+        expected[asked[query_id]["query"], item_id] += 4 if (query_id, item_id) in ordered else 2 if carted else 1
+    found: dict[tuple[str, str], float] = defaultdict(float)
     item = np.repeat(np.arange(arrays.items), np.diff(arrays.edges.offsets))
-    found = zip(item, arrays.edges.time, arrays.edges.query, arrays.edges.weight, strict=True)
-    assert sorted((items[i], int(t), queries[q], float(w)) for i, t, q, w in found) == sorted(expected)
+    for i, query, weight in zip(item, arrays.edges.query, arrays.edges.weight, strict=True):
+        found[queries[query], items[i]] += float(weight)
+    assert found == expected
     for row in range(arrays.items):
         assert (np.diff(arrays.edges.time[slice(*arrays.edges.offsets[row : row + 2])]) >= 0).all()
 
@@ -132,37 +136,31 @@ def test_events_that_are_nobodys_are_no_edges(make_shop: MakeShop) -> None:
     whole = len(prepare_arrays(settings).edges)
     end = datetime.fromtimestamp(prepare_arrays(settings).end / 1e6, UTC)
     changes = ({"query_id": None}, {"item_id": "gone"}, {"action": "impression"}, {"known_at": end}, {"query_id": "?"})
-    changed = [event | change for event, change in zip(events, changes, strict=False)] + events[len(changes) :]
+    of_request = dict(zip(dict.fromkeys(event["query_id"] for event in events), changes, strict=False))
+    changed = [event | of_request.get(event["query_id"], {}) for event in events]
     pq.write_table(pa.Table.from_pylist(changed, pq.read_schema(path)), path)
     assert len(prepare_arrays(settings).edges) == whole - len(changes)
 
 
-def test_item_figures_are_as_of_a_time(make_shop: MakeShop) -> None:
+def test_item_features_are_those_of_the_training_set(make_shop: MakeShop) -> None:
     settings = make_shop(requests=300)
+    file = settings.paths.training_set / "item_features.parquet"
+    rows = pq.read_table(file).to_pylist()
+    half = [row for row in rows if int(row["item_id"][1:]) % 2]
+    for row in half:
+        row["price"] = None if int(row["item_id"][1:]) % 3 == 0 else row["price"]
+    pq.write_table(pa.Table.from_pylist(half, pq.read_schema(file)), file)
     arrays = prepare_arrays(settings)
     names, ids = arrays.meta["item_features"], arrays.catalog()["item_id"].to_pylist()
-    rows = pq.read_table(settings.paths.features / "item").to_pylist()
-    day = 86_400_000_000
-    start = arrays.cut - 5 * day
-    for at in (start + 2 * day, start + 2 * day + 1, start + 3 * day - 1):
-        found = arrays.item_features(at)
-        latest = {row["item_id"]: row for row in rows if row["event_timestamp"].timestamp() * 1e6 <= at}
-        expected = [[np.nan if latest[i][n] is None else latest[i][n] for n in names] for i in ids]
-        np.testing.assert_array_equal(found, np.array(expected, dtype=np.float32))
-    assert np.isnan(arrays.item_features(start - 1)).all()
-    assert np.isnan(arrays.item_features(arrays.end + int(settings.features.item_ttl.total_seconds() * 1e6))).all()
-
-
-def test_a_figure_that_is_no_longer_known_is_unknown(make_shop: MakeShop) -> None:
-    settings = make_shop(requests=50, items=5)
-    path = next((settings.paths.features / "item").glob("*/part.parquet"))
-    rows = pq.read_table(path).to_pylist()
-    last = max(row["event_timestamp"] for row in rows)
-    for row in rows:
-        row["price"] = None if row["event_timestamp"] == last else row["price"]
-    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
-    arrays = prepare_arrays(settings)
-    assert np.isnan(arrays.item_features(arrays.end)[:, arrays.meta["item_features"].index("price")]).all()
+    seen = []
+    for at in (arrays.cut, arrays.end):
+        of = {row["item_id"]: row for row in half if round(row["event_timestamp"].timestamp() * 1e6) == at}
+        wanted = [[np.nan if of.get(i, {}).get(n) is None else of[i][n] for n in names] for i in ids]
+        seen.append(arrays.item_features(at))
+        np.testing.assert_array_equal(seen[-1], np.array(wanted, dtype=np.float32))
+    assert not np.array_equal(*seen, equal_nan=True)
+    with pytest.raises(ValueError, match="as of the cut"):
+        arrays.item_features(arrays.end - 1)
 
 
 def test_a_home_that_is_moved_is_read_where_it_is(make_shop: MakeShop, tmp_path: Path) -> None:
@@ -196,7 +194,7 @@ def test_a_home_may_have_an_apostrophe_in_its_name(tmp_path: Path) -> None:
     assert np.isfinite(arrays.item_features(arrays.end)).any()
 
 
-@pytest.mark.parametrize("name", ["split.json", "items.parquet"])
+@pytest.mark.parametrize("name", ["split.json", "items.parquet", "item_features.parquet"])
 def test_no_training_set_is_said(make_shop: MakeShop, name: str) -> None:
     settings = make_shop(requests=50)
     (settings.paths.training_set / name).unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from tests.training.conftest import with_training
 from tests.training.model.test_query_encoder import encoder_of, untrained
 from training.data.arrays import prepare_arrays
 from training.data.batches import BatchMaker
+from training.data.edges import Edges
+from training.data.ragged import offsets_of
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.inputs import look_up
 from training.model.towers import TowerConfig, Towers
@@ -54,9 +57,14 @@ def test_a_catalogue_is_as_of_a_time(make_shop: MakeShop) -> None:
     arrays, towers = untrained(make_shop(requests=300))
     early, late = (encode_catalog(towers, arrays, at, kept=32) for at in (arrays.cut, arrays.end))
     assert not np.allclose(early, late)
-    before = encode_catalog(towers, arrays, arrays.cut - 40 * 86_400 * 1_000_000, kept=32)
-    never = encode_catalog(towers, arrays, 0, kept=32)
-    np.testing.assert_array_equal(before, never)
+    edges = arrays.edges
+    known = np.asarray(edges.time < arrays.cut)
+    assert 0 < known.sum() < len(edges)
+    item = np.repeat(np.arange(arrays.items), np.diff(edges.offsets))[known]
+    offsets = offsets_of(np.bincount(item, minlength=arrays.items))
+    cut = replace(arrays, edges=Edges(offsets, edges.query[known], edges.time[known], edges.weight[known]))
+    (arrays.path / "item_features.end.parquet").unlink()
+    np.testing.assert_array_equal(encode_catalog(towers, cut, arrays.cut, kept=32), early)
 
 
 def test_familiar_are_the_tokens_that_enough_train_queries_share(make_shop: MakeShop) -> None:

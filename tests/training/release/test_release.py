@@ -73,7 +73,7 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     np.testing.assert_array_equal(release.items.vectors[:, : settings.training.dim], vectors)
     assert release.items.table["brand"].null_count == 0
     assert release.manifest.data_until.isoformat() == "2026-03-07T00:00:00+00:00"
-    assert release.manifest.feature_service == "towers_v1"
+    assert release.manifest.feature_service == "towers_v2"
     assert EvaluationReport.from_json(release.manifest.evaluation) == report == read_evaluation(candidate)
     for name, weights in towers.state_dict().items():
         np.testing.assert_array_equal(weights.numpy(), release.encoder.towers.state_dict()[name].numpy())
