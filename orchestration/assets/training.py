@@ -18,7 +18,7 @@ from orchestration.releases import clean, forget_verdict, record_candidate
 from orchestration.shop import Source, candidate_dir, shop_settings, source
 from serving.index import live_release_id
 from training.data.arrays import prepare_arrays
-from training.evaluation import Vectors, as_text, evaluate, judge, read_evaluation
+from training.evaluation import VectorSearch, as_text, evaluate, judge, read_evaluation
 from training.evaluation.plots import markdown_image, methods_figure, slices_figure
 from training.losses.objective import PARTS
 from training.model.encoding import encode_catalog
@@ -194,7 +194,7 @@ def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any
         held_out_queries(judgements, settings.demo),
         judgements,
         catalog,
-        zero_shot=Vectors(embed(settings, encoder, item_texts(catalog)), encoder.encode_query),
+        zero_shot=VectorSearch(embed(settings, encoder, item_texts(catalog)), encoder.encode_query),
         seed=settings.training.seed,
     )
 

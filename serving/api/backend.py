@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from features.store.errors import OnlineStoreUnavailable
+from infra.contract.request import Request
 from infra.services import ServiceError
 from infra.settings import Settings
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
@@ -81,14 +82,14 @@ class Backend:
         if made and not made.cancelled() and made.exception() is None:
             await asyncio.to_thread(made.result().close)
 
-    async def search(self, user: str | None, query: str, **asked: Any) -> Retrieval:
-        """Retrieve on a thread; the arguments are those of :meth:`Retriever.retrieve`.
+    async def search(self, request: Request) -> Retrieval:
+        """Retrieve on a thread.
 
         Raises:
             BadInputError: the message says what is wrong.
             NotReadyError, OverloadedError: not now.
         """
-        return await self._run(lambda r: r.retrieve(user, query, **asked))
+        return (await self._run(lambda r: r.retrieve_many([request])))[0]
 
     async def record(
         self, user: str, action: str, query: str | None, item_id: str | None, time: datetime | None

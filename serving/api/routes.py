@@ -19,9 +19,9 @@ from serving.api.models import (
     Problem,
     Ready,
     SearchRequest,
-    SearchResponse,
 )
 from serving.api.observe import note
+from serving.retriever import Retrieval
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -71,21 +71,12 @@ async def readyz(backend: Behind) -> Ready:
 
 
 @routes.post("/search", tags=["search"], response_model_exclude_none=True)
-async def search(request: Request, asked: SearchRequest, backend: Behind, counted: Counted) -> SearchResponse:
+async def search(request: Request, asked: SearchRequest, backend: Behind, counted: Counted) -> Retrieval:
     """The k items that fit the query and the user best."""
     settings = request.app.state.settings.api
     if asked.k > settings.max_k:
         raise BadInputError(f"k must be a whole number from 1 to {settings.max_k}, got {asked.k}")
-    answer = await backend.search(
-        asked.user if asked.personalize else None,
-        asked.query,
-        k=asked.k,
-        filters=asked.filters,
-        explain=asked.explain,
-        location=asked.location.model_dump(exclude_none=True) if asked.location else None,
-        personalize=asked.personalize,
-        items=asked.items,
-    )
+    answer = await backend.search(asked)
     counted.search(answer)
     private = {"query": asked.query, "user": asked.user} if settings.log_queries else {}
     note(
@@ -98,10 +89,7 @@ async def search(request: Request, asked: SearchRequest, backend: Behind, counte
         steps_ms={step: round(ms, 2) for step, ms in answer.timings_ms.items()},
         **private,
     )
-    given = SearchResponse.model_validate(answer)
-    for hit, item in zip(given.hits, answer.items or (), strict=False):
-        hit.item = item
-    return given
+    return answer
 
 
 @routes.get("/search", tags=["search"], response_model_exclude_none=True)
@@ -116,7 +104,7 @@ async def quick_search(
     explain: bool = False,
     items: bool = True,
     personalize: bool = True,
-) -> SearchResponse:
+) -> Retrieval:
     """A quick look with curl or a browser. Query and user end up in histories and logs of proxies: programs POST."""
     asked = SearchRequest(
         query=q, user=user, k=k, filters=_parsed(filters), explain=explain, items=items, personalize=personalize

@@ -51,7 +51,7 @@ def test_the_quick_look_is_the_same_search(client: TestClient) -> None:
     assert client.get("/search", params=quick).json()["hits"] == long["hits"]
 
 
-def test_not_personalized_is_as_nobody(client: TestClient) -> None:
+def test_not_personalized_answers_as_for_an_unknown_user(client: TestClient) -> None:
     asked = {"query": "shoes", "user": "u1", "personalize": False}
     answer = client.post("/search", json=asked).json()
     assert not answer["personalized"]
@@ -72,7 +72,7 @@ def test_not_personalized_is_as_nobody(client: TestClient) -> None:
         ({"query": "a", "location": {"latitude": 91}}, "latitude"),
         ({"query": "a", "what": 1}, "what: "),
         ({}, "query: "),
-        ([], "valid dictionary"),
+        ([], "dictionary"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(client: TestClient, body: object, says: str) -> None:
