@@ -508,6 +508,29 @@ class ApiSettings(Group):
     """Query text and user ids in the request log."""
 
 
+class UbiLogSettings(Group):
+    """The log that the server writes: what it answers, and the events that it is sent, as UBI day folders."""
+
+    enabled: bool = False
+    """Write it. It holds query texts and the ids of users, so it is written where somebody asks for it."""
+    folder: Path | None = None
+    """A folder of this machine; None: ``landing``."""
+    flush_seconds: float = Field(0.5, gt=0, le=1)
+    """A row is on disk after at most this and one fsync; what is lost where the server is killed."""
+    max_file_bytes: Count = 256 * 2**20
+    """A file that reached this size is followed by the next."""
+    max_day_bytes: Count = 20 * 2**30
+    """Bytes of a day's folder beyond which its rows are dropped, and counted; each server counts its own and what it
+    found when it started."""
+    max_waiting_bytes: Count = 32 * 2**20
+    """Memory for rows that are not on disk yet, a full disk included; rows beyond are dropped, and counted."""
+    min_free_bytes: int = Field(2**30, ge=0)
+    """Room on the disk that is left for others."""
+    origins: tuple[str, ...] = ()
+    """Web pages, such as ``https://shop.example``, whose scripts may post to ``/ubi_events`` and ``/ubi_queries``; they
+    send no ``api.key``, which a page cannot keep secret."""
+
+
 class UiSettings(Group):
     """Pages that `shelfwise ui` opens, on loopback."""
 
@@ -572,6 +595,7 @@ class Settings(BaseSettings):
     gates: GateSettings = GateSettings()
     ui: UiSettings = UiSettings()
     api: ApiSettings = ApiSettings()
+    ubi_log: UbiLogSettings = UbiLogSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -610,7 +634,7 @@ class Paths:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.landing = root / "landing"
-        """Logs that the demo shop makes (a given landing folder is never written to)."""
+        """Logs that the demo shop makes (``ubi_log`` alone writes to a given landing folder)."""
         self.truth = root / "truth"
         """The demo shop's hidden truth, for evaluation only."""
         self.catalog = root / "catalog" / "items.parquet"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from infra.services import ServiceError
 from infra.settings import Settings
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.retriever import ONLINE_STORE_UNAVAILABLE, Retrieval, Retriever
+from serving.ubi_log.intake import Happening
 from training.release.manifest import ReleaseError
 from training.text import TextEncoderError
 
@@ -105,6 +107,24 @@ class Backend:
         except OnlineStoreUnavailable:
             return [ONLINE_STORE_UNAVAILABLE]
         return []
+
+    async def record_all(self, happenings: Sequence[Happening]) -> bool:
+        """Record several events; whether the online store was away. One that it refuses is passed over.
+
+        Raises:
+            NotReadyError, OverloadedError: not now.
+        """
+
+        def record(retriever: Retriever) -> bool:
+            for one in happenings:
+                with suppress(BadRequest):
+                    retriever.record(one.user, one.action, query=one.query, item_id=one.item_id, time=one.time)
+            return False
+
+        try:
+            return await self._run(record)
+        except OnlineStoreUnavailable:
+            return True
 
     async def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the catalogue says of each item."""

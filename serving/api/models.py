@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass as std_dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
@@ -11,6 +12,7 @@ from infra.contract.location import BOUNDS as DEGREES
 from infra.contract.location import MAX_TEXT_CHARS
 from infra.contract.request import Request
 from infra.contract.tables import LOCATION_NAMES
+from serving.retriever import Retrieval
 
 VALUES = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}, "minItems": 1}
 BOUNDS = {name: {"type": "number"} for name in ("gt", "gte", "lt", "lte")}
@@ -38,6 +40,7 @@ Location = Annotated[
 """Checked by the retriever, by the contract's own rule."""
 
 UserId = Annotated[str, Field(max_length=1_000)]
+QueryId = Annotated[str, Field(min_length=1, max_length=1_000)]
 ItemId = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
@@ -76,6 +79,23 @@ class SearchRequest(Request):
     k: Annotated[int, Field(ge=1, strict=True)] = _described("k", 100)
     filters: Filters | None = _described("filters", None)
     location: Location | None = _described("location", None)
+    query_id: QueryId | None = Field(
+        default=None, description="The search's id, if the caller has one; null: one is made."
+    )
+    client_id: UserId | None = Field(default=None, description="The browser's id, for the log.")
+    session_id: UserId | None = Field(default=None, description="The visit's id, for the log.")
+    shown: Annotated[int, Field(ge=0, strict=True)] | None = Field(
+        default=None,
+        description="How many of the hits are shown: those are the impressions in the log; null: all; 0: the search is"
+        " not logged.",
+    )
+
+
+@std_dataclass(frozen=True, kw_only=True)
+class SearchResponse(Retrieval):
+    """Hits, best first, and how they came about."""
+
+    query_id: Annotated[str, Field(description="Send it back with the events that follow from this search.")]
 
 
 class EventRequest(_Taken):
@@ -93,14 +113,39 @@ class EventRequest(_Taken):
     )
     query: Annotated[str, Field(max_length=10_000)] | None = Field(None, description="What a search was for.")
     item_id: ItemId | None = Field(None, description="What was clicked, put into the cart or ordered.")
+    query_id: QueryId | None = Field(None, description="The answer's `query_id` of the search that it follows from.")
+    client_id: UserId | None = Field(None, description="The browser's id, for the log.")
+    session_id: UserId | None = Field(None, description="The visit's id, for the log.")
+    position: Annotated[int, Field(ge=1)] | None = Field(None, description="The item's rank among those shown.")
     time: AwareDatetime | None = Field(None, strict=False, description="When it was, with its offset; null: now.")
 
 
 class EventResponse(BaseModel):
     """What became of an event."""
 
-    recorded: bool
+    recorded: bool = Field(description="Whether the user's next search knows of it.")
+    logged: bool = Field(description="Whether the log took it; false where `ubi_log.enabled` is off.")
     fallbacks: list[str] = Field(description="`online_store_unavailable`: Redis is away, and the event is lost to it.")
+
+
+class RowProblem(BaseModel):
+    """A row that was refused."""
+
+    row: int = Field(description="Its place in the array, from 0.")
+    detail: str
+
+
+class UbiResponse(BaseModel):
+    """What became of an array of UBI rows."""
+
+    accepted: int
+    logged: int = Field(description="Rows that the log took; 0 where `ubi_log.enabled` is off.")
+    refused: int
+    problems: list[RowProblem] = Field(description="The first of the refused rows.")
+    fallbacks: list[str] = Field(
+        description="What the next searches do not know of it for: `online_store_unavailable`, `not_ready` (nothing is"
+        " live yet), `overloaded`."
+    )
 
 
 class FilterField(_Given):
@@ -117,6 +162,7 @@ class Health(BaseModel):
     """The process is alive."""
 
     status: Literal["ok"] = "ok"
+    ubi_log: Literal["off", "ok", "failing"] = Field(description="Whether rows of the log can be written.")
 
 
 class Ready(BaseModel):

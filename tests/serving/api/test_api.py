@@ -107,7 +107,7 @@ def test_what_is_no_json_or_hardly_any_is_refused(client: TestClient, body: byte
 def test_events_are_recorded_or_refused(client: TestClient) -> None:
     event = {"user": "u1", "action": "click", "item_id": "i3"}
     answer = client.post("/events", json=event)
-    assert (answer.status_code, answer.json()) == (202, {"recorded": True, "fallbacks": []})
+    assert (answer.status_code, answer.json()) == (202, {"recorded": True, "logged": False, "fallbacks": []})
     refused = client.post("/events", json={"user": "u1", "action": "search"})
     assert (refused.status_code, refused.json()["detail"]) == (422, "a search needs its query")
     assert client.post("/events", json=event | {"time": "2026-03-01T12:00:00"}).status_code == 422
@@ -238,7 +238,7 @@ def test_a_bucket_fills_again_and_never_over() -> None:
 def test_it_says_why_it_is_not_ready_and_serves_once_something_is_live(tmp_path: Path) -> None:
     shop = make_shop(tmp_path, items=50, serving=QUICK, online=PATIENT)
     with TestClient(create_app(shop.settings), base_url=LOCAL) as client:
-        assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.get("/healthz").json() == {"status": "ok", "ubi_log": "off"}
         wait_for(lambda: "shelfwise run" in client.get("/readyz").json().get("detail", ""))
         for answer in (client.get("/readyz"), client.post("/search", json={"query": "mug"})):
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
