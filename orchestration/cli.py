@@ -194,6 +194,11 @@ def serve(
         os.environ["SHELFWISE_UBI_LOG__ENABLED"] = str(log).lower()
     # A shop without a log begins with one: there is nothing to be found of it yet.
     settings = use_shop(data, shop, makes=bool(log))
+    if settings.ubi_log.enabled and settings.landing is not None and settings.ubi_log.folder is None:
+        from orchestration.shop import Source, source
+
+        if source(settings) is Source.JUDGED:
+            fail(f"{settings.landing} is a catalogue with judged queries, whose sessions are made: they take no log.")
     named = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     from serving.api.server import serve as serve_api
 

@@ -175,7 +175,7 @@ class Retriever:
         item_id: str | None = None,
         time: datetime | None = None,
     ) -> None:
-        """Tell of what a user just did, so that their next request counts it; the logs tell the nightly training.
+        """Record what a user just did, so that their next request counts it; the nightly training reads the logs.
 
         Args:
             action: ``search`` (with ``query``), ``click``, ``cart`` or ``order`` (with ``item_id``), or the log's name
