@@ -40,7 +40,7 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import Batch, BatchMaker
 from training.data.prefetch import PREFETCHED, prefetched
 from training.losses.objective import Objective
-from training.run.step import Step
+from training.run.step import TrainingStep
 from training.run.trainer import click_share_of, new_towers
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +136,7 @@ def steps(count: int) -> None:
     examples = np.flatnonzero((arrays.clicked.lengths > 0) & ~arrays.is_validation)
     towers = new_towers(training, arrays).to(device).train()
     objective = Objective(training, torch.from_numpy(click_share_of(arrays, examples)).to(device), arrays.items)
-    step = Step(towers, objective, training, LAST, device)
+    step = TrainingStep(towers, objective, training, LAST, device)
     maker = BatchMaker(arrays, towers.config, training)
     size = min(training.batch_size, len(examples))
     loop, memory = _turns(step, maker, examples, size, count)
@@ -153,7 +153,7 @@ def steps(count: int) -> None:
 
 
 def _turns(
-    step: Step, maker: BatchMaker, examples: np.ndarray, size: int, count: int
+    step: TrainingStep, maker: BatchMaker, examples: np.ndarray, size: int, count: int
 ) -> tuple[list[float], list[float]]:
     """Seconds of each step of the loop, and of each step on a batch in memory."""
     loop: list[float] = []
@@ -173,7 +173,7 @@ def _turns(
     return loop, memory
 
 
-def _timed(step: Step, batches: Iterator[Batch]) -> Iterator[float]:
+def _timed(step: TrainingStep, batches: Iterator[Batch]) -> Iterator[float]:
     """Seconds until each step was done, waiting for its batch included."""
     began = time.perf_counter()
     for batch in batches:

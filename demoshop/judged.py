@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 
 from demoshop.items import Items, Shelved
 from demoshop.judgements import held_out_queries, read_judgements
-from demoshop.landing import LandingReport, OpenShop, Progress, make_days
+from demoshop.landing import LandingReport, OpenShop, make_days
 from demoshop.randomness import Floats, Ints, Longs, stream
 from demoshop.shop import NARROWED_PLACES, NARROWED_SHARE, Asked
 from demoshop.tastes import DIM, Tastes, Topics, Values
 from infra.contract.content import file_hash
+from infra.progress import Progress
 from infra.settings import Settings
 
 GAIN = np.array([0.0, 0.1, 0.35, 1.0], np.float32)

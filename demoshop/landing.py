@@ -22,14 +22,13 @@ from demoshop.truth import write_truth, write_truth_day
 from demoshop.ubi import Log, write_day, write_table
 from infra.contract.content import step_key
 from infra.contract.partitions import day_folder
+from infra.progress import Progress
 from infra.settings import Settings
 
 VERSION = 1
 """Raised when the same settings give other sessions, so that a landing folder of before is made again."""
 MANIFEST = "demo.json"
 CATALOG_FILE = "catalog.parquet"
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)

@@ -183,9 +183,21 @@ def serve(
     shop: Shop = None,
     host: Annotated[str | None, typer.Option(help="None: the setting api.host, which is loopback.")] = None,
     port: Annotated[int | None, typer.Option(help="None: the setting api.port.")] = None,
+    log: Annotated[
+        bool | None,
+        typer.Option("--log/--no-log", help="Write searches and events into --data. None: ubi_log.enabled."),
+    ] = None,
 ) -> None:
     """Serve the live release over HTTP, with a page to search on, until Ctrl-C."""
-    settings = use_shop(data, shop)
+    if log is not None:
+        os.environ["SHELFWISE_UBI_LOG__ENABLED"] = str(log).lower()
+    # A shop without a log begins with one: there is nothing to be found of it yet.
+    settings = use_shop(data, shop, makes=bool(log))
+    if settings.ubi_log.enabled and settings.landing is not None and settings.ubi_log.folder is None:
+        from orchestration.shop import Source, source
+
+        if source(settings) is Source.JUDGED:
+            fail(f"{settings.landing} is a catalogue with judged queries, whose sessions are made: they take no log.")
     named = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     from serving.api.server import serve as serve_api
 
@@ -228,6 +240,7 @@ def mendable() -> tuple[type[Exception], ...]:
     from orchestration.releases import PromotionRefused
     from serving import IndexUnavailable, NoLiveRelease
     from serving.api.auth import OpenToOthersError
+    from serving.ubi_log import UbiLogError
     from training.release.manifest import ReleaseError
 
     return (
@@ -240,6 +253,7 @@ def mendable() -> tuple[type[Exception], ...]:
         IndexUnavailable,
         NoLiveRelease,
         OpenToOthersError,
+        UbiLogError,
         ReleaseError,
     )
 

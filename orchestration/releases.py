@@ -137,7 +137,7 @@ def completeness(settings: Settings, release_id: str, collection: str) -> Gate:
         IndexUnavailable: Milvus is away or has no such collection. ReleaseError: the release is damaged.
     """
     stored = read_back(settings, load_release(settings.paths.releases / release_id), collection)
-    reason = f"{collection} {stored.told}{', as the release has' if stored.is_whole else ''}."
+    reason = f"{collection} {stored.summary}{', as the release has' if stored.is_whole else ''}."
     return Gate("index", stored.is_whole, reason, {"items": stored.rows, "sha256 of the ids": stored.sha256})
 
 

@@ -56,7 +56,7 @@ def retrieve(user: str | None, query: str, **options: Unpack[RequestOptions]) ->
 
 
 def record(user: str, action: str, query: str | None = None, item_id: str | None = None) -> None:
-    """Tell of what a user just did, so that their next request counts it; see :meth:`Retriever.record`.
+    """Record what a user just did, so that their next request counts it; see :meth:`Retriever.record`.
 
     Raises:
         ValueError: an unknown action, or one without its query or item.

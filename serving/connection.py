@@ -106,7 +106,7 @@ class Connection:
             self.up = False
 
     def close(self) -> None:
-        """Let go of the client."""
+        """Close the client."""
         self.up = False
         if self._client is not None:
             self._client.close()

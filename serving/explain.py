@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +24,8 @@ def explained(release: Release, vector: NDArray[np.float32], hits: Sequence[Hit]
     parts = score_parts(release, vector, release.items.vectors[rows])
     taste = _Taste.of(release, context)
     return [
-        hit._replace(
-            why=Why({name: float(values[i]) for name, values in parts.items()}, taste.matches(item), _met(item))
+        replace(
+            hit, why=Why({name: float(values[i]) for name, values in parts.items()}, taste.matches(item), _met(item))
         )
         for i, (hit, item) in enumerate(zip(hits, release.items.rows(rows), strict=True))
     ]

@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import repeat
-from typing import NamedTuple
+from typing import Any, ClassVar
+
+DESCRIBED = {"use_attribute_docstrings": True}
+"""Has the HTTP API, which gives these types as they are, describe each field by its docstring."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Something that an item has in common with the user's history: a ``kind`` such as ``brand``, and its value."""
+    """Something that an item has in common with the user's history."""
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = DESCRIBED
 
     kind: str
+    """`ordered before`, `clicked before`, `brand`, `category` or `tag`."""
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """``parts`` of the score add up to it: ``learned``, ``text`` (what a text encoder says) and ``boost`` (quality).
-    ``stages``: how often the item was shown, clicked and ordered in the 30 days before the release."""
+    """Why an item is there."""
 
-    parts: Mapping[str, float]
+    __pydantic_config__: ClassVar[dict[str, bool]] = DESCRIBED
+
+    parts: dict[str, float]
+    """The score's parts, which add up to it: `learned`, `text` (what a text encoder says) and `boost` (quality)."""
     matched: tuple[Match, ...]
-    stages: Mapping[str, int]
+    """What the item has in common with the user's history."""
+    stages: dict[str, int]
+    """How often the item was shown, clicked and ordered in the 30 days before the release."""
 
 
-class Hit(NamedTuple):
-    """An item found. ``score`` is the cosine of query and item vector, and the boost where the release boosts;
-    ``why`` only where an explanation was asked for."""
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An item found."""
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = DESCRIBED
 
     item_id: str
     score: float
+    """The cosine of query and item vector, and the boost where the release boosts."""
     why: Why | None = None
-
-
-_new_hit = partial(tuple.__new__, Hit)
-"""As ``Hit``, in half the time: a thousand hits would take as long to name as to find."""
-
-
-def hits_of(ids: list[str], scores: list[float]) -> list[Hit]:
-    """Hits without a reason, in order."""
-    return list(map(_new_hit, zip(ids, scores, repeat(None))))
+    """Where `explain` was asked for."""
+    item: dict[str, Any] | None = None
+    """What the release knows of the item: title, brand, price, ...; where `items` was asked for."""

@@ -195,8 +195,8 @@ class Live:
             # Whatever is wrong with it, the one before keeps serving, and says so.
             if isinstance(error, IndexUnavailable):
                 self._ask_again()  # if that fails, Milvus is away, which is not the release's fault
-            told = (ReleaseError, IncompleteCollection, TextEncoderError, IndexUnavailable)
-            self._refuse(live, self.served.release.id, error, trace=not isinstance(error, told))
+            expected = (ReleaseError, IncompleteCollection, TextEncoderError, IndexUnavailable)
+            self._refuse(live, self.served.release.id, error, trace=not isinstance(error, expected))
             return
         self._refused = None
         self._note(live)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Unpack, cast
+from typing import Any, ClassVar, Unpack, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from serving.caching import CountedCache
 from serving.errors import BadRequest, IndexUnavailable
 from serving.explain import explained
 from serving.filters import Filter, parse_filters
-from serving.hits import Hit
+from serving.hits import DESCRIBED, Hit
 from serving.live import Live
 from serving.request import check_request
 from serving.request_context import context_of, is_personal
@@ -39,25 +39,26 @@ NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
 LARGEST_CACHED_K = 1_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Retrieval:
     """Hits, best first, and how they came about."""
 
+    __pydantic_config__: ClassVar[dict[str, bool]] = DESCRIBED
+
     hits: list[Hit]
     release_id: str
+    """The release that answered."""
     personalized: bool
     """Whether the query vector was made with something of the user's: their history, or numbers of what they did."""
     fallbacks: list[str]
-    """What was away: ``online_store_unavailable`` (not personalized), ``index_unavailable`` (searched in memory, by the
-    release last known to be live), ``newer_release_unusable`` (the release before it answered)."""
+    """What was away: `online_store_unavailable` (not personalized), `index_unavailable` (searched in memory, by the
+    release last known to be live), `newer_release_unusable` (the release before it answered)."""
     cached: bool
     """Whether the same context was answered lately: then neither tower nor search ran."""
     timings_ms: dict[str, float]
-    """Milliseconds per step: ``features``, ``tower``, ``search``, ``own`` (all else), ``total``."""
+    """Milliseconds per step: `features`, `tower`, `search`, `own` (all else), `total`."""
     features: dict[str, list[str]] | None = None
     """The user's history as it was known; only where an explanation was asked for."""
-    items: list[dict[str, Any]] | None = None
-    """What the release that answered knows of each hit; only where it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class Retriever:
         item_id: str | None = None,
         time: datetime | None = None,
     ) -> None:
-        """Tell of what a user just did, so that their next request counts it; the logs tell the nightly training.
+        """Record what a user just did, so that their next request counts it; the nightly training reads the logs.
 
         Args:
             action: ``search`` (with ``query``), ``click``, ``cart`` or ``order`` (with ``item_id``), or the log's name
@@ -242,7 +243,7 @@ class Retriever:
         self._live.look()
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close connections and stop threads."""
         self._workers.shutdown(wait=True)
         self._live.close()
         self._online.close()
@@ -265,6 +266,9 @@ class Retriever:
         hits = served.hits(answer.rows, answer.scores)
         if request.explain:
             hits = explained(served.release, answer.vector, hits, context)
+        if request.items:
+            known = served.release.items.rows(answer.rows)
+            hits = [replace(hit, item=item) for hit, item in zip(hits, known, strict=True)]
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
@@ -273,7 +277,6 @@ class Retriever:
             cached=cached,
             timings_ms={},
             features={name: list(getattr(context, name)) for name in USER_LISTS} if request.explain else None,
-            items=served.release.items.rows(answer.rows) if request.items else None,
         )
 
     def _search(

@@ -15,7 +15,7 @@ from infra.settings import Settings
 from serving.errors import IndexUnavailable
 from serving.fields import FilterFields, filter_fields, frequent_values
 from serving.filters import Filter
-from serving.hits import Hit, hits_of
+from serving.hits import Hit
 from serving.index.collection import check_collection
 from serving.index.found import Found, VectorIndex
 from serving.index.kinds import choice_of
@@ -66,7 +66,7 @@ class ServedRelease:
 
     def hits(self, rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> list[Hit]:
         """What was found, by item id. ``rows`` and ``scores`` are [k]."""
-        return hits_of(self._item_ids[rows].tolist(), scores.tolist())
+        return list(map(Hit, self._item_ids[rows].tolist(), scores.tolist()))
 
     def _kept(self, vectors: NDArray[np.float32], found: Found) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         if self.min_score is None:

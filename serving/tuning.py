@@ -195,7 +195,7 @@ class _Bench:
         ]
 
     def keep_only(self, kind: IndexType, choice: IndexChoice) -> None:
-        """Let go of the indexes of a type but the one of this choice."""
+        """Drop the indexes of a type except the one of this choice."""
         self._built = {key: found for key, found in self._built.items() if key[0] != kind or key == choice.build}
 
     def _index(self, choice: IndexChoice) -> tuple[MemoryIndex, float]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
+
+from pydantic import Field, Strict
 
 from infra.contract.names import REQUEST_NUMERIC, USER_LISTS
 from infra.contract.tables import LOCATION_NAMES
+
+Switch = Annotated[bool, Strict()]
+"""Where the HTTP API reads a request, ``1`` and ``"yes"`` are no ``true``."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -23,23 +28,33 @@ class RequestOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One search.
+    """One search. The descriptions are those of the HTTP API, which takes requests in this form."""
 
-    ``user`` is whose history counts: a user's id, or the session's or client's that events are recorded under; None or
-    unknown: not personalized. ``query`` is what was typed, ``k`` how many items are wanted; fewer come where the
-    catalogue or the filters have fewer. ``filters``: see :mod:`serving.filters`. ``location``: where the user is, any
-    of ``country``, ``language``, ``zip``, ``latitude``, ``longitude``. ``personalize`` off answers as for an unknown
-    user; ``explain`` on says of each hit why it is there; ``items`` on gives what the release knows of each.
-    """
-
-    user: str | None
-    query: str
-    k: int = 100
-    filters: Mapping[str, Any] | None = None
-    location: Mapping[str, Any] | None = None
-    personalize: bool = True
-    explain: bool = False
-    items: bool = False
+    user: Annotated[
+        str | None,
+        Field(
+            description="Whose history counts: a user's id, or the session's or client's that events are recorded"
+            " under; null or unknown: not personalized."
+        ),
+    ]
+    query: Annotated[str, Field(description="What was typed. It needs at least one letter or number.")]
+    k: Annotated[int, Field(description="How many items at most; the catalogue or the filters may have fewer.")] = 100
+    filters: Annotated[
+        Mapping[str, Any] | None,
+        Field(
+            description="By field of the release: a value, a list of values of which one must match, or a range of"
+            " `gt`, `gte`, `lt`, `lte`. All fields must match."
+        ),
+    ] = None
+    location: Annotated[
+        Mapping[str, Any] | None,
+        Field(description="Where the user is: `country`, `language`, `zip`, `latitude` with `longitude`."),
+    ] = None
+    personalize: Annotated[Switch, Field(description="false: non-personalized, as for an unknown user.")] = True
+    explain: Annotated[Switch, Field(description="Also say why each item is there and what is known of the user.")] = (
+        False
+    )
+    items: Annotated[Switch, Field(description="Also give what the release knows of each item.")] = False
 
     @property
     def asker(self) -> str | None:

@@ -29,6 +29,7 @@ from infra.settings.quality_prior import QualityPriorSettings
 from infra.settings.raw import ACTIONS, GUEST_IDS, Meaning, RawSettings, action_key
 from infra.settings.serving import ServingSettings
 from infra.settings.training import ItemField, Ngram, Ramp, TrainingSettings
+from infra.settings.ubi_log import UbiLogSettings
 from infra.settings.ui import UiSettings
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "ServingSettings",
     "Settings",
     "TrainingSettings",
+    "UbiLogSettings",
     "UiSettings",
     "action_key",
     "get_settings",
@@ -85,6 +87,7 @@ class Settings(BaseSettings):
     gates: GateSettings = GateSettings()
     ui: UiSettings = UiSettings()
     api: ApiSettings = ApiSettings()
+    ubi_log: UbiLogSettings = UbiLogSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -23,7 +23,7 @@ class Paths:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.landing = root / "landing"
-        """Logs that the demo shop makes (a given landing folder is never written to)."""
+        """Logs that the demo shop makes (``ubi_log`` alone writes to a given landing folder)."""
         self.truth = root / "truth"
         """The demo shop's hidden truth, for evaluation only."""
         self.catalog = root / "catalog" / "items.parquet"

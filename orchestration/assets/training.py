@@ -22,7 +22,7 @@ from orchestration.values import CandidateRelease
 from orchestration.versions import code_version, data_version
 from serving.index import live_release_id
 from training.data.arrays import prepare_arrays
-from training.evaluation import Vectors, as_text, evaluate, judge, read_evaluation
+from training.evaluation import VectorSearch, as_text, evaluate, judge, read_evaluation
 from training.evaluation.plots import markdown_image, methods_figure, slices_figure
 from training.losses.objective import PARTS
 from training.model.encoding import encode_catalog
@@ -217,7 +217,7 @@ def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any
         held_out_queries(judgements, settings.demo),
         judgements,
         catalog,
-        zero_shot=Vectors(embed(settings, encoder, item_texts(catalog)), encoder.encode_query),
+        zero_shot=VectorSearch(embed(settings, encoder, item_texts(catalog)), encoder.encode_query),
         seed=settings.training.seed,
     )
 

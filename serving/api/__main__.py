@@ -15,10 +15,11 @@ def main() -> None:
     from infra.settings import get_settings
     from serving.api.auth import OpenToOthersError
     from serving.api.server import serve
+    from serving.ubi_log import UbiLogError
 
     try:
         serve(get_settings())
-    except OpenToOthersError as error:
+    except (OpenToOthersError, UbiLogError) as error:
         sys.exit(f"Error {error}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -20,23 +21,32 @@ from serving.api.guard import Guard
 from serving.api.metrics import Metrics
 from serving.api.observe import Observe
 from serving.api.routes import open_routes, routes
+from serving.api.ubi import UBI_PATHS, UbiCors, ubi_routes
 from serving.retriever import Retriever
+from serving.ubi_log import UbiLog, log_folder
 
 PAGE = Path(__file__).with_name("page")
 
 
 def create_app(settings: Settings, make: Callable[[Settings], Retriever] = Retriever) -> FastAPI:
-    """The API over the live release of a shop; it warms up when it is started."""
+    """The API over the live release of a shop; it warms up when it is started.
+
+    Raises:
+        UbiLogError: the log is on, and there is no folder to write it to.
+    """
     backend = Backend(settings, make)
-    metrics = Metrics(backend.statistics, lambda: backend.release_id)
+    folder = log_folder(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         backend.start()
+        app.state.ubi_log = UbiLog(folder, settings.ubi_log) if folder else None
         try:
             yield
         finally:
             await backend.close()
+            if app.state.ubi_log:
+                await asyncio.to_thread(app.state.ubi_log.close)
 
     app = FastAPI(
         title="Shelfwise",
@@ -48,15 +58,24 @@ def create_app(settings: Settings, make: Callable[[Settings], Retriever] = Retri
         docs_url=None,  # Swagger UI comes from a CDN; page/docs.html does not
         redoc_url=None,
     )
+    app.state.ubi_log = None
+
+    def log_statistics() -> dict[str, Any]:
+        return app.state.ubi_log.statistics() if app.state.ubi_log else {}
+
+    metrics = Metrics(backend.statistics, lambda: backend.release_id, log_statistics)
     app.state.settings, app.state.backend, app.state.metrics = settings, backend, metrics
     # The guard checks the key before a body is read; this tells OpenAPI of it.
     key = [Security(HTTPBearer(auto_error=False, description="`api.key`"))] if settings.api.key else []
     app.include_router(routes, dependencies=key)
+    app.include_router(ubi_routes, dependencies=key)
     app.include_router(open_routes)
     app.add_api_route("/", _page("index.html"), include_in_schema=False)
     app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))
-    app.add_middleware(Guard, settings=settings.api)
+    app.add_middleware(Guard, settings=settings.api, keyless={path: settings.ubi_log.origins for path in UBI_PATHS})
+    if settings.ubi_log.origins:
+        app.add_middleware(UbiCors, origins=settings.ubi_log.origins)
     app.add_middleware(Observe, metrics=metrics)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(BadInputError, _refused)

@@ -6,15 +6,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from features.store.errors import OnlineStoreUnavailable
+from infra.contract.request import Request
 from infra.services import ServiceError
 from infra.settings import Settings
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.retriever import ONLINE_STORE_UNAVAILABLE, Retrieval, Retriever
+from serving.ubi_log.intake import Happening
 from training.release.manifest import ReleaseError
 from training.text import TextEncoderError
 
@@ -81,14 +84,14 @@ class Backend:
         if made and not made.cancelled() and made.exception() is None:
             await asyncio.to_thread(made.result().close)
 
-    async def search(self, user: str | None, query: str, **asked: Any) -> Retrieval:
-        """Retrieve on a thread; the arguments are those of :meth:`Retriever.retrieve`.
+    async def search(self, request: Request) -> Retrieval:
+        """Retrieve on a thread.
 
         Raises:
             BadInputError: the message says what is wrong.
             NotReadyError, OverloadedError: not now.
         """
-        return await self._run(lambda r: r.retrieve(user, query, **asked))
+        return (await self._run(lambda r: r.retrieve_many([request])))[0]
 
     async def record(
         self, user: str, action: str, query: str | None, item_id: str | None, time: datetime | None
@@ -104,6 +107,24 @@ class Backend:
         except OnlineStoreUnavailable:
             return [ONLINE_STORE_UNAVAILABLE]
         return []
+
+    async def record_all(self, happenings: Sequence[Happening]) -> bool:
+        """Record several events; whether the online store was away. One that it refuses is passed over.
+
+        Raises:
+            NotReadyError, OverloadedError: not now.
+        """
+
+        def record(retriever: Retriever) -> bool:
+            for one in happenings:
+                with suppress(BadRequest):
+                    retriever.record(one.user, one.action, query=one.query, item_id=one.item_id, time=one.time)
+            return False
+
+        try:
+            return await self._run(record)
+        except OnlineStoreUnavailable:
+            return True
 
     async def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the catalogue says of each item."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -22,8 +23,10 @@ OPEN = ("/", "/docs", "/openapi.json", "/favicon.ico", *PROBES)
 class Guard:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: ApiSettings, keyless: Mapping[str, Collection[str]]) -> None:
+        """``keyless``: paths that scripts of pages may ask without the key, each with the origins of those pages."""
         self._app = app
+        self._keyless = keyless
         self._settings = settings
         self._rates = Rates(settings.rate_per_second, settings.rate_burst)
         local = settings.key is None and is_loopback(settings.host)
@@ -48,7 +51,8 @@ class Guard:
         wait = 0.0 if path in PROBES else self._rates.take(client)
         if wait > 0:
             return _refuse(429, f"too many requests, come back in {wait:.2f} s", {"Retry-After": str(math.ceil(wait))})
-        needs_key = path not in OPEN and not path.startswith("/page/")
+        from_page = headers.get("origin", "") in self._keyless.get(path, ())
+        needs_key = path not in OPEN and not path.startswith("/page/") and not from_page
         if needs_key and not holds_key(headers.get("authorization", "").encode("latin-1"), self._settings.key):
             return _refuse(401, "send the API key as Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
         length = headers.get("content-length", "")

@@ -18,8 +18,13 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.018, 0.025, 0.05, 0.1, 
 class Metrics:
     """The metrics of one server, in a registry of its own."""
 
-    def __init__(self, statistics: Callable[[], Mapping[str, Any]], release_id: Callable[[], str | None]) -> None:
-        """``statistics`` and ``release_id`` are asked at each scrape; None: nothing serves yet."""
+    def __init__(
+        self,
+        statistics: Callable[[], Mapping[str, Any]],
+        release_id: Callable[[], str | None],
+        log_statistics: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        """All are asked at each scrape. ``release_id`` None: nothing serves yet; ``log_statistics`` empty: no log."""
         self._registry = CollectorRegistry()
         self._steps = Histogram(
             "shelfwise_step_seconds",
@@ -46,6 +51,7 @@ class Metrics:
         )
         self.in_flight = Gauge("shelfwise_requests_in_flight", "Requests in progress.", registry=self._registry)
         self._registry.register(_Asked(statistics, release_id))
+        self._registry.register(_Logged(log_statistics))
         ProcessCollector(registry=self._registry)
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
@@ -95,3 +101,31 @@ class _Asked(Collector):
             misses.add_metric([cache], counts["misses"])
         yield hits
         yield misses
+
+
+class _Logged(Collector):
+    """What is read off the log when Prometheus asks."""
+
+    def __init__(self, statistics: Callable[[], Mapping[str, Any]]) -> None:
+        self._statistics = statistics
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._statistics()
+        if not now:
+            return
+        for name, help, label in (
+            ("rows", "Rows of the UBI log that are on disk.", "source"),
+            ("dropped", "Rows of the UBI log that were dropped.", "reason"),
+        ):
+            counted = CounterMetricFamily(f"shelfwise_ubi_log_{name}", help, labels=[label])
+            for value, count in now[name].items():
+                counted.add_metric([value], count)
+            yield counted
+        yield CounterMetricFamily("shelfwise_ubi_log_bytes", "Bytes of the UBI log written.", value=now["bytes"])
+        waiting = "Bytes of the UBI log that are not on disk yet."
+        yield GaugeMetricFamily("shelfwise_ubi_log_waiting_bytes", waiting, value=now["waiting_bytes"])
+        failing = "1 while the UBI log cannot be written."
+        yield GaugeMetricFamily("shelfwise_ubi_log_failing", failing, value=float(now["failing"]))

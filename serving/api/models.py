@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass as std_dataclass
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.dataclasses import dataclass
+
+from infra.contract.location import BOUNDS as DEGREES
+from infra.contract.location import MAX_TEXT_CHARS
+from infra.contract.request import Request
+from infra.contract.tables import LOCATION_NAMES
+from serving.retriever import Retrieval
 
 VALUES = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}, "minItems": 1}
 BOUNDS = {name: {"type": "number"} for name in ("gt", "gte", "lt", "lte")}
@@ -13,10 +21,27 @@ FILTER = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}, VALU
 FilterValue = Annotated[Any, WithJsonSchema(FILTER)]
 """Checked by the retriever, which knows the fields of the release and says what is wrong in a sentence."""
 Filters = dict[str, FilterValue]
+PLACES = {
+    name: {"type": "number", "minimum": -DEGREES[name], "maximum": DEGREES[name]}
+    if name in DEGREES
+    else {"type": "string", "maxLength": MAX_TEXT_CHARS}
+    for name in LOCATION_NAMES
+}
+Location = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {name: {"anyOf": [place, {"type": "null"}]} for name, place in PLACES.items()},
+            "additionalProperties": False,
+        }
+    ),
+]
+"""Checked by the retriever, by the contract's own rule."""
 
 UserId = Annotated[str, Field(max_length=1_000)]
+QueryId = Annotated[str, Field(min_length=1, max_length=1_000)]
 ItemId = Annotated[str, Field(min_length=1, max_length=1_000)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Taken(BaseModel):
@@ -27,79 +52,50 @@ class _Given(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class Location(_Taken):
-    """Where the user is; any part of it."""
-
-    country: Annotated[str, Field(max_length=100)] | None = None
-    language: Annotated[str, Field(max_length=100)] | None = None
-    zip: Annotated[str, Field(max_length=100)] | None = None
-    latitude: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)] | None = None
-    longitude: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None = None
+_HINTS = get_type_hints(Request, include_extras=True)
 
 
-class SearchRequest(_Taken):
-    """One search by one user."""
+def _described(name: str, default: Any) -> Any:
+    """A field of :class:`Request` that is narrower over HTTP, described as there."""
+    return Field(default, description=_HINTS[name].__metadata__[-1].description)
 
-    model_config = ConfigDict(
+
+@dataclass(
+    frozen=True,
+    kw_only=True,
+    config=ConfigDict(
+        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"query": "red sofa", "user": "u000151", "k": 24, "filters": {"price": {"lt": 300}}, "explain": True}
             ]
-        }
+        },
+    ),
+)
+class SearchRequest(Request):
+    """One search by one user."""
+
+    user: UserId | None = _described("user", None)
+    k: Annotated[int, Field(ge=1, strict=True)] = _described("k", 100)
+    filters: Filters | None = _described("filters", None)
+    location: Location | None = _described("location", None)
+    query_id: QueryId | None = Field(
+        default=None, description="The search's id, if the caller has one; null: one is made."
+    )
+    client_id: UserId | None = Field(default=None, description="The browser's id, for the log.")
+    session_id: UserId | None = Field(default=None, description="The visit's id, for the log.")
+    shown: Annotated[int, Field(ge=0, strict=True)] | None = Field(
+        default=None,
+        description="How many of the hits are shown: those are the impressions in the log; null: all; 0: the search is"
+        " not logged.",
     )
 
-    query: str = Field(description="What was typed. It needs at least one letter or number.")
-    user: UserId | None = Field(None, description="Whose history counts; null or unknown: not personalized.")
-    k: int = Field(100, ge=1, description="How many items at most; `api.max_k` bounds it.")
-    filters: Filters | None = Field(
-        None,
-        description="By field of the release (see `/fields`): a value, a list of values of which one must match, or a"
-        " range of `gt`, `gte`, `lt`, `lte`. All fields must match.",
-        examples=[{"brand": ["Acme", "Olquist"], "price": {"gte": 10, "lt": 50}}],
-    )
-    location: Location | None = None
-    personalize: bool = Field(True, description="false: non-personalized, as for an unknown user.")
-    explain: bool = Field(False, description="Also say why each item is there and what is known of the user.")
-    items: bool = Field(False, description="Also give what the catalogue says of each item.")
 
-
-class Match(_Given):
-    """Something of the user's history that an item has in common with it."""
-
-    kind: str = Field(description="`ordered before`, `clicked before`, `brand`, `category` or `tag`.")
-    value: str
-
-
-class Why(_Given):
-    """Why an item is there."""
-
-    parts: dict[str, float] = Field(description="The score's parts: `learned`, `text`, `boost`. They add up to it.")
-    matched: list[Match] = Field(description="What the item has in common with the user's history.")
-    stages: dict[str, int] = Field(description="What became of the item lately: impressions, clicks, orders.")
-
-
-class Hit(_Given):
-    """An item found."""
-
-    item_id: str
-    score: float
-    why: Why | None = Field(None, description="Where `explain` was asked for.")
-    item: dict[str, Any] | None = Field(None, description="Title, brand, price, ...; where `items` was asked for.")
-
-
-class SearchResponse(_Given):
+@std_dataclass(frozen=True, kw_only=True)
+class SearchResponse(Retrieval):
     """Hits, best first, and how they came about."""
 
-    hits: list[Hit]
-    release_id: str = Field(description="The release that answered.", examples=["e33681ef27fa"])
-    personalized: bool = Field(description="Whether the query vector was made with anything known of the user.")
-    fallbacks: list[str] = Field(
-        description="What was away: `online_store_unavailable` (not personalized), `index_unavailable`,"
-        " `newer_release_unusable` (the release before it answered), ..."
-    )
-    cached: bool = Field(False, description="Whether the same context was answered lately: no tower, no search.")
-    timings_ms: dict[str, float] = Field(description="Milliseconds of each step, and in total.")
-    features: dict[str, list[str]] | None = Field(None, description="The user's history; where `explain` was asked.")
+    query_id: Annotated[str, Field(description="Send it back with the events that follow from this search.")]
 
 
 class EventRequest(_Taken):
@@ -117,14 +113,39 @@ class EventRequest(_Taken):
     )
     query: Annotated[str, Field(max_length=10_000)] | None = Field(None, description="What a search was for.")
     item_id: ItemId | None = Field(None, description="What was clicked, put into the cart or ordered.")
+    query_id: QueryId | None = Field(None, description="The answer's `query_id` of the search that it follows from.")
+    client_id: UserId | None = Field(None, description="The browser's id, for the log.")
+    session_id: UserId | None = Field(None, description="The visit's id, for the log.")
+    position: Annotated[int, Field(ge=1)] | None = Field(None, description="The item's rank among those shown.")
     time: AwareDatetime | None = Field(None, strict=False, description="When it was, with its offset; null: now.")
 
 
 class EventResponse(BaseModel):
     """What became of an event."""
 
-    recorded: bool
+    recorded: bool = Field(description="Whether the user's next search knows of it.")
+    logged: bool = Field(description="Whether the log took it; false where `ubi_log.enabled` is off.")
     fallbacks: list[str] = Field(description="`online_store_unavailable`: Redis is away, and the event is lost to it.")
+
+
+class RowProblem(BaseModel):
+    """A row that was refused."""
+
+    row: int = Field(description="Its place in the array, from 0.")
+    detail: str
+
+
+class UbiResponse(BaseModel):
+    """What became of an array of UBI rows."""
+
+    accepted: int
+    logged: int = Field(description="Rows that the log took; 0 where `ubi_log.enabled` is off.")
+    refused: int
+    problems: list[RowProblem] = Field(description="The first of the refused rows.")
+    fallbacks: list[str] = Field(
+        description="What the next searches do not know of it for: `online_store_unavailable`, `not_ready` (nothing is"
+        " live yet), `overloaded`."
+    )
 
 
 class FilterField(_Given):
@@ -141,6 +162,7 @@ class Health(BaseModel):
     """The process is alive."""
 
     status: Literal["ok"] = "ok"
+    ubi_log: Literal["off", "ok", "failing"] = Field(description="Whether rows of the log can be written.")
 
 
 class Ready(BaseModel):

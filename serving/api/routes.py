@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -22,20 +23,12 @@ from serving.api.models import (
     SearchResponse,
 )
 from serving.api.observe import note
+from serving.api.refusals import REFUSALS
+from serving.api.ubi import append_rows
+from serving.ubi_log import UBI_EVENTS, UBI_QUERIES, UbiLog
+from serving.ubi_log.rows import event_row, new_id, query_row
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-
-_says: dict[int, str] = {
-    400: "The body is not even text.",
-    401: "The API key is missing or wrong.",
-    413: "The body is larger than `api.max_body_bytes`.",
-    422: "Bad input; the sentence says which and why.",
-    429: "Too many requests of this client; `Retry-After` says when to come back.",
-    503: "Not warmed up yet, or too many requests wait.",
-}
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text} for status, text in _says.items()
-}
 
 open_routes = APIRouter(tags=["operation"])
 routes = APIRouter(responses=REFUSALS)
@@ -56,9 +49,10 @@ Counted = Annotated[Metrics, Depends(_metrics)]
 
 
 @open_routes.get("/healthz")
-async def healthz() -> Health:
-    """Whether the process is alive."""
-    return Health()
+async def healthz(request: Request) -> Health:
+    """Whether the process is alive, and whether it can write its log."""
+    log: UbiLog | None = request.app.state.ubi_log
+    return Health(ubi_log="off" if log is None else "failing" if log.problem else "ok")
 
 
 @open_routes.get("/readyz", responses={503: {"model": Problem, "description": "Not warmed up yet; says why."}})
@@ -76,16 +70,8 @@ async def search(request: Request, asked: SearchRequest, backend: Behind, counte
     settings = request.app.state.settings.api
     if asked.k > settings.max_k:
         raise BadInputError(f"k must be a whole number from 1 to {settings.max_k}, got {asked.k}")
-    answer = await backend.search(
-        asked.user if asked.personalize else None,
-        asked.query,
-        k=asked.k,
-        filters=asked.filters,
-        explain=asked.explain,
-        location=asked.location.model_dump(exclude_none=True) if asked.location else None,
-        personalize=asked.personalize,
-        items=asked.items,
-    )
+    query_id, asked_at = asked.query_id or new_id(), datetime.now(UTC)
+    answer = await backend.search(asked)
     counted.search(answer)
     private = {"query": asked.query, "user": asked.user} if settings.log_queries else {}
     note(
@@ -98,10 +84,19 @@ async def search(request: Request, asked: SearchRequest, backend: Behind, counte
         steps_ms={step: round(ms, 2) for step, ms in answer.timings_ms.items()},
         **private,
     )
-    given = SearchResponse.model_validate(answer)
-    for hit, item in zip(given.hits, answer.items or (), strict=False):
-        hit.item = item
-    return given
+    log: UbiLog | None = request.app.state.ubi_log
+    if log and asked.shown != 0:
+        row = query_row(
+            asked,
+            query_id=query_id,
+            hits=[hit.item_id for hit in answer.hits[: asked.shown]],
+            time=asked_at,
+            client_id=asked.client_id,
+            session_id=asked.session_id,
+            attributes={"release_id": answer.release_id, "personalized": answer.personalized},
+        )
+        append_rows(log, UBI_QUERIES, [row])
+    return SearchResponse(**vars(answer), query_id=query_id)
 
 
 @routes.get("/search", tags=["search"], response_model_exclude_none=True)
@@ -117,21 +112,38 @@ async def quick_search(
     items: bool = True,
     personalize: bool = True,
 ) -> SearchResponse:
-    """A quick look with curl or a browser. Query and user end up in histories and logs of proxies: programs POST."""
+    """A quick look with curl or a browser. Query and user end up in histories and logs of proxies: programs POST.
+    It is not logged as a search of the shop's."""
     asked = SearchRequest(
-        query=q, user=user, k=k, filters=_parsed(filters), explain=explain, items=items, personalize=personalize
+        query=q,
+        user=user,
+        k=k,
+        filters=_parsed(filters),
+        explain=explain,
+        items=items,
+        personalize=personalize,
+        shown=0,
     )
     return await search(request, asked, backend, counted)
 
 
 @routes.post("/events", tags=["search"], status_code=202)
 async def events(request: Request, event: EventRequest, backend: Behind, counted: Counted) -> EventResponse:
-    """Record what a user did, so that their next search knows of it."""
+    """Record what a user did: their next search knows of it, and the log has it."""
     away = await backend.record(event.user, event.action, event.query, event.item_id, event.time)
+    log: UbiLog | None = request.app.state.ubi_log
+    logged = 0
+    if log:
+        row = event_row(
+            action=event.action,
+            time=event.time or datetime.now(UTC),
+            **event.model_dump(include={"user", "client_id", "session_id", "query_id", "query", "item_id", "position"}),
+        )
+        logged = append_rows(log, UBI_EVENTS, [row])
     counted.fallbacks(away)
     private = {"query": event.query, "user": event.user} if request.app.state.settings.api.log_queries else {}
     note(request.scope, action=event.action, fallbacks=away, **private)
-    return EventResponse(recorded=not away, fallbacks=away)
+    return EventResponse(recorded=not away, logged=bool(logged), fallbacks=away)
 
 
 @routes.get("/fields", tags=["catalogue"])

@@ -90,7 +90,7 @@ def check_collection(milvus: MilvusClient, name: str, release: Release) -> None:
     """
     stored = stored_ids(milvus, name, release.items.ids)
     if not stored.is_whole:
-        raise IncompleteCollection(f"{name} {stored.told}, not those of release {release.id}: push it again")
+        raise IncompleteCollection(f"{name} {stored.summary}, not those of release {release.id}: push it again")
     known = pa.array(release.items.ids, pa.string())
     spread = known.take(pa.array(np.unique(np.linspace(0, len(known) - 1, SAMPLE).astype(np.int64))))
     found = _rows_with_ids(milvus, name, spread.to_pylist(), ["item_id", "vector"])
@@ -121,7 +121,7 @@ class Stored:
         return hashlib.sha256(json.dumps(sorted(self.found.to_pylist())).encode()).hexdigest()
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         return f"holds {len(self.found):,} of {self.wanted:,} items and {self.rows - len(self.found):,} others"
 
 

@@ -1,4 +1,4 @@
-"""Index types and their parameters: what a release chose, and how FAISS and Milvus are told."""
+"""Index types and their parameters: what a release chose, in the words of FAISS and of Milvus."""
 
 from __future__ import annotations
 

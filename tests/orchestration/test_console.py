@@ -39,7 +39,14 @@ def console() -> Console:
 
 
 def test_titles_and_ids_are_no_markup(console: Console) -> None:
-    answer = Retrieval([Hit("i[/b]1", 0.5)], "65757b8cd905", False, [], False, {"total": 1.0})
+    answer = Retrieval(
+        hits=[Hit("i[/b]1", 0.5)],
+        release_id="65757b8cd905",
+        personalized=False,
+        fallbacks=[],
+        cached=False,
+        timings_ms={"total": 1.0},
+    )
     print_retrieval(console, SimpleNamespace(describe=lambda _: TITLE), answer)  # type: ignore[arg-type]
     print_side_by_side(console, SideBySide("q [/b]", [("u [/i]", "h [/u]")], [[TITLE]]))
     for text in (TITLE, "i[/b]1", "q [/b]", "u [/i]", "h [/u]"):

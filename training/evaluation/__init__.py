@@ -1,6 +1,6 @@
 """Towers against baselines on the same rows, and against human judgements."""
 
-from training.evaluation.judgements import Vectors, judge, judged_values
+from training.evaluation.judgements import VectorSearch, judge, judged_values
 from training.evaluation.measure import evaluate, measure
 from training.evaluation.methods import ALL, BASELINES, BOOSTED, Searches, nightly_methods, searches_of
 from training.evaluation.report import EvaluationReport, as_text, read_evaluation
@@ -11,7 +11,7 @@ __all__ = [
     "BOOSTED",
     "EvaluationReport",
     "Searches",
-    "Vectors",
+    "VectorSearch",
     "as_text",
     "evaluate",
     "judge",

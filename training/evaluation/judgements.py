@@ -20,7 +20,7 @@ I64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Vectors:
+class VectorSearch:
     """Items and queries as vectors whose dot product is the score."""
 
     items: NDArray[np.float32]
@@ -41,7 +41,7 @@ def judge(
     judgements: pa.Table,
     catalog: pa.Table,
     *,
-    zero_shot: Vectors | None = None,
+    zero_shot: VectorSearch | None = None,
     grade: int = 3,
     seed: int = 7,
 ) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def judged_values(
     judgements: pa.Table,
     catalog: pa.Table,
     *,
-    zero_shot: Vectors | None = None,
+    zero_shot: VectorSearch | None = None,
     grade: int = 3,
 ) -> tuple[dict[str, Values], pa.Array]:
     """Per method the recall@100 of a grade and the NDCG@10 of all grades of each query [n], and the queries [n].
@@ -88,7 +88,7 @@ def judged_values(
     kept, texts = _judged(judgements, item_ids, queries, grade)
     asked = texts.to_pylist()
     found = {
-        "towers": Vectors(item_vectors, encode_query).search(asked, DEPTH),
+        "towers": VectorSearch(item_vectors, encode_query).search(asked, DEPTH),
         "bm25": Bm25(catalog_text(catalog)).search(asked, DEPTH)[0],
         "bm25, titles": Bm25(catalog_text(catalog, ("title",))).search(asked, DEPTH)[0],
     }

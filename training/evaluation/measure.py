@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.progress import Progress
 from infra.settings import Settings, TrainingSettings
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.held_out import stopping_and_judging
@@ -20,7 +21,7 @@ from training.evaluation.methods import BOOSTED, TOWERS, Searches, nightly_metho
 from training.evaluation.metrics import DEPTH, MEASURES, Values
 from training.evaluation.report import MAIN_MEASURE, EvaluationReport, write_evaluation
 from training.evaluation.slices import slices_of
-from training.evaluation.values import Clock, Progress, values_of
+from training.evaluation.values import Clock, values_of
 from training.run.candidate import QUALITY_PRIOR, load_candidate, load_prior
 
 I64 = NDArray[np.int64]

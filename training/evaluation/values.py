@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.progress import Progress
 from training.baselines import reciprocal_rank_fusion
 from training.data.ragged import Ragged
 from training.evaluation.methods import Method, Searches
@@ -17,7 +18,6 @@ from training.evaluation.metrics import DEPTH, Values, per_request
 I64 = NDArray[np.int64]
 BLOCK = 2_048
 """Requests whose rankings are held at once."""
-Progress = Callable[[str, float], None]
 
 
 class Clock:

@@ -33,7 +33,7 @@ class Negatives:
 
 
 @dataclass(frozen=True)
-class Vectors:
+class BatchVectors:
     """What the towers made of a step: queries [B, d], targets [T, d], and the mined negatives [M, d]."""
 
     queries: Tensor
@@ -59,7 +59,7 @@ class Objective:
         ramp = self._settings.ramp_share
         return float(first + (last - first) * (done / ramp if done < ramp else 1.0))
 
-    def parts(self, batch: Batch, vectors: Vectors, done: float) -> Tensor:
+    def parts(self, batch: Batch, vectors: BatchVectors, done: float) -> Tensor:
         """The objectives over a batch, in the order of ``PARTS``, not weighted; 0 for one whose weight is 0."""
         s, device = self._settings, vectors.queries.device
         item = batch.item.to(device)
@@ -121,14 +121,14 @@ class Objective:
     def _mass(self, negatives: Negatives) -> Tensor:
         return losses.negative_mass(negatives.scores, negatives.log_q, negatives.excluded, self._settings.temperature)
 
-    def _columns_of(self, source: str, batch: Batch, vectors: Vectors) -> Tensor:
+    def _columns_of(self, source: str, batch: Batch, vectors: BatchVectors) -> Tensor:
         device = vectors.queries.device
         if source == "dynamic":
             return vectors.mined_item
         place = batch.uniform if source == "uniform" else batch.clicked
         return batch.item.to(device)[place.to(device)]
 
-    def _sources(self, batch: Batch, vectors: Vectors, done: float) -> Iterator[tuple[str, Negatives]]:
+    def _sources(self, batch: Batch, vectors: BatchVectors, done: float) -> Iterator[tuple[str, Negatives]]:
         """The sources that weigh something at this step."""
         weights = {name: self.weight_of(name, done) for name in SOURCES}
         total = sum(weights.values()) or 1.0

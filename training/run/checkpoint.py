@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunState:
     """Where a run is: the next step of ``epoch`` (from 1), and what it has come to so far."""
 
     epoch: int
@@ -41,7 +41,7 @@ class Checkpoint:
         self._folder = folder
         self._run = run
 
-    def save(self, towers: nn.Module, best: dict[str, Tensor], optimiser: Optimizer, progress: Progress) -> None:
+    def save(self, towers: nn.Module, best: dict[str, Tensor], optimiser: Optimizer, at: RunState) -> None:
         """Replace the checkpoint, whole or not at all."""
         building = self._folder.with_name(f".{self._folder.name}.new")
         shutil.rmtree(building, ignore_errors=True)
@@ -51,8 +51,8 @@ class Checkpoint:
         tensors = {f"towers.{k}": v for k, v in towers.state_dict().items()} | moments
         tensors |= {f"best.{k}": v for k, v in best.items()}
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, building / TENSORS)
-        told = {"run": self._run, "sha256": _sha256(building / TENSORS), **progress.__dict__}
-        (building / STATE).write_text(json.dumps(told), encoding="utf-8")
+        content = {"run": self._run, "sha256": _sha256(building / TENSORS), **at.__dict__}
+        (building / STATE).write_text(json.dumps(content), encoding="utf-8")
         old = self._old()
         shutil.rmtree(old, ignore_errors=True)
         if self._folder.exists():
@@ -60,8 +60,8 @@ class Checkpoint:
         building.rename(self._folder)
         shutil.rmtree(old, ignore_errors=True)
 
-    def load(self, towers: nn.Module, optimiser: Optimizer) -> tuple[Progress, dict[str, Tensor]] | None:
-        """Put the run back where it was; its progress and best weights, or None where there is none of this run.
+    def load(self, towers: nn.Module, optimiser: Optimizer) -> tuple[RunState, dict[str, Tensor]] | None:
+        """Put the run back where it was; its state and best weights, or None where there is none of this run.
 
         A damaged checkpoint is logged and not used: the run costs its time again, a wrong model would cost more.
         """
@@ -70,12 +70,12 @@ class Checkpoint:
         if not (self._folder / STATE).exists():
             return None
         try:
-            told = dict(json.loads((self._folder / STATE).read_text(encoding="utf-8")))
-            if told.pop("run") != self._run:
+            content = dict(json.loads((self._folder / STATE).read_text(encoding="utf-8")))
+            if content.pop("run") != self._run:
                 return None
-            if told.pop("sha256") != _sha256(self._folder / TENSORS):
+            if content.pop("sha256") != _sha256(self._folder / TENSORS):
                 raise ValueError(f"{TENSORS} is not what was written")
-            progress = Progress(**told)
+            at = RunState(**content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("the checkpoint %s is damaged (%s): training starts anew", self._folder, error)
             return None
@@ -90,7 +90,7 @@ class Checkpoint:
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = tensor
         optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        return progress, parts["best"]
+        return at, parts["best"]
 
     def remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from infra.settings import TrainingSettings
 from training.data.batches import Batch
 from training.distributed import gather, own_slice, sum_gradients
 from training.losses.mining import mine_hard_negatives
-from training.losses.objective import Objective, Vectors
+from training.losses.objective import BatchVectors, Objective
 from training.model.inputs import ItemInputs, look_up
 from training.model.towers import Towers
 
@@ -27,7 +27,7 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
     return highest * max(0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))), 1e-4)
 
 
-class Step:
+class TrainingStep:
     """A step of a run of ``steps`` steps in all: what it does depends on its number and its batch alone."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Step:
             requests, items = look_up(self.towers, batch.queries, targets)
             queries, encoded = self.towers.encode_queries(requests), self.towers.encode_items(items)
         own = len(batch.targets)
-        vectors = Vectors(
+        vectors = BatchVectors(
             gather(queries.float()), gather(encoded[:own].float()), gather(encoded[own:].float()), mined_item
         )
         return self._objective.parts(batch, vectors, done)

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infra.contract.errors import TrainingSetError
+from infra.progress import Progress
 from infra.settings import Settings, TrainingSettings
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import BatchMaker
@@ -31,15 +32,14 @@ from training.model.encoding import encode_catalog, encode_requests
 from training.model.search import exact_top, recall
 from training.model.towers import LOCATION, TowerConfig, Towers
 from training.run.candidate import save_candidate
-from training.run.checkpoint import Checkpoint, Progress
-from training.run.step import Step
+from training.run.checkpoint import Checkpoint, RunState
+from training.run.step import TrainingStep
 from training.run.warm_start import start_from_release
 from training.text import load_text_encoder
 from training.versions import dependencies
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[str, float], None]
 RECALL_AT = (10, 100)
 VALIDATION_REQUESTS = 4_000
 """Most validation requests that are searched after each epoch."""
@@ -79,7 +79,7 @@ class TrainingResult:
         return {**asdict(self), "candidate_dir": str(self.candidate_dir)}
 
 
-def train(settings: Settings, progress: Report | None = None, live: Path | None = None) -> TrainingResult:
+def train(settings: Settings, progress: Progress | None = None, live: Path | None = None) -> TrainingResult:
     """Train the towers on the training set on disk, into ``settings.paths.training / "candidate"``.
 
     On a CPU the same training set, settings and seed give the same weights, whether or not the run was killed and went
@@ -117,7 +117,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
 class _Run:
     """Model, optimiser and examples of one training run."""
 
-    def __init__(self, settings: Settings, device: torch.device, report: Report, live: Path | None) -> None:
+    def __init__(self, settings: Settings, device: torch.device, report: Progress, live: Path | None) -> None:
         self.began = time.perf_counter()
         report("turning the training set into arrays", 0.0)
         self.settings: TrainingSettings = settings.training
@@ -146,7 +146,7 @@ class _Run:
         click_share = torch.from_numpy(click_share_of(arrays, self.examples)).to(device)
         objective = Objective(self.settings, click_share, arrays.items)
         self.weights = objective.weights.cpu()
-        self.step = Step(self.towers, objective, self.settings, self.steps * self.settings.epochs, device)
+        self.step = TrainingStep(self.towers, objective, self.settings, self.steps * self.settings.epochs, device)
         self.maker = BatchMaker(arrays, self.towers.config, self.settings)
         stopping, _ = stopping_and_judging(arrays, self.settings)
         held = np.random.default_rng(self.settings.seed).permutation(stopping)[:VALIDATION_REQUESTS]
@@ -156,7 +156,7 @@ class _Run:
         self.best = self._weights()
 
     def train(self) -> TrainingResult:
-        at = Progress(epoch=1, step=0, totals=[0.0] * len(PARTS), curve=[], best=-1.0, best_epoch=0, seconds=0.0)
+        at = RunState(epoch=1, step=0, totals=[0.0] * len(PARTS), curve=[], best=-1.0, best_epoch=0, seconds=0.0)
         with first_process_first():  # it may have to move the checkpoint back
             found = self.checkpoint.load(self.towers, self.step.optimiser)
         if found:
@@ -188,7 +188,7 @@ class _Run:
             self.checkpoint.remove()
         return result
 
-    def _epoch(self, at: Progress) -> Progress:
+    def _epoch(self, at: RunState) -> RunState:
         """The rest of the epoch that ``at`` is in, and its validation."""
         totals, began = torch.tensor(at.totals, dtype=torch.float64), time.perf_counter()
         batches = self.maker.epoch(self.examples, at.epoch - 1, self.steps, at.step)
@@ -212,7 +212,7 @@ class _Run:
         if reached is None or reached > best:
             best, best_epoch, self.best = reached or 0.0, at.epoch, self._weights()
         self.report(_line(entry), at.epoch / self.settings.epochs)
-        after = Progress(
+        after = RunState(
             epoch=at.epoch + 1,
             step=0,
             totals=[0.0] * len(PARTS),
@@ -224,10 +224,10 @@ class _Run:
         self._save(after)
         return after
 
-    def _save(self, at: Progress, **changes: Any) -> None:
+    def _save(self, at: RunState, **changes: Any) -> None:
         if rank() == 0:
-            progress = Progress(**{**at.__dict__, **changes})
-            self.checkpoint.save(self.towers, self.best, self.step.optimiser, progress)
+            state = RunState(**{**at.__dict__, **changes})
+            self.checkpoint.save(self.towers, self.best, self.step.optimiser, state)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.towers.state_dict().items()}

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from infra.progress import Progress
 from infra.settings import Settings
-from training.text.encoder import Progress, TextEncoder, Texts, strings
+from training.text.encoder import TextEncoder, Texts, strings
 
 PART_TEXTS = 8_192
 """Texts of a part: what a killed run loses at most."""

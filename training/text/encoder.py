@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
+from infra.progress import Progress
 from training.data.ragged import Ragged, offsets_of
 from training.text.bert import Bert, BertConfig
 from training.text.folder import CONFIG, TOKENIZER, WEIGHTS, copy_files, file_hashes, write_encoder_json
 
-Progress = Callable[[str, float], None]
 Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str | None]
 FORMAT = 1
 BATCH_TOKENS = 4096

@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from infra.contract.content import step_key
+from infra.progress import Progress
 from infra.settings import PretrainingSettings, Settings
 from training.text.corpus import Corpus, read_corpus
-from training.text.encoder import Progress, TextEncoder
+from training.text.encoder import TextEncoder
 from training.text.errors import TextEncoderError
 from training.text.folder import CONFIG, TOKENIZER, WEIGHTS, file_hashes
 from training.text.loading import RESULT, encoder_folder

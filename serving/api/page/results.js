@@ -54,8 +54,8 @@ function facts(item, met) {
   return make("p", "facts", ...parts, line.length ? labelled(make("span", "stages", ...line), { title: "in the last 30 days" }) : "");
 }
 
-function why(told) {
-  const matched = (told?.matched || []).map(({ kind, value }) =>
+function why(reason) {
+  const matched = (reason?.matched || []).map(({ kind, value }) =>
     make("span", "match", kind.endsWith("before") ? kind : make("span", "", make("i", "", words(kind)), ` ${value}`)),
   );
   return matched.length ? make("p", "why", ...matched) : "";

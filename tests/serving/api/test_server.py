@@ -27,9 +27,9 @@ from serving.api.server import serve
 from serving.retriever import Retriever
 
 class Slow(Retriever):
-    def retrieve(self, user, query, *arguments, **named):
-        time.sleep(2 if query == "slow mug" else 0)
-        return super().retrieve(user, query, *arguments, **named)
+    def retrieve_many(self, requests):
+        time.sleep(2 if requests[0].query == "slow mug" else 0)
+        return super().retrieve_many(requests)
 
 app.create_app.__defaults__ = (Slow,)
 serve(Settings.model_validate_json(sys.argv[1]))

@@ -19,7 +19,7 @@ from training.evaluation import (
     ALL,
     EvaluationReport,
     Searches,
-    Vectors,
+    VectorSearch,
     as_text,
     evaluate,
     judge,
@@ -202,7 +202,7 @@ def test_judgements(make_shop: MakeShop) -> None:
     centre = vectors[pc.index_in(pa.array(exact), ids).to_numpy()].mean(axis=0)
     shuffled = catalog.take(pa.array(np.random.default_rng(0).permutation(len(catalog))))
     rows = judge(
-        vectors, ids, lambda _: centre, None, judgements, shuffled, zero_shot=Vectors(vectors, lambda _: centre)
+        vectors, ids, lambda _: centre, None, judgements, shuffled, zero_shot=VectorSearch(vectors, lambda _: centre)
     )
     assert [(r["method"], r["queries"]) for r in rows] == [
         ("towers", 1), ("bm25", 1), ("bm25, titles", 1), ("zero-shot", 1), ("zero-shot + bm25", 1),

@@ -17,7 +17,7 @@ from training.data.batches import BatchMaker
 from training.losses.mining import mine_hard_negatives
 from training.losses.objective import Objective
 from training.model.inputs import look_up
-from training.run.step import Step
+from training.run.step import TrainingStep
 from training.run.trainer import click_share_of, new_towers
 
 MakeShop = Callable[..., Settings]
@@ -98,7 +98,7 @@ def test_mining_changes_no_running_statistic(made: Made) -> None:
 def test_a_step_learns_from_what_it_mined(made: Made) -> None:
     weights = {f"weight_{n}": 0.0 for n in ("unclicked", "click_over_unclicked", "order_over_unclicked")}
     only = with_training(made.shop, in_batch=(0.0, 0.0), uniform=(0.0, 0.0), **weights).training
-    step = Step(made.towers, made.objective(only), only, 10, torch.device("cpu"))
+    step = TrainingStep(made.towers, made.objective(only), only, 10, torch.device("cpu"))
     made.towers.train()
     losses = [float(step(made.maker.make(made.examples[:64], 3), number).sum()) for number in range(8)]
     assert losses[-1] < losses[0]

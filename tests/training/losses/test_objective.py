@@ -15,7 +15,7 @@ from infra.settings import Settings, TrainingSettings
 from tests.training.conftest import SMALL, with_training
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import Batch, BatchMaker
-from training.losses.objective import ORDER_GAIN, PARTS, SOURCES, Objective, Vectors
+from training.losses.objective import ORDER_GAIN, PARTS, SOURCES, BatchVectors, Objective
 from training.run.trainer import click_share_of, tower_config, train
 
 MakeShop = Callable[..., Settings]
@@ -24,7 +24,7 @@ ALL_PARTS = {f"weight_{part}": 1.0 for part in PARTS}
 
 
 @pytest.fixture
-def example(make_shop: MakeShop) -> tuple[Arrays, Batch, Vectors, Tensor]:
+def example(make_shop: MakeShop) -> tuple[Arrays, Batch, BatchVectors, Tensor]:
     """A step of 12 requests with vectors out of nowhere, the last three targets' worth of them mined."""
     settings = with_training(make_shop(requests=300, users=15), dynamic=(1.0, 1.0))
     arrays = prepare_arrays(settings)
@@ -37,7 +37,7 @@ def example(make_shop: MakeShop) -> tuple[Arrays, Batch, Vectors, Tensor]:
         return torch.nn.functional.normalize(torch.randn(rows, 8, generator=generator, dtype=torch.float64), dim=1)
 
     mined = torch.arange(0, 40, 3)
-    vectors = Vectors(unit(12), unit(len(batch.item)).requires_grad_(), unit(len(mined)), batch.pool_item[mined])
+    vectors = BatchVectors(unit(12), unit(len(batch.item)).requires_grad_(), unit(len(mined)), batch.pool_item[mined])
     return arrays, batch, vectors, torch.from_numpy(click_share_of(arrays, examples)).double()
 
 
@@ -46,7 +46,7 @@ def settings_of(**changes: object) -> TrainingSettings:
 
 
 def parts_of(
-    example: tuple[Arrays, Batch, Vectors, Tensor], settings: TrainingSettings, done: float = 1.0
+    example: tuple[Arrays, Batch, BatchVectors, Tensor], settings: TrainingSettings, done: float = 1.0
 ) -> dict[str, float]:
     arrays, batch, vectors, share = example
     found = Objective(settings, share, arrays.items).parts(batch, vectors, done)
@@ -56,7 +56,7 @@ def parts_of(
 class Loops:
     """The objectives of the example, one request and one column at a time."""
 
-    def __init__(self, example: tuple[Arrays, Batch, Vectors, Tensor], settings: TrainingSettings) -> None:
+    def __init__(self, example: tuple[Arrays, Batch, BatchVectors, Tensor], settings: TrainingSettings) -> None:
         self.arrays, self.batch, self.vectors, self.share = example
         self.settings = settings
         self.item = self.batch.item.tolist()
@@ -132,7 +132,7 @@ class Loops:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_part_with_each_source_alone_equals_loops(
-    example: tuple[Arrays, Batch, Vectors, Tensor], source: str
+    example: tuple[Arrays, Batch, BatchVectors, Tensor], source: str
 ) -> None:
     settings = settings_of(**{source: (0.0, 0.7)}, temperature=0.2)
     loops = Loops(example, settings)
@@ -140,14 +140,14 @@ def test_every_part_with_each_source_alone_equals_loops(
         assert value == pytest.approx(loops.part(name, source), rel=1e-5), name
 
 
-def test_sources_mix_by_their_weights(example: tuple[Arrays, Batch, Vectors, Tensor]) -> None:
+def test_sources_mix_by_their_weights(example: tuple[Arrays, Batch, BatchVectors, Tensor]) -> None:
     mixed = parts_of(example, settings_of(in_batch=(1.0, 1.0), uniform=(3.0, 3.0)))["click"]
     alone = [parts_of(example, settings_of(**{name: (1.0, 1.0)}))["click"] for name in ("in_batch", "uniform")]
     assert mixed == pytest.approx(0.25 * alone[0] + 0.75 * alone[1])
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_weight_of_zero_switches_a_part_off(example: tuple[Arrays, Batch, Vectors, Tensor], part: str) -> None:
+def test_a_weight_of_zero_switches_a_part_off(example: tuple[Arrays, Batch, BatchVectors, Tensor], part: str) -> None:
     settings = settings_of(**{f"weight_{part}": 0.0}, uniform=(1.0, 1.0))
     found = parts_of(example, settings)
     assert found.pop(part) == 0
@@ -165,7 +165,7 @@ def test_ramps_are_linear_and_then_constant() -> None:
     assert [at_once.weight_of("uniform", done) for done in (0.0, 1.0)] == pytest.approx([0.3, 0.3])
 
 
-def test_no_negative_at_all_still_has_a_gradient(example: tuple[Arrays, Batch, Vectors, Tensor]) -> None:
+def test_no_negative_at_all_still_has_a_gradient(example: tuple[Arrays, Batch, BatchVectors, Tensor]) -> None:
     arrays, batch, vectors, share = example
     only_click = settings_of(**{f"weight_{part}": float(part == "click") for part in PARTS})
     nothing = replace(vectors, mined=vectors.mined[:0], mined_item=vectors.mined_item[:0])

@@ -1,0 +1,19 @@
+"""What every endpoint may refuse, for its description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serving.api.models import Problem
+
+_says: dict[int, str] = {
+    400: "The body is not even text.",
+    401: "The API key is missing or wrong.",
+    413: "The body is larger than `api.max_body_bytes`.",
+    422: "Bad input; the sentence says which and why.",
+    429: "Too many requests of this client; `Retry-After` says when to come back.",
+    503: "Not warmed up yet, or too many requests wait.",
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text} for status, text in _says.items()
+}
