@@ -129,8 +129,9 @@ def _build(
     create_place_macros(engine)
     connection = engine.con
     connection.execute(_ENTRIES_SQL)
-    nested = opened_columns(key for (key,) in connection.execute("SELECT DISTINCT key FROM entries").fetchall())
-    if nested:
+    known: set[str] = set()
+    while nested := opened_columns(_keys(connection) - known):
+        known = _keys(connection)
         connection.execute(_OPENED_SQL, [nested])
     keys = connection.execute(
         "SELECT file, key, count(*) FILTER (coalesce(as_id(value) IS NOT NULL, false) OR no_scalar(value))"
@@ -185,6 +186,10 @@ def _build(
     return report
 
 
+def _keys(connection: Any) -> set[str]:
+    return {key for (key,) in connection.execute("SELECT DISTINCT key FROM entries").fetchall()}
+
+
 def _copy_table(engine: Any, name: str, table: Any) -> None:
     """Copy an Arrow table into a table of the engine."""
     engine.con.execute(f"CREATE TABLE {name} AS FROM {from_arrow(engine, table).get_name()}")
@@ -199,7 +204,7 @@ CREATE TABLE entries AS
     FROM bodies, json_each(bodies.body) AS e WHERE NOT is_absent(e.value)
 """
 
-# {"offers": [{"price": 1}, {"price": 2}]} also has the column offers.price, with both
+# {"offers": [{"price": 1}, {"price": [2, 3]}]} also has the column offers.price, with all three
 _OPENED_SQL = """
 INSERT INTO entries
     WITH objects AS (
@@ -207,7 +212,8 @@ INSERT INTO entries
             THEN json_extract(opened(value), '$[*]') ELSE [opened(value)] END) AS value
         FROM entries WHERE list_contains(?, key)
     )
-    SELECT row_id, file, objects.key || '.' || e.key, to_json(list(e.value))
+    SELECT row_id, file, objects.key || '.' || e.key, to_json(flatten(list(
+        CASE WHEN json_type(e.value) = 'ARRAY' THEN json_extract(e.value, '$[*]') ELSE [e.value] END)))
     FROM (FROM objects WHERE json_type(value) = 'OBJECT') AS objects, json_each(objects.value) AS e
     WHERE NOT is_absent(e.value) GROUP BY ALL
 """
