@@ -31,7 +31,10 @@ FROM entries JOIN fields USING (file, key)
 
 _VERSIONS = """
 CREATE TABLE candidates AS
-WITH ids AS (SELECT row_id, value AS id FROM entries JOIN fields USING (file, key) WHERE field = 'item_id')
+WITH ids AS (
+    SELECT row_id, coalesce(arg_min(value, rank) FILTER (as_id(value) IS NOT NULL), arg_min(value, rank)) AS id
+    FROM entries JOIN fields USING (file, key) WHERE field = 'item_id' GROUP BY row_id
+)
 SELECT row_id, file, raw, coalesce(product, as_id(id)) AS item_id, row_id <> lead AS is_variant, CASE
     WHEN not_json THEN unread WHEN product IS NOT NULL THEN NULL
     WHEN no_scalar(id) THEN 'wrong_type' WHEN as_id(id) IS NULL THEN 'no_id'

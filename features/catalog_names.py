@@ -83,7 +83,9 @@ def opened_columns(keys: Iterable[str]) -> list[str]:
     return sorted({key for key in keys if plain_name(key) in _OPENED})
 
 
-def assign_fields(keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int]) -> pa.Table:
+def assign_fields(
+    keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int], item_id: str | None = None
+) -> pa.Table:
     """The field that each column of each file becomes.
 
     The id is the first known column that every row of all files has, else the one that most have: chosen over the files
@@ -93,6 +95,8 @@ def assign_fields(keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int])
     Args:
         keys: (index of the file, column, rows that have a value in it), each column once.
         rows: Index of the file -> its rows.
+        item_id: The column of ids, whatever its name; rows that lack it have the id that they would have without it.
+            One inside another (``variants.ean``) has the ids of a product's variants.
 
     Returns:
         ``file, key, field, rank, slot``; ``field`` is null for a column of no known name, and for further names of a
@@ -113,6 +117,12 @@ def assign_fields(keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int])
         for key in sorted(columns, key=lambda key: (key.strip().lower() != plain_name(key), key)):
             named.setdefault(plain_name(key), key)
         taken = _fields_of_file(named, columns, rows.get(file, 0), totals)
+        preferred = named.get(plain_name(item_id)) if item_id else None
+        if preferred is not None and "." in plain_name(preferred):
+            taken[preferred] = ("variant_ids", 0, None)
+        elif preferred is not None:
+            taken |= {key: (field, rank + 1, slot) for key, (field, rank, slot) in taken.items() if field == "item_id"}
+            taken[preferred] = ("item_id", 0, None)
         for key in columns:
             name = plain_name(key)
             packing = "packing" if name in _OPENED or _PACKING.fullmatch(name) else None

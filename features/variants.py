@@ -25,8 +25,8 @@ ALIASES = pa.schema(
 
 FAMILIES_SQL = (
     r"""
-CREATE TABLE own_ids AS SELECT row_id, file, text AS own FROM keyed
-    WHERE field = 'item_id' AND text IS NOT NULL;
+CREATE TABLE own_ids AS SELECT row_id, file, arg_min(text, rank) AS own FROM keyed
+    WHERE field = 'item_id' AND text IS NOT NULL GROUP BY ALL;
 CREATE TABLE row_names AS
     SELECT file, text AS name, min(own) AS own FROM keyed JOIN own_ids USING (row_id, file)
     WHERE (field = 'item_id' OR slot = 'other_id') AND text IS NOT NULL

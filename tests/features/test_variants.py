@@ -40,7 +40,7 @@ def attributes(item: dict[str, Any], *keys: str) -> dict[str, list[str]]:
     return {key: [a["value"] for a in item["attributes"] if a["key"] == key] for key in keys}
 
 
-SHOPIFY = """Handle,Title,Body (HTML),Vendor,Type,Tags,Option1 Name,Option1 Value,Option2 Name,Option2 Value,{sku},{cost}
+SHOPIFY = """Handle,Title,Body HTML,Vendor,Type,Tags,Option1 Name,Option1 Value,Option2 Name,Option2 Value,{sku},{cost}
 tee,Plain Tee,<p>Soft <b>cotton</b></p>,Acme,Shirts,"cotton, summer",Color,Red,Size,S,TEE-R-S,19.90
 tee,,,,,,,Red,,M,,18.90
 tee,,,,,,,Blue,,S,TEE-B-S,19.90
