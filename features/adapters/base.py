@@ -16,7 +16,9 @@ import duckdb
 Progress = Callable[[str, float | None], None]
 """Called with a sentence and the share of it that is done; None: nobody knows."""
 
-ADAPTERS: Mapping[str, str] = {}
+ADAPTERS: Mapping[str, str] = {
+    "ubi": "features.adapters.ubi",
+}
 """Source -> the module that reads it; a module is imported where its source is asked for."""
 
 
@@ -59,17 +61,17 @@ class ImportRequest:
 class Loaded:
     """What an adapter made: names of tables or views in the connection, each None where the source has no such rows.
 
-    A table may have a column ``dt`` (DATE): the day folder its rows go to. Without it a row of queries or events goes to
-    the UTC day of its ``timestamp``, and the catalogue into the landing folder itself.
+    A table may have a column ``dt`` (DATE): the day folder its rows go to. Without it a row of queries or events goes
+    to the UTC day of its ``timestamp``, and the catalogue into the landing folder itself.
     """
 
     rows_in: int
     """Rows read from the source, counted where they were read."""
     became: str
-    """Table ``source_event VARCHAR, became VARCHAR, rows BIGINT, written BIGINT``: every row of the source is counted in
-    one line (``rows`` adds up to ``rows_in``), what is left out with why (``left out: no time``). ``written``: the rows
-    of ``queries``, ``events`` and ``catalog`` that a line's rows became, together as many as these tables have, those of
-    a catalogue by day apart."""
+    """Table ``source_event VARCHAR, became VARCHAR, rows BIGINT, written BIGINT``: every row of the source is counted
+    in one line (``rows`` adds up to ``rows_in``), what is left out with why (``left out: no time``). ``written``: the
+    rows of ``queries``, ``events`` and ``catalog`` that a line's rows became, together as many as these tables have,
+    those of a catalogue by day apart."""
     queries: str | None = None
     """Columns of ``ubi_queries``: query_id, user_id, client_id, session_id, user_query, timestamp (TIMESTAMPTZ),
     query_response_hit_ids (VARCHAR[]), query_attributes."""

@@ -32,7 +32,7 @@ def local_files(request: ImportRequest) -> list[Path]:
 def _found(request: ImportRequest, text: str, copies: Path) -> Sequence[Path]:
     try:
         system, path = url_to_fs(text if "://" in text else str(Path(text).expanduser().absolute()))
-        paths = sorted(system.glob(path)) if system.has_magic(path) and not system.exists(path) else [path]
+        paths = sorted(system.glob(path)) if set(path) & set("*?[") and not system.exists(path) else [path]
         listed: list[tuple[str, str]] = []
         for one in paths:
             if system.isdir(one):
