@@ -17,6 +17,16 @@ Progress = Callable[[str, float | None], None]
 """Called with a sentence and the share of it that is done; None: nobody knows."""
 
 ADAPTERS: Mapping[str, str] = {
+    "diginetica": "features.adapters.diginetica",
+    "esci": "features.adapters.esci",
+    "jdsearch": "features.adapters.jdsearch",
+    "jsonld": "features.adapters.jsonld",
+    "kuaisearch": "features.adapters.kuaisearch",
+    "magento": "features.adapters.magento",
+    "merchant": "features.adapters.merchant",
+    "shopify": "features.adapters.shopify",
+    "wands": "features.adapters.wands",
+    "woocommerce": "features.adapters.woocommerce",
     "ubi": "features.adapters.ubi",
 }
 """Source -> the module that reads it; a module is imported where its source is asked for."""
@@ -81,6 +91,9 @@ class Loaded:
     catalog: str | None = None
     """Any columns that ``features.catalog_names`` knows. With ``dt`` it is told from the log's own events: of use only
     where the shop has no better one, it is not written beside a catalogue that is there."""
+    judgements: str | None = None
+    """Columns query, item_id, grade (0 irrelevant, 1 complement, 2 substitute, 3 exact): ``qrels.tsv`` beside the
+    catalogue, which without days makes a judged folder. Its rows count as written."""
     notes: Sequence[str] = ()
     """What the source lacks and what that costs, a sentence each."""
 

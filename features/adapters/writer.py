@@ -17,6 +17,7 @@ PREFIX = ".import-"
 """Folders in the landing folder that an import works in; what a killed one left is cleared by the next."""
 LOG_FILES = {"queries": "ubi_queries.parquet", "events": "ubi_events.parquet"}
 CATALOG_FILE = "catalog.parquet"
+JUDGEMENTS_FILE = "qrels.tsv"
 _OWN = frozenset([*LOG_FILES.values(), CATALOG_FILE])
 
 
@@ -106,8 +107,11 @@ def write(
         connection.execute(
             f"COPY {loaded.catalog} TO '{_path(stage / CATALOG_FILE)}' (FORMAT parquet, COMPRESSION zstd)"
         )
-    _verify(connection, loaded, made)
+    judged = _write_judgements(connection, loaded.judgements, stage) if loaded.judgements else 0
+    _verify(connection, loaded, made + judged)
     refuse_existing(logs, sorted(days), catalog is not None, replace)
+    if judged and (logs / JUDGEMENTS_FILE).exists() and not replace:
+        raise AdapterError(f"{logs} already has {JUDGEMENTS_FILE}: add --replace to write it anew")
     notes += [
         f"{day} had {before:,} rows of {name} and has {rows:,} now: the files given hold less of that day than those of"
         " the import before."
@@ -119,6 +123,9 @@ def write(
         _move_day(stage, request.work, logs, day)
     if catalog is not None:
         (stage / CATALOG_FILE).replace(logs / CATALOG_FILE)
+    if judged:
+        (stage / JUDGEMENTS_FILE).replace(logs / JUDGEMENTS_FILE)
+        notes.append(f"{judged:,} judgements are in {logs / JUDGEMENTS_FILE}.")
     return Written({day: days[day] for day in sorted(days)}, catalog, outside, notes)
 
 
@@ -182,6 +189,16 @@ def _write_days(
     shutil.rmtree(parts)
     if written != sum(wanted.values()):
         raise RuntimeError(f"{table} has {sum(wanted.values()):,} rows, and {written:,} were written")
+
+
+def _write_judgements(connection: duckdb.DuckDBPyConnection, table: str, stage: Path) -> int:
+    """Write judgements as their reader takes them: no quotation marks, no tab or line end inside a query."""
+    stage.mkdir(parents=True, exist_ok=True)
+    connection.execute(
+        f"COPY (SELECT regexp_replace(query, '[\\t\\r\\n]+', ' ', 'g') AS query, item_id, grade FROM {table}"
+        f" ORDER BY query, item_id) TO '{_path(stage / JUDGEMENTS_FILE)}' (FORMAT csv, DELIMITER '\t', QUOTE '', HEADER)"
+    )
+    return count(connection, f"SELECT count(*) FROM {table}")
 
 
 def _verify(connection: duckdb.DuckDBPyConnection, loaded: Loaded, made: int) -> None:

@@ -1,0 +1,94 @@
+"""CSV and TSV exports as one table of texts in DuckDB, columns found by name whatever their case, blanks and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from features.adapters.base import AdapterError, ImportRequest, quoted, watched
+from features.adapters.files import local_files
+from features.catalog_names import plain_name
+from features.csv_text import Dialect, rewrite_csv
+from features.text_files import encoding_of
+
+
+class Columns:
+    """The columns of a table, by the names that programs and their translations give them."""
+
+    def __init__(self, table: str, names: Sequence[str]) -> None:
+        self.table = table
+        self.by_name: dict[str, str] = {}
+        for name in names:
+            self.by_name.setdefault(plain_name(name), name)
+
+    def has(self, *names: str) -> bool:
+        """Whether any of the columns is there."""
+        return any(plain_name(name) in self.by_name for name in names)
+
+    def sql(self, *names: str) -> str:
+        """The first of the columns that a row has a text in, trimmed; NULL where none is there."""
+        found = [self.by_name[plain_name(name)] for name in names if plain_name(name) in self.by_name]
+        filled = [f"nullif(trim({identifier(name)}), '')" for name in found]
+        return f"coalesce({', '.join([*filled, 'NULL::VARCHAR'])})" if filled else "NULL::VARCHAR"
+
+    def matching(self, prefix: str) -> list[str]:
+        """Columns whose plain name begins so, as they are written."""
+        return [name for plain, name in self.by_name.items() if plain.startswith(prefix)]
+
+    def need(self, source: str, *names: str) -> None:
+        """Refuse a file that has none of these columns.
+
+        Raises:
+            AdapterError: it has none.
+        """
+        if not self.has(*names):
+            found = ", ".join(list(self.by_name.values())[:30])
+            raise AdapterError(f"this is no export of {source}: it has no column {' or '.join(names)}. Found: {found}")
+
+
+def load_csv(
+    connection: duckdb.DuckDBPyConnection, request: ImportRequest, table: str, files: Sequence[Path] | None = None
+) -> Columns:
+    """Create ``table`` from the rows of CSV files, all columns texts, and a column ``row_number`` of their order.
+
+    Beside it ``<table>_ragged(rows BIGINT)``: how many lines are no row of their file's columns.
+
+    Raises:
+        AdapterError: a file has no header line.
+    """
+    sources = []
+    rejected = 0
+    for place, file in enumerate(files if files is not None else local_files(request)):
+        plain = request.work / f"{table}-{place:03d}.csv"
+        dialect = rewrite_csv(file, file.name, encoding_of(file, file.name, None), plain)
+        if not dialect.columns:
+            raise AdapterError(f"{file.name} is empty: it has no header line")
+        part = f"{table}_part_{place}"
+        with watched(connection, request.progress, f"reading {file.name}"):
+            connection.execute(f"CREATE TABLE {part} AS FROM {_read_csv(plain, dialect)}")
+        ((lines,),) = connection.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchall()
+        connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
+        rejected += lines
+        plain.unlink()
+        sources.append(f"FROM {part}")
+    connection.execute(
+        f"CREATE VIEW {table} AS SELECT row_number() OVER () AS row_number, *"
+        f" FROM ({' UNION ALL BY NAME '.join(sources)})"
+    )
+    connection.execute(f"CREATE TABLE {table}_ragged AS SELECT {rejected}::BIGINT AS rows")
+    names = [name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall()]
+    return Columns(table, names[1:])
+
+
+def identifier(name: str) -> str:
+    """A column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _read_csv(file: Path, dialect: Dialect) -> str:
+    columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in dialect.columns)
+    return f"""read_csv({quoted(str(file))}, auto_detect = false, header = true, hive_partitioning = false,
+        columns = {{{columns}}}, delim = {quoted(dialect.separator)}, quote = '"', escape = {quoted(dialect.escape)},
+        store_rejects = true, rejects_limit = 0)"""
