@@ -59,10 +59,12 @@ CREATE TABLE members AS
 """,
     """
 CREATE TABLE aliases AS
-    SELECT alias_id, arg_max(item_id, file) AS item_id FROM (
+    SELECT alias_id, arg_min(item_id, (-file, item_id)) AS item_id FROM (
         SELECT own AS alias_id, product AS item_id, file FROM members
         UNION ALL SELECT trim(variant), product, file FROM listed_variants
-    ) WHERE alias_id <> item_id AND alias_id NOT IN (SELECT product FROM members) GROUP BY alias_id
+    ) WHERE alias_id <> item_id AND alias_id NOT IN (SELECT product FROM members)
+        AND alias_id NOT IN (SELECT own FROM own_ids ANTI JOIN members USING (row_id))
+    GROUP BY alias_id
 """,
     """
 CREATE TABLE merged AS

@@ -14,7 +14,7 @@ from features.text_files import opened
 
 FIELDS: Mapping[str, bool] = {
     "id": False, "item_group_id": False, "title": False, "description": False, "google_product_category": False,
-    "brand": False, "price": False, "sale_price": False, "gtin": False, "mpn": False, "color": False, "size": False,
+    "brand": False, "price": False, "sale_price": False, "gtin": False, "color": False, "size": False,
     "material": False, "pattern": False, "gender": False, "age_group": False, "condition": False,
     "availability": False, "product_type": True, "product_highlight": True, "product_detail": True,
 }  # fmt: skip
@@ -37,9 +37,7 @@ def is_xml(file: Path) -> bool:
     return head.replace(b"\x00", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1] == b"<"
 
 
-def read_feed(
-    connection: duckdb.DuckDBPyConnection, request: ImportRequest, table: str, files: Sequence[Path]
-) -> None:
+def read_feed(connection: duckdb.DuckDBPyConnection, request: ImportRequest, table: str, files: Sequence[Path]) -> None:
     """Create ``table`` with the columns ``FIELDS``, a row per ``item`` or ``entry``.
 
     Raises:
@@ -72,9 +70,7 @@ def _batches(file: Path, request: ImportRequest, failed: list[AdapterError]) -> 
                     yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
                     rows = []
     except (ElementTree.ParseError, OSError, EOFError) as error:
-        failed.append(
-            AdapterError(f"{file.name} is no whole XML ({error}): fetch the feed again; nothing was written")
-        )
+        failed.append(AdapterError(f"{file.name} is no whole XML ({error}): fetch the feed again; nothing was written"))
         return
     if rows:
         yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)

@@ -37,10 +37,11 @@ _OBJECTS = {"category": "category", "brand": "brand", "manufacturer": "manufactu
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read dumps; a node of a graph or list counts as a row."""
     files = local_files(request)
-    connection.execute(_NODE_TABLE_SQL)
+    connection.execute(_DOCUMENTS_SQL)
     with watched(connection, request.progress, f"reading {len(files)} files"):
         for source in json_source(connection, files):
-            connection.execute(f"INSERT INTO ld_nodes {_NODES_SQL.format(source=source)}")
+            connection.execute(f"INSERT INTO ld_documents SELECT json, {_INNER.format(of='json')} FROM {source}")
+        connection.execute(_NODES_SQL)
         connection.execute(_PRODUCTS_SQL)
     if not count(connection, "SELECT count(*) FROM ld_catalog"):
         found = connection.execute("SELECT DISTINCT type FROM ld_nodes WHERE type IS NOT NULL LIMIT 10").fetchall()
@@ -53,24 +54,27 @@ def _path(name: str) -> str:
     return f"""'$."{name}"'"""
 
 
-_NODE_TABLE_SQL = "CREATE TABLE ld_nodes (row_number BIGINT, type VARCHAR, node JSON)"
-
-# a page's node holds its products in a graph, a list of items or as its main entity; a list may be of such lists
-_NODES_SQL = """
-WITH RECURSIVE nodes AS (
-    SELECT json AS node, 0 AS depth FROM {source}
+# a page's node holds its products in a graph, in a list of items or as its main entity, and these may hold further ones
+_INNER = """coalesce(json_extract({of}, '$."@graph"'), json_extract({of}, '$.itemListElement'),
+    json_extract({of}, '$.item'), json_extract({of}, '$.mainEntity'))"""
+_DOCUMENTS_SQL = "CREATE TABLE ld_documents (node JSON, inner_node JSON)"
+_NODES_SQL = f"""
+CREATE TABLE ld_nodes AS
+WITH RECURSIVE inner_nodes AS (
+    SELECT rowid AS document, 0 AS depth, node, inner_node FROM ld_documents WHERE inner_node IS NOT NULL
     UNION ALL
-    SELECT unnest(CASE WHEN json_type(inner_node) = 'ARRAY' THEN json_extract(inner_node, '$[*]') ELSE [inner_node] END),
-        depth + 1
-    FROM (SELECT depth, coalesce(json_extract(node, '$."@graph"'), json_extract(node, '$.itemListElement'),
-        json_extract(node, '$.item'), json_extract(node, '$.mainEntity')) AS inner_node FROM nodes)
-    WHERE inner_node IS NOT NULL AND depth < 6
+    SELECT document, depth + 1, held, {_INNER.format(of="held")} FROM (
+        SELECT document, depth, unnest(CASE WHEN json_type(inner_node) = 'ARRAY' THEN json_extract(inner_node, '$[*]')
+            ELSE [inner_node] END) AS held
+        FROM inner_nodes WHERE inner_node IS NOT NULL AND depth < 6
+    )
 )
-SELECT row_number() OVER (), regexp_extract(coalesce(json_extract_string(node, '$."@type"[0]'),
-    json_extract_string(node, '$."@type"')), '[^/:#]*$'), node
-FROM nodes
-WHERE json_type(node) IS DISTINCT FROM 'OBJECT' OR coalesce(json_extract(node, '$."@graph"'),
-    json_extract(node, '$.itemListElement'), json_extract(node, '$.item'), json_extract(node, '$.mainEntity')) IS NULL
+SELECT document, depth, regexp_extract(coalesce(json_extract_string(node, '$."@type"[0]'),
+    json_extract_string(node, '$."@type"')), '[^/:#]*$') AS type, node
+FROM (
+    SELECT rowid AS document, 0 AS depth, node FROM ld_documents WHERE inner_node IS NULL
+    UNION ALL SELECT document, depth, node FROM inner_nodes WHERE inner_node IS NULL OR depth = 6
+)
 """
 
 _ID = "coalesce(" + ", ".join(f"nullif(trim(json_extract_string(node, {_path(name)})), '')" for name in _IDS) + ")"
@@ -80,8 +84,8 @@ _COLUMNS = ", ".join(
 )
 _PRODUCTS_SQL = f"""
 CREATE TABLE ld_products AS
-SELECT *, row_number() OVER (PARTITION BY coalesce(own, parent) ORDER BY row_number) AS time FROM (
-    SELECT row_number, node, type, type IN ('Product', 'ProductGroup', 'ProductModel', 'IndividualProduct', 'Vehicle',
+SELECT *, row_number() OVER (PARTITION BY own ORDER BY document, depth) AS time FROM (
+    SELECT document, depth, node, type, type IN ('Product', 'ProductGroup', 'ProductModel', 'IndividualProduct', 'Vehicle',
             'SomeProducts') AS is_product,
         CASE WHEN type = 'ProductGroup' THEN coalesce(nullif(json_extract_string(node, '$.productGroupID'), ''), {_ID})
             ELSE {_ID} END AS own,

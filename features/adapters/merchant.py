@@ -15,7 +15,7 @@ WHAT = "a Google Merchant feed: TSV, or XML as RSS 2.0 or Atom"
 OPTIONS: dict[str, str] = {}
 MAPPING = (
     Maps("`item_group_id`, else `id`", "`item_id`"),
-    Maps("`id`, `gtin`, `mpn`", "ids that lead to the item"),
+    Maps("`id`, `gtin`", "ids that lead to the item"),
     Maps("`title`", "`title`"),
     Maps("`description`, `product_highlight`", "`description`"),
     Maps("`product_type`, else `google_product_category`", "`category_path`", "each product type is a path"),
@@ -68,7 +68,7 @@ WITH listed AS (
     FROM listed
 )
 SELECT row_number, CASE WHEN item_group_id IS NULL THEN 'product' ELSE 'variant' END AS source_event, product,
-    false AS leads, list_filter([id, gtin, mpn], lambda i: i IS NOT NULL) AS ids, title,
+    false AS leads, list_filter([id, gtin], lambda i: i IS NOT NULL) AS ids, title,
     concat_ws(chr(10), description, array_to_string(product_highlight, chr(10))) AS description,
     CASE WHEN len(product_type) > 0 THEN product_type ELSE [google_product_category] END AS category_path, brand,
     coalesce(sale_price, price) AS price, list_concat(said, list_transform(
@@ -77,4 +77,3 @@ SELECT row_number, CASE WHEN item_group_id IS NULL THEN 'product' ELSE 'variant'
     CASE WHEN id IS NULL THEN 'no id' WHEN time > 1 THEN 'an id that came before' END AS left_out
 FROM placed
 """
-

@@ -34,9 +34,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     columns = load_csv(connection, request, "woo")
     columns.need("WooCommerce", *ID, *SKU)
     columns.need("WooCommerce", "Type", "Typ", "Name")
-    return catalog_of(
-        connection, request, _rows_sql(columns), ragged=count(connection, "SELECT rows FROM woo_ragged")
-    )
+    return catalog_of(connection, request, _rows_sql(columns), ragged=count(connection, "SELECT rows FROM woo_ragged"))
 
 
 def _rows_sql(columns: Columns) -> str:
