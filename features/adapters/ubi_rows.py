@@ -89,7 +89,7 @@ WITH lines AS (
 ), named AS (
     SELECT *, coalesce(plain_key(s.timestamp), plain_key(s."@timestamp")) AS given_time,
         plain_time(given_time) AS time,
-        coalesce(nullif(s.query_response_hit_ids, []), s.query_response_object_ids, []) AS hits,
+        coalesce(s.query_response_hit_ids, s.query_response_object_ids, []) AS hits,
         coalesce(plain_key(a.object.object_id), plain_key(s."event_attributes.object.object_id"),
             plain_key(s.object_id), plain_key(a.object.internal_id)) AS item_id,
         unless_nested(coalesce(CASE WHEN starts_with(a.position, '{{') THEN json_extract_string(a.position, '$.ordinal')
