@@ -149,7 +149,7 @@ INSERT INTO documents_untold
 SELECT CASE
     WHEN contains(lower(index), 'quer') AND NOT contains(lower(index), 'event') THEN 'ubi_queries'
     WHEN contains(lower(index), 'event') AND NOT contains(lower(index), 'quer') THEN 'ubi_events'
-    WHEN list_has_any(spelt, ['actionname', 'eventname']) THEN 'ubi_events'
+    WHEN list_has_any(spelt, ['actionname', 'eventname', 'eventattributes']) THEN 'ubi_events'
     WHEN list_has_any(spelt, ['userquery', 'queryresponsehitids', 'queryresponseobjectids', 'queryresponse'])
         THEN 'ubi_queries'
     WHEN regexp_matches(lower(index), 'product|item|catalog|article|goods|sku') THEN 'catalog'

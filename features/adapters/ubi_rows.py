@@ -51,8 +51,10 @@ _EVENT_PLAIN = """plain_key(s.action_name) IS NOT NULL AND (time IS NOT NULL OR 
     AND (s.event_attributes IS NULL OR starts_with(s.event_attributes, '{')
         AND item_id IS NOT NULL AND NOT contains(s.event_attributes, '['))
     AND NOT suspicious(concat_ws(chr(31), s.query_id, s.user_id, s.client_id, s.session_id, s.action_name, given_time,
-        s.event_id, item_id, s.user_query, s.user_agent))"""
+        s.event_id, item_id, s.user_query, s.user_agent, a.user_query, a.query, a.user_agent, a.browser))"""
 
+_SAYS_QUERY = """(list_has_any(keys, ['user_query', 'query_response_hit_ids', 'query_response_object_ids'])
+    AND NOT list_has_any(keys, ['event_attributes', 'event_id', 'object_id']))"""
 _ODD_QUERY = odd_keys_sql(QUERY_FIELDS, QUERY_KEYS).replace("json_keys(body)", "keys")
 _ODD_EVENT = odd_keys_sql(EVENT_FIELDS, EVENT_KEYS, lists=True).replace("json_keys(body)", "keys")
 
@@ -80,15 +82,14 @@ WITH lines AS (
         WHEN json IS NULL THEN 'not_json'
         WHEN len(keys) = 1 AND coalesce(s.index, s.create, s.update, s.delete) IS NOT NULL THEN 'action_line'
         WHEN s.action_name IS NOT NULL THEN 'ubi_events'
-        WHEN list_has_any(keys, ['user_query', 'query_response_hit_ids', 'query_response_object_ids'])
-            THEN 'ubi_queries' END AS kind,
+        WHEN {_SAYS_QUERY} THEN 'ubi_queries' END AS kind,
         CASE WHEN kind = 'ubi_events' AND starts_with(s.event_attributes, '{{')
             THEN json_transform(s.event_attributes, '{_ATTRIBUTES}') END AS a
     FROM parsed
 ), named AS (
     SELECT *, coalesce(plain_key(s.timestamp), plain_key(s."@timestamp")) AS given_time,
         plain_time(given_time) AS time,
-        coalesce(nullif(s.query_response_hit_ids, []), s.query_response_object_ids, []) AS hits,
+        coalesce(s.query_response_hit_ids, s.query_response_object_ids, []) AS hits,
         coalesce(plain_key(a.object.object_id), plain_key(s."event_attributes.object.object_id"),
             plain_key(s.object_id), plain_key(a.object.internal_id)) AS item_id,
         unless_nested(coalesce(CASE WHEN starts_with(a.position, '{{') THEN json_extract_string(a.position, '$.ordinal')
@@ -104,9 +105,9 @@ SELECT kind, plain, CASE WHEN NOT plain AND kind IS DISTINCT FROM 'action_line' 
     plain_key(s.query_id) AS query_id, plain_person(s.user_id, {listed}) AS user_id,
     plain_person(s.client_id, {listed}) AS client_id, plain_person(s.session_id, {listed}) AS session_id,
     CASE kind WHEN 'ubi_queries' THEN coalesce(s.user_query, '') ELSE coalesce(plain_key(s.user_query),
-        plain_key(unless_nested(a.user_query)), plain_key(unless_nested(a.query))) END AS user_query,
+        plain_key(a.user_query), plain_key(a.query)) END AS user_query,
     time, CASE WHEN plain THEN list_transform(hits, lambda h: nullif(trim(h), '')) END AS hits, s.query_attributes,
-    nullif(trim(coalesce(s.user_agent, unless_nested(a.user_agent), unless_nested(a.browser))), '') AS user_agent,
+    nullif(trim(coalesce(s.user_agent, a.user_agent, a.browser)), '') AS user_agent,
     lower(trim(s.action_name)) AS action, nullif(trim(s.event_id), '') AS event_id, item_id,
     try_cast(position AS BIGINT) AS position
 FROM judged
@@ -125,8 +126,7 @@ WITH lines AS (
     SELECT row_id, json, json_keys(body_of(json)) AS keys, is_action_line(json) AS action_line
     FROM lines WHERE starts_with(ltrim(json), '{{')
 ), untold AS (
-    SELECT * FROM marked WHERE NOT action_line AND NOT list_has_any(keys,
-        ['user_query', 'query_response_hit_ids', 'query_response_object_ids'])
+    SELECT * FROM marked WHERE NOT action_line AND NOT {_SAYS_QUERY}
         AND json_extract_string(body_of(json), '$.action_name') IS NULL
 ), envelopes AS (
     SELECT row_id, json_extract_string(json, [{envelope}]) AS e FROM marked WHERE action_line
