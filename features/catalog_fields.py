@@ -23,10 +23,11 @@ HTML_ENTRIES = """(file, key) IN (SELECT (file, key) FROM fields
 _KEYED = """
 CREATE TABLE keyed AS
 SELECT row_id, file, key, CASE WHEN field = 'point' AND NOT is_point(value) THEN NULL
-    WHEN field = 'attributes' AND NOT is_structured(unboxed(value)) THEN NULL ELSE field END AS field,
-    rank, slot, CASE WHEN field IS NULL THEN value ELSE unboxed(value) END AS value, as_id(value) AS text,
+    WHEN field = 'attributes' AND NOT is_structured(value) THEN NULL ELSE field END AS field,
+    rank, slot, value, as_id(value) AS text,
     CASE WHEN is_list_or_object(value) THEN labels_of(value) WHEN text IS NULL THEN [] ELSE [text] END AS labels
-FROM entries JOIN fields USING (file, key)
+FROM (SELECT * REPLACE (CASE WHEN field IS NULL THEN value ELSE unboxed(value) END AS value)
+    FROM entries JOIN fields USING (file, key))
 """
 
 _VERSIONS = """

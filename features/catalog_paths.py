@@ -59,8 +59,8 @@ CREATE TABLE category_paths AS
         FROM path_levels GROUP BY id
     )
     SELECT value::VARCHAR AS value_text, list_transform(path, lambda t: replace(t, chr(1), ',')) AS path,
-        list_transform(list_filter(list_distinct(every_level), lambda t: NOT list_contains(path, t)),
-            lambda t: replace(t, chr(1), ',')) AS further
+        list_transform(list_filter(every_level, lambda t, place: NOT list_contains(path, t)
+            AND list_position(every_level, t) = place), lambda t: replace(t, chr(1), ',')) AS further
     FROM path_values JOIN chosen USING (id)
 """
 """From ``keyed`` to ``category_paths(value_text, path, further)``: the levels of the first deepest path, root first,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 from xml.etree import ElementTree
 
 import duckdb
@@ -34,7 +35,7 @@ def is_xml(file: Path) -> bool:
     """Whether a file is XML, packed or not."""
     with opened(file, file.name) as stream:
         head = stream.read(1024)
-    return head.replace(b"\x00", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1] == b"<"
+    return bool(head.replace(b"\x00", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"<"))
 
 
 def read_feed(connection: duckdb.DuckDBPyConnection, request: ImportRequest, table: str, files: Sequence[Path]) -> None:
@@ -62,7 +63,7 @@ def _batches(file: Path, request: ImportRequest, failed: list[AdapterError]) -> 
     read = 0
     try:
         with opened(file, file.name) as stream:
-            for product in _products(stream):
+            for product in _products(cast(BinaryIO, stream)):
                 rows.append(product)
                 if len(rows) == BATCH:
                     read += len(rows)
@@ -78,10 +79,10 @@ def _batches(file: Path, request: ImportRequest, failed: list[AdapterError]) -> 
         failed.append(AdapterError(f"{file.name} is no feed of products: it has neither item nor entry elements"))
 
 
-def _products(stream: object) -> Iterator[dict[str, object]]:
+def _products(stream: BinaryIO) -> Iterator[dict[str, object]]:
     """The products of an XML stream; what was read of it is let go."""
     around: list[ElementTree.Element] = []
-    for event, element in ElementTree.iterparse(stream, events=("start", "end")):  # type: ignore[arg-type]
+    for event, element in ElementTree.iterparse(stream, events=("start", "end")):
         if event == "start":
             around.append(element)
             continue

@@ -27,11 +27,11 @@ MAPPING = (
     Maps("the same product again", "left out", "as on several pages"),
 )
 _IDS = ("sku", "productID", "mpn", "gtin13", "gtin14", "gtin12", "gtin8", "gtin", "@id", "url")
-_TEXTS = {"name": "title", "description": "description", "color": "color", "size": "size", "material": "material",
-          "pattern": "pattern", "releaseDate": "release_date", "keywords": "keywords"}  # fmt: skip
-_OBJECTS = {"category": "category", "brand": "brand", "manufacturer": "manufacturer", "offers": "offers",
-            "aggregateRating": "aggregate_rating", "additionalProperty": "additional_property",
-            "hasVariant": "has_variant"}  # fmt: skip
+_FIELDS = {"name": "title", "description": "description", "category": "category", "brand": "brand",
+           "manufacturer": "manufacturer", "offers": "offers", "aggregateRating": "aggregate_rating",
+           "additionalProperty": "additional_property", "hasVariant": "has_variant", "color": "color", "size": "size",
+           "material": "material", "pattern": "pattern", "releaseDate": "release_date",
+           "keywords": "keywords"}  # fmt: skip
 
 
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
@@ -78,15 +78,13 @@ FROM (
 """
 
 _ID = "coalesce(" + ", ".join(f"nullif(trim(json_extract_string(node, {_path(name)})), '')" for name in _IDS) + ")"
-_COLUMNS = ", ".join(
-    [f"json_extract_string(node, {_path(name)}) AS {column}" for name, column in _TEXTS.items()]
-    + [f"json_extract(node, {_path(name)})::VARCHAR AS {column}" for name, column in _OBJECTS.items()]
-)
+# what is an object or list becomes its JSON as a text, which the catalogue's reader opens
+_COLUMNS = ", ".join(f"json_extract_string(node, {_path(name)}) AS {column}" for name, column in _FIELDS.items())
 _PRODUCTS_SQL = f"""
 CREATE TABLE ld_products AS
 SELECT *, row_number() OVER (PARTITION BY own ORDER BY document, depth) AS time FROM (
-    SELECT document, depth, node, type, type IN ('Product', 'ProductGroup', 'ProductModel', 'IndividualProduct', 'Vehicle',
-            'SomeProducts') AS is_product,
+    SELECT document, depth, node, type, type IN ('Product', 'ProductGroup', 'ProductModel', 'IndividualProduct',
+            'SomeProducts', 'Vehicle') AS is_product,
         CASE WHEN type = 'ProductGroup' THEN coalesce(nullif(json_extract_string(node, '$.productGroupID'), ''), {_ID})
             ELSE {_ID} END AS own,
         CASE WHEN type <> 'ProductGroup' THEN coalesce(json_extract_string(node, '$.inProductGroupWithID'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -31,12 +32,13 @@ MAPPING = (
 FILES = {"searches": r"recall\.jsonl"}
 OPTIONAL = {"items": r"items\.jsonl", "users": r"users\.jsonl"}
 _COLUMNS = {
-    "searches": "user_id: 'VARCHAR', session_id: 'VARCHAR', query: 'VARCHAR', time_index: 'BIGINT',"
-    " impressed_item_ids: 'VARCHAR[]', clicked_item_ids: 'VARCHAR[]', purchased_item_ids: 'VARCHAR[]'",
-    "items": "item_id: 'VARCHAR', item_title: 'VARCHAR', brand_name: 'VARCHAR', seller_name: 'VARCHAR',"
-    " category_level1_name: 'VARCHAR', category_level2_name: 'VARCHAR', category_level3_name: 'VARCHAR'",
-    "users": "user_id: 'VARCHAR', fre_country: 'VARCHAR'",
-}
+    "searches": {"user_id": "VARCHAR", "session_id": "VARCHAR", "query": "VARCHAR", "time_index": "BIGINT",
+                 "impressed_item_ids": "VARCHAR[]", "clicked_item_ids": "VARCHAR[]",
+                 "purchased_item_ids": "VARCHAR[]"},
+    "items": {"item_id": "VARCHAR", "item_title": "VARCHAR", "brand_name": "VARCHAR", "seller_name": "VARCHAR",
+              "category_level1_name": "VARCHAR", "category_level2_name": "VARCHAR", "category_level3_name": "VARCHAR"},
+    "users": {"user_id": "VARCHAR", "fre_country": "VARCHAR"},
+}  # fmt: skip
 
 
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
@@ -44,13 +46,12 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     start = quoted(f"{day(request.options.get('start', '2025-01-01'), 'start')} 00:00:00+00")
     tick = whole(request.options.get("tick", "1"), "tick")
     files = named_files(request, FILES, OPTIONAL)
-    for role in _COLUMNS:
+    for role, columns in _COLUMNS.items():
         with watched(connection, request.progress, f"reading {role}"):
-            source = _source(role, files[role]) if role in files else None
-            empty = ", ".join(part.replace("'", "").replace(":", "") for part in _COLUMNS[role].split(", "))
-            connection.execute(
-                f"CREATE TABLE kuai_{role} AS FROM {source}" if source else f"CREATE TABLE kuai_{role} ({empty})"
-            )
+            typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            connection.execute(f"CREATE TABLE kuai_{role} ({typed})")
+            if role in files:
+                connection.execute(f"INSERT INTO kuai_{role} FROM {_source(columns, files[role])}")
     if not count(connection, "SELECT count(*) FROM kuai_searches WHERE session_id IS NOT NULL"):
         raise AdapterError(f"{files['searches'].name} has no line with a session_id: is it KuaiSearch's recall.jsonl?")
     with watched(connection, request.progress, "searches, events and items"):
@@ -68,9 +69,10 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     )
 
 
-def _source(role: str, file: Path) -> str:
+def _source(columns: Mapping[str, str], file: Path) -> str:
+    typed = ", ".join(f"{name}: '{kind}'" for name, kind in columns.items())
     return (
-        f"read_json({quoted(str(file))}, format = 'newline_delimited', columns = {{{_COLUMNS[role]}}},"
+        f"read_json({quoted(str(file))}, format = 'newline_delimited', columns = {{{typed}}},"
         " ignore_errors = true, maximum_object_size = 33554432)"
     )
 

@@ -50,19 +50,20 @@ def _rows_sql(columns: Columns, store: str) -> str:
             {of("additional_attributes")} AS additional, {of("manufacturer", "brand")} AS brand
         FROM magento
     ), variants AS (
-        SELECT unnest(regexp_extract_all(variations, '(?:^|[|,])\\s*sku=([^,|]+)', 1)) AS sku, sku AS product FROM listed
-        WHERE variations IS NOT NULL
+        SELECT unnest(regexp_extract_all(variations, '(?:^|[|,])\\s*sku=([^,|]+)', 1)) AS sku, sku AS product
+        FROM listed WHERE variations IS NOT NULL
     ), parents AS (SELECT sku, min(product) AS product FROM variants WHERE sku <> product GROUP BY ALL),
     attributed AS (
         SELECT listed.*, parents.product AS parent, list_transform(list_filter(string_split_regex(regexp_replace(
                 additional, ',([\\w.-]{{1,64}}=)', chr(1) || '\\1', 'g'), chr(1)), lambda t: contains(t, '=')),
-            lambda t: {{'key': trim(split_part(t, '=', 1)), 'value': trim(substr(t, strpos(t, '=') + 1), '" ')}}) AS said
+            lambda t: {{'key': trim(split_part(t, '=', 1)), 'value': trim(substr(t, strpos(t, '=') + 1), '" ')}})
+            AS said
         FROM listed LEFT JOIN parents USING (sku)
     )
     SELECT row_number, CASE WHEN view IS NOT NULL THEN 'store view' WHEN parent IS NOT NULL THEN 'variation'
             ELSE coalesce(type, 'product') END AS source_event,
-        coalesce(parent, sku) AS product, parent IS NULL AND view IS NOT DISTINCT FROM nullif({quoted(store)}, '')
-            OR (parent IS NULL AND view IS NULL AND {quoted(store)} = '') AS leads,
+        coalesce(parent, sku) AS product, CASE WHEN parent IS NOT NULL THEN 2 WHEN view IS NULL THEN 1 ELSE 0 END
+            AS precedence,
         [sku] AS ids, title, description, created_at, price,
         coalesce(brand, list_filter(said, lambda p: p['key'] IN ('manufacturer', 'brand'))[1]['value']) AS brand,
         list_transform(list_filter(string_split(categories, ','), lambda t: trim(t) <> 'Default Category'),

@@ -68,7 +68,7 @@ WITH listed AS (
     FROM listed
 )
 SELECT row_number, CASE WHEN item_group_id IS NULL THEN 'product' ELSE 'variant' END AS source_event, product,
-    false AS leads, list_filter([id, gtin], lambda i: i IS NOT NULL) AS ids, title,
+    0 AS precedence, list_filter([id, gtin], lambda i: i IS NOT NULL) AS ids, title,
     concat_ws(chr(10), description, array_to_string(product_highlight, chr(10))) AS description,
     CASE WHEN len(product_type) > 0 THEN product_type ELSE [google_product_category] END AS category_path, brand,
     coalesce(sale_price, price) AS price, list_concat(said, list_transform(

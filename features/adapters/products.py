@@ -8,36 +8,35 @@ import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, count, watched
 
-ROWS = """row_number BIGINT, source_event VARCHAR, left_out VARCHAR, product VARCHAR, leads BOOLEAN, ids VARCHAR[],
+ROWS = """row_number BIGINT, source_event VARCHAR, left_out VARCHAR, product VARCHAR, precedence INT, ids VARCHAR[],
     title VARCHAR, description VARCHAR, category_path VARCHAR[], brand VARCHAR, price VARCHAR, tags VARCHAR,
     rating VARCHAR, rating_count VARCHAR, created_at VARCHAR, attributes STRUCT("key" VARCHAR, "value" VARCHAR)[]"""
-"""Columns of ``product_rows``: ``product`` is the id of the product that a row is of, ``leads`` whether it is the
-product's own row, ``ids`` what else a log may call it, ``category_path`` a text per path, its levels parted by ``>``;
-``left_out`` is null where the row counts."""
+"""Columns of ``product_rows``: ``product`` is the id of the product that a row is of, ``precedence`` is 0 where
+its texts count before those of other rows of the product, ``ids`` what else a log may call it, ``category_path`` a text
+per path, its levels parted by ``>``; ``left_out`` is null where the row counts."""
 
 _TEXTS = ("title", "description", "brand", "tags", "rating", "rating_count", "created_at")
 _FIRST = ", ".join(f"arg_min({name}, place) FILTER ({name} IS NOT NULL) AS {name}" for name in _TEXTS)
 
-# sorting by (not leads, row) makes the product's own row the first, wherever it stands
 _CATALOG_SQL = f"""
 CREATE TABLE product_catalog AS
 WITH kept AS (
-    SELECT *, (CASE WHEN leads THEN 0 ELSE 1::BIGINT << 40 END) + row_number AS place
+    SELECT *, (precedence::BIGINT << 40) + row_number AS place
     FROM product_rows WHERE left_out IS NULL
 )
 SELECT product AS item_id, {_FIRST},
     list_transform(arg_min(category_path, place) FILTER (list_any_value(category_path) IS NOT NULL),
         lambda t: list_filter(string_split_regex(t, '\\s*>\\s*'), lambda l: l <> '')) AS category_path,
-    list_distinct(list(price ORDER BY place) FILTER (price IS NOT NULL)) AS price,
-    list_distinct(flatten(list(attributes ORDER BY place) FILTER (attributes IS NOT NULL))) AS attributes,
-    list_transform(list_filter(list_distinct(flatten(list(ids ORDER BY place))), lambda i: i <> product),
+    list_sort(list_distinct(list(price) FILTER (price IS NOT NULL))) AS price,
+    list_sort(list_distinct(flatten(list(attributes) FILTER (attributes IS NOT NULL)))) AS attributes,
+    list_transform(list_filter(list_sort(list_distinct(flatten(list(ids)))), lambda i: i <> product),
         lambda i: {{'id': i}}) AS variants
 FROM kept GROUP BY product
 """
 
 _BECAME_SQL = """
 CREATE TABLE product_became AS
-WITH firsts AS (SELECT product, arg_min(row_number, (NOT leads, row_number)) AS row_number FROM product_rows
+WITH firsts AS (SELECT product, arg_min(row_number, (precedence, row_number)) AS row_number FROM product_rows
     WHERE left_out IS NULL GROUP BY product)
 SELECT source_event, CASE WHEN left_out IS NOT NULL THEN 'left out: ' || left_out
     WHEN firsts.row_number IS NOT NULL THEN 'item' ELSE 'part of an item' END AS became,

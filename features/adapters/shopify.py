@@ -63,14 +63,16 @@ def _rows_sql(columns: Columns, by: str) -> str:
             lower(first_value({of("Status")} IGNORE NULLS) OVER product) AS status,
             lower(first_value({of("Published")} IGNORE NULLS) OVER product) AS published,
             [{of("Handle")}, {of("Variant SKU")}, {of("Variant ID")}, {of("Variant Barcode")}] AS ids,
-            {of("Body (HTML)")} AS description, {of("Product Category", "Standardized Product Type", "Type")} AS category,
-            {of("Vendor")} AS brand, {of("Tags")} AS tags, {pairs(values + metafields)} AS attributes,
+            {of("Body (HTML)")} AS description,
+            {of("Product Category", "Standardized Product Type", "Type")} AS category, {of("Vendor")} AS brand,
+            {of("Tags")} AS tags, {pairs(values + metafields)} AS attributes,
             {of("Variant SKU", "Variant Price", "Option1 Value")} IS NULL AS only_picture
         FROM shopify WINDOW product AS (PARTITION BY {of("Handle")} ORDER BY row_number
             ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
     )
     SELECT * EXCLUDE (status, published, category, only_picture, ids),
-        list_filter(ids, lambda i: i IS NOT NULL) AS ids, title IS NOT NULL AS leads, [category] AS category_path,
+        list_filter(ids, lambda i: i IS NOT NULL) AS ids, (title IS NULL)::INT AS precedence,
+        [category] AS category_path,
         CASE WHEN title IS NOT NULL THEN 'product' WHEN only_picture THEN 'picture' ELSE 'variant' END AS source_event,
         CASE WHEN product IS NULL THEN 'no handle' WHEN status IN ('draft', 'archived') THEN status
             WHEN published = 'false' THEN 'not published' END AS left_out

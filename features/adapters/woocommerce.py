@@ -65,11 +65,12 @@ def _rows_sql(columns: Columns) -> str:
         SELECT sku, min(own) FROM listed WHERE parent IS NULL AND sku IS NOT NULL GROUP BY ALL
     ), placed AS (
         SELECT listed.*, parents.product AS parent_id,
-            CASE WHEN contains(type, 'variation') THEN 'variation' ELSE coalesce(split_part(type, ',', 1), 'product') END
-                AS source_event
+            CASE WHEN contains(type, 'variation') THEN 'variation'
+                ELSE coalesce(split_part(type, ',', 1), 'product') END AS source_event
         FROM listed LEFT JOIN parents ON listed.parent = parents.name AND contains(type, 'variation')
     )
-    SELECT row_number, source_event, coalesce(parent_id, own) AS product, source_event <> 'variation' AS leads,
+    SELECT row_number, source_event, coalesce(parent_id, own) AS product,
+        (source_event = 'variation')::INT AS precedence,
         list_filter([own, sku, gtin], lambda i: i IS NOT NULL) AS ids, title, description, brand, price, tags,
         list_transform(string_split_regex(replace(categories, '\\,', chr(1)), '\\s*,\\s*'),
             lambda t: replace(t, chr(1), ',')) AS category_path,

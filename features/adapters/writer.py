@@ -99,6 +99,8 @@ def write(
             _write_days(connection, table, stage, file, wanted)
         for day, rows in wanted.items():
             days.setdefault(day, {})[name] = rows
+    if loaded.events is not None:
+        _write_eventless(connection, loaded.events, stage, [day for day, rows in days.items() if "events" not in rows])
     catalog = None
     if loaded.catalog is not None and not by_day:
         catalog = count(connection, f"SELECT count(*) FROM {loaded.catalog}")
@@ -107,11 +109,10 @@ def write(
         connection.execute(
             f"COPY {loaded.catalog} TO '{_path(stage / CATALOG_FILE)}' (FORMAT parquet, COMPRESSION zstd)"
         )
-    judged = _write_judgements(connection, loaded.judgements, stage) if loaded.judgements else 0
-    _verify(connection, loaded, made + judged)
+    if loaded.judgements is not None:
+        made += _write_judgements(connection, loaded.judgements, stage, logs, replace=replace)
+    _verify(connection, loaded, made)
     refuse_existing(logs, sorted(days), catalog is not None, replace)
-    if judged and (logs / JUDGEMENTS_FILE).exists() and not replace:
-        raise AdapterError(f"{logs} already has {JUDGEMENTS_FILE}: add --replace to write it anew")
     notes += [
         f"{day} had {before:,} rows of {name} and has {rows:,} now: the files given hold less of that day than those of"
         " the import before."
@@ -121,11 +122,9 @@ def write(
     ]
     for day in sorted(days):
         _move_day(stage, request.work, logs, day)
-    if catalog is not None:
-        (stage / CATALOG_FILE).replace(logs / CATALOG_FILE)
-    if judged:
-        (stage / JUDGEMENTS_FILE).replace(logs / JUDGEMENTS_FILE)
-        notes.append(f"{judged:,} judgements are in {logs / JUDGEMENTS_FILE}.")
+    for file in (CATALOG_FILE, JUDGEMENTS_FILE):
+        if (stage / file).exists():
+            (stage / file).replace(logs / file)
     return Written({day: days[day] for day in sorted(days)}, catalog, outside, notes)
 
 
@@ -191,12 +190,29 @@ def _write_days(
         raise RuntimeError(f"{table} has {sum(wanted.values()):,} rows, and {written:,} were written")
 
 
-def _write_judgements(connection: duckdb.DuckDBPyConnection, table: str, stage: Path) -> int:
-    """Write judgements as their reader takes them: no quotation marks, no tab or line end inside a query."""
+def _write_eventless(connection: duckdb.DuckDBPyConnection, table: str, stage: Path, days: Sequence[date]) -> None:
+    """Write a file of no events: without one a day counts as one whose events did not land."""
+    kept = "* EXCLUDE (dt)" if "dt" in _columns(connection, table) else "*"
+    for day in days:
+        target = stage / f"dt={day}" / LOG_FILES["events"]
+        connection.execute(f"COPY (SELECT {kept} FROM {table} LIMIT 0) TO '{_path(target)}' (FORMAT parquet)")
+
+
+def _write_judgements(
+    connection: duckdb.DuckDBPyConnection, table: str, stage: Path, logs: Path, *, replace: bool
+) -> int:
+    """Write judgements as their reader takes them: no quotation marks, no tab or line end inside a query.
+
+    Raises:
+        AdapterError: there are some, and ``replace`` was not asked for.
+    """
+    if (logs / JUDGEMENTS_FILE).exists() and not replace:
+        raise AdapterError(f"{logs} already has {JUDGEMENTS_FILE}: add --replace to write it anew")
     stage.mkdir(parents=True, exist_ok=True)
     connection.execute(
         f"COPY (SELECT regexp_replace(query, '[\\t\\r\\n]+', ' ', 'g') AS query, item_id, grade FROM {table}"
-        f" ORDER BY query, item_id) TO '{_path(stage / JUDGEMENTS_FILE)}' (FORMAT csv, DELIMITER '\t', QUOTE '', HEADER)"
+        f" ORDER BY query, item_id) TO '{_path(stage / JUDGEMENTS_FILE)}'"
+        " (FORMAT csv, DELIMITER '\t', QUOTE '', HEADER)"
     )
     return count(connection, f"SELECT count(*) FROM {table}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,18 @@ def test_what_cannot_be_read_is_counted_for_each_field(tmp_path: Path) -> None:
     (landing(config) / "catalog.ndjson").write_text(ndjson([{"id": "a"} | odd, {"id": "b", "title": "t"}]))
     report = build_catalog(config)
     assert report.unreadable == dict.fromkeys(sorted([*(key for key in odd if key != "category"), "category_path"]), 1)
+
+
+def test_json_inside_the_texts_of_a_csv(tmp_path: Path) -> None:
+    config = shop(tmp_path)
+    row = ["a", {"en": "Lamp"}, {"name": "Acme"}, ["warm", "new"], [{"name": "Home"}, {"name": "Lamps"}], {"amount": 5}]
+    cells = ['"' + (cell if isinstance(cell, str) else json.dumps(cell)).replace('"', '""') + '"' for cell in row]
+    header = "id,title,brand,tags,categories,price"
+    (landing(config) / "catalog.csv").write_text(f"{header}\n{','.join(cells)}\n")
+    build_catalog(config)
+    (found,) = items(config)
+    assert (found["title"], found["brand"], found["tags"]) == ("Lamp", "Acme", ["warm", "new"])
+    assert (found["category_path"], found["price"]) == (["Home", "Lamps"], 5.0)
 
 
 def test_nested_offers_and_ratings(tmp_path: Path) -> None:
