@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.adapters_catalog [--rows N] [SOURCE ...]``. Each run is a process of its own, so that its peak
 memory is its own; the ratio is to DuckDB reading the same files into a table in a process of its own, both with two
-threads. An XML feed is read by DuckDB as lines of text.
+threads. DuckDB reads no XML: a feed's ratio is to Python's ``iterparse`` alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import duckdb
 
@@ -26,6 +27,7 @@ ROWS = 200_000
 WORDS = "['lamp','shoe','red','small','oak','steel','garden','winter','blue','large','cotton','desk']"
 _TITLE = f"list_extract({WORDS}, 1 + (hash(i) % 12)::INT) || ' ' || list_extract({WORDS}, 1 + (hash(i * 7) % 12)::INT)"
 _TEXT = f"repeat({_TITLE} || ' ', 12)"
+_BARE = "(FORMAT csv, HEADER false, DELIMITER '\t', QUOTE '')"
 _PRICE = "((hash(i * 3) % 20000) / 100.0)::DECIMAL(10, 2)"
 
 
@@ -197,11 +199,11 @@ def jdsearch(connection: duckdb.DuckDBPyConnection, folder: Path, rows: int) -> 
         {listed("if(n = 3, '1.0', '0.0')", 50)}, {listed("if(n % 3 = 0, '-1', 'w' || (i + n // 5) % 999)", 49)},
         {listed("(hash(i * 49 + n) % 90000)::VARCHAR", 49)}, {listed("['ORD', 'CLICK', 'CART'][1 + n % 3]", 49)},
         {listed("(n * 3600 % 90000)::VARCHAR", 50)} FROM range({people}) AS r(i))
-        TO '{folder / "release_data.txt"}' (FORMAT csv, HEADER false, DELIMITER '\t', QUOTE '')"""
+        TO '{folder / "release_data.txt"}' {_BARE}"""
     )
     connection.execute(
         f"""COPY (SELECT i, 'w1' || chr(24) || 'w' || i % 99, 1, 'b', 1, 'c', 2, 'd', 3, 'e', 4, 'f', 7
-        FROM range({rows // 10}) AS r(i)) TO '{folder / "product_data.txt"}' (FORMAT csv, HEADER false, DELIMITER '\t', QUOTE '')"""
+        FROM range({rows // 10}) AS r(i)) TO '{folder / "product_data.txt"}' {_BARE}"""
     )
 
 
@@ -245,11 +247,15 @@ def read_alone(files: list[Path]) -> dict[str, Any]:
         connection.execute("SET threads = 2; SET enable_progress_bar = false")
         started = time.perf_counter()
         for number, file in enumerate(files):
+            if file.suffix == ".xml":
+                for _, element in ElementTree.iterparse(file):
+                    element.clear()
+                continue
             if file.suffix == ".parquet":
                 source = f"read_parquet('{file}')"
             elif file.suffix in (".ndjson", ".jsonl"):
                 source = f"read_json('{file}', format = 'newline_delimited')"
-            elif file.suffix in (".xml", ".txt"):
+            elif file.suffix == ".txt":
                 source = (
                     f"read_csv('{file}', auto_detect = false, header = false, delim = '\x01', quote = '',"
                     " columns = {'line': 'VARCHAR'}, max_line_size = 10000000)"
@@ -298,7 +304,7 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         sys.stdout.write(json.dumps(told | {"peak MiB": peak}) + "\n")
         return
-    print("| source | MiB | rows in | rows out | left out | s | rows/s | DuckDB s | ratio | peak MiB |")
+    print("| source | MiB | rows in | rows out | left out | s | rows/s | alone s | ratio | peak MiB |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for source in given.sources or SOURCES:
         with tempfile.TemporaryDirectory(prefix="adapters-") as made:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -10,8 +11,8 @@ import duckdb
 from features.adapters.base import AdapterError, ImportRequest, quoted, watched
 from features.adapters.files import local_files
 from features.catalog_names import plain_name
-from features.csv_text import Dialect, rewrite_csv
-from features.text_files import encoding_of
+from features.csv_text import Dialect, dialect_of, rewrite_csv
+from features.text_files import BLOCK_BYTES, encoding_of
 
 
 class Columns:
@@ -61,8 +62,11 @@ def load_csv(
     sources = []
     rejected = 0
     for place, file in enumerate(files if files is not None else local_files(request)):
-        plain = request.work / f"{table}-{place:03d}.csv"
-        dialect = rewrite_csv(file, file.name, encoding_of(file, file.name, None), plain)
+        encoding = encoding_of(file, file.name, None)
+        dialect, plain = dialect_of(file) if encoding.how == "utf-8" and _is_plain(file) else None, file
+        if dialect is None:
+            plain = request.work / f"{table}-{place:03d}.csv"
+            dialect = rewrite_csv(file, file.name, encoding, plain)
         if not dialect.columns:
             raise AdapterError(f"{file.name} is empty: it has no header line")
         part = f"{table}_part_{place}"
@@ -71,7 +75,8 @@ def load_csv(
         ((lines,),) = connection.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchall()
         connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
         rejected += lines
-        plain.unlink()
+        if plain != file:
+            plain.unlink()
         sources.append(f"FROM {part}")
     connection.execute(
         f"CREATE VIEW {table} AS SELECT row_number() OVER () AS row_number, *"
@@ -85,6 +90,16 @@ def load_csv(
 def identifier(name: str) -> str:
     """A column's name in SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _is_plain(file: Path) -> bool:
+    """Whether DuckDB reads a file of UTF-8 as ``rewrite_csv`` would write it: as most programs export."""
+    with file.open("rb") as stream:
+        first = stream.read(BLOCK_BYTES)
+        if first[:1] == b"\n" or first[:2] in (b"\x1f\x8b", b"BZ", b"\x28\xb5"):
+            return False
+        blocks = iter(lambda: stream.read(BLOCK_BYTES), b"")
+        return not any(b"\r" in block or b"\x00" in block for block in chain([first], blocks))
 
 
 def _read_csv(file: Path, dialect: Dialect) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 from xml.etree import ElementTree
@@ -68,49 +69,62 @@ def _batches(file: Path, request: ImportRequest, failed: list[AdapterError]) -> 
                 if len(rows) == BATCH:
                     read += len(rows)
                     request.progress(f"reading {file.name}: {read:,} products", None)
-                    yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+                    yield _batch(rows)
                     rows = []
     except (ElementTree.ParseError, OSError, EOFError) as error:
         failed.append(AdapterError(f"{file.name} is no whole XML ({error}): fetch the feed again; nothing was written"))
         return
     if rows:
-        yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+        yield _batch(rows)
     elif not read:
         failed.append(AdapterError(f"{file.name} is no feed of products: it has neither item nor entry elements"))
+
+
+def _batch(rows: Sequence[Mapping[str, object]]) -> pa.RecordBatch:
+    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in _SCHEMA]
+    return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
 
 
 def _products(stream: BinaryIO) -> Iterator[dict[str, object]]:
     """The products of an XML stream; what was read of it is let go."""
     around: list[ElementTree.Element] = []
+    products = 0  # elements of products around this one
     for event, element in ElementTree.iterparse(stream, events=("start", "end")):
+        is_product = _local(element.tag) in ("item", "entry")
         if event == "start":
             around.append(element)
+            products += is_product
             continue
         around.pop()
-        if _local(element.tag) in ("item", "entry") and len(element):
+        products -= is_product
+        if is_product and len(element):
             yield _fields(element)
-        elif any(_local(outer.tag) in ("item", "entry") for outer in around):
+        elif products:
             continue
-        element.clear()
         if around:
             around[-1].remove(element)
 
 
 def _fields(product: ElementTree.Element) -> dict[str, object]:
     found: dict[str, object] = {}
-    plain: dict[str, str] = {}
+    plain: dict[str, object] = {}
     for child in product:
-        namespace, name = _namespace(child.tag), _local(child.tag)
-        text = _detail(child) if name == "product_detail" else (child.text or "").strip()
+        name, several, googles = _field(child.tag)
+        text = name and (_detail(child) if len(child) else (child.text or "").strip())
         if not text:
             continue
-        if FIELDS.get(name):
+        if several:
             found.setdefault(name, []).append(text)  # type: ignore[attr-defined]
-        elif name in FIELDS and namespace == GOOGLE:
-            found.setdefault(name, text)
-        elif OTHER_NAMES.get(name, name) in FIELDS:
-            plain.setdefault(OTHER_NAMES.get(name, name), text)
+        else:
+            (found if googles else plain).setdefault(name, text)
     return plain | found
+
+
+@cache
+def _field(tag: str) -> tuple[str, bool, bool]:
+    """The field of an element (empty: none), whether it may come several times, and whether it is Google's own."""
+    name = OTHER_NAMES.get(_local(tag), _local(tag))
+    return (name if name in FIELDS else "", FIELDS.get(name, False), tag.startswith(f"{{{GOOGLE}}}"))
 
 
 def _detail(element: ElementTree.Element) -> str:
@@ -118,9 +132,6 @@ def _detail(element: ElementTree.Element) -> str:
     return ":".join(parts.get(name, "") for name in DETAIL) if parts else (element.text or "").strip()
 
 
-def _namespace(tag: str) -> str:
-    return tag[1:].partition("}")[0] if tag.startswith("{") else ""
-
-
+@cache
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
