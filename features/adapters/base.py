@@ -18,6 +18,10 @@ Progress = Callable[[str, float | None], None]
 
 ADAPTERS: Mapping[str, str] = {
     "ubi": "features.adapters.ubi",
+    "ga4": "features.adapters.ga4",
+    "segment": "features.adapters.segment",
+    "algolia": "features.adapters.algolia",
+    "snowplow": "features.adapters.snowplow",
 }
 """Source -> the module that reads it; a module is imported where its source is asked for."""
 
@@ -52,6 +56,8 @@ class ImportRequest:
     """Time zone of times that name none."""
     memory: str = "2GB"
     """What DuckDB may hold in memory."""
+    wants_catalog: bool = True
+    """Whether there is no catalogue in the landing folder, so that what events say of items is of use."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Settings of this source by name, those of the adapter's ``OPTIONS``."""
     progress: Progress = lambda sentence, share: None

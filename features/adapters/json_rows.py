@@ -28,16 +28,16 @@ def json_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) ->
         raise AdapterError("; ".join(f"{name}: {why}" for name, why in refused.items()))
     by_way: dict[str, list[Path]] = {}
     for file in files:
-        by_way.setdefault(_way(file), []).append(file)
+        by_way.setdefault(way_of(file), []).append(file)
     sources = []
     if lines := by_way.get("lines"):
         sources.append(
-            f"(SELECT json FROM read_ndjson_objects({_listed(lines)}, ignore_errors = true,"
+            f"(SELECT json FROM read_ndjson_objects({listed(lines)}, ignore_errors = true,"
             f" maximum_object_size = {MAX_LINE_BYTES}))"
         )
     if parquet := by_way.get("parquet"):
         sources.append(
-            f"(SELECT to_json(r) AS json FROM read_parquet({_listed(parquet)}, union_by_name = true,"
+            f"(SELECT to_json(r) AS json FROM read_parquet({listed(parquet)}, union_by_name = true,"
             " hive_partitioning = false, binary_as_string = true) AS r)"
         )
     if others := by_way.get("documents"):
@@ -46,12 +46,8 @@ def json_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) ->
     return sources
 
 
-def is_json_lines(file: Path) -> bool:
-    """Whether a file is one JSON document a line in UTF-8, as DuckDB reads it."""
-    return _way(file) == "lines"
-
-
-def _way(file: Path) -> str:
+def way_of(file: Path) -> str:
+    """How a file is read: ``lines`` (JSON that DuckDB streams), ``parquet``, or by ``documents``."""
     kind = format_in(file.name)
     if kind in ("parquet", "csv"):
         return "parquet" if kind == "parquet" else "documents"
@@ -68,5 +64,6 @@ def _way(file: Path) -> str:
     return "lines" if plain else "documents"
 
 
-def _listed(files: Sequence[Path]) -> str:
+def listed(files: Sequence[Path]) -> str:
+    """Files as an SQL list."""
     return "[" + ", ".join(quoted(str(file)) for file in files) + "]"

@@ -14,7 +14,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from features.adapters.base import AdapterError, ImportRequest, Loaded, Progress, adapter
-from features.adapters.writer import PREFIX, Written, recover, write
+from features.adapters.writer import PREFIX, Written, catalogs, recover, write
 from features.documents import DocumentError
 
 
@@ -74,6 +74,7 @@ def import_logs(
             days=days,
             zone=zone,
             memory=memory,
+            wants_catalog=not catalogs(logs),
             options=options or {},
             progress=progress or (lambda sentence, share: None),
         )
