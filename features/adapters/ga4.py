@@ -39,15 +39,18 @@ MAPPING = (
     Maps("`items[]`: `item_name`, `item_brand`, `item_category`.., `price`", "a catalogue of what was seen"),
     Maps("`geo.country`, `device.language`", "the request's country and language"),
 )
-LATE = "Google adds to a day's table for up to three days: import the last three days again with --replace, each table whole."
-_PARAM = "STRUCT(key VARCHAR, value STRUCT(string_value VARCHAR, int_value VARCHAR, float_value VARCHAR, double_value VARCHAR))[]"
+LATE = (
+    "Google adds to a day's table for up to three days: import the last three days again with --replace, each table"
+    " whole."
+)
+_VALUE = "STRUCT(string_value VARCHAR, int_value VARCHAR, float_value VARCHAR, double_value VARCHAR)"
 _ITEM = ("item_id", "item_name", "item_brand", "item_category", "item_category2", "item_category3", "item_category4",
          "item_category5", "price", "item_list_id", "item_list_name", "item_list_index")  # fmt: skip
 COLUMNS = {
     "event_date": "VARCHAR",
     "event_timestamp": "VARCHAR",
     "event_name": "VARCHAR",
-    "event_params": _PARAM,
+    "event_params": f"STRUCT(key VARCHAR, value {_VALUE})[]",
     "user_id": "VARCHAR",
     "user_pseudo_id": "VARCHAR",
     "device": "STRUCT(language VARCHAR)",
@@ -89,11 +92,11 @@ CREATE OR REPLACE TEMP MACRO param(params, name) AS list_transform(list_filter(p
     lambda p: set_text(coalesce(p.value.string_value, p.value.int_value, p.value.double_value, p.value.float_value)))[1];
 """
 
+_WHENS = " ".join(f"WHEN '{name}' THEN '{kind}'" for name, kind in KINDS.items())
 _STEPS_SQL = f"""
 INSERT INTO steps BY NAME
 WITH kinds AS (
-    SELECT *, CASE event_name {" ".join(f"WHEN '{name}' THEN '{kind}'" for name, kind in KINDS.items())} END AS named
-    FROM {{source}}
+    SELECT *, CASE event_name {_WHENS} END AS named FROM {{source}}
 ), wanted AS (
     SELECT *, CASE WHEN named IS NOT NULL THEN list_filter(event_params, lambda p: p.key IN ('search_term',
         'ga_session_id', 'page_location', 'item_list_name', 'item_list_id', 'transaction_id')) END AS params,
@@ -113,17 +116,19 @@ SELECT event_name AS source_event,
     try_strptime(event_date, '%Y%m%d')::DATE AS dt,
     CASE WHEN named IS NOT NULL THEN make_timestamptz(try_cast(event_timestamp AS BIGINT)) END AS time,
     set_text(user_id) AS user_id, set_text(user_pseudo_id) AS client_id, session AS session_id, term AS query_text,
-    page, list_name, CASE WHEN named = 'order' THEN coalesce(transaction, set_text(ecommerce.transaction_id)) END AS order_id,
+    page, list_name,
+    CASE WHEN named = 'order' THEN coalesce(transaction, set_text(ecommerce.transaction_id)) END AS order_id,
     CASE WHEN named IS NOT NULL THEN md5(concat_ws(chr(31), event_name, user_pseudo_id, event_timestamp, term,
-        list_aggregate(list_transform(listed, lambda i: coalesce(i.item_id, i.item_name)), 'string_agg', ','))) END AS event_id,
+        array_to_string(list_transform(listed, lambda i: coalesce(i.item_id, i.item_name)), ','))) END AS event_id,
     set_text(geo.country) AS country, set_text(device.language) AS language,
     list_transform(listed, lambda i: {{{{
         'item_id': coalesce(set_text(i.item_id), set_text(i.item_name)),
         'position': try_cast(i.item_list_index AS BIGINT),
         'title': CASE WHEN {{goods}} THEN set_text(i.item_name) END,
         'brand': CASE WHEN {{goods}} THEN set_text(i.item_brand) END,
-        'category': CASE WHEN {{goods}} THEN nullif(concat_ws(' > ', set_text(i.item_category), set_text(i.item_category2),
-            set_text(i.item_category3), set_text(i.item_category4), set_text(i.item_category5)), '') END,
+        'category': CASE WHEN {{goods}} THEN nullif(concat_ws(' > ', set_text(i.item_category),
+            set_text(i.item_category2), set_text(i.item_category3), set_text(i.item_category4),
+            set_text(i.item_category5)), '') END,
         'price': CASE WHEN {{goods}} THEN set_text(i.price) END}}}}) AS items
 FROM read
 """

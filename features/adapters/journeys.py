@@ -231,8 +231,8 @@ SELECT query_id, user_id, client_id, session_id, coalesce(query_text, '') AS use
         AS query_attributes, coalesce(dt, (time AT TIME ZONE 'UTC')::DATE) AS dt
 FROM answers;
 CREATE VIEW journey_events AS
-SELECT CASE kind {_WHENS} END AS action_name, query_id, user_id, client_id, session_id, time AS timestamp, coalesce(event_id, md5(concat_ws(chr(31), kind, visit,
-        epoch_us(time), step))) || CASE WHEN place > 0 THEN '#' || place ELSE '' END AS event_id, item_id AS object_id,
+SELECT CASE kind {_WHENS} END AS action_name, query_id, user_id, client_id, session_id, time AS timestamp,
+    coalesce(event_id, md5(concat_ws(chr(31), kind, visit, epoch_us(time), step))) || CASE WHEN place > 0 THEN '#' || place ELSE '' END AS event_id, item_id AS object_id,
     position AS "event_attributes.position.ordinal", user_agent, coalesce(dt, (time AT TIME ZONE 'UTC')::DATE) AS dt
 FROM item_events WHERE NOT again;
 CREATE TABLE items_seen AS

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,8 +47,11 @@ def json_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) ->
     return sources
 
 
-def way_of(file: Path) -> str:
-    """How a file is read: ``lines`` (JSON that DuckDB streams), ``parquet``, or by ``documents``."""
+def way_of(file: Path, keys: Collection[str] = ()) -> str:
+    """How a file is read: ``lines`` (JSON that DuckDB streams), ``parquet``, or by ``documents``.
+
+    ``keys``: those of a row; a single line that has one is a row and no object around a list of rows.
+    """
     kind = format_in(file.name)
     if kind in ("parquet", "csv"):
         return "parquet" if kind == "parquet" else "documents"
@@ -60,8 +64,18 @@ def way_of(file: Path) -> str:
     except UnicodeDecodeError:
         return "documents"
     packed = file.suffix.lower() in (".bz2", ".zstd") or (kind is None and not text.lstrip().startswith("{"))
-    plain = not packed and not text.startswith("\ufeff") and shape_of(text).kind == "lines"
-    return "lines" if plain else "documents"
+    if packed or text.startswith("\ufeff"):
+        return "documents"
+    return "lines" if _is_row(text, keys) or shape_of(text).kind == "lines" else "documents"
+
+
+def _is_row(text: str, keys: Collection[str]) -> bool:
+    """Whether a text begins with a row of one line."""
+    try:
+        first = json.loads(text.lstrip().partition("\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and not first.keys().isdisjoint(keys)
 
 
 def listed(files: Sequence[Path]) -> str:

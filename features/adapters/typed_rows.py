@@ -32,7 +32,7 @@ def typed_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], c
         raise AdapterError("; ".join(f"{name}: {why}" for name, why in refused.items()))
     by_way: dict[str, list[Path]] = {}
     for file in files:
-        by_way.setdefault(way_of(file), []).append(file)
+        by_way.setdefault(way_of(file, columns), []).append(file)
     sources = []
     if lines := by_way.get("lines"):
         named = ", ".join(f"{identifier(name)}: {quoted(kind)}" for name, kind in columns.items())
