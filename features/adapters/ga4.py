@@ -89,7 +89,8 @@ def _daily_first(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 _MACROS = """
 CREATE OR REPLACE TEMP MACRO set_text(t) AS CASE WHEN trim(t) NOT IN ('', '(not set)', '(other)') THEN trim(t) END;
 CREATE OR REPLACE TEMP MACRO param(params, name) AS list_transform(list_filter(params, lambda p: p.key = name),
-    lambda p: set_text(coalesce(p.value.string_value, p.value.int_value, p.value.double_value, p.value.float_value)))[1];
+    lambda p: set_text(coalesce(p.value.string_value, p.value.int_value, p.value.double_value,
+        p.value.float_value)))[1];
 """
 
 _WHENS = " ".join(f"WHEN '{name}' THEN '{kind}'" for name, kind in KINDS.items())

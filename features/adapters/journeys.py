@@ -179,18 +179,21 @@ WITH paths AS (
     SELECT *, split_part(split_part(page, '#', 1), '?', 1) AS path, time + INTERVAL 2 SECOND AS known_by
     FROM journey WHERE kind = 'list' AND reason IS NULL AND len(items) > 0
 )
-SELECT l.* EXCLUDE (query_id), greatest(l.time, s.time) AS shown_at, s.query_text AS asked, coalesce(l.query_id, CASE
+SELECT l.* EXCLUDE (query_id), greatest(l.time, s.time) AS shown_at, s.query_text AS asked, coalesce(own.query_id, CASE
     WHEN s.query_id IS NULL OR l.time - s.time > INTERVAL 30 MINUTE THEN NULL
     WHEN regexp_matches(lower(l.list_name), '{OTHER_LISTS}') THEN NULL
     WHEN regexp_matches(lower(l.list_name), '{SEARCH_LISTS}') OR l.path = s.path
         OR l.list_name IS NULL AND (l.path IS NULL OR s.path IS NULL) THEN s.query_id END) AS query_id
-FROM paths AS l ASOF LEFT JOIN searches AS s ON l.visit = s.visit AND l.known_by >= s.time;
+FROM paths AS l ASOF LEFT JOIN searches AS s ON l.visit = s.visit AND l.known_by >= s.time
+LEFT JOIN (SELECT DISTINCT query_id FROM searches) AS own ON l.query_id = own.query_id;
 """
 
 _EVENTS_SQL = """
 CREATE TABLE item_events AS
 WITH opened AS (
-    SELECT * EXCLUDE (items), unnest(range(len(items))) AS place,
+    SELECT * EXCLUDE (items, query_id),
+        CASE WHEN query_id IN (SELECT query_id FROM searches) THEN query_id END AS query_id,
+        unnest(range(len(items))) AS place,
         unnest(list_transform(items, lambda i: {'item_id': i.item_id, 'position': i.position})) AS item
     FROM journey WHERE kind IN ('click', 'view', 'cart', 'order') AND reason IS NULL
 ), clicked AS (
@@ -232,8 +235,10 @@ SELECT query_id, user_id, client_id, session_id, coalesce(query_text, '') AS use
 FROM answers;
 CREATE VIEW journey_events AS
 SELECT CASE kind {_WHENS} END AS action_name, query_id, user_id, client_id, session_id, time AS timestamp,
-    coalesce(event_id, md5(concat_ws(chr(31), kind, visit, epoch_us(time), step))) || CASE WHEN place > 0 THEN '#' || place ELSE '' END AS event_id, item_id AS object_id,
-    position AS "event_attributes.position.ordinal", user_agent, coalesce(dt, (time AT TIME ZONE 'UTC')::DATE) AS dt
+    coalesce(event_id, md5(concat_ws(chr(31), kind, visit, epoch_us(time), step)))
+        || CASE WHEN place > 0 THEN '#' || place ELSE '' END AS event_id,
+    item_id AS object_id, position AS "event_attributes.position.ordinal", user_agent,
+    coalesce(dt, (time AT TIME ZONE 'UTC')::DATE) AS dt
 FROM item_events WHERE NOT again;
 CREATE TABLE items_seen AS
 SELECT dt, item_id, arg_max(title, time) AS title, arg_max(brand, time) AS brand, arg_max(category, time) AS category,

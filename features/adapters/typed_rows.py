@@ -14,6 +14,7 @@ from features.adapters.base import AdapterError, quoted
 from features.adapters.json_rows import MAX_LINE_BYTES, listed, way_of
 from features.documents import load_documents
 from features.file_names import why_unread
+from features.json_macros import macros_sql
 
 
 def typed_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], columns: Mapping[str, str]) -> list[str]:
@@ -43,9 +44,21 @@ def typed_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], c
     if parquet := by_way.get("parquet"):
         sources.append(_parquet(connection, parquet, columns))
     if others := by_way.get("documents"):
+        connection.execute(macros_sql())
         load_documents(SimpleNamespace(con=connection), "documents", others, [file.name for file in others])
-        sources.append(f"(SELECT unnest(json_transform(document, {quoted(json.dumps(dict(columns)))})) FROM documents)")
+        picked = ", ".join(f"{_from_document(name, kind)} AS {identifier(name)}" for name, kind in columns.items())
+        sources.append(f"(SELECT {picked} FROM documents)")
     return sources
+
+
+def _from_document(name: str, kind: str) -> str:
+    """A key of a document as a value; what is nested may be JSON as text, as in a CSV file."""
+    found = f"json_extract(document, {quoted('$.' + identifier(name))})"
+    if kind == "JSON":
+        return found
+    if kind.endswith(("]", ")")):
+        return f"json_transform(unfolded({found}), {quoted(json.dumps(kind))})"
+    return f"TRY_CAST(json_extract_string({found}, '$') AS {kind})"
 
 
 def identifier(name: str) -> str:
