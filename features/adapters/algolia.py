@@ -95,7 +95,8 @@ WITH named AS (
     FROM named
 )
 SELECT kind,
-    CASE WHEN kind = 'search' THEN 'query log' ELSE nullif(concat_ws(' ', type, nullif(subtype, '')), '') END AS source_event,
+    CASE WHEN kind = 'search' THEN 'query log' ELSE nullif(concat_ws(' ', type, nullif(subtype, '')), '') END
+        AS source_event,
     CASE WHEN type IS NULL AND kind IS NULL THEN 'left out: neither an event nor a logged query with its id'
         WHEN type = 'conversion' AND kind IS NULL
             THEN 'left out: a conversion that is neither cart nor purchase by its subtype or name' END AS reason,

@@ -22,6 +22,8 @@ ADAPTERS: Mapping[str, str] = {
     "segment": "features.adapters.segment",
     "algolia": "features.adapters.algolia",
     "snowplow": "features.adapters.snowplow",
+    "opensearch": "features.adapters.live_opensearch",
+    "elasticsearch": "features.adapters.live_elasticsearch",
 }
 """Source -> the module that reads it; a module is imported where its source is asked for."""
 
@@ -89,6 +91,8 @@ class Loaded:
     where the shop has no better one, it is not written beside a catalogue that is there."""
     notes: Sequence[str] = ()
     """What the source lacks and what that costs, a sentence each."""
+    after: Callable[[], None] | None = None
+    """Called once everything is in its place: takes away what a killed import would have gone on with."""
 
 
 class Adapter(Protocol):

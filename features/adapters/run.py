@@ -82,6 +82,8 @@ def import_logs(
             with open_duckdb(work, memory) as connection:
                 loaded = _loading(lambda: module.load(connection, request))
                 written = write(connection, loaded, request, logs, replace=replace)
+                if loaded.after is not None:
+                    loaded.after()
                 became = connection.execute(
                     f"SELECT source_event, became, sum(rows)::BIGINT, sum(written)::BIGINT FROM {loaded.became}"
                     " GROUP BY ALL HAVING sum(rows) > 0 OR sum(written) > 0 ORDER BY 1, 3 DESC, 2"
