@@ -28,6 +28,12 @@ ADAPTERS: Mapping[str, str] = {
     "wands": "features.adapters.wands",
     "woocommerce": "features.adapters.woocommerce",
     "ubi": "features.adapters.ubi",
+    "ga4": "features.adapters.ga4",
+    "segment": "features.adapters.segment",
+    "algolia": "features.adapters.algolia",
+    "snowplow": "features.adapters.snowplow",
+    "opensearch": "features.adapters.live_opensearch",
+    "elasticsearch": "features.adapters.live_elasticsearch",
 }
 """Source -> the module that reads it; a module is imported where its source is asked for."""
 
@@ -62,6 +68,8 @@ class ImportRequest:
     """Time zone of times that name none."""
     memory: str = "2GB"
     """What DuckDB may hold in memory."""
+    wants_catalog: bool = True
+    """Whether there is no catalogue in the landing folder, so that what events say of items is of use."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Settings of this source by name, those of the adapter's ``OPTIONS``."""
     progress: Progress = lambda sentence, share: None
@@ -96,6 +104,8 @@ class Loaded:
     catalogue, which without days makes a judged folder. Its rows count as written."""
     notes: Sequence[str] = ()
     """What the source lacks and what that costs, a sentence each."""
+    after: Callable[[], None] | None = None
+    """Called once everything is in its place: takes away what a killed import would have gone on with."""
 
 
 class Adapter(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,16 +29,16 @@ def json_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) ->
         raise AdapterError("; ".join(f"{name}: {why}" for name, why in refused.items()))
     by_way: dict[str, list[Path]] = {}
     for file in files:
-        by_way.setdefault(_way(file), []).append(file)
+        by_way.setdefault(way_of(file), []).append(file)
     sources = []
     if lines := by_way.get("lines"):
         sources.append(
-            f"(SELECT json FROM read_ndjson_objects({_listed(lines)}, ignore_errors = true,"
+            f"(SELECT json FROM read_ndjson_objects({listed(lines)}, ignore_errors = true,"
             f" maximum_object_size = {MAX_LINE_BYTES}))"
         )
     if parquet := by_way.get("parquet"):
         sources.append(
-            f"(SELECT to_json(r) AS json FROM read_parquet({_listed(parquet)}, union_by_name = true,"
+            f"(SELECT to_json(r) AS json FROM read_parquet({listed(parquet)}, union_by_name = true,"
             " hive_partitioning = false, binary_as_string = true) AS r)"
         )
     if others := by_way.get("documents"):
@@ -46,12 +47,11 @@ def json_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) ->
     return sources
 
 
-def is_json_lines(file: Path) -> bool:
-    """Whether a file is one JSON document a line in UTF-8, as DuckDB reads it."""
-    return _way(file) == "lines"
+def way_of(file: Path, keys: Collection[str] = ()) -> str:
+    """How a file is read: ``lines`` (JSON that DuckDB streams), ``parquet``, or by ``documents``.
 
-
-def _way(file: Path) -> str:
+    ``keys``: those of a row; a single line that has one is a row and no object around a list of rows.
+    """
     kind = format_in(file.name)
     if kind in ("parquet", "csv"):
         return "parquet" if kind == "parquet" else "documents"
@@ -64,9 +64,20 @@ def _way(file: Path) -> str:
     except UnicodeDecodeError:
         return "documents"
     packed = file.suffix.lower() in (".bz2", ".zstd") or (kind is None and not text.lstrip().startswith("{"))
-    plain = not packed and not text.startswith("\ufeff") and shape_of(text).kind == "lines"
-    return "lines" if plain else "documents"
+    if packed or text.startswith("\ufeff"):
+        return "documents"
+    return "lines" if _is_row(text, keys) or shape_of(text).kind == "lines" else "documents"
 
 
-def _listed(files: Sequence[Path]) -> str:
+def _is_row(text: str, keys: Collection[str]) -> bool:
+    """Whether a text begins with a row of one line."""
+    try:
+        first = json.loads(text.lstrip().partition("\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and not first.keys().isdisjoint(keys)
+
+
+def listed(files: Sequence[Path]) -> str:
+    """Files as an SQL list."""
     return "[" + ", ".join(quoted(str(file)) for file in files) + "]"

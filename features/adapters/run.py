@@ -14,7 +14,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from features.adapters.base import AdapterError, ImportRequest, Loaded, Progress, adapter
-from features.adapters.writer import PREFIX, Written, recover, write
+from features.adapters.writer import PREFIX, Written, catalogs, recover, write
 from features.documents import DocumentError
 
 
@@ -74,6 +74,7 @@ def import_logs(
             days=days,
             zone=zone,
             memory=memory,
+            wants_catalog=not catalogs(logs),
             options=options or {},
             progress=progress or (lambda sentence, share: None),
         )
@@ -81,6 +82,8 @@ def import_logs(
             with open_duckdb(work, memory) as connection:
                 loaded = _loading(lambda: module.load(connection, request))
                 written = write(connection, loaded, request, logs, replace=replace)
+                if loaded.after is not None:
+                    loaded.after()
                 became = connection.execute(
                     f"SELECT source_event, became, sum(rows)::BIGINT, sum(written)::BIGINT FROM {loaded.became}"
                     " GROUP BY ALL HAVING sum(rows) > 0 OR sum(written) > 0 ORDER BY 1, 3 DESC, 2"
