@@ -6,7 +6,7 @@ import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
 from features.adapters.csv_tables import load_csv
-from features.adapters.research_files import named_files
+from features.adapters.research_files import named_files, not_read
 
 NAME = "diginetica"
 WHAT = "DIGINETICA (CIKM Cup 2016): train-queries, train-clicks, train-purchases, products, product-categories"
@@ -56,8 +56,9 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         events="digi_events",
         catalog="digi_catalog",
         notes=[
+            *not_read(request, files),
             "Words are hashed: encoders of text find none of them, n-grams of ids do; most queries browse a category"
-            " and have no text."
+            " and have no text.",
         ],
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
-from features.adapters.research_files import named_files
+from features.adapters.research_files import named_files, not_read
 
 NAME = "esci"
 WHAT = "ESCI (Amazon Shopping Queries): shopping_queries_dataset_products.parquet and …_examples.parquet"
@@ -78,7 +78,10 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         became="esci_became",
         catalog="esci_catalog",
         judgements="esci_judgements",
-        notes=["ESCI has no log: a run makes sessions over the judged queries, see `demoshop.judged`."],
+        notes=[
+            *not_read(request, files),
+            "ESCI has no log: a run makes sessions over the judged queries, see `demoshop.judged`.",
+        ],
     )
 
 

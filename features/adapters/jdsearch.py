@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
-from features.adapters.research_files import day, named_files
+from features.adapters.research_files import day, named_files, not_read
 
 NAME = "jdsearch"
 WHAT = "JDsearch (JD.com): release_data.txt and product_data.txt, or its samples"
@@ -55,6 +55,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         events="jd_events",
         catalog="jd_catalog" if "products" in files else None,
         notes=[
+            *not_read(request, files),
             f"The set has intervals and no dates: the test queries are set on {last}, option last.",
             "Of the searches of the year before it is not known what was shown: they give histories, and no clicks of"
             " theirs can be told from what was passed over.",

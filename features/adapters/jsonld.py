@@ -75,7 +75,8 @@ _COLUMNS = ", ".join(f"{_first(f'$.{name}')} AS {column}" for name, column in _F
 def _rows_sql(source: str, depth: int) -> str:
     """Rows of ``ld_rows`` from a source of ``document`` and ``node``."""
     return f"""
-    SELECT document, {depth} AS depth, held, type, is_product, own, parent, not_json, {", ".join(_FIELDS.values())} FROM (
+    SELECT document, {depth} AS depth, held, type, is_product, own, parent, not_json, {", ".join(_FIELDS.values())}
+    FROM (
         SELECT document, texts IS NULL AS not_json, CASE WHEN json_valid({_first(*_INNER)}) THEN {_first(*_INNER)} END
                 AS held,
             regexp_extract({_first('$."@type"')}, '([^/:#"]*)"?(,.*)?\\]?$', 1) AS type,

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
-from features.adapters.research_files import day, named_files, whole
+from features.adapters.research_files import day, named_files, not_read, whole
 
 NAME = "kuaisearch"
 WHAT = "KuaiSearch (Kuaishou): recall.jsonl, items.jsonl, users.jsonl"
@@ -65,8 +65,9 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         events="kuai_events",
         catalog="kuai_catalog" if "items" in files else None,
         notes=[
+            *not_read(request, files),
             f"The set has no dates and its authors do not say what a step of time_index is: {tick} s were taken, from"
-            f" {start[1:11]} on (options tick, start)."
+            f" {start[1:11]} on (options tick, start).",
         ],
     )
 

@@ -34,6 +34,12 @@ def named_files(request: ImportRequest, wanted: Mapping[str, str], optional: Map
     return found
 
 
+def not_read(request: ImportRequest, found: Mapping[str, Path]) -> list[str]:
+    """A sentence that names the files given that are none of those found; nothing where there are none."""
+    names = sorted(file.name for file in local_files(request) if file not in found.values())
+    return [f"Not read, as nothing here comes of them: {', '.join(names)}."] if names else []
+
+
 def whole(value: str, name: str) -> int:
     """An option that is a whole number.
 

@@ -6,7 +6,7 @@ import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
 from features.adapters.csv_tables import load_csv
-from features.adapters.research_files import named_files
+from features.adapters.research_files import named_files, not_read
 
 NAME = "wands"
 WHAT = "WANDS (Wayfair): product.csv, query.csv, label.csv"
@@ -58,7 +58,16 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         connection.execute(_BECAME_SQL)
     ragged = count(connection, "SELECT sum(rows) FROM wands_left_out")
     rows = sum(count(connection, f"SELECT count(*) FROM wands_{role}") for role in files)
-    return Loaded(rows_in=rows + ragged, became="wands_became", catalog="wands_catalog", judgements="wands_judgements")
+    return Loaded(
+        rows_in=rows + ragged,
+        became="wands_became",
+        catalog="wands_catalog",
+        judgements="wands_judgements",
+        notes=[
+            *not_read(request, files),
+            "WANDS has no log: a run makes sessions over the judged queries, see `demoshop.judged`.",
+        ],
+    )
 
 
 _BECAME_SQL = """

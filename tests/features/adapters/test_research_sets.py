@@ -257,6 +257,7 @@ KUAI: dict[str, Any] = {
         category_level3_name="UNKNOWN",
     )
     + line(item_id=39, item_title="裙", brand_name="无品牌"),
+    "relevance.jsonl": line(query="裙", item_title="裙", score=3),
     "users.jsonl": line(user_id=1, gender="M", fre_country="中国", fre_city="鞍山"),
 }
 
@@ -274,6 +275,7 @@ def test_kuaisearch(tmp_path: Path, tick: str, last: str) -> None:
     coat, skirt = sorted(found.items(), key=lambda row: row["item_id"])
     assert (coat["title"], coat["brand"], coat["category_path"]) == ("大衣", "金粟兰", ["女装", "皮草"])
     assert (skirt["brand"], skirt["category_path"]) == (None, [])
+    assert found.imported.notes[0] == "Not read, as nothing here comes of them: relevance.jsonl."
     told = found.became()
     assert told["search", "left out: no time_index"] == 1
     assert told["search", "left out: no session_id"] == 1
