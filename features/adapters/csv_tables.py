@@ -59,32 +59,45 @@ def load_csv(
     Raises:
         AdapterError: a file has no header line.
     """
+    columns = view_csv(connection, request, f"{table}_lines", files)
+    with watched(connection, request.progress, f"reading {table}"):
+        connection.execute(f"CREATE TABLE {table} AS FROM {table}_lines")
+    connection.execute(f"CREATE TABLE {table}_ragged AS {RAGGED_SQL}")
+    connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
+    return columns
+
+
+def view_csv(
+    connection: duckdb.DuckDBPyConnection, request: ImportRequest, view: str, files: Sequence[Path] | None = None
+) -> Columns:
+    """As ``load_csv``, but a view that reads the files when it is asked; ``RAGGED_SQL`` counts the others then.
+
+    Raises:
+        AdapterError: a file has no header line.
+    """
     sources = []
-    rejected = 0
+    names: dict[str, None] = {}
     for place, file in enumerate(files if files is not None else local_files(request)):
         encoding = encoding_of(file, file.name, None)
         dialect, plain = dialect_of(file) if encoding.how == "utf-8" and _is_plain(file) else None, file
         if dialect is None:
-            plain = request.work / f"{table}-{place:03d}.csv"
+            plain = request.work / f"{view}-{place:03d}.csv"
+            request.progress(f"rewriting {file.name}", None)
             dialect = rewrite_csv(file, file.name, encoding, plain)
         if not dialect.columns:
             raise AdapterError(f"{file.name} is empty: it has no header line")
-        part = f"{table}_part_{place}"
-        with watched(connection, request.progress, f"reading {file.name}"):
-            connection.execute(f"CREATE TABLE {part} AS FROM {_read_csv(plain, dialect)}")
-        ((lines,),) = connection.execute("SELECT count(DISTINCT line) FROM reject_errors").fetchall()
-        connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
-        rejected += lines
-        if plain != file:
-            plain.unlink()
-        sources.append(f"FROM {part}")
+        sources.append(f"FROM {_read_csv(plain, dialect)}")
+        names |= dict.fromkeys(dialect.columns)
     connection.execute(
-        f"CREATE VIEW {table} AS SELECT row_number() OVER () AS row_number, *"
+        f"CREATE VIEW {view} AS SELECT row_number() OVER () AS row_number, *"
         f" FROM ({' UNION ALL BY NAME '.join(sources)})"
     )
-    connection.execute(f"CREATE TABLE {table}_ragged AS SELECT {rejected}::BIGINT AS rows")
-    names = [name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall()]
-    return Columns(table, names[1:])
+    return Columns(view, list(names))
+
+
+RAGGED_SQL = """SELECT count(DISTINCT (file_path, line)) AS rows
+    FROM reject_errors JOIN reject_scans USING (scan_id, file_id)"""
+"""How many lines of the CSV files read were no row of their file's columns."""
 
 
 def identifier(name: str) -> str:

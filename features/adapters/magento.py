@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import duckdb
 
-from features.adapters.base import ImportRequest, Loaded, Maps, count, quoted
-from features.adapters.csv_tables import Columns, load_csv
+from features.adapters.base import ImportRequest, Loaded, Maps, quoted
+from features.adapters.csv_tables import RAGGED_SQL, Columns, view_csv
 from features.adapters.products import catalog_of
 
 NAME = "magento"
@@ -29,13 +29,11 @@ MAPPING = (
 
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read exports; several files are one shop's."""
-    columns = load_csv(connection, request, "magento")
+    columns = view_csv(connection, request, "magento")
     columns.need("Magento", "sku")
     columns.need("Magento", "product_type", "attribute_set_code", "categories")
     store = request.options.get("store", "")
-    return catalog_of(
-        connection, request, _rows_sql(columns, store), ragged=count(connection, "SELECT rows FROM magento_ragged")
-    )
+    return catalog_of(connection, request, _rows_sql(columns, store), ragged=RAGGED_SQL)
 
 
 def _rows_sql(columns: Columns, store: str) -> str:

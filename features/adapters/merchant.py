@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import duckdb
 
-from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
-from features.adapters.csv_tables import Columns, load_csv
+from features.adapters.base import ImportRequest, Loaded, Maps
+from features.adapters.csv_tables import RAGGED_SQL, Columns, view_csv
 from features.adapters.feed_xml import FIELDS, is_xml, read_feed
 from features.adapters.files import local_files
 from features.adapters.products import catalog_of, pairs
@@ -33,18 +33,17 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     files = local_files(request)
     feeds = [file for file in files if is_xml(file)]
     tables = [file for file in files if file not in feeds]
-    sources, ragged = [], 0
+    sources, ragged = [], "SELECT 0"
     if feeds:
         read_feed(connection, request, "feed", feeds)
         sources.append("FROM feed")
     if tables:
-        columns = load_csv(connection, request, "merchant", tables)
+        columns = view_csv(connection, request, "merchant", tables)
         columns.need("Google Merchant", "id")
         columns.need("Google Merchant", "title", "price", "link")
-        ragged = count(connection, "SELECT rows FROM merchant_ragged")
+        ragged = RAGGED_SQL
         sources.append(_table_sql(columns))
-    with watched(connection, request.progress, "reading products"):
-        connection.execute(f"CREATE TABLE feed_items AS {' UNION ALL BY NAME '.join(sources)}")
+    connection.execute(f"CREATE VIEW feed_items AS {' UNION ALL BY NAME '.join(sources)}")
     return catalog_of(connection, request, _ROWS_SQL, ragged=ragged)
 
 

@@ -50,13 +50,13 @@ def catalog_of(
     request: ImportRequest,
     rows_sql: str,
     *,
-    ragged: int = 0,
+    ragged: str = "SELECT 0",
     notes: Sequence[str] = (),
 ) -> Loaded:
     """The catalogue of ``rows_sql``, a query with the columns ``ROWS`` by name; what it lacks of them is null.
 
     Args:
-        ragged: Lines that are no row, counted as left out.
+        ragged: Query for the lines that are no row, asked once the others were read; they count as left out.
         notes: As of ``Loaded``.
     """
     with watched(connection, request.progress, "products and variants"):
@@ -64,12 +64,12 @@ def catalog_of(
         connection.execute(f"INSERT INTO product_rows BY NAME {rows_sql}")
         connection.execute(_CATALOG_SQL)
         connection.execute(_BECAME_SQL)
+    lines = count(connection, ragged)
     connection.execute(
-        "INSERT INTO product_became SELECT 'line', 'left out: not the columns of its file', ?, 0 WHERE ? > 0",
-        [ragged, ragged],
+        "INSERT INTO product_became SELECT 'line', 'left out: not the columns of its file', ?, 0", [lines]
     )
     rows = count(connection, "SELECT count(*) FROM product_rows")
-    return Loaded(rows_in=rows + ragged, became="product_became", catalog="product_catalog", notes=notes)
+    return Loaded(rows_in=rows + lines, became="product_became", catalog="product_catalog", notes=notes)
 
 
 def pairs(columns: Sequence[tuple[str, str]]) -> str:

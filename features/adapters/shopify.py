@@ -6,8 +6,8 @@ import re
 
 import duckdb
 
-from features.adapters.base import ImportRequest, Loaded, Maps, count, quoted
-from features.adapters.csv_tables import Columns, identifier, load_csv
+from features.adapters.base import ImportRequest, Loaded, Maps, quoted
+from features.adapters.csv_tables import RAGGED_SQL, Columns, identifier, view_csv
 from features.adapters.products import catalog_of, pairs
 
 NAME = "shopify"
@@ -31,14 +31,14 @@ MAPPING = (
 
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read exports; several files are one shop's."""
-    columns = load_csv(connection, request, "shopify")
+    columns = view_csv(connection, request, "shopify")
     columns.need("Shopify", "Handle")
     by = request.options.get("id", "ID" if columns.has("ID") else "handle")
     return catalog_of(
         connection,
         request,
         _rows_sql(columns, "ID" if by.lower() == "id" else "Handle"),
-        ragged=count(connection, "SELECT rows FROM shopify_ragged"),
+        ragged=RAGGED_SQL,
         notes=[] if columns.has("ID", "Variant ID") else [
             "The export has handles and SKUs and no ids: where the log names product or variant ids (a web pixel does),"
             " export the products with an app that adds ID and Variant ID, or let the log name SKU or handle."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import duckdb
 
-from features.adapters.base import ImportRequest, Loaded, Maps, count
-from features.adapters.csv_tables import Columns, load_csv
+from features.adapters.base import ImportRequest, Loaded, Maps
+from features.adapters.csv_tables import RAGGED_SQL, Columns, view_csv
 from features.adapters.products import catalog_of, pairs
 
 NAME = "woocommerce"
@@ -31,10 +31,10 @@ SKU = ("SKU", "Artikelnummer", "Art.-Nr.")
 
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read exports; several files are one shop's (an export may come in parts)."""
-    columns = load_csv(connection, request, "woo")
+    columns = view_csv(connection, request, "woo")
     columns.need("WooCommerce", *ID, *SKU)
     columns.need("WooCommerce", "Type", "Typ", "Name")
-    return catalog_of(connection, request, _rows_sql(columns), ragged=count(connection, "SELECT rows FROM woo_ragged"))
+    return catalog_of(connection, request, _rows_sql(columns), ragged=RAGGED_SQL)
 
 
 def _rows_sql(columns: Columns) -> str:
