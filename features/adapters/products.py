@@ -27,10 +27,9 @@ WITH kept AS (
 SELECT product AS item_id, {_FIRST},
     list_transform(arg_min(category_path, place) FILTER (list_any_value(category_path) IS NOT NULL),
         lambda t: list_filter(string_split_regex(t, '\\s*>\\s*'), lambda l: l <> '')) AS category_path,
-    list_sort(list_distinct(list(price) FILTER (price IS NOT NULL))) AS price,
-    list_sort(list_distinct(flatten(list(attributes) FILTER (attributes IS NOT NULL)))) AS attributes,
-    list_transform(list_filter(list_sort(list_distinct(flatten(list(ids)))), lambda i: i <> product),
-        lambda i: {{'id': i}}) AS variants
+    list_sort(list(price) FILTER (price IS NOT NULL)) AS price,
+    list_sort(flatten(list(attributes) FILTER (attributes IS NOT NULL))) AS attributes,
+    list_transform(list_sort(flatten(list(ids))), lambda i: {{'id': i}}) AS variants
 FROM kept GROUP BY product
 """
 
