@@ -7,19 +7,17 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
 
+from features.catalog_entries import load_entries
 from features.catalog_fields import FIELDS_SQL, HTML_ENTRIES, UNREADABLE_SQL
-from features.catalog_names import ALIASES, assign_fields, opened_columns
-from features.documents import DocumentError, encodings_read, is_csv, load_documents
+from features.catalog_names import ALIASES, assign_fields, plain_name
+from features.documents import DocumentError, encodings_read, is_csv
 from features.engine import batches_of, from_arrow, open_engine
-from features.envelope_ids import take_envelope_ids
 from features.html_text import strip_html
-from features.json_macros import create_macros
 from features.landing import (
     LandingError,
     LandingFile,
     catalog_files,
     landing_url,
-    local_copies,
     passed_over_catalogs,
     unreadable_files,
 )
@@ -96,10 +94,8 @@ def build_catalog(settings: Settings) -> CatalogReport:
     try:
         dated = find_catalog(settings)
         files = [file for _, file in dated]
-        with open_engine(settings) as engine, local_copies(settings, files) as copies:
-            rows_in = load_documents(engine, "documents", copies, [f.name for f in files], settings.raw.encoding)
-            take_envelope_ids(engine, "documents", [name.lower() for name in ALIASES["item_id"]])
-            return _build(settings, engine, dated, rows_in)
+        with open_engine(settings) as engine:
+            return _build(settings, engine, dated, load_entries(settings, engine, files))
     except (LandingError, DocumentError) as error:
         raise CatalogError(str(error)) from error
 
@@ -125,19 +121,14 @@ def find_catalog(settings: Settings) -> list[tuple[date | None, LandingFile]]:
 def _build(
     settings: Settings, engine: Any, dated: Sequence[tuple[date | None, LandingFile]], rows_in: int
 ) -> CatalogReport:
-    create_macros(engine)
     create_place_macros(engine)
     connection = engine.con
-    connection.execute(_ENTRIES_SQL)
-    nested = opened_columns(key for (key,) in connection.execute("SELECT DISTINCT key FROM entries").fetchall())
-    if nested:
-        connection.execute(_OPENED_SQL, [nested])
     keys = connection.execute(
         "SELECT file, key, count(*) FILTER (coalesce(as_id(value) IS NOT NULL, false) OR no_scalar(value))"
         " FROM entries GROUP BY ALL ORDER BY file, key"
     ).fetchall()
     rows = dict(connection.execute("SELECT file, count(*) FROM bodies WHERE NOT not_json GROUP BY file").fetchall())
-    fields = assign_fields(keys, rows)
+    fields = assign_fields(keys, rows, settings.raw.item_id)
     found = sorted({key for _, key, _ in keys})
     if not found:
         names = [file.name for _, file in dated]
@@ -149,6 +140,11 @@ def _build(
         raise CatalogError(
             f"the catalogue has no id column. Found: {', '.join(found[:30])}; rename one of them to"
             f" {', '.join(most)} or {last}"
+        )
+    wanted = settings.raw.item_id
+    if wanted and plain_name(wanted) not in map(plain_name, found):
+        raise CatalogError(
+            f"the catalogue has no column {wanted}, which SHELFWISE_RAW__ITEM_ID names. Found: {', '.join(found[:30])}"
         )
     _copy_table(engine, "fields", fields)
     connection.execute("CREATE TABLE versions (file BIGINT, landed DATE, unread VARCHAR)")
@@ -188,29 +184,6 @@ def _build(
 def _copy_table(engine: Any, name: str, table: Any) -> None:
     """Copy an Arrow table into a table of the engine."""
     engine.con.execute(f"CREATE TABLE {name} AS FROM {from_arrow(engine, table).get_name()}")
-
-
-_ENTRIES_SQL = """
-CREATE TABLE bodies AS
-    SELECT row_id, file, raw, document IS NULL AS not_json, body_of(document) AS body FROM documents
-    WHERE NOT is_action_line(document);
-CREATE TABLE entries AS
-    SELECT row_id, file, e.key AS key, e.value AS value
-    FROM bodies, json_each(bodies.body) AS e WHERE NOT is_absent(e.value)
-"""
-
-# {"offers": [{"price": 1}, {"price": 2}]} also has the column offers.price, with both
-_OPENED_SQL = """
-INSERT INTO entries
-    WITH objects AS (
-        SELECT row_id, file, key, unnest(CASE WHEN json_type(opened(value)) = 'ARRAY'
-            THEN json_extract(opened(value), '$[*]') ELSE [opened(value)] END) AS value
-        FROM entries WHERE list_contains(?, key)
-    )
-    SELECT row_id, file, objects.key || '.' || e.key, to_json(list(e.value))
-    FROM (FROM objects WHERE json_type(value) = 'OBJECT') AS objects, json_each(objects.value) AS e
-    WHERE NOT is_absent(e.value) GROUP BY ALL
-"""
 
 
 def _report(

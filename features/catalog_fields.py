@@ -23,15 +23,19 @@ HTML_ENTRIES = """(file, key) IN (SELECT (file, key) FROM fields
 _KEYED = """
 CREATE TABLE keyed AS
 SELECT row_id, file, key, CASE WHEN field = 'point' AND NOT is_point(value) THEN NULL
-    WHEN field = 'attributes' AND NOT is_structured(unboxed(value)) THEN NULL ELSE field END AS field,
-    rank, slot, CASE WHEN field IS NULL THEN value ELSE unboxed(value) END AS value, as_id(value) AS text,
+    WHEN field = 'attributes' AND NOT is_structured(value) THEN NULL ELSE field END AS field,
+    rank, slot, value, as_id(value) AS text,
     CASE WHEN is_list_or_object(value) THEN labels_of(value) WHEN text IS NULL THEN [] ELSE [text] END AS labels
-FROM entries JOIN fields USING (file, key)
+FROM (SELECT * REPLACE (CASE WHEN field IS NULL THEN value ELSE unboxed(value) END AS value)
+    FROM entries JOIN fields USING (file, key))
 """
 
 _VERSIONS = """
 CREATE TABLE candidates AS
-WITH ids AS (SELECT row_id, value AS id FROM entries JOIN fields USING (file, key) WHERE field = 'item_id')
+WITH ids AS (
+    SELECT row_id, coalesce(arg_min(value, rank) FILTER (as_id(value) IS NOT NULL), arg_min(value, rank)) AS id
+    FROM entries JOIN fields USING (file, key) WHERE field = 'item_id' GROUP BY row_id
+)
 SELECT row_id, file, raw, coalesce(product, as_id(id)) AS item_id, row_id <> lead AS is_variant, CASE
     WHEN not_json THEN unread WHEN product IS NOT NULL THEN NULL
     WHEN no_scalar(id) THEN 'wrong_type' WHEN as_id(id) IS NULL THEN 'no_id'
@@ -47,7 +51,8 @@ CREATE TABLE chosen AS
 
 _ROLES = f"""
 CREATE TABLE roles AS
-SELECT key, CASE WHEN avg(starts_with(lower(text), 'http')::INT) > 0.5 THEN 'link'
+SELECT key, CASE WHEN min(slot) = 'packing' THEN 'packing'
+    WHEN avg(starts_with(lower(coalesce(text, labels[1])), 'http')::INT) > 0.5 THEN 'link'
     WHEN avg(CASE WHEN text IS NOT NULL THEN len(text) ELSE list_avg(list_transform(labels, lambda t: len(t))) END)
         > {LONG_TEXT_CHARS} THEN 'description' ELSE 'attribute' END AS role
 FROM keyed WHERE field IS NULL AND coalesce(json_type(value), '') <> 'OBJECT' GROUP BY key
@@ -97,7 +102,7 @@ WHERE len(labels) > 0 AND (field = 'description' OR (field IS NULL AND role = 'd
 
 _PLACES = f"CREATE TABLE places AS {places_sql('keyed')}"
 
-_PRICES = r"""
+PRICES_SQL = r"""
 CREATE TABLE prices AS
 WITH given AS (
     SELECT row_id, rank, unnest(prices_in(value)) AS value FROM keyed WHERE field = 'price' AND is_said(value)
@@ -118,17 +123,24 @@ WITH given AS (
             'ASC', 'NULLS FIRST') AS amounts FROM ends, marks
     ) GROUP BY row_id, rank
 )
-SELECT row_id, arg_min(price, rank) FILTER (price IS NOT NULL) AS price FROM read GROUP BY row_id
+-- 0 beside another price is no sale
+SELECT row_id, coalesce(arg_min(price, rank) FILTER (price > 0), arg_min(price, rank) FILTER (price = 0)) AS price
+FROM read GROUP BY row_id
 """
+"""From ``keyed`` to ``prices(row_id, price)``: of the columns of prices the best one that a row has, of several prices
+in it the lowest; no row for what cannot be read."""
 
 _ONE = {"title": "labels[1]", "brand": "labels[1]", "rating": "labels[1]", "rating_count": "labels[1]",
         "category_path": "value", "available_from": "value"}  # fmt: skip
-_WIDE = ", ".join(f"any_value({of}) FILTER (field = '{name}') AS raw_{name}" for name, of in _ONE.items())
+_WIDE = ", ".join(
+    f"arg_min({of}, rank) FILTER (field = '{name}' AND is_said(value)) AS raw_{name}" for name, of in _ONE.items()
+)
 
 _ITEMS = rf"""
 CREATE TABLE tag_lists AS
-SELECT row_id, CASE WHEN text IS NULL THEN trimmed(texts_of(value)) ELSE separated(text, '[,;|]') END AS given
-FROM keyed WHERE field = 'tags';
+SELECT row_id, arg_min(CASE WHEN text IS NULL THEN trimmed(texts_of(value)) ELSE separated(text, '[,;|]') END, rank)
+    FILTER (is_said(value)) AS given
+FROM keyed WHERE field = 'tags' GROUP BY row_id;
 CREATE TABLE items AS
 WITH wide AS (
     SELECT row_id, {_WIDE} FROM keyed WHERE field IN {tuple(_ONE)} GROUP BY row_id
@@ -168,7 +180,7 @@ SELECT field, count(DISTINCT row_id) FROM given WHERE is_said(value) GROUP BY fi
 """
 """Items with a value of a field that could not be read, by field: field, count."""
 
-FIELDS_SQL = (VALUE_MACROS, _KEYED, *FAMILIES_SQL, _VERSIONS, _ROLES, _ATTRIBUTES, _TEXTS, _PLACES, _PRICES, PATHS_SQL,
-              _ITEMS)  # fmt: skip
+FIELDS_SQL = (VALUE_MACROS, _KEYED, *FAMILIES_SQL, _VERSIONS, _ROLES, _ATTRIBUTES, _TEXTS, _PLACES, PRICES_SQL,
+              PATHS_SQL, _ITEMS)  # fmt: skip
 """In order: from ``entries``, ``bodies``, ``fields`` and ``versions`` to ``items``, ``refused``, ``roles``, ``members``
 and ``aliases``."""

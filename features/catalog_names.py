@@ -31,10 +31,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
                       "warengruppe", "categorie"),
     "brand": ("brand", "product_brand", "brand_name", "brands", "manufacturer", "manufacturer_name", "vendor", "marke",
               "hersteller", "marque", "fabricant", "shop", "shop_id", "shop_name", "store"),
-    "price": ("price", "current_price", "sale_price", "variant_price", "offers.price", "offers.low_price",
-              "variants.price", "selling_price", "discounted_price", "final_price", "regular_price", "unit_price",
-              "list_price", "retail_price", "prices", "price_range", "preis", "verkaufspreis", "bruttopreis", "prix",
-              "prix_ttc"),
+    "price": ("final_price", "current_price", "sale_price", "special_price", "discounted_price", "selling_price",
+              "price", "variant_price", "offers.price", "offers.low_price", "offers.price_specification.price",
+              "offers.offers.price", "variants.price", "has_variant.offers.price", "has_variant.offers.low_price",
+              "regular_price", "unit_price", "list_price", "retail_price", "prices", "price_range", "preis",
+              "verkaufspreis", "bruttopreis", "prix", "prix_ttc"),
     "rating": ("rating", "average_rating", "avg_rating", "stars", "aggregate_rating.rating_value",
                "aggregate_rating", "customer_review_average", "review_rating", "ratings", "bewertung"),
     "rating_count": ("rating_count", "ratings_count", "review_count", "reviews_count", "num_reviews", "rating_number",
@@ -49,12 +50,16 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Field -> names of columns that hold it, best first."""
 
-PRODUCT_NAMES = ("item_group_id", "parent_sku", "parent", "parent_id", "in_product_group_with_id", "product_group_id")
-"""Columns whose value names the product that the row is a variant of."""
-VARIANT_NAMES = ("variants.id", "variants.sku", "configurable_variations")
+PRODUCT_NAMES = ("item_group_id", "parent_sku", "parent", "parent_id", "in_product_group_with_id",
+                 "is_variant_of.product_group_id", "product_group_id", "is_variant_of.sku")  # fmt: skip
+"""Columns whose value names the product that the row is a variant of, or is; of several the first that a row has."""
+VARIANT_NAMES = ("variants.id", "variants.sku", "configurable_variations", "has_variant.sku", "has_variant.product_id",
+                 "has_variant.id", "has_variant.@id")  # fmt: skip
 """Columns of a product that hold the ids of its variants."""
-OPENED_NAMES = ("offers", "variants", "aggregate_rating", "rating")
-"""Columns whose objects are opened: ``offers.price``."""
+OPENED_NAMES = ("offers", "offers.offers", "offers.price_specification", "variants", "has_variant",
+                "has_variant.offers", "is_variant_of", "aggregate_rating", "rating")  # fmt: skip
+"""Columns whose objects are opened: ``offers.price``, and what is inside those."""
+_PACKING = re.compile(r"(.*\.)?@.*|(offers|aggregaterating|rating)\..*")
 ANY_OF = frozenset({"attributes"})
 """Fields of which every column counts, not only the first."""
 _SHOPIFY = frozenset({"handle", "option1value"})
@@ -68,30 +73,34 @@ def plain_name(name: str) -> str:
     return "".join(c for c in letters if c.isalnum() or c in ".@")
 
 
+_OPENED = frozenset(map(plain_name, OPENED_NAMES))
 _PLAIN = {field: tuple(map(plain_name, names)) for field, names in ALIASES.items()}
 _PLACES = {field: tuple(map(plain_name, names)) for field, names in PLACE_NAMES.items()}
 
 
 def opened_columns(keys: Iterable[str]) -> list[str]:
     """Those of the columns whose objects are opened."""
-    wanted = set(map(plain_name, OPENED_NAMES))
-    return sorted({key for key in keys if plain_name(key) in wanted})
+    return sorted({key for key in keys if plain_name(key) in _OPENED})
 
 
-def assign_fields(keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int]) -> pa.Table:
+def assign_fields(
+    keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int], item_id: str | None = None
+) -> pa.Table:
     """The field that each column of each file becomes.
 
     The id is the first known column that every row of all files has, else the one that most have: chosen over the files
-    together, so that it does not change from one day's catalogue to the next. A price that some rows lack
-    is read from the next known column in those.
+    together, so that it does not change from one day's catalogue to the next. What some rows lack in the
+    best column of a field is read from the next known column in those.
 
     Args:
         keys: (index of the file, column, rows that have a value in it), each column once.
         rows: Index of the file -> its rows.
+        item_id: The column of ids, whatever its name; rows that lack it have the id that they would have without it.
+            One inside another (``variants.ean``) has the ids of a product's variants.
 
     Returns:
-        ``file, key, field, rank, slot``; ``field`` is null for a column of no known name, and for the second name of a
-        field but for those of ``PLACE_NAMES``, ``ANY_OF`` and prices. ``product`` and ``variant_ids`` are the fields of
+        ``file, key, field, rank, slot``; ``field`` is null for a column of no known name, and for further names of a
+        field that a better column has in every row. ``product`` and ``variant_ids`` are the fields of
         ``PRODUCT_NAMES`` and ``VARIANT_NAMES``, ``pair_name`` and ``pair_value`` an attribute in two columns, told
         apart by ``slot``; ``slot`` is ``other_id`` for further columns of ids.
     """
@@ -108,8 +117,16 @@ def assign_fields(keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int])
         for key in sorted(columns, key=lambda key: (key.strip().lower() != plain_name(key), key)):
             named.setdefault(plain_name(key), key)
         taken = _fields_of_file(named, columns, rows.get(file, 0), totals)
+        preferred = named.get(plain_name(item_id)) if item_id else None
+        if preferred is not None and "." in plain_name(preferred):
+            taken[preferred] = ("variant_ids", 0, None)
+        elif preferred is not None:
+            taken |= {key: (field, rank + 1, slot) for key, (field, rank, slot) in taken.items() if field == "item_id"}
+            taken[preferred] = ("item_id", 0, None)
         for key in columns:
-            field, rank, slot = taken.get(key, (None, 0, None))
+            name = plain_name(key)
+            packing = "packing" if name in _OPENED or _PACKING.fullmatch(name) else None
+            field, rank, slot = taken.get(key, (None, 0, packing))
             told.append({"file": file, "key": key, "field": field, "rank": rank, "slot": slot})
     types = [("file", pa.int64()), ("key", pa.string()), ("field", pa.string()), ("rank", pa.int64())]
     return pa.Table.from_pylist(told, schema=pa.schema([*types, ("slot", pa.string())]))
@@ -129,9 +146,7 @@ def _fields_of_file(
     if set(named) >= _SHOPIFY:
         products.insert(0, "handle")
         shopify = ("type",)
-    product = next((named[n] for n in products if n in named and filled[named[n]]), None)
-    if product is not None:
-        taken[product] = ("product", 0, None)
+    taken |= {named[n]: ("product", rank, None) for rank, n in enumerate(products) if n in named and filled[named[n]]}
     for name in map(plain_name, VARIANT_NAMES):
         if name in named:
             taken[named[name]] = ("variant_ids", 0, None)
@@ -147,11 +162,10 @@ def _fields_of_file(
             )  # stable: the best name among the fullest
             taken |= {key: (None, 0, "other_id") for key in found[1:]}
             found = found[:1]
-        elif field == "price":
+        elif field not in ANY_OF:
+            found = [key for key in found if filled[key]] or found[:1]
             whole = next((place for place, key in enumerate(found) if filled[key] >= rows), len(found))
             found = found[: whole + 1]
-        elif field not in ANY_OF:
-            found = [key for key in found if filled[key]][:1] or found[:1]
         taken |= {key: (field, rank, None) for rank, key in enumerate(found)}
     for field, names in _PLACES.items():
         taken |= {named[n]: (field, rank, None) for rank, n in enumerate(names) if n in named}

@@ -1,15 +1,18 @@
 """The categories of an item: from one path or several, however they are written, to the levels of the deepest.
 
-Levels are told apart by ``>``, else ``|``, else ``/``. A comma, a semicolon or a bar parts two paths only where every
-part begins as the first does, or as other values of the column do: ``Home > Beds, Bath & Linen`` is one path, and
-``Gear,Gear/Bags`` two.
+Levels are told apart by ``>``, else ``|``, else ``/``, else ``;``. A semicolon or a bar parts two paths where both have
+levels of their own. A comma does so only where every part begins as the first does, or as other values of the column
+do: ``Home > Beds, Bath & Linen`` is one path, and ``Gear,Gear/Bags`` two.
 """
 
 PATHS_SQL = r"""
+CREATE OR REPLACE TEMP MACRO several(t) AS regexp_full_match(t,
+    '[^;|\n]*>[^;|\n]*([;|\n]+[^;|\n]*>[^;|\n]*)+|[^>;|\n]*/[^>;|\n]*([;|\n]+[^>;|\n]*/[^>;|\n]*)+');
 CREATE OR REPLACE TEMP MACRO level_mark(t) AS CASE WHEN contains(t, '>') THEN '>'
-    WHEN regexp_full_match(t, '[^|]*/[^|]*(\|[^|]*/[^|]*)+') THEN '/' WHEN contains(t, '|') THEN '\|+' ELSE '/' END;
+    WHEN several(t) THEN '/' WHEN contains(t, '|') THEN '\|+' WHEN contains(t, '/') THEN '/' ELSE ';' END;
 CREATE OR REPLACE TEMP MACRO path_mark(t) AS CASE
-    WHEN level_mark(t) = '\|+' THEN '[,;\n]' ELSE '[,;|\n]' END;
+    WHEN several(t) THEN '[;|\n]' WHEN level_mark(t) = '\|+' THEN '[,;\n]' WHEN level_mark(t) = ';' THEN '[,|\n]'
+    ELSE '[,;|\n]' END;
 CREATE OR REPLACE TEMP MACRO arrowed(t) AS
     replace(regexp_replace(t, '\s*(->|»|›|→|::|>+)\s*', ' > ', 'g'), '\,', chr(1));
 CREATE OR REPLACE TEMP MACRO deepest_level(j) AS list_filter(json_extract(j,
@@ -34,14 +37,17 @@ CREATE TABLE path_texts AS
     SELECT id, generate_subscripts(texts, 1) AS place, arrowed(unnest(texts)) AS text
     FROM (SELECT id, trimmed(texts) AS texts FROM path_labels WHERE id NOT IN (SELECT id FROM path_levels));
 CREATE TABLE path_pieces AS
-    SELECT id, place, generate_subscripts(pieces, 1) AS piece, unnest(pieces) AS text, mark, len(pieces) AS pieces
-    FROM (SELECT id, place, level_mark(text) AS mark, separated(text, path_mark(text)) AS pieces FROM path_texts);
+    SELECT id, place, generate_subscripts(pieces, 1) AS piece, unnest(pieces) AS text, mark, clear,
+        len(pieces) AS pieces
+    FROM (SELECT id, place, level_mark(text) AS mark, several(text) AS clear,
+        separated(text, path_mark(text)) AS pieces FROM path_texts);
 CREATE TABLE path_roots AS
     SELECT DISTINCT separated(text, level_mark(text))[1] AS root FROM path_texts;
 CREATE TABLE several_paths AS
-    SELECT id, place FROM (SELECT id, place, separated(text, mark)[1] AS root FROM path_pieces WHERE pieces > 1)
+    SELECT id, place FROM (SELECT id, place, clear, separated(text, mark)[1] AS root FROM path_pieces WHERE pieces > 1)
     GROUP BY id, place
-    HAVING count(DISTINCT root) = 1 OR bool_and(root IN (SELECT root FROM path_roots WHERE root IS NOT NULL));
+    HAVING bool_and(clear) OR count(DISTINCT root) = 1
+        OR bool_and(root IN (SELECT root FROM path_roots WHERE root IS NOT NULL));
 INSERT INTO path_levels
     SELECT id, place, piece, separated(text, mark) FROM path_pieces SEMI JOIN several_paths USING (id, place)
     UNION ALL
@@ -53,8 +59,8 @@ CREATE TABLE category_paths AS
         FROM path_levels GROUP BY id
     )
     SELECT value::VARCHAR AS value_text, list_transform(path, lambda t: replace(t, chr(1), ',')) AS path,
-        list_transform(list_filter(list_distinct(every_level), lambda t: NOT list_contains(path, t)),
-            lambda t: replace(t, chr(1), ',')) AS further
+        list_transform(list_filter(every_level, lambda t, place: NOT list_contains(path, t)
+            AND list_position(every_level, t) = place), lambda t: replace(t, chr(1), ',')) AS further
     FROM path_values JOIN chosen USING (id)
 """
 """From ``keyed`` to ``category_paths(value_text, path, further)``: the levels of the first deepest path, root first,

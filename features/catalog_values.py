@@ -10,7 +10,7 @@ _TEXT_KEYS = ("name", "value", "label", "title", "text", "displayName", "display
               "default", "en", "en-US", "en_US", "en-GB", "en_GB", "ratingValue", "rate", "average", "amount", "raw",
               "rendered")  # fmt: skip
 _PRICE_KEYS = ("value", "amount", "price", "current", "sale", "final", "gross", "min", "lowPrice", "low", "regular",
-               "original", "net", "centAmount")  # fmt: skip
+               "original", "net", "min_price", "price_min", "from", "formatted", "formattedPrice")  # fmt: skip
 
 
 def _paths(keys: tuple[str, ...]) -> str:
@@ -31,8 +31,9 @@ CREATE OR REPLACE TEMP MACRO unboxed(j) AS CASE
     THEN (j ->> '$')::JSON ELSE j END;
 CREATE OR REPLACE TEMP MACRO scalar_at(j, paths) AS
     list_filter(json_extract(j, paths), lambda e: as_id(e) IS NOT NULL)[1];
+-- {{"id": 7}} is no text in Indonesian
 CREATE OR REPLACE TEMP MACRO mapped(j, pattern) AS CASE
-    WHEN len(list_filter(json_keys(j), lambda k: NOT regexp_full_match(k, pattern))) = 0
+    WHEN json_keys(j) <> ['id'] AND len(list_filter(json_keys(j), lambda k: NOT regexp_full_match(k, pattern))) = 0
     THEN json_extract(j, '$.*') END;
 CREATE OR REPLACE TEMP MACRO first_text(values) AS
     list_filter(list_transform(values, lambda e: as_id(e)), lambda t: t IS NOT NULL)[1];
@@ -53,9 +54,12 @@ CREATE OR REPLACE TEMP MACRO trimmed(parts) AS
     list_filter(list_transform(parts, lambda t: named(t)), lambda t: t IS NOT NULL);
 CREATE OR REPLACE TEMP MACRO separated(text, marks) AS trimmed(string_split_regex(text, marks));
 -- one number with a currency around it; of comma and point the last one before one or two digits is the decimal mark,
--- and 12,- is a round price
-CREATE OR REPLACE TEMP MACRO bare_number(s) AS regexp_extract(
-    regexp_replace(s, '(\d)[\s\x{{a0}}\x{{202f}}''](\d{{3}})', '\1\2', 'g'), '^[^\d-]*(\d[\d.,]*)[^\d]*$', 1);
+-- 12,- is a round price, .99 has no leading zero (Rs.500 is not half a rupee), and a rate of tax is no price
+CREATE OR REPLACE TEMP MACRO joined(s) AS regexp_replace(s, '(\d)[\s\x{{a0}}\x{{202f}}''](\d{{3}})', '\1\2', 'g');
+-- twice: of 1'000'000 the marks lie too close for one pass
+CREATE OR REPLACE TEMP MACRO bare_number(s) AS regexp_extract(regexp_replace(
+    joined(joined(regexp_replace(s, '\d+([.,]\d+)?\s*%', '', 'g'))), '(^|[\s$€£¥])[.,](\d)', '\10.\2'),
+    '^[^\d-]*(\d[\d.,]*)[^\d]*$', 1);
 CREATE OR REPLACE TEMP MACRO comma_decimal(s) AS regexp_matches(s, ',\d{{0,2}}$');
 CREATE OR REPLACE TEMP MACRO dotted(s, commas) AS CASE
     WHEN comma_decimal(s) THEN replace(replace(s, '.', ''), ',', '.')
@@ -67,7 +71,12 @@ CREATE OR REPLACE TEMP MACRO range_ends(s) AS list_filter(
     string_split_regex(s, '\s*(-|–|—|~|\bto\b|\bbis\b)\s*'), lambda t: regexp_matches(t, '\d'));
 CREATE OR REPLACE TEMP MACRO number_of(j) AS
     list_filter([try_cast(j ->> '$' AS DOUBLE)], lambda x: isfinite(x) AND x >= 0)[1];
+-- commercetools counts in cents, Google's Merchant API in millionths
+CREATE OR REPLACE TEMP MACRO small_units(j) AS coalesce(
+    try_cast(j ->> '$.centAmount' AS DOUBLE) / 10 ** coalesce(try_cast(j ->> '$.fractionDigits' AS DOUBLE), 2),
+    try_cast(j ->> '$.amountMicros' AS DOUBLE) / 1e6);
 CREATE OR REPLACE TEMP MACRO price_in(j) AS CASE WHEN json_type(j) = 'OBJECT' THEN coalesce(
+    to_json(coalesce(small_units(j), small_units(json_extract(j, '$.*')[1]))),
     scalar_at(j, {_paths(_PRICE_KEYS)}), list_filter(mapped(j, '[A-Za-z]{{2,3}}|default|[a-z]{{2}}[-_][A-Za-z]{{2}}'),
         lambda e: as_id(e) IS NOT NULL)[1],
     scalar_at(json_extract(j, '$.*')[1], {_paths(_PRICE_KEYS)})) ELSE j END;

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.text_files import Encoding, utf8_blocks
+from features.text_files import BLOCK_BYTES, Encoding, utf8_blocks
 
 SEPARATORS = ",;\t|"
 
@@ -45,6 +45,12 @@ def rewrite_csv(source: Path, name: str, encoding: Encoding, target: Path) -> Di
                 start = text or None
             written.write(text)
     return _dialect(start or "")
+
+
+def dialect_of(file: Path) -> Dialect:
+    """The dialect of a file that is UTF-8 with plain line ends as it lies there."""
+    with file.open("rb") as stream:
+        return _dialect(stream.read(BLOCK_BYTES).decode(errors="replace"))
 
 
 def _dialect(start: str) -> Dialect:

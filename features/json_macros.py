@@ -80,6 +80,11 @@ CREATE OR REPLACE TEMP MACRO spelling(k) AS regexp_replace(lower(k), '[^a-z0-9.]
 """
 
 
+def macros_sql() -> str:
+    """The macros of ``create_macros`` as SQL statements."""
+    return _MACROS
+
+
 def create_macros(engine: Any) -> None:
     """Define the macros in an Ibis DuckDB backend; its time zone must be UTC, for a time without a zone is read in it.
 

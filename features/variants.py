@@ -25,23 +25,24 @@ ALIASES = pa.schema(
 
 FAMILIES_SQL = (
     r"""
-CREATE TABLE own_ids AS SELECT row_id, file, text AS own FROM keyed
-    WHERE field = 'item_id' AND text IS NOT NULL;
+CREATE TABLE own_ids AS SELECT row_id, file, arg_min(text, rank) AS own FROM keyed
+    WHERE field = 'item_id' AND text IS NOT NULL GROUP BY ALL;
 CREATE TABLE row_names AS
     SELECT file, text AS name, min(own) AS own FROM keyed JOIN own_ids USING (row_id, file)
     WHERE (field = 'item_id' OR slot = 'other_id') AND text IS NOT NULL
         AND EXISTS (FROM keyed WHERE field IN ('product', 'variant_ids')) GROUP BY ALL;
+CREATE TABLE said_products AS
+    SELECT row_id, file, arg_min(regexp_replace(named(labels[1]), '^id:', ''), rank) AS name FROM keyed
+    WHERE field = 'product' AND named(labels[1]) <> '0' GROUP BY ALL;
 CREATE TABLE listed_variants AS
-    SELECT DISTINCT row_id, file, own AS product, unnest(CASE WHEN contains(text, 'sku=')
+    SELECT DISTINCT row_id, file, coalesce(own, name) AS product, unnest(CASE WHEN contains(text, 'sku=')
         THEN regexp_extract_all(text, '(?:^|[|,])\s*sku=([^,|]+)', 1) ELSE labels END) AS variant
-    FROM keyed JOIN own_ids USING (row_id, file) WHERE field = 'variant_ids';
+    FROM keyed LEFT JOIN own_ids USING (row_id, file) LEFT JOIN said_products USING (row_id, file)
+    WHERE field = 'variant_ids' AND coalesce(own, name) IS NOT NULL;
 CREATE TABLE members AS
-    WITH said AS (
-        SELECT row_id, file, regexp_replace(named(labels[1]), '^id:', '') AS name FROM keyed
-        WHERE field = 'product' AND named(labels[1]) <> '0'
-    ), led AS (
-        SELECT said.row_id, said.file, coalesce(row_names.own, said.name) AS product
-        FROM said LEFT JOIN row_names USING (file, name)
+    WITH led AS (
+        SELECT said_products.row_id, said_products.file, coalesce(row_names.own, name) AS product
+        FROM said_products LEFT JOIN row_names USING (file, name)
         UNION ALL
         SELECT own_ids.row_id, file, product FROM listed_variants JOIN own_ids USING (file) WHERE own = variant
     ), whole AS (
@@ -51,24 +52,26 @@ CREATE TABLE members AS
         SELECT row_id, file, min(product) AS product FROM whole GROUP BY ALL
     )
     SELECT one.*, own, first_value(one.row_id) OVER (PARTITION BY one.file, product
-        ORDER BY own IS DISTINCT FROM product, NOT coalesce(titled, false), one.row_id) AS lead
+        ORDER BY own IS DISTINCT FROM product, NOT coalesce(titled, false), own IS NOT NULL, one.row_id) AS lead
     FROM one LEFT JOIN own_ids USING (row_id)
     LEFT JOIN (SELECT DISTINCT row_id, true AS titled FROM keyed WHERE field = 'title' AND is_said(value))
         USING (row_id)
 """,
     """
 CREATE TABLE aliases AS
-    SELECT alias_id, arg_max(item_id, file) AS item_id FROM (
+    SELECT alias_id, arg_min(item_id, (-file, item_id)) AS item_id FROM (
         SELECT own AS alias_id, product AS item_id, file FROM members
         UNION ALL SELECT trim(variant), product, file FROM listed_variants
-    ) WHERE alias_id <> item_id AND alias_id NOT IN (SELECT product FROM members) GROUP BY alias_id
+    ) WHERE alias_id <> item_id AND alias_id NOT IN (SELECT product FROM members)
+        AND alias_id NOT IN (SELECT own FROM own_ids ANTI JOIN members USING (row_id))
+    GROUP BY alias_id
 """,
     """
 CREATE TABLE merged AS
     SELECT lead AS row_id, keyed.file, key, field, rank, slot, value, text, labels
     FROM keyed JOIN members USING (row_id) WHERE is_said(value) AND (field IS NOT NULL OR NOT is_long OR row_id = lead)
     QUALIFY field IS NULL OR field IN ('price', 'pair_value', 'attributes') OR row_number() OVER (
-        PARTITION BY lead, coalesce(slot, field), field ORDER BY row_id <> lead, row_id) = 1;
+        PARTITION BY lead, coalesce(slot, field), field ORDER BY row_id <> lead, row_id, rank) = 1;
 DELETE FROM keyed WHERE row_id IN (SELECT row_id FROM members);
 INSERT INTO keyed (row_id, file, key, field, rank, slot, value, text, labels) FROM merged
 """.replace("is_long", "coalesce(len(text) > 60, false)"),

@@ -35,6 +35,9 @@ from training.evaluation import read_evaluation
 from training.release.gates import Gate
 from training.run.candidate import latest_query_vectors
 
+UNKNOWN_ITEMS = ("unknown_shown_share", "unknown_event_share")
+"""Measures of the sessions that say how many items the catalogue lacks."""
+
 
 def to_check_result(result: quality.SuiteResult, told: str = "") -> dg.AssetCheckResult:
     """A Great Expectations result as Dagster shows it, with the link to its page in Data Docs.
@@ -98,8 +101,10 @@ def sessions_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
         return nothing_landed(context)
     days = days_to_rebuild(settings, asked)
     result = quality.check_sessions(settings, days)
+    unknown = {day for outcome in result.failed if outcome.column in UNKNOWN_ITEMS for day in outcome.rows}
+    why = quality.unmet_ids(settings, [date.fromisoformat(day) for day in sorted(unknown)]) if unknown else ""
     for day, rules in broken_days(result).items():
-        withdraw(settings, day, rules)
+        withdraw(settings, day, [*rules, why] if why and day.isoformat() in unknown else rules)
     reports = [report for report in (read_report(settings, day) for day in days) if report]
     return to_check_result(result, "\n".join(report.message for report in reports if report.held))
 

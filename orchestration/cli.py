@@ -89,6 +89,26 @@ def run(
     raise typer.Exit(0 if outcome.success else 1)
 
 
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="What the files are: see `shelfwise import --help`.")],
+    files: Annotated[list[str], typer.Argument(help="Files, globs, folders or fsspec URLs; a live source: its URL.")],
+    to: Annotated[Path, typer.Option("--to", help="Landing folder, made where it is missing.")],
+    first: Annotated[str | None, typer.Option("--from", help="First day to write, YYYY-MM-DD.")] = None,
+    last: Annotated[str | None, typer.Option("--until", help="Last day to write.")] = None,
+    zone: Annotated[str, typer.Option(help="Time zone of times that name none.")] = "UTC",
+    replace: Annotated[bool, typer.Option(help="Write days and a catalogue anew that are there.")] = False,
+    memory: Annotated[str, typer.Option(help="What DuckDB may hold in memory; beyond it, it spills.")] = "2GB",
+    options: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE: an option of the source.")] = None,
+) -> None:
+    """Turn another log or catalogue into UBI day folders, and say what each of its events became."""
+    from orchestration.importing import import_and_print
+
+    days = (parse_days(first)[0] if first else None, parse_days(last)[1] if last else None)
+    given = dict(option.partition("=")[::2] for option in options or [])
+    import_and_print(console, source, files, to, days=days, zone=zone, replace=replace, memory=memory, options=given)
+
+
 @app.command()
 def ui(data: Data = None, shop: Shop = None) -> None:
     """Open Dagster's UI (and the checks' Data Docs) on loopback until Ctrl-C."""
@@ -234,6 +254,7 @@ def mendable() -> tuple[type[Exception], ...]:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
+    from features.adapters.base import AdapterError
     from features.catalog import CatalogError
     from features.landing import LandingError
     from infra.services import ServiceError
@@ -247,6 +268,7 @@ def mendable() -> tuple[type[Exception], ...]:
         ValidationError,
         SettingsError,
         LandingError,
+        AdapterError,
         CatalogError,
         ServiceError,
         PromotionRefused,

@@ -10,6 +10,7 @@ from features.quality.feature_views import check_features
 from features.quality.results import ExpectationOutcome, SuiteResult, as_markdown
 from features.quality.sessions import check_sessions
 from features.quality.training_set import check_training_set
+from features.quality.unmet_ids import unmet_ids
 
 __all__ = [
     "ExpectationOutcome",
@@ -19,4 +20,5 @@ __all__ = [
     "check_features",
     "check_sessions",
     "check_training_set",
+    "unmet_ids",
 ]

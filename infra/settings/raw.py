@@ -71,6 +71,8 @@ class RawSettings(Group):
     """Rows of an action from which ``max_bad_action_share`` judges it: one bad row alone holds no day."""
     guest_ids: tuple[str, ...] = GUEST_IDS
     """User and client ids (any case) that many people share: they name nobody."""
+    item_id: str | None = None
+    """Column of the catalogue whose ids the log names. None: the first of the usual names that every row has."""
     encoding: str | None = None
     """Encoding of text files without a byte-order mark, such as ``cp1251``. None: UTF-8, and for a file that is not
     UTF-8 the one that charset-normalizer finds likeliest, which the reports name."""

@@ -1,0 +1,143 @@
+"""One import: open DuckDB aside, let the adapter load, write, clear up."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from features.adapters.base import AdapterError, ImportRequest, Loaded, Progress, adapter
+from features.adapters.writer import PREFIX, Written, catalogs, recover, write
+from features.documents import DocumentError
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of a source."""
+
+    rows_in: int
+    became: Sequence[tuple[str, str, int, int]]
+    """Event of the source, what it became, rows of the source, rows written."""
+    written: Written
+    notes: Sequence[str]
+
+
+def import_logs(
+    source: str,
+    files: Sequence[str],
+    logs: Path,
+    *,
+    days: tuple[date | None, date | None] = (None, None),
+    zone: str = "UTC",
+    replace: bool = False,
+    memory: str = "2GB",
+    options: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Turn files of a source into UBI day folders and a catalogue under ``logs``.
+
+    Args:
+        source: A name of ``ADAPTERS``.
+        files: Local paths, globs, folders and fsspec URLs.
+        logs: A local landing folder; made where it is missing.
+        days: First and last day to write.
+        zone: Time zone of times that name none, such as ``Europe/Berlin``.
+        replace: Write days anew that are there.
+        memory: What DuckDB may hold; beyond it, it spills under ``logs``.
+        options: Settings of the source.
+        progress: Called with a sentence and the share that is done.
+
+    Raises:
+        AdapterError: the source, or the landing folder, is not what it should be.
+    """
+    module = adapter(source)
+    _check(source, module.OPTIONS, options or {}, days, zone)
+    if "://" in str(logs):
+        raise AdapterError(f"--to {logs}: name a local folder, and copy it to its bucket afterwards")
+    logs = logs.expanduser().absolute()
+    logs.mkdir(parents=True, exist_ok=True)
+    with _locked(logs):
+        recover(logs)
+        work = logs / f"{PREFIX}{uuid.uuid4().hex}"
+        work.mkdir()
+        request = ImportRequest(
+            files=files,
+            work=work,
+            state=logs / ".import",
+            days=days,
+            zone=zone,
+            memory=memory,
+            wants_catalog=not catalogs(logs),
+            options=options or {},
+            progress=progress or (lambda sentence, share: None),
+        )
+        try:
+            with open_duckdb(work, memory) as connection:
+                loaded = _loading(lambda: module.load(connection, request))
+                written = write(connection, loaded, request, logs, replace=replace)
+                if loaded.after is not None:
+                    loaded.after()
+                became = connection.execute(
+                    f"SELECT source_event, became, sum(rows)::BIGINT, sum(written)::BIGINT FROM {loaded.became}"
+                    " GROUP BY ALL HAVING sum(rows) > 0 OR sum(written) > 0 ORDER BY 1, 3 DESC, 2"
+                ).fetchall()
+        finally:
+            recover(logs)
+    return Imported(loaded.rows_in, became, written, [*loaded.notes, *written.notes])
+
+
+def _loading(load: Callable[[], Loaded]) -> Loaded:
+    try:
+        return load()
+    except (DocumentError, duckdb.InvalidInputException, duckdb.IOException) as error:
+        told = str(error).splitlines()[0]
+        raise AdapterError(f"the files cannot be read, one is damaged or not what its name says ({told})") from error
+
+
+@contextmanager
+def open_duckdb(work: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of its own in UTC, its tables on disk and what it spills under ``work``."""
+    connection = duckdb.connect(
+        str(work / "import.duckdb"), config={"memory_limit": memory, "temp_directory": str(work / "spill")}
+    )
+    try:
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _locked(logs: Path) -> Iterator[None]:
+    try:
+        with FileLock(logs / ".import.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise AdapterError(f"another import into {logs} is under way: wait for its end") from error
+
+
+def _check(
+    source: str,
+    known: Mapping[str, str],
+    given: Mapping[str, str],
+    days: tuple[date | None, date | None],
+    zone: str,
+) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        there_are = f"there are: {', '.join(known)}" if known else "it has none"
+        raise AdapterError(f"{source} has no option {', '.join(unknown)}; {there_are}")
+    first, last = days
+    if first and last and first > last:
+        raise AdapterError(f"--from {first} is after --until {last}")
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise AdapterError(f"--zone {zone} is no time zone; write one such as Europe/Berlin") from error

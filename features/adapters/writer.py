@@ -1,0 +1,275 @@
+"""Tables of UBI rows as day folders of a landing folder: written aside in one pass, moved in a day at a time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from features.adapters.base import AdapterError, ImportRequest, Loaded, count, watched
+from features.file_names import is_catalog, is_hidden
+
+PREFIX = ".import-"
+"""Folders in the landing folder that an import works in; what a killed one left is cleared by the next."""
+LOG_FILES = {"queries": "ubi_queries.parquet", "events": "ubi_events.parquet"}
+CATALOG_FILE = "catalog.parquet"
+JUDGEMENTS_FILE = "qrels.tsv"
+_OWN = frozenset([*LOG_FILES.values(), CATALOG_FILE])
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an import wrote."""
+
+    days: Mapping[date, Mapping[str, int]]
+    """Day -> rows by table (``queries``, ``events``, ``catalog``)."""
+    catalog: int | None
+    """Rows of the catalogue in the landing folder itself; None where none was written."""
+    outside: int
+    """Rows of days that were not asked for."""
+    notes: Sequence[str]
+
+
+def refuse_existing(logs: Path, days: Sequence[date], catalog: bool, replace: bool) -> None:
+    """Refuse to write over what is there.
+
+    Raises:
+        AdapterError: a day, or the catalogue, is there and ``replace`` was not asked for; or it holds files that no
+            import wrote, which would count twice beside the new ones.
+    """
+    there = [day for day in days if _folder(logs, day).exists()]
+    if there and not replace:
+        told = ", ".join(map(str, there[:5])) + (f" and {len(there) - 5} more" if len(there) > 5 else "")
+        raise AdapterError(
+            f"{logs} already holds {told}: add --replace to write these days anew from the files given here alone, or"
+            " leave them out by --from and --until"
+        )
+    for day in there:
+        foreign = [n for n in _names(_folder(logs, day)) if n not in _OWN and not is_catalog(n)]
+        if foreign:
+            raise AdapterError(
+                f"{_folder(logs, day)} holds {', '.join(foreign[:5])}, which no import wrote and whose rows would count"
+                " besides the new ones: take it away first"
+            )
+    present = catalogs(logs) if catalog else []
+    if present and (not replace or present != [CATALOG_FILE]):
+        todo = "add --replace to write it anew" if present == [CATALOG_FILE] else "take it away first"
+        raise AdapterError(f"{logs} already has a catalogue ({', '.join(present)}): {todo}")
+
+
+def catalogs(logs: Path) -> list[str]:
+    """The catalogues in a landing folder itself."""
+    return [name for name in _names(logs) if is_catalog(name)]
+
+
+def write(
+    connection: duckdb.DuckDBPyConnection, loaded: Loaded, request: ImportRequest, logs: Path, *, replace: bool
+) -> Written:
+    """Write what an adapter loaded into ``logs``; a day appears whole or not at all.
+
+    Raises:
+        AdapterError: as ``refuse_existing``; nothing was written then.
+        RuntimeError: a row would be lost: the adapter's counts and what it made differ.
+    """
+    stage = request.work / "stage"
+    notes: list[str] = []
+    outside = 0
+    days: dict[date, dict[str, int]] = {}
+    tables = {"queries": loaded.queries, "events": loaded.events}
+    by_day = loaded.catalog is not None and "dt" in _columns(connection, loaded.catalog)
+    if by_day and catalogs(logs):
+        notes.append(f"The catalogue in {logs} stays as it is: what the events say of items is not needed beside it.")
+    elif by_day:
+        tables["catalog"] = loaded.catalog
+    made = 0
+    for name, table in tables.items():
+        if table is None:
+            continue
+        file = LOG_FILES.get(name, CATALOG_FILE)
+        found = _days_of(connection, table)
+        if name in LOG_FILES:
+            made += sum(found.values())
+        wanted = {day: rows for day, rows in found.items() if _asked_for(day, request.days)}
+        outside += sum(found.values()) - sum(wanted.values()) if name in LOG_FILES else 0
+        with watched(connection, request.progress, f"writing {name}"):
+            _write_days(connection, table, stage, file, wanted)
+        for day, rows in wanted.items():
+            days.setdefault(day, {})[name] = rows
+    if loaded.events is not None:
+        _write_eventless(connection, loaded.events, stage, [day for day, rows in days.items() if "events" not in rows])
+    catalog = None
+    if loaded.catalog is not None and not by_day:
+        catalog = count(connection, f"SELECT count(*) FROM {loaded.catalog}")
+        made += catalog
+        stage.mkdir(parents=True, exist_ok=True)
+        connection.execute(
+            f"COPY {loaded.catalog} TO '{_path(stage / CATALOG_FILE)}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+    if loaded.judgements is not None:
+        made += _write_judgements(connection, loaded.judgements, stage, logs, replace=replace)
+    _verify(connection, loaded, made)
+    refuse_existing(logs, sorted(days), catalog is not None, replace)
+    notes += [
+        f"{day} had {before:,} rows of {name} and has {rows:,} now: the files given hold less of that day than those of"
+        " the import before."
+        for day, tables_of in sorted(days.items())
+        for name, rows in tables_of.items()
+        if (before := _rows_there(connection, logs, day, name)) > rows
+    ]
+    for day in sorted(days):
+        _move_day(stage, request.work, logs, day)
+    for file in (CATALOG_FILE, JUDGEMENTS_FILE):
+        if (stage / file).exists():
+            (stage / file).replace(logs / file)
+    return Written({day: days[day] for day in sorted(days)}, catalog, outside, notes)
+
+
+def recover(logs: Path) -> None:
+    """Clear what killed imports left: a day that one had taken out to replace it and not yet put back returns."""
+    for left in sorted(logs.glob(f"{PREFIX}*")):
+        for old in (left / "old").glob("dt=*"):
+            if not (logs / old.name).exists():
+                old.replace(logs / old.name)
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _asked_for(day: date, days: tuple[date | None, date | None]) -> bool:
+    first, last = days
+    return (first is None or day >= first) and (last is None or day <= last)
+
+
+def _day_sql(connection: duckdb.DuckDBPyConnection, table: str) -> str:
+    """The day of a row, as SQL."""
+    return "dt" if "dt" in _columns(connection, table) else "(timestamp AT TIME ZONE 'UTC')::DATE"
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    return [name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall()]
+
+
+def _days_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[date, int]:
+    day = _day_sql(connection, table)
+    found = dict(connection.execute(f"SELECT {day}, count(*) FROM {table} GROUP BY ALL ORDER BY 1").fetchall())
+    if None in found:
+        raise RuntimeError(f"{found[None]:,} rows of {table} have no day: an adapter has to leave them out by name")
+    return found
+
+
+def _write_days(
+    connection: duckdb.DuckDBPyConnection, table: str, stage: Path, file: str, wanted: Mapping[date, int]
+) -> None:
+    """Write the days of a table, one file each, in one pass over it."""
+    if not wanted:
+        return
+    day = _day_sql(connection, table)
+    kept = "* EXCLUDE (dt)" if day == "dt" else "*"
+    between = f"WHERE {day} BETWEEN DATE '{min(wanted)}' AND DATE '{max(wanted)}'"
+    parts = stage / f"by-day-{file}"
+    parts.parent.mkdir(parents=True, exist_ok=True)
+    connection.execute(
+        f"COPY (SELECT {kept}, {day} AS dt FROM {table} {between}) TO '{_path(parts)}'"
+        " (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (dt))"
+    )
+    written = 0
+    for one in wanted:
+        pieces = sorted((parts / f"dt={one}").iterdir())
+        target = stage / f"dt={one}" / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if len(pieces) == 1:
+            pieces[0].replace(target)
+        else:
+            source = f"read_parquet('{_path(parts / f'dt={one}')}/*.parquet', hive_partitioning = false)"
+            connection.execute(f"COPY (FROM {source}) TO '{_path(target)}' (FORMAT parquet, COMPRESSION zstd)")
+        written += _rows_in(connection, target)
+    shutil.rmtree(parts)
+    if written != sum(wanted.values()):
+        raise RuntimeError(f"{table} has {sum(wanted.values()):,} rows, and {written:,} were written")
+
+
+def _write_eventless(connection: duckdb.DuckDBPyConnection, table: str, stage: Path, days: Sequence[date]) -> None:
+    """Write a file of no events: without one a day counts as one whose events did not land."""
+    kept = "* EXCLUDE (dt)" if "dt" in _columns(connection, table) else "*"
+    for day in days:
+        target = stage / f"dt={day}" / LOG_FILES["events"]
+        connection.execute(f"COPY (SELECT {kept} FROM {table} LIMIT 0) TO '{_path(target)}' (FORMAT parquet)")
+
+
+def _write_judgements(
+    connection: duckdb.DuckDBPyConnection, table: str, stage: Path, logs: Path, *, replace: bool
+) -> int:
+    """Write judgements as their reader takes them: no quotation marks, no tab or line end inside a query.
+
+    Raises:
+        AdapterError: there are some, and ``replace`` was not asked for.
+    """
+    if (logs / JUDGEMENTS_FILE).exists() and not replace:
+        raise AdapterError(f"{logs} already has {JUDGEMENTS_FILE}: add --replace to write it anew")
+    stage.mkdir(parents=True, exist_ok=True)
+    connection.execute(
+        f"COPY (SELECT regexp_replace(query, '[\\t\\r\\n]+', ' ', 'g') AS query, item_id, grade FROM {table}"
+        f" ORDER BY query, item_id) TO '{_path(stage / JUDGEMENTS_FILE)}'"
+        " (FORMAT csv, DELIMITER '\t', QUOTE '', HEADER)"
+    )
+    return count(connection, f"SELECT count(*) FROM {table}")
+
+
+def _verify(connection: duckdb.DuckDBPyConnection, loaded: Loaded, made: int) -> None:
+    rows = count(connection, f"SELECT sum(rows) FROM {loaded.became}")
+    if rows != loaded.rows_in:
+        raise RuntimeError(
+            f"{loaded.rows_in:,} rows were read and what became of {rows:,} is known: please report this"
+        )
+    written = count(connection, f"SELECT sum(written) FROM {loaded.became}")
+    if written != made:
+        raise RuntimeError(f"{made:,} rows were made where {written:,} are accounted for: please report this")
+
+
+def _rows_in(connection: duckdb.DuckDBPyConnection, file: Path) -> int:
+    return count(connection, f"SELECT sum(num_rows) FROM parquet_file_metadata('{_path(file)}')")
+
+
+def _rows_there(connection: duckdb.DuckDBPyConnection, logs: Path, day: date, name: str) -> int:
+    file = _folder(logs, day) / LOG_FILES.get(name, CATALOG_FILE)
+    return _rows_in(connection, file) if name in LOG_FILES and file.exists() else 0
+
+
+def _move_day(stage: Path, work: Path, logs: Path, day: date) -> None:
+    """Put a day in the place of the one that is there, which takes its own catalogue along."""
+    new, target, old = stage / f"dt={day}", _folder(logs, day), work / "old" / f"dt={day}"
+    if target.exists():
+        for name in _names(target):
+            if is_catalog(name) and name != CATALOG_FILE:
+                _copy(target / name, new / name)
+        old.parent.mkdir(parents=True, exist_ok=True)
+        target.replace(old)
+    new.replace(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(_visible(folder)) if folder.is_dir() else []
+
+
+def _visible(folder: Path) -> Iterator[str]:
+    for entry in folder.iterdir():
+        if not is_hidden(entry.name) and not (entry.is_dir() and entry.name.startswith("dt=")):
+            yield entry.name
+
+
+def _folder(logs: Path, day: date) -> Path:
+    return logs / f"dt={day.isoformat()}"
+
+
+def _path(path: Path) -> str:
+    """A path inside an SQL literal."""
+    return str(path).replace("'", "''")
