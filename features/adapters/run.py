@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ def import_logs(
     """
     module = adapter(source)
     _check(source, module.OPTIONS, options or {}, days, zone)
-    if "://" in str(logs):
+    if re.match(r"\w{2,}:/", str(logs)):  # a Path of a URL has one of its slashes
         raise AdapterError(f"--to {logs}: name a local folder, and copy it to its bucket afterwards")
     logs = logs.expanduser().absolute()
     logs.mkdir(parents=True, exist_ok=True)
