@@ -1,4 +1,4 @@
-"""Adapters of logs on made files in the published shapes: rows in, out and left out, time against DuckDB's reading alone.
+"""Adapters of logs on made files in the published shapes: rows in and out, time against DuckDB's reading alone.
 
 ``python -m benchmarks.adapters [--rows N] [SOURCE ...]``. Each run is a process of its own, so that its peak memory is
 its own; the ratio is to DuckDB reading the same file into a table on disk, both with two threads.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,7 +33,8 @@ def visits(connection: duckdb.DuckDBPyConnection, rows: int) -> None:
     count = rows * 100 // 875
     connection.execute(
         f"""CREATE TABLE steps AS
-        SELECT v, second, what, 'c' || v % {count // 8 + 1} AS client, CASE WHEN v % 5 = 0 THEN 'u' || v % 999 END AS person,
+        SELECT v, second, what, 'c' || v % {count // 8 + 1} AS client,
+            CASE WHEN v % 5 = 0 THEN 'u' || v % 999 END AS person,
             {START} + (v * 37000000) % 259200000000 + second * 1000000 AS us,
             list_transform(range({SHOWN}), lambda n: (v * 7 + n) % 3000) AS goods
         FROM range({count}) AS r (v), {VISIT}
@@ -48,8 +48,8 @@ def ubi(connection: duckdb.DuckDBPyConnection, folder: Path, rows: int) -> None:
     connection.execute(
         f"""COPY (SELECT line FROM (
         SELECT 4 * i AS k, '{{"index":{{"_index":"ubi_queries","_id":"' || i || '"}}}}' AS line FROM range({lines}) r(i)
-        UNION ALL SELECT 4 * i + 1, to_json({{'query_id': 'q' || i, 'client_id': 'c' || i % 500, 'user_id': 'u' || i % 300,
-            'user_query': 'red thing ' || i % 97, 'timestamp': strftime(make_timestamp({START} + i * 1000000),
+        UNION ALL SELECT 4 * i + 1, to_json({{'query_id': 'q' || i, 'client_id': 'c' || i % 500,
+            'user_id': 'u' || i % 300, 'user_query': 'red thing ' || i % 97, 'timestamp': strftime(make_timestamp({START} + i * 1000000),
             '%Y-%m-%dT%H:%M:%SZ'), 'query_attributes': {{'application': 'web'}},
             'query_response_hit_ids': list_transform(range({SHOWN}), lambda n: 'p' || (i * 7 + n) % 3000)}})
         FROM range({lines}) r(i)
@@ -76,8 +76,8 @@ def ga4_rows(connection: duckdb.DuckDBPyConnection, rows: int) -> str:
             {{'key': 'engagement_time_msec', 'value': {session}}}], CASE WHEN what = 'search'
             THEN [{{'key': 'search_term', 'value': {term}}}] ELSE [] END) AS event_params,
         person AS user_id, client AS user_pseudo_id, {{'category': 'desktop', 'language': 'en-us'}} AS device,
-        {{'country': 'Germany', 'city': 'Berlin'}} AS geo, CASE WHEN what = 'order' THEN {{'transaction_id': 'T' || v}} END
-        AS ecommerce, list_transform(CASE WHEN what = 'list' THEN goods WHEN what IN ('click', 'view', 'cart')
+        {{'country': 'Germany', 'city': 'Berlin'}} AS geo,
+        CASE WHEN what = 'order' THEN {{'transaction_id': 'T' || v}} END AS ecommerce, list_transform(CASE WHEN what = 'list' THEN goods WHEN what IN ('click', 'view', 'cart')
             THEN goods[3:3] WHEN what = 'order' THEN goods[3:4] ELSE [] END, lambda g, n: {{'item_id': 'p' || g,
             'item_name': 'Thing ' || g, 'item_brand': 'brand' || g % 20, 'item_category': 'Home', 'item_category2':
             'cat' || g % 9, 'price': 10.5 + g % 90, 'item_list_name': 'Search Results', 'item_list_index': n::VARCHAR}})
@@ -97,23 +97,25 @@ def ga4_parquet(connection: duckdb.DuckDBPyConnection, folder: Path, rows: int) 
 def segment(connection: duckdb.DuckDBPyConnection, folder: Path, rows: int) -> None:
     """Raw calls."""
     visits(connection, rows)
-    product = (
-        "{'product_id': 'p' || %s, 'name': 'Thing ' || %s, 'brand': 'brand' || %s %% 20, 'price': 9.5, 'position': %s}"
-    )
-    one = product % ("goods[3]", "goods[3]", "goods[3]", "3")
-    many = f"list_transform(%s, lambda g, n: {product % ('g', 'g', 'g', 'n')})"
+
+    def goods(of: str) -> str:
+        return (
+            f"list_transform({of}, lambda g, n: {{'product_id': 'p' || g, 'name': 'Thing ' || g, 'price': 9.5,"
+            " 'brand': 'brand' || g % 20, 'position': n})"
+        )
+
     connection.execute(
-        f"""COPY (SELECT CASE what WHEN 'page' THEN 'page' ELSE 'track' END AS type, MAP {{'search': 'Products Searched',
-            'list': 'Product List Viewed', 'scroll': 'Scrolled', 'click': 'Product Clicked', 'view': 'Product Viewed',
+        f"""COPY (SELECT CASE what WHEN 'page' THEN 'page' ELSE 'track' END AS type,
+        MAP {{'search': 'Products Searched', 'list': 'Product List Viewed', 'scroll': 'Scrolled', 'click': 'Product Clicked', 'view': 'Product Viewed',
             'engaged': 'Engaged', 'cart': 'Product Added', 'order': 'Order Completed'}}[what] AS event,
         client AS anonymousId, person AS userId, 'ajs-' || v || '-' || second AS messageId,
         strftime(make_timestamp(us), '%Y-%m-%dT%H:%M:%S.%gZ') AS timestamp,
         {{'page': {{'url': CASE WHEN second < 5 THEN 'https://s.example/search?q=red' ELSE 'https://s.example/p' END}},
             'userAgent': 'Mozilla/5.0 (X11)', 'locale': 'en-US', 'library': {{'name': 'analytics.js'}}}} AS context,
         CASE WHEN what = 'search' THEN to_json({{'query': 'red thing ' || v % 97}})
-            WHEN what = 'list' THEN to_json({{'list_id': 'search', 'products': {many % "goods"}}})
-            WHEN what IN ('click', 'view', 'cart') THEN to_json({one})
-            WHEN what = 'order' THEN to_json({{'order_id': 'T' || v, 'products': {many % "goods[3:4]"}}}) ELSE '{{}}'::JSON
+            WHEN what = 'list' THEN to_json({{'list_id': 'search', 'products': {goods("goods")}}})
+            WHEN what IN ('click', 'view', 'cart') THEN to_json({goods("goods[3:3]")}[1])
+            WHEN what = 'order' THEN to_json({{'order_id': 'T' || v, 'products': {goods("goods[3:4]")}}}) ELSE '{{}}'::JSON
             END AS properties FROM steps) TO '{folder / "calls.json"}' (FORMAT json)"""
     )
 
@@ -122,14 +124,14 @@ def algolia(connection: duckdb.DuckDBPyConnection, folder: Path, rows: int) -> N
     """Logged answers and Insights events."""
     visits(connection, rows)
     connection.execute(
-        f"""COPY (SELECT 'q' || v AS queryID, 'red thing ' || v % 97 AS query, client AS userToken, us // 1000 AS timestamp,
-        list_transform(goods, lambda g: {{'objectID': 'p' || g, 'title': 'Thing ' || g}}) AS hits
+        f"""COPY (SELECT 'q' || v AS queryID, 'red thing ' || v % 97 AS query, client AS userToken,
+        us // 1000 AS timestamp, list_transform(goods, lambda g: {{'objectID': 'p' || g, 'title': 'Thing ' || g}}) AS hits
         FROM steps WHERE what = 'search') TO '{folder / "answers.json"}' (FORMAT json)"""
     )
     connection.execute(
         f"""COPY (SELECT CASE what WHEN 'click' THEN 'click' WHEN 'view' THEN 'view' ELSE 'conversion' END AS eventType,
-        CASE what WHEN 'cart' THEN 'addToCart' WHEN 'order' THEN 'purchase' END AS eventSubtype, 'Some Event' AS eventName,
-        'products' AS index, client AS userToken, person AS authenticatedUserToken, us // 1000 AS timestamp,
+        CASE what WHEN 'cart' THEN 'addToCart' WHEN 'order' THEN 'purchase' END AS eventSubtype,
+        'Some Event' AS eventName, 'products' AS index, client AS userToken, person AS authenticatedUserToken, us // 1000 AS timestamp,
         ['p' || goods[3]] AS objectIDs, CASE WHEN what = 'click' THEN [3] END AS positions,
         CASE WHEN what <> 'view' THEN 'q' || v END AS queryID
         FROM steps WHERE what NOT IN ('search', 'list')) TO '{folder / "insights.json"}' (FORMAT json)"""
@@ -216,7 +218,8 @@ def main() -> None:
         what, source, *paths = given.sources
         files = [Path(path) for path in paths]
         told = read_alone(files) if what == "read" else import_alone(source, files)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        # ru_maxrss would be that of the parent, which made the file
+        (peak,) = (int(line.split()[1]) / 1024 for line in Path("/proc/self/status").open() if "VmHWM" in line)
         sys.stdout.write(json.dumps(told | {"peak MiB": peak}) + "\n")
         return
     print("| source | MiB | rows in | rows out | left out | s | rows/s | alone s | ratio | peak MiB |")

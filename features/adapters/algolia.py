@@ -105,10 +105,8 @@ SELECT kind,
     plain_key(coalesce(queryID, logged.query_id, objectData[1].queryID)) AS query_id,
     CASE WHEN kind = 'search' THEN coalesce(query, url_text(params), asked_text(query_body), url_text(query_params)) END
         AS query_text,
-    CASE WHEN kind = 'search' THEN list_transform(shown, lambda h, n: {{'item_id': h,
-            'position': coalesce(page * hitsPerPage, 0) + n, 'title': NULL, 'brand': NULL, 'category': NULL,
-            'price': NULL}})
-        ELSE list_transform(objectIDs, lambda h, n: {{'item_id': plain_key(h), 'position': positions[n], 'title': NULL,
-            'brand': NULL, 'category': NULL, 'price': NULL}}) END AS items
+    CASE WHEN kind = 'search' THEN shown ELSE list_transform(objectIDs, lambda h: plain_key(h)) END AS item_ids,
+    CASE WHEN kind = 'search' THEN list_transform(shown, lambda h, n: coalesce(page * hitsPerPage, 0) + n)
+        ELSE positions END AS positions
 FROM told
 """

@@ -125,15 +125,13 @@ SELECT event_name AS source_event,
     CASE WHEN named IS NOT NULL THEN md5(concat_ws(chr(31), event_name, user_pseudo_id, event_timestamp, term,
         len(listed), listed[1], listed[-1])) END AS event_id,
     set_text(geo.country) AS country, set_text(device.language) AS language,
-    list_transform(listed, lambda i: {{{{
-        'item_id': coalesce(set_text(trim(i.item_id)), set_text(trim(i.item_name))),
-        'position': try_cast(i.item_list_index AS BIGINT),
-        'title': CASE WHEN {{goods}} THEN set_text(i.item_name) END,
-        'brand': CASE WHEN {{goods}} THEN set_text(i.item_brand) END,
-        'category': CASE WHEN {{goods}} THEN nullif(concat_ws(' > ', set_text(i.item_category),
-            set_text(i.item_category2), set_text(i.item_category3), set_text(i.item_category4),
-            set_text(i.item_category5)), '') END,
-        'price': CASE WHEN {{goods}} THEN set_text(i.price) END}}}}) AS items
+    list_transform(listed, lambda i: coalesce(set_text(trim(i.item_id)), set_text(trim(i.item_name)))) AS item_ids,
+    list_transform(listed, lambda i: try_cast(i.item_list_index AS BIGINT)) AS positions,
+    CASE WHEN {{goods}} THEN list_transform(listed, lambda i: {{{{
+        'title': set_text(i.item_name), 'brand': set_text(i.item_brand),
+        'category': nullif(concat_ws(' > ', set_text(i.item_category), set_text(i.item_category2),
+            set_text(i.item_category3), set_text(i.item_category4), set_text(i.item_category5)), ''),
+        'price': set_text(i.price)}}}}) END AS goods
 FROM read
 """
 

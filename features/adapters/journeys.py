@@ -32,15 +32,17 @@ STEPS: Mapping[str, str] = {
     "user_agent": "VARCHAR",
     "country": "VARCHAR",
     "language": "VARCHAR",
-    "items": "STRUCT(item_id VARCHAR, position BIGINT, title VARCHAR, brand VARCHAR, category VARCHAR,"
-    " price VARCHAR)[]",
+    "item_ids": "VARCHAR[]",
+    "positions": "BIGINT[]",
+    "goods": "STRUCT(title VARCHAR, brand VARCHAR, category VARCHAR, price VARCHAR)[]",
 }
 """Columns of the table ``steps``, in which an adapter hands over one row per row of its source.
 
 ``kind``: search, list, click (in a list), view (of an item's own page), cart, order, or null for an event of no use.
 ``reason``: why an event of use is left out all the same. ``dt``: its day folder, null: the UTC day. ``query_id``: the
 source's own, where it has one. ``event_id``: equal for what was delivered twice; ``order_id``: for what was sent twice.
-``items``: with what is known of them, where a catalogue is wanted; ``position`` counts from the source's own start.
+``item_ids``, ``positions`` and ``goods`` go together, the last where a catalogue is wanted; positions count from the
+source's own start.
 """
 
 

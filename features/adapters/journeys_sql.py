@@ -13,12 +13,12 @@ _WHENS = " ".join(f"WHEN '{kind}' THEN '{name}'" for kind, name in ACTIONS.items
 
 VISITS_SQL = """
 CREATE TABLE usable AS
-SELECT rowid AS step, * EXCLUDE (items, reason), coalesce(client_id, user_id) AS visitor, CASE
+SELECT rowid AS step, * EXCLUDE (item_ids, positions, goods, reason), coalesce(client_id, user_id) AS visitor, CASE
     WHEN time IS NULL THEN 'left out: no readable time'
-    WHEN kind NOT IN ('search', 'list') AND coalesce(len(items), 0) = 0 THEN 'left out: names no item'
-    WHEN kind = 'search' AND trim(coalesce(query_text, '')) = '' AND coalesce(len(items), 0) = 0
+    WHEN kind NOT IN ('search', 'list') AND coalesce(len(item_ids), 0) = 0 THEN 'left out: names no item'
+    WHEN kind = 'search' AND trim(coalesce(query_text, '')) = '' AND coalesce(len(item_ids), 0) = 0
         THEN 'left out: a search without a text'
-    WHEN kind = 'list' AND coalesce(len(items), 0) = 0 THEN 'left out: names no item'
+    WHEN kind = 'list' AND coalesce(len(item_ids), 0) = 0 THEN 'left out: names no item'
     WHEN visitor IS NULL AND query_id IS NULL AND kind <> 'search' THEN 'left out: names no visitor' END AS reason
 FROM steps WHERE kind IS NOT NULL AND reason IS NULL;
 CREATE TABLE repeats AS
@@ -85,25 +85,27 @@ CREATE TABLE item_events AS
 WITH opened AS (
     SELECT j.* EXCLUDE (query_id),
         CASE WHEN j.query_id IN (SELECT query_id FROM searches) THEN j.query_id END AS query_id,
-        unnest(list_transform(list_filter(s.items, lambda i: i.item_id IS NOT NULL), lambda i, n:
-            {'item_id': i.item_id, 'position': i.position, 'place': n - 1}), recursive := true)
+        unnest(s.item_ids) AS item_id, unnest(s.positions) AS position, unnest(range(len(s.item_ids))) AS place
     FROM journey AS j JOIN steps AS s ON s.rowid = j.step
     WHERE j.kind IN ('click', 'view', 'cart', 'order') AND j.reason IS NULL
         AND s.kind IN ('click', 'view', 'cart', 'order')
+), named AS (
+    FROM opened WHERE item_id IS NOT NULL
 ), clicked AS (
-    SELECT visit, item_id, time FROM opened WHERE kind = 'click'
+    SELECT visit, item_id, time FROM named WHERE kind = 'click'
 ), once AS (
     SELECT o.*, o.kind = 'view' AND coalesce(o.time - c.time <= INTERVAL 30 MINUTE, false) AS again
-    FROM opened AS o ASOF LEFT JOIN clicked AS c
+    FROM named AS o ASOF LEFT JOIN clicked AS c
         ON o.visit = c.visit AND o.item_id = c.item_id AND o.time + INTERVAL 1 SECOND >= c.time
 ), answers AS (
     SELECT step, visit, time, query_id FROM searches
     UNION ALL SELECT step, visit, shown_at, query_id FROM lists WHERE query_id IS NOT NULL
 ), shown AS (
-    SELECT a.visit, a.time - INTERVAL 2 SECOND AS time, a.query_id,
-        unnest(list_transform(s.items, lambda i: i.item_id)) AS item_id
-    FROM answers AS a JOIN steps AS s ON s.rowid = a.step
-    WHERE s.kind IN ('search', 'list') AND a.visit IN (SELECT visit FROM opened)
+    FROM (
+        SELECT a.visit, a.time - INTERVAL 2 SECOND AS time, a.query_id,
+            unnest(s.item_ids) AS item_id
+        FROM answers AS a JOIN steps AS s ON s.rowid = a.step WHERE s.kind IN ('search', 'list')
+    ) SEMI JOIN named USING (visit, item_id)
 )
 SELECT o.* EXCLUDE (query_id), CASE WHEN o.query_id IS NOT NULL THEN 'named' WHEN l.query_id IS NOT NULL THEN 'shown'
     WHEN s.query_id IS NOT NULL AND o.time - s.time <= INTERVAL 30 MINUTE THEN 'last' ELSE 'none' END AS how,
@@ -121,9 +123,9 @@ WITH answers AS (
     SELECT step, query_id, coalesce(asked, query_text), shown_at FROM lists WHERE query_id IS NOT NULL
 )
 SELECT a.query_id, user_id, client_id, session_id, coalesce(a.query_text, '') AS user_query, a.time AS timestamp,
-    list_transform(list_sort(list_transform(list_filter(coalesce(items, []), lambda i: i.item_id IS NOT NULL),
-        lambda i, n: {{'position': coalesce(i.position, n), 'n': n, 'item_id': i.item_id}})), lambda i: i.item_id)
-        AS query_response_hit_ids,
+    list_filter(list_transform(list_sort(list_transform(coalesce(item_ids, []), lambda i, n:
+        {{'position': coalesce(positions[n], n), 'n': n, 'item_id': i}})), lambda i: i.item_id),
+        lambda i: i IS NOT NULL) AS query_response_hit_ids,
     user_agent, CASE WHEN coalesce(country, language) IS NOT NULL
         THEN {{'country': country, 'language': language}} END AS query_attributes,
     coalesce(dt, (a.time AT TIME ZONE 'UTC')::DATE) AS dt
@@ -160,7 +162,8 @@ CREATE TABLE items_seen AS
 SELECT dt, item_id, arg_max(title, time) AS title, arg_max(brand, time) AS brand, arg_max(category, time) AS category,
     arg_max(price, time) AS price
 FROM (
-    SELECT coalesce(dt, (time AT TIME ZONE 'UTC')::DATE) AS dt, time, unnest(items, recursive := true)
-    FROM steps WHERE kind IS NOT NULL AND reason IS NULL AND time IS NOT NULL
+    SELECT coalesce(dt, (time AT TIME ZONE 'UTC')::DATE) AS dt, time, unnest(item_ids) AS item_id,
+        unnest(goods, recursive := true)
+    FROM steps WHERE kind IS NOT NULL AND reason IS NULL AND time IS NOT NULL AND goods IS NOT NULL
 ) WHERE item_id IS NOT NULL AND title IS NOT NULL GROUP BY ALL;
 """
