@@ -72,8 +72,10 @@ CREATE OR REPLACE TEMP MACRO asked_text(body) AS coalesce(CASE WHEN json_valid(b
     json_extract_string(body, '$.query'), json_extract_string(body, '$.requests[0].query'),
     url_text(json_extract_string(body, '$.params')), url_text(json_extract_string(body, '$.requests[0].params'))) END,
     url_text(body));
-CREATE OR REPLACE TEMP MACRO hit_ids(hits) AS list_transform(json_extract(unfolded(hits), '$[*]'),
-    lambda h: coalesce(as_key(json_extract(h, '$.objectID')), as_key(h)));
+CREATE OR REPLACE TEMP MACRO hit_ids(hits) AS CASE WHEN starts_with(hits, '[{')
+    THEN list_transform(json_transform(hits, '[{"objectID":"VARCHAR"}]'), lambda h: plain_key(h.objectID))
+    ELSE list_transform(json_extract(unfolded(hits), '$[*]'),
+        lambda h: coalesce(as_key(json_extract(h, '$.objectID')), as_key(h))) END;
 """
 
 _STEPS_SQL = """

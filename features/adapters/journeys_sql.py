@@ -39,8 +39,7 @@ WITH judged AS (
     FROM (SELECT *, CASE WHEN {session} THEN time - lag(time) OVER (PARTITION BY visitor, session_id
         ORDER BY time, step) END AS gap FROM judged)
 )
-SELECT * EXCLUDE (gap, turn), CASE WHEN visitor IS NOT NULL
-    THEN concat_ws(chr(31), visitor, session_id, turn) ELSE 'step ' || step END AS visit
+SELECT * EXCLUDE (gap, turn), hash(visitor, session_id, turn, CASE WHEN visitor IS NULL THEN step END) AS visit
 FROM gaps;
 DROP TABLE usable;
 """
@@ -48,7 +47,8 @@ DROP TABLE usable;
 SEARCHES_SQL = """
 CREATE TABLE searches AS
 WITH texts AS (
-    SELECT step, visit, time, query_id, query_text, page,
+    SELECT step, visit, time, query_id, query_text, page, concat_ws(chr(31), coalesce(visitor, step::VARCHAR),
+            session_id) AS who,
         lower(trim(regexp_replace(coalesce(query_text, ''), '\\s+', ' ', 'g'))) AS text
     FROM journey WHERE kind = 'search' AND reason IS NULL
 ), runs AS (
@@ -56,8 +56,8 @@ WITH texts AS (
         OR time - lag(time) OVER visits > INTERVAL 30 MINUTE AS is_new
     FROM texts WINDOW visits AS (PARTITION BY visit ORDER BY time, step)
 )
-SELECT * EXCLUDE (query_id, is_new, text), coalesce(query_id, last_value(CASE WHEN is_new
-    THEN md5(concat_ws(chr(31), visit, epoch_us(time), text)) END IGNORE NULLS) OVER (
+SELECT * EXCLUDE (query_id, is_new, text, who), coalesce(query_id, last_value(CASE WHEN is_new
+    THEN md5(concat_ws(chr(31), who, epoch_us(time), text)) END IGNORE NULLS) OVER (
         PARTITION BY visit ORDER BY time, step ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS query_id,
     split_part(split_part(page, '#', 1), '?', 1) AS path
 FROM runs;
@@ -83,7 +83,7 @@ LEFT JOIN (SELECT DISTINCT query_id FROM searches) AS own ON l.query_id = own.qu
 EVENTS_SQL = """
 CREATE TABLE item_events AS
 WITH opened AS (
-    SELECT j.* EXCLUDE (query_id),
+    SELECT j.step, j.kind, j.visit, j.time,
         CASE WHEN j.query_id IN (SELECT query_id FROM searches) THEN j.query_id END AS query_id,
         unnest(s.item_ids) AS item_id, unnest(s.positions) AS position, unnest(range(len(s.item_ids))) AS place
     FROM journey AS j JOIN steps AS s ON s.rowid = j.step
@@ -131,12 +131,12 @@ SELECT a.query_id, user_id, client_id, session_id, coalesce(a.query_text, '') AS
     coalesce(dt, (a.time AT TIME ZONE 'UTC')::DATE) AS dt
 FROM answers AS a JOIN steps ON steps.rowid = a.step WHERE steps.kind IN ('search', 'list');
 CREATE VIEW journey_events AS
-SELECT CASE kind {_WHENS} END AS action_name, query_id, user_id, client_id, session_id, time AS timestamp,
-    coalesce(event_id, md5(concat_ws(chr(31), kind, visit, epoch_us(time), step)))
+SELECT CASE e.kind {_WHENS} END AS action_name, e.query_id, user_id, client_id, session_id, e.time AS timestamp,
+    coalesce(event_id, md5(concat_ws(chr(31), e.kind, visitor, epoch_us(e.time), step)))
         || CASE WHEN place > 0 THEN '#' || place ELSE '' END AS event_id,
     item_id AS object_id, position AS "event_attributes.position.ordinal", user_agent,
-    coalesce(dt, (time AT TIME ZONE 'UTC')::DATE) AS dt
-FROM item_events WHERE NOT again;
+    coalesce(dt, (e.time AT TIME ZONE 'UTC')::DATE) AS dt
+FROM item_events AS e JOIN journey USING (step) WHERE NOT again;
 CREATE TABLE steps_became AS
 WITH made AS (
     SELECT step, count(*) FILTER (NOT again) AS n FROM item_events GROUP BY step
