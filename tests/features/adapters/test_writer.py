@@ -43,6 +43,19 @@ def test_days_that_are_not_asked_for_are_not_written(tmp_path: Path) -> None:
         import_logs("ubi", [file], tmp_path / "logs", days=(next_day(2), next_day(1)))
 
 
+def test_a_day_that_the_files_cut_is_told(tmp_path: Path) -> None:
+    counts = [1, 4, 4, 4, 2, 1]
+    rows = [query(f"q{n}-{m}", day=next_day(n)) for n, count in enumerate(counts) for m in range(count)]
+    file = dump(tmp_path / "dump.ndjson", *rows)
+    told = [note for note in import_logs("ubi", [file], tmp_path / "logs").notes if "usual" in note]
+    assert [("--from 2026-05-11" in note, "--until 2026-05-14" in note) for note in told] == [
+        (True, False),
+        (False, True),
+    ]
+    whole = import_logs("ubi", [file], tmp_path / "whole", days=(next_day(1), next_day(4)))
+    assert not [note for note in whole.notes if "usual" in note]
+
+
 def test_what_is_there_is_refused_and_stays(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     import_logs("ubi", [dump(tmp_path / "a.ndjson", query("q1", user_query="old"))], logs)
@@ -78,6 +91,8 @@ def test_paths_that_name_nothing_and_other_mistakes(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     file = dump(tmp_path / "dump.ndjson", query("q1"))
     cases: list[tuple[str, dict[str, Any]]] = [
+        ("raise --memory", {"memory": "1MB"}),
+        ("write a size such as 2GB", {"memory": "lots"}),
         ("names no file", {"files": [str(tmp_path / "none*.json")]}),
         ("cannot be read", {"files": ["nosuchprotocol://bucket/x"]}),
         ("is no time zone", {"zone": "Mars/Base"}),
