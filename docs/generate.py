@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from docs.adapters_page import adapters_page
 from docs.asset_graph import asset_page
 from docs.settings_page import settings_page
 
 HERE = Path(__file__).parent
-PAGES: dict[str, Callable[[], str]] = {"reference/settings.md": settings_page, "reference/assets.md": asset_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "adapters.md": adapters_page,
+    "reference/settings.md": settings_page,
+    "reference/assets.md": asset_page,
+}
 
 
 def main() -> None:

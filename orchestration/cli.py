@@ -91,7 +91,7 @@ def run(
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(help="What the files are: see `shelfwise import --help`.")],
+    source: Annotated[str, typer.Argument(help="What the files are, such as ubi or ga4; docs/adapters.md has all.")],
     files: Annotated[list[str], typer.Argument(help="Files, globs, folders or fsspec URLs; a live source: its URL.")],
     to: Annotated[Path, typer.Option("--to", help="Landing folder, made where it is missing.")],
     first: Annotated[str | None, typer.Option("--from", help="First day to write, YYYY-MM-DD.")] = None,

@@ -30,8 +30,8 @@ def import_and_print(console: Console, source: str, files: list[str], to: Path, 
 def print_import(console: Console, outcome: Imported, to: Path) -> None:
     """The table of what became what, the days, the notes and the next commands."""
     table = Table("event", "became", "rows", "written", box=None, header_style="bold")
-    for event, became, rows, written in outcome.became:
-        table.add_row(escape(event), escape(became), f"{rows:,}", f"{written:,}" if written else "")
+    for event, became, rows, made in outcome.became:
+        table.add_row(escape(event), escape(became), f"{rows:,}", f"{made:,}" if made else "")
     for column in table.columns[2:]:
         column.justify = "right"
     console.print(table)

@@ -72,8 +72,10 @@ CREATE OR REPLACE TEMP MACRO asked_text(body) AS coalesce(CASE WHEN json_valid(b
     json_extract_string(body, '$.query'), json_extract_string(body, '$.requests[0].query'),
     url_text(json_extract_string(body, '$.params')), url_text(json_extract_string(body, '$.requests[0].params'))) END,
     url_text(body));
-CREATE OR REPLACE TEMP MACRO hit_ids(hits) AS list_transform(json_extract(unfolded(hits), '$[*]'),
-    lambda h: coalesce(as_key(json_extract(h, '$.objectID')), as_key(h)));
+CREATE OR REPLACE TEMP MACRO hit_ids(hits) AS CASE WHEN starts_with(hits, '[{')
+    THEN list_transform(json_transform(hits, '[{"objectID":"VARCHAR"}]'), lambda h: plain_key(h.objectID))
+    ELSE list_transform(json_extract(unfolded(hits), '$[*]'),
+        lambda h: coalesce(as_key(json_extract(h, '$.objectID')), as_key(h))) END;
 """
 
 _STEPS_SQL = """
@@ -105,10 +107,8 @@ SELECT kind,
     plain_key(coalesce(queryID, logged.query_id, objectData[1].queryID)) AS query_id,
     CASE WHEN kind = 'search' THEN coalesce(query, url_text(params), asked_text(query_body), url_text(query_params)) END
         AS query_text,
-    CASE WHEN kind = 'search' THEN list_transform(shown, lambda h, n: {{'item_id': h,
-            'position': coalesce(page * hitsPerPage, 0) + n, 'title': NULL, 'brand': NULL, 'category': NULL,
-            'price': NULL}})
-        ELSE list_transform(objectIDs, lambda h, n: {{'item_id': plain_key(h), 'position': positions[n], 'title': NULL,
-            'brand': NULL, 'category': NULL, 'price': NULL}}) END AS items
+    CASE WHEN kind = 'search' THEN shown ELSE list_transform(objectIDs, lambda h: plain_key(h)) END AS item_ids,
+    CASE WHEN kind = 'search' THEN list_transform(shown, lambda h, n: coalesce(page * hitsPerPage, 0) + n)
+        ELSE positions END AS positions
 FROM told
 """

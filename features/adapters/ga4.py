@@ -87,10 +87,8 @@ def _daily_first(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 _MACROS = """
-CREATE OR REPLACE TEMP MACRO set_text(t) AS CASE WHEN trim(t) NOT IN ('', '(not set)', '(other)') THEN trim(t) END;
-CREATE OR REPLACE TEMP MACRO param(params, name) AS list_transform(list_filter(params, lambda p: p.key = name),
-    lambda p: set_text(coalesce(p.value.string_value, p.value.int_value, p.value.double_value,
-        p.value.float_value)))[1];
+CREATE OR REPLACE TEMP MACRO set_text(t) AS CASE WHEN t NOT IN ('', '(not set)', '(other)') THEN t END;
+CREATE OR REPLACE TEMP MACRO param(keys, texts, name) AS set_text(trim(texts[list_position(keys, name)]));
 """
 
 _WHENS = " ".join(f"WHEN '{name}' THEN '{kind}'" for name, kind in KINDS.items())
@@ -103,13 +101,18 @@ WITH kinds AS (
         'ga_session_id', 'page_location', 'item_list_name', 'item_list_id', 'transaction_id')) END AS params,
         CASE WHEN named IS NOT NULL THEN items END AS listed
     FROM kinds
+), parted AS (
+    SELECT * EXCLUDE (params), list_transform(params, lambda p: p.key) AS keys,
+        list_transform(params, lambda p: coalesce(p.value.string_value, p.value.int_value, p.value.double_value,
+            p.value.float_value)) AS texts
+    FROM wanted
 ), read AS (
     SELECT event_name, named, user_id, user_pseudo_id, device, geo, ecommerce, listed, event_date, event_timestamp,
-        param(params, 'search_term') AS term, param(params, 'ga_session_id') AS session,
-        param(params, 'page_location') AS page, param(params, 'transaction_id') AS transaction,
-        coalesce(param(params, 'item_list_name'), param(params, 'item_list_id'), set_text(listed[1].item_list_name),
-            set_text(listed[1].item_list_id)) AS list_name
-    FROM wanted
+        param(keys, texts, 'search_term') AS term, param(keys, texts, 'ga_session_id') AS session,
+        param(keys, texts, 'page_location') AS page, param(keys, texts, 'transaction_id') AS transaction,
+        coalesce(param(keys, texts, 'item_list_name'), param(keys, texts, 'item_list_id'),
+            set_text(listed[1].item_list_name), set_text(listed[1].item_list_id)) AS list_name
+    FROM parted
 )
 SELECT event_name AS source_event,
     CASE WHEN event_name IS NULL AND event_timestamp IS NULL THEN 'left out: no JSON object, or no event' END AS reason,
@@ -120,17 +123,15 @@ SELECT event_name AS source_event,
     page, list_name,
     CASE WHEN named = 'order' THEN coalesce(transaction, set_text(ecommerce.transaction_id)) END AS order_id,
     CASE WHEN named IS NOT NULL THEN md5(concat_ws(chr(31), event_name, user_pseudo_id, event_timestamp, term,
-        array_to_string(list_transform(listed, lambda i: coalesce(i.item_id, i.item_name)), ','))) END AS event_id,
+        len(listed), listed[1], listed[-1])) END AS event_id,
     set_text(geo.country) AS country, set_text(device.language) AS language,
-    list_transform(listed, lambda i: {{{{
-        'item_id': coalesce(set_text(i.item_id), set_text(i.item_name)),
-        'position': try_cast(i.item_list_index AS BIGINT),
-        'title': CASE WHEN {{goods}} THEN set_text(i.item_name) END,
-        'brand': CASE WHEN {{goods}} THEN set_text(i.item_brand) END,
-        'category': CASE WHEN {{goods}} THEN nullif(concat_ws(' > ', set_text(i.item_category),
-            set_text(i.item_category2), set_text(i.item_category3), set_text(i.item_category4),
-            set_text(i.item_category5)), '') END,
-        'price': CASE WHEN {{goods}} THEN set_text(i.price) END}}}}) AS items
+    list_transform(listed, lambda i: coalesce(set_text(trim(i.item_id)), set_text(trim(i.item_name)))) AS item_ids,
+    list_transform(listed, lambda i: try_cast(i.item_list_index AS BIGINT)) AS positions,
+    CASE WHEN {{goods}} THEN list_transform(listed, lambda i: {{{{
+        'title': set_text(i.item_name), 'brand': set_text(i.item_brand),
+        'category': nullif(concat_ws(' > ', set_text(i.item_category), set_text(i.item_category2),
+            set_text(i.item_category3), set_text(i.item_category4), set_text(i.item_category5)), ''),
+        'price': set_text(i.price)}}}}) END AS goods
 FROM read
 """
 

@@ -44,10 +44,13 @@ class ExpiredError(Exception):
 class Engine(Protocol):
     """What differs between the two engines' clients."""
 
-    tiebreak: Sequence[Mapping[str, Any]]
-    """Sort keys after the time that make the order total; none where the engine adds its own."""
-    resumes: bool
-    """Whether the sort values of a hit mean the same in a later point in time, also without a time."""
+    @property
+    def tiebreak(self) -> Sequence[Mapping[str, Any]]:
+        """Sort keys after the time that make the order total; none where the engine adds its own."""
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the sort values of a hit mean the same in a later point in time, also without a time."""
 
     def open(self, index: str) -> str:
         """Open a point in time."""
@@ -114,7 +117,9 @@ class Pages:
     def _page(self, cursor: Cursor) -> Cursor:
         if cursor.pit is None:
             cursor = replace(cursor, pit=self.engine.open(cursor.index))
-        timed = [{self.time: {"order": "asc", "missing": "_last", "unmapped_type": "date"}}] if self.time else []
+        timed: list[Any] = (
+            [{self.time: {"order": "asc", "missing": "_last", "unmapped_type": "date"}}] if self.time else []
+        )
         sort = [*timed, *self.engine.tiebreak] or ["_shard_doc"]
         body: dict[str, Any] = {"size": self.size, "sort": sort, "pit": {"id": cursor.pit, "keep_alive": KEEP_ALIVE}}
         body |= {"track_total_hits": cursor.total is None, "query": self._query(cursor.since)}
@@ -135,7 +140,7 @@ class Pages:
         return replace(cursor, parts=cursor.parts + 1, rows=cursor.rows + len(hits), after=hits[-1]["sort"])
 
     def _query(self, since: Any) -> Mapping[str, Any]:
-        given = self.body.get("query", {"match_all": {}})
+        given: Mapping[str, Any] = self.body.get("query", {"match_all": {}})
         if since is None:
             return given
         later = {"range": {self.time: {"gte": since, "format": "epoch_millis"}}}

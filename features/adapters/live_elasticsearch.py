@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -19,7 +19,7 @@ MAPPING = live.MAPPING
 class ElasticsearchEngine:
     """``live.Engine`` by the ``elasticsearch`` package."""
 
-    tiebreak: tuple[Mapping[str, Any], ...] = ()  # the engine adds _shard_doc, which means nothing in a later pit
+    tiebreak: Sequence[Mapping[str, Any]] = ()  # the engine adds _shard_doc, which means nothing in a later pit
     resumes = False
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:

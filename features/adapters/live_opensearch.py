@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -19,7 +19,7 @@ MAPPING = live.MAPPING
 class OpenSearchEngine:
     """``live.Engine`` by opensearch-py."""
 
-    tiebreak = ({"_id": "asc"},)
+    tiebreak: Sequence[Mapping[str, Any]] = ({"_id": "asc"},)
     resumes = True
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:

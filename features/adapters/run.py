@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from statistics import median
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
 from filelock import FileLock, Timeout
 
-from features.adapters.base import AdapterError, ImportRequest, Loaded, Progress, adapter
+from features.adapters.base import AdapterError, ImportRequest, Progress, adapter
 from features.adapters.writer import PREFIX, Written, catalogs, recover, write
 from features.documents import DocumentError
+
+MIN_DAYS = 3
+"""Days from which it is told that the first or the last is not whole."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def import_logs(
     """
     module = adapter(source)
     _check(source, module.OPTIONS, options or {}, days, zone)
-    if "://" in str(logs):
+    if re.match(r"\w{2,}:/", str(logs)):  # a Path of a URL has one of its slashes
         raise AdapterError(f"--to {logs}: name a local folder, and copy it to its bucket afterwards")
     logs = logs.expanduser().absolute()
     logs.mkdir(parents=True, exist_ok=True)
@@ -80,8 +85,9 @@ def import_logs(
         )
         try:
             with open_duckdb(work, memory) as connection:
-                loaded = _loading(lambda: module.load(connection, request))
-                written = write(connection, loaded, request, logs, replace=replace)
+                with _errors_told(memory):
+                    loaded = module.load(connection, request)
+                    written = write(connection, loaded, request, logs, replace=replace)
                 if loaded.after is not None:
                     loaded.after()
                 became = connection.execute(
@@ -90,12 +96,33 @@ def import_logs(
                 ).fetchall()
         finally:
             recover(logs)
-    return Imported(loaded.rows_in, became, written, [*loaded.notes, *written.notes])
+    return Imported(loaded.rows_in, became, written, [*loaded.notes, *written.notes, *cut_days(written)])
 
 
-def _loading(load: Callable[[], Loaded]) -> Loaded:
+def cut_days(written: Written) -> list[str]:
+    """Notes on a first or last day that has few requests beside the others: files often begin or end within a day."""
+    rows = [(day, tables.get("queries", 0)) for day, tables in written.days.items()]
+    if len(rows) < MIN_DAYS:
+        return []
+    usual = median(count for _, count in rows[1:-1])
+    told = {"--from": (rows[0], timedelta(days=1)), "--until": (rows[-1], timedelta(days=-1))}
+    return [
+        f"{day} has {count:,} requests where {usual:,.0f} are usual: if the files hold only a part of that day, leave"
+        f" it out by {option} {day + step}, or a run may hold it."
+        for option, ((day, count), step) in told.items()
+        if count < usual / 2
+    ]
+
+
+@contextmanager
+def _errors_told(memory: str) -> Iterator[None]:
     try:
-        return load()
+        yield
+    except duckdb.OutOfMemoryException as error:
+        told = str(error).splitlines()[0]
+        raise AdapterError(
+            f"{memory} of memory do not suffice, or the disk is full ({told}): raise --memory"
+        ) from error
     except (DocumentError, duckdb.InvalidInputException, duckdb.IOException) as error:
         told = str(error).splitlines()[0]
         raise AdapterError(f"the files cannot be read, one is damaged or not what its name says ({told})") from error
@@ -104,9 +131,11 @@ def _loading(load: Callable[[], Loaded]) -> Loaded:
 @contextmanager
 def open_duckdb(work: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB of its own in UTC, its tables on disk and what it spills under ``work``."""
-    connection = duckdb.connect(
-        str(work / "import.duckdb"), config={"memory_limit": memory, "temp_directory": str(work / "spill")}
-    )
+    config = {"memory_limit": memory, "temp_directory": str(work / "spill")}
+    try:
+        connection = duckdb.connect(str(work / "import.duckdb"), config=config)
+    except (duckdb.ParserException, duckdb.InvalidInputException) as error:
+        raise AdapterError(f"--memory {memory}: write a size such as 2GB") from error
     try:
         connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         yield connection

@@ -97,7 +97,7 @@ WITH told AS (
     SELECT *, CASE WHEN kind IS NULL THEN NULL WHEN len(listed) > 0 THEN listed
         WHEN kind NOT IN ('search', 'list') THEN [struct_pack(product_id := own.product_id, sku := own.sku,
             position := own.position, name := own.name, brand := own.brand, category := own.category,
-            price := own.price)] END AS goods,
+            price := own.price)] END AS named,
         plain_key(coalesce("timestamp", originalTimestamp, original_timestamp)) AS given_time
     FROM told
 )
@@ -113,11 +113,9 @@ SELECT coalesce(called, type) AS source_event, kind, CASE WHEN coalesce(called, 
     CASE WHEN kind = 'order' THEN plain_key(own.order_id) END AS order_id,
     CASE WHEN kind IS NOT NULL THEN coalesce(context.userAgent, context_user_agent) END AS user_agent,
     CASE WHEN kind = 'search' THEN coalesce(context.locale, context_locale) END AS language,
-    list_transform(goods, lambda i: {{{{
-        'item_id': coalesce({{ids}}), 'position': try_cast(i.position AS BIGINT),
-        'title': CASE WHEN {{goods}} THEN plain_key(i.name) END,
-        'brand': CASE WHEN {{goods}} THEN plain_key(i.brand) END,
-        'category': CASE WHEN {{goods}} THEN plain_key(i.category) END,
-        'price': CASE WHEN {{goods}} THEN plain_key(i.price) END}}}}) AS items
+    list_transform(named, lambda i: coalesce({{ids}})) AS item_ids,
+    list_transform(named, lambda i: try_cast(i.position AS BIGINT)) AS positions,
+    CASE WHEN {{goods}} THEN list_transform(named, lambda i: {{{{'title': i.name, 'brand': i.brand,
+        'category': i.category, 'price': i.price}}}}) END AS goods
 FROM read
 """

@@ -88,7 +88,8 @@ WITH read AS (
         CASE WHEN by_action = 'list' AND len(coalesce(search.terms, searches[1].terms)) > 0 THEN 'search'
             WHEN by_action IS NOT NULL THEN by_action
             WHEN len(coalesce(search.terms, searches[1].terms)) > 0 AND (search.terms IS NOT NULL
-                OR action.type IS NULL) THEN 'search' END AS kind
+                OR action.type IS NULL) THEN 'search' END AS kind,
+        kind IS NOT NULL AND (kind <> 'search' OR by_action = 'list') AS listed
     FROM read
 )
 SELECT coalesce(action.type, event_name) AS source_event, kind,
@@ -101,11 +102,9 @@ SELECT coalesce(action.type, event_name) AS source_event, kind,
     CASE WHEN kind = 'list' THEN plain_key(action.name) END AS list_name, event_id,
     CASE WHEN kind = 'order' THEN plain_key(transactions[1].transaction_id) END AS order_id,
     useragent AS user_agent, geo_country AS country, br_lang AS language,
-    CASE WHEN kind IS NOT NULL AND (kind <> 'search' OR by_action = 'list') THEN list_transform(products, lambda i: {{{{
-        'item_id': plain_key(i.id), 'position': try_cast(i.position AS BIGINT),
-        'title': CASE WHEN {{goods}} THEN plain_key(i.name) END,
-        'brand': CASE WHEN {{goods}} THEN plain_key(i.brand) END,
-        'category': CASE WHEN {{goods}} THEN plain_key(i.category) END,
-        'price': CASE WHEN {{goods}} THEN plain_key(i.price) END}}}}) END AS items
+    CASE WHEN listed THEN list_transform(products, lambda i: plain_key(i.id)) END AS item_ids,
+    CASE WHEN listed THEN list_transform(products, lambda i: try_cast(i.position AS BIGINT)) END AS positions,
+    CASE WHEN listed AND {{goods}} THEN list_transform(products, lambda i: {{{{'title': i.name, 'brand': i.brand,
+        'category': i.category, 'price': i.price}}}}) END AS goods
 FROM told
 """

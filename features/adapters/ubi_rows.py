@@ -31,7 +31,12 @@ PLAIN_MACROS = r"""
 -- what JSON has beside plain texts and whole numbers, once it was read as text: such rows are no plain ones
 CREATE OR REPLACE TEMP MACRO suspicious(texts) AS
     regexp_matches(texts, '(^|\x1f)\s*([\[{]|(?i:true|false|nan)(\x1f|$)|-?\d+\.0(\x1f|$))');
+-- the same for a list of ids, where one that is empty or has blanks around it is none either
+CREATE OR REPLACE TEMP MACRO untidy(texts) AS regexp_matches(texts,
+    '(^|\x1f)([\[{\s\x1f]|$|(?i:true|false|nan)(\x1f|$)|-?\d+\.0(\x1f|$))|\s(\x1f|$)');
+-- most ids are longer than any word for none, which spares lower() and trim()
 CREATE OR REPLACE TEMP MACRO plain_key(t) AS CASE
+    WHEN strlen(t) > 9 AND NOT starts_with(t, ' ') AND NOT ends_with(t, ' ') THEN t
     WHEN lower(trim(t)) NOT IN ('', 'null', 'none', 'undefined', 'nan') THEN trim(t) END;
 CREATE OR REPLACE TEMP MACRO plain_person(t, guests) AS CASE
     WHEN NOT list_contains(guests, lower(trim(t))) THEN plain_key(t) END;
@@ -43,7 +48,7 @@ CREATE OR REPLACE TEMP MACRO unless_nested(t) AS CASE WHEN left(t, 1) NOT IN ('{
 _QUERY_PLAIN = """plain_key(s.query_id) IS NOT NULL AND (time IS NOT NULL OR given_time IS NULL)
     AND (NOT list_contains(keys, 'query_response_hit_ids') OR s.query_response_hit_ids IS NOT NULL)
     AND (NOT list_contains(keys, 'query_response_object_ids') OR s.query_response_object_ids IS NOT NULL)
-    AND NOT suspicious(array_to_string(hits, chr(31)))
+    AND (len(hits) = 0 OR NOT untidy(array_to_string(hits, chr(31))))
     AND NOT suspicious(concat_ws(chr(31), s.query_id, s.user_id, s.client_id, s.session_id, s.user_query,
         given_time, s.user_agent))
     AND (s.user_agent IS NOT NULL OR s.query_attributes IS NULL OR NOT contains(lower(s.query_attributes), 'agent'))"""
@@ -106,7 +111,7 @@ SELECT kind, plain, CASE WHEN NOT plain AND kind IS DISTINCT FROM 'action_line' 
     plain_person(s.client_id, {listed}) AS client_id, plain_person(s.session_id, {listed}) AS session_id,
     CASE kind WHEN 'ubi_queries' THEN coalesce(s.user_query, '') ELSE coalesce(plain_key(s.user_query),
         plain_key(a.user_query), plain_key(a.query)) END AS user_query,
-    time, CASE WHEN plain THEN list_transform(hits, lambda h: nullif(trim(h), '')) END AS hits, s.query_attributes,
+    time, CASE WHEN plain THEN hits END AS hits, s.query_attributes,
     nullif(trim(coalesce(s.user_agent, a.user_agent, a.browser)), '') AS user_agent,
     lower(trim(s.action_name)) AS action, nullif(trim(s.event_id), '') AS event_id, item_id,
     try_cast(position AS BIGINT) AS position

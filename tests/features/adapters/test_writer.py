@@ -1,0 +1,183 @@
+"""What an import writes: days whole or not at all, nothing over what is there, every row accounted for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from filelock import FileLock
+
+from features.adapters import base
+from features.adapters.base import AdapterError, ImportRequest, Loaded
+from features.adapters.run import import_logs
+from tests.features.raw_log import DAY, Row, event, next_day, query
+
+
+def dump(file: Path, *rows: Row) -> str:
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return str(file)
+
+
+def texts(logs: Path) -> dict[str, list[str]]:
+    return {day.name: pq.read_table(day / "ubi_queries.parquet")["user_query"].to_pylist() for day in logs.glob("dt=*")}
+
+
+def test_days_that_are_not_asked_for_are_not_written(tmp_path: Path) -> None:
+    rows = [query(f"q{n}", day=next_day(n)) for n in range(4)] + [event("click", "a", day=next_day(3))]
+    file = dump(tmp_path / "dump.ndjson", *rows)
+    outcome = import_logs("ubi", [file], tmp_path / "logs", days=(next_day(1), next_day(2)))
+    assert list(outcome.written.days) == [next_day(1), next_day(2)]
+    assert outcome.written.outside == 3
+    with pytest.raises(AdapterError, match="is after"):
+        import_logs("ubi", [file], tmp_path / "logs", days=(next_day(2), next_day(1)))
+
+
+def test_a_day_that_the_files_cut_is_told(tmp_path: Path) -> None:
+    counts = [1, 4, 4, 4, 2, 1]
+    rows = [query(f"q{n}-{m}", day=next_day(n)) for n, count in enumerate(counts) for m in range(count)]
+    file = dump(tmp_path / "dump.ndjson", *rows)
+    told = [note for note in import_logs("ubi", [file], tmp_path / "logs").notes if "usual" in note]
+    assert [("--from 2026-05-11" in note, "--until 2026-05-14" in note) for note in told] == [
+        (True, False),
+        (False, True),
+    ]
+    whole = import_logs("ubi", [file], tmp_path / "whole", days=(next_day(1), next_day(4)))
+    assert not [note for note in whole.notes if "usual" in note]
+
+
+def test_what_is_there_is_refused_and_stays(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    import_logs("ubi", [dump(tmp_path / "a.ndjson", query("q1", user_query="old"))], logs)
+    new = dump(tmp_path / "b.ndjson", query("q2", user_query="new"), query("q3", day=next_day()))
+    with pytest.raises(AdapterError, match="already holds 2026-05-10: add --replace"):
+        import_logs("ubi", [new], logs)
+    assert texts(logs) == {"dt=2026-05-10": ["old"]}
+    (logs / "dt=2026-05-10/catalog.csv").write_text("sku,name\na,Lamp\n")
+    import_logs("ubi", [new], logs, replace=True)
+    assert texts(logs) == {"dt=2026-05-10": ["new"], "dt=2026-05-11": ["red shoes"]}
+    assert (logs / "dt=2026-05-10/catalog.csv").exists()
+    (logs / "dt=2026-05-10/hand.ndjson").write_text("{}\n")
+    with pytest.raises(AdapterError, match=r"holds hand\.ndjson, which no import wrote"):
+        import_logs("ubi", [new], logs, replace=True)
+    assert sorted(p.name for p in logs.iterdir() if not p.name.startswith(".")) == ["dt=2026-05-10", "dt=2026-05-11"]
+    assert not list(logs.glob(".import-*"))
+
+
+def test_a_catalogue_is_not_written_over(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    goods = dump(tmp_path / "products.ndjson", {"sku": "a", "name": "Lamp"})
+    log = dump(tmp_path / "dump.ndjson", query("q1"))
+    assert import_logs("ubi", [log, goods], logs).written.catalog == 1
+    with pytest.raises(AdapterError, match=r"already has a catalogue \(catalog.parquet\): add --replace"):
+        import_logs("ubi", [dump(tmp_path / "c.ndjson", query("q2", day=next_day())), goods], logs)
+    import_logs("ubi", [log, goods], logs, replace=True)
+    (logs / "products.csv").write_text("sku\n")
+    with pytest.raises(AdapterError, match=r"products.csv\): take it away first"):
+        import_logs("ubi", [log, goods], logs, replace=True)
+
+
+def test_paths_that_name_nothing_and_other_mistakes(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    file = dump(tmp_path / "dump.ndjson", query("q1"))
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("raise --memory", {"memory": "1MB"}),
+        ("write a size such as 2GB", {"memory": "lots"}),
+        ("names no file", {"files": [str(tmp_path / "none*.json")]}),
+        ("cannot be read", {"files": ["nosuchprotocol://bucket/x"]}),
+        ("is no time zone", {"zone": "Mars/Base"}),
+        ("there is no adapter", {"source": "excel"}),
+        ("has no option", {"options": {"index": "x"}}),
+        ("name a local folder", {"logs": Path("s3://bucket/logs")}),
+        (r"\.docx is not read", {"files": [dump(tmp_path / "log.docx", query("q1"))]}),
+        ("cannot be read, one is damaged", {"files": [damaged(tmp_path / "broken.parquet")]}),
+    ]
+    for message, change in cases:
+        how = {"source": "ubi", "files": [file], "logs": logs} | change
+        with pytest.raises(AdapterError, match=message):
+            import_logs(how.pop("source"), how.pop("files"), how.pop("logs"), **how)
+    with FileLock(logs / ".import.lock"), pytest.raises(AdapterError, match="another import"):
+        import_logs("ubi", [file], logs)
+    assert not list(logs.glob("dt=*"))
+    assert not list(logs.glob(".import-*"))
+
+
+def damaged(file: Path) -> str:
+    file.write_bytes(b"PAR1 and no end")
+    return str(file)
+
+
+def adapter_that(made: int, accounted: int, rows_in: int) -> Any:
+    module: Any = ModuleType("broken_adapter")
+    module.OPTIONS = {}
+
+    def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
+        connection.execute(f"CREATE TABLE q AS SELECT 'q' || i AS query_id, TIMESTAMPTZ '2026-05-10' AS timestamp"
+                           f" FROM range({made}) AS t (i)")  # fmt: skip
+        connection.execute(f"CREATE TABLE b AS SELECT 'x' AS source_event, 'request' AS became, {accounted} AS rows,"
+                           f" {accounted} AS written")  # fmt: skip
+        return Loaded(rows_in=rows_in, became="b", queries="q")
+
+    module.load = load
+    return module
+
+
+@pytest.mark.parametrize(("made", "accounted", "rows_in"), [(3, 2, 2), (2, 3, 3), (2, 2, 3)])
+def test_an_adapter_that_loses_rows_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: int, accounted: int, rows_in: int
+) -> None:
+    monkeypatch.setitem(sys.modules, "broken_adapter", adapter_that(made, accounted, rows_in))
+    monkeypatch.setattr(base, "ADAPTERS", {"broken": "broken_adapter"})
+    with pytest.raises(RuntimeError, match="please report this"):
+        import_logs("broken", [], tmp_path / "logs")
+    assert not list((tmp_path / "logs").glob("dt=*"))
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize("moment", ["stage", "old"])
+def test_kill_leaves_no_half_day(tmp_path: Path, moment: str) -> None:
+    """Killed while it writes, or between taking a day out and putting the new one in: the old days are there."""
+    logs = tmp_path / "logs"
+    days = [next_day(n) for n in range(30)]
+    first = dump(tmp_path / "a.ndjson", *(query(f"q{n}", user_query="old", day=day) for n, day in enumerate(days)))
+    import_logs("ubi", [first], logs)
+    second = dump(tmp_path / "b.ndjson", *(query(f"q{n}", user_query="new", day=day) for n, day in enumerate(days)))
+    # the writer sleeps after each move, so that the kill meets it on the way
+    code = (
+        "import time; from pathlib import Path; from features.adapters import writer; from features.adapters.run import"
+        " import_logs\nreal = Path.replace\ndef slow(self, target):\n    done = real(self, target); time.sleep(0.05)\n"
+        "    return done\nPath.replace = slow\n"
+        f"import_logs('ubi', [{second!r}], Path({str(logs)!r}), replace=True)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None and not list(logs.glob(f".import-*/{moment}/dt=*")):
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    left = {name: text for name, (text,) in texts(logs).items()}
+    assert len(left) >= len(days) - 1
+    assert set(left.values()) <= {"old", "new"}
+    third = dump(tmp_path / "c.ndjson", query("q", day=date(2026, 7, 1)))
+    import_logs("ubi", [third], logs)
+    assert len(texts(logs)) == len(days) + 1
+    assert not list(logs.glob(".import-*"))
+
+
+def test_a_remote_file_is_copied(tmp_path: Path) -> None:
+    import fsspec
+
+    with fsspec.open("memory://shop/log/dump.ndjson", "w") as stream:
+        stream.write(json.dumps(query("q1")) + "\n" + json.dumps(query("q2")) + "\n")
+    outcome = import_logs("ubi", ["memory://shop/log"], tmp_path / "logs")
+    assert outcome.written.days == {DAY: {"queries": 2}}
