@@ -19,6 +19,9 @@ Action = Literal["search", Interaction]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 """What can be recorded of a user while the shop serves."""
 
+LEAST_CLICKED_REQUESTS = 2
+"""Requests of the train window that led to a click, without which there is nothing to learn."""
+
 SHORT, LONG = timedelta(days=7), timedelta(days=30)
 """The windows behind names that end in ``_7d`` and ``_30d``."""
 
