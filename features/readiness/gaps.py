@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 from features.catalog import CatalogReport
 from features.catalog_names import ALIASES
-from features.readiness.parts import FEW_REQUESTS, percent
-from features.readiness.report import Bot, DayLine, Gap, Joins, Learning, Ratio, Rows
+from features.readiness.parts import FEW_REQUESTS
+from features.readiness.report import Bot, DayLine, Gap, Joins, Learning, Ratio, Rows, counted
 from infra.settings import Settings
 
 FEW_DAYS = 14
@@ -46,7 +46,7 @@ def _item_gaps(joins: Joins) -> Iterator[Gap]:
             )
             yield Gap(
                 60 + 35 * (unknown.share or 0),
-                f"{percent(unknown)} items {what} are not in the catalogue",
+                f"{unknown.told} items {what} are not in the catalogue",
                 "Their rows are left out of training, and a request that led to none but these is no example.",
                 f"{column if joins.ids_found_in else sides}.",
             )
@@ -58,7 +58,7 @@ def _event_gaps(settings: Settings, joins: Joins) -> Iterator[Gap]:
         lacking = _minus(joins.with_impressions)
         yield Gap(
             50 + 35 * (lacking.share or 0),
-            f"{percent(lacking)} requests do not say what they showed",
+            f"{lacking.told} requests do not say what they showed",
             "Nothing tells what was seen and passed over: the objectives over unclicked items go without them, click"
             " rates have no base, and orders elsewhere in the session cannot be attributed.",
             "Log query_response_hit_ids with each query, or an impression event for each item shown.",
@@ -67,7 +67,7 @@ def _event_gaps(settings: Settings, joins: Joins) -> Iterator[Gap]:
         lost = _minus(joins.events_with_request)
         yield Gap(
             35 + 40 * (lost.share or 0),
-            f"{percent(lost)} impressions, clicks, carts and orders meet no request",
+            f"{lost.told} impressions, clicks, carts and orders meet no request",
             "They say what people like, and nothing of what they searched for: no objective learns from them.",
             "Send the query_id of the search with each event, and land the day of the search as well.",
         )
@@ -84,7 +84,7 @@ def _event_gaps(settings: Settings, joins: Joins) -> Iterator[Gap]:
         hours = settings.raw.attribution_window / timedelta(hours=1)
         yield Gap(
             30 + 40 * (_minus(orders).share or 0),
-            f"{percent(_minus(orders))} orders belong to no request",
+            f"{_minus(orders).told} orders belong to no request",
             "Each is an order that no query gets credit for; they stay in the histories of users.",
             "Log the same user, client or session id with searches and orders; an order counts within"
             f" {hours:g} hours of the search that showed the item (raw.attribution_window).",
@@ -92,14 +92,14 @@ def _event_gaps(settings: Settings, joins: Joins) -> Iterator[Gap]:
     if _lacks(joins.positions, 0.2):
         yield Gap(
             15,
-            f"{percent(_minus(joins.positions))} clicks are on items whose place in the list is not known",
+            f"{_minus(joins.positions).told} clicks are on items whose place in the list is not known",
             "What was looked at and passed over cannot be told from what was never reached.",
             "Log position.ordinal with events, or the hits of a query in the order shown.",
         )
     if _lacks(joins.with_text, 0.05):
         yield Gap(
             22,
-            f"{percent(_minus(joins.with_text))} requests have no text",
+            f"{_minus(joins.with_text).told} requests have no text",
             "Browsing without a query is no example for search; it stays in the histories.",
             "Nothing, if they are category pages; else log user_query.",
         )
@@ -109,21 +109,21 @@ def _identity_gaps(joins: Joins) -> Iterator[Gap]:
     if _lacks(joins.with_user, 0.3):
         yield Gap(
             40 + 20 * (_minus(joins.with_user).share or 0),
-            f"{percent(_minus(joins.with_user))} requests are of nobody: neither a user nor a client id",
+            f"{_minus(joins.with_user).told} requests are of nobody: neither a user nor a client id",
             "They are answered and trained without personalization, and their orders are harder to attribute.",
             "Log client_id, a first-party cookie that lasts, with every query and event.",
         )
     elif joins.requests and (joins.with_history.share or 0) < 0.2:
         yield Gap(
             28,
-            f"Only {percent(joins.with_history)} requests are of somebody who clicked or ordered before",
+            f"Only {joins.with_history.told} requests are of somebody who clicked or ordered before",
             "Histories are what personalization reads: little of it can be learned, or shown, yet.",
             "Bring more days, and make sure that client ids outlive a session.",
         )
     if _lacks(joins.with_session, 0.5):
         yield Gap(
             8,
-            f"{percent(_minus(joins.with_session))} requests have no session id",
+            f"{_minus(joins.with_session).told} requests have no session id",
             "Carts and orders are attributed by user or client within the window of time alone.",
             "Log session_id where the shop has one.",
         )
@@ -135,7 +135,7 @@ def _size_gaps(learning: Learning) -> Iterator[Gap]:
     if judged < FEW_REQUESTS:
         yield Gap(
             25,
-            f"Only {judged:,} requests of the validation days have {what}",
+            f"Only {counted(judged, 'request')} of the validation days led to {what}",
             f"Figures over so few are coarse: the gates let recall drop by {1 / max(1, judged) ** 0.5:.0%} before they"
             " block, and small gains cannot be told from noise.",
             "Bring more days, or raise SHELFWISE_TRAINING__VALIDATION_DAYS.",
@@ -160,14 +160,14 @@ def catalog_gaps(catalog: CatalogReport) -> Iterator[Gap]:
         filled = Ratio(catalog.filled[field], catalog.items)
         if _lacks(filled, 0.2):
             names = ALIASES[field][:4]
-            what = f"{percent(_minus(filled))} items have no {field}" if filled.part else f"No item has a {field}"
+            what = f"{_minus(filled).told} items have no {field}" if filled.part else f"No item has a {field}"
             column = f"Name the column {', '.join(names[:-1])} or {names[-1]}" if not filled.part else "Fill the column"
             yield Gap(weight * (_minus(filled).share or 0), what, cost, f"{column}, if the shop has it.")
     for field, n in catalog.unreadable.items():
         share = n / max(1, catalog.items)
         yield Gap(
             10 + 30 * share,
-            f"{n:,} values of {field} could not be read",
+            f"{counted(n, 'value')} of {field} could not be read",
             f"Those items count as without {field}.",
             f"See the column {catalog.columns.get(field, field)} of the catalogue, and write one form throughout.",
         )
@@ -176,7 +176,7 @@ def catalog_gaps(catalog: CatalogReport) -> Iterator[Gap]:
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in catalog.reasons.items())
         yield Gap(
             10 + 100 * refused / max(1, catalog.rows_in),
-            f"{refused:,} rows of the catalogue were refused ({reasons})",
+            f"{counted(refused, 'row')} of the catalogue refused ({reasons})",
             "These items cannot be found.",
             "Mend these rows: each item once, with an id.",
         )
@@ -195,14 +195,14 @@ def day_gaps(days: Sequence[DayLine], misnamed: Mapping[str, str]) -> Iterator[G
         named = ", ".join(str(day) for day in gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
         yield Gap(
             20 if len(gone) > 1 else 14,
-            f"{len(gone)} days between the first and the last are not there or not used: {named}",
+            f"{counted(len(gone), 'day')} between the first and the last not there, or not used: {named}",
             "Histories and counts over seven and thirty days have a hole.",
             "Land them, unless the shop was closed.",
         )
     if 0 < len(used) < FEW_DAYS:
         yield Gap(
             30 if len(used) < FEW_DAYS // 2 else 16,
-            f"There are {len(used)} days of logs" if len(used) > 1 else "There is one day of logs",
+            f"There {'is' if len(used) == 1 else 'are'} {counted(len(used), 'day')} of logs",
             "Histories are short, the last day judges what the ones before taught, and no whole fortnight shows how"
             " weekends differ.",
             f"Begin with these, and bring at least {FEW_DAYS} days; each night adds one.",
@@ -226,7 +226,7 @@ def row_gaps(rows: Rows) -> Iterator[Gap]:
         worst = max(rows.refused, key=lambda reason: reason.rows)
         yield Gap(
             min(70.0, 8 + 400 * share),
-            f"{refused:,} rows of the logs ({share:.1%}) are refused, most of them {worst.reason} ({worst.rows:,})",
+            f"{counted(refused, 'row')} of the logs refused ({share:.1%}), most for {worst.reason} ({worst.rows:,})",
             "They are kept in quarantine and teach nothing; more than a day may have hold it.",
             "See the examples under Rows, and mend what writes them.",
         )
@@ -248,17 +248,18 @@ def other_gaps(bots: Sequence[Bot], requests: int, unread: Mapping[str, Sequence
         asked = sum(bot.requests for bot in bots)
         yield Gap(
             min(60.0, 20 + 60 * asked / max(1, requests)),
-            f"{len(bots)} clients are probably no people ({asked:,} requests)",
+            f"{counted(len(bots), 'client')}, probably no people: {counted(asked, 'request')}",
             "What they ask and click is learned and judged like a person's.",
             "Leave them out of the log, or have them named: the list is under Clients.",
         )
     names = [name for listed in unread.values() for name in listed]
     if names:
+        in_days = any(name.startswith("dt=") for name in names)
         yield Gap(
-            26,
-            f"{len(names)} files or folders are not read, such as {names[0]}",
-            "Whatever they hold is not used.",
-            "The list says of each why, and what to do.",
+            34 if in_days else 12,
+            f"{counted(len(names), 'file')} or folders not read, such as {names[0]}" if len(names) > 1 else f"{names[0]} is not read",
+            "Whatever is in there is not used.",
+            "Under Files it says why, and what to do.",
         )
     if guessed:
         yield Gap(

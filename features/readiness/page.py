@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from features.readiness.calendar import WEEKDAYS, weekday_means, weeks_of
-from features.readiness.report import MINOR, Ratio, Readiness
+from features.readiness.report import MINOR, Readiness
 from features.readiness.shares import shares_of
 
 MANY_WEEKS = 20
@@ -44,21 +44,10 @@ def short(n: float) -> str:
     return f"{n:.0f}"
 
 
-def percent(ratio: Ratio) -> str:
-    """``12.3%``; never 0% of something, nor 100% of what lacks something."""
-    if ratio.share is None:
-        return "–"
-    if 0 < ratio.part < 0.0005 * ratio.whole:
-        return "<0.1%"
-    if 0 < ratio.whole - ratio.part < 0.0005 * ratio.whole:
-        return ">99.9%"
-    return f"{ratio.share:.0%}" if ratio.part in (0, ratio.whole) else f"{ratio.share:.1%}"
-
-
 def _templates() -> Environment:
     loader = ChoiceLoader([PackageLoader("features.readiness"), PackageLoader("features.quality")])
     templates = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"short": short, "percent": percent}
+    templates.filters |= {"short": short}
     return templates

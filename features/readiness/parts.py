@@ -23,11 +23,6 @@ _GROUPS = {
 """Field group of the term encoder -> the catalogue's fields that fill it."""
 
 
-def percent(ratio: Ratio) -> str:
-    """``12.3% of 4,567``."""
-    return f"{ratio.share:.1%} of {ratio.whole:,}" if ratio.share is not None else "none"
-
-
 def parts_of(
     settings: Settings, catalog: CatalogReport | None, joins: Joins | None, learning: Learning | None
 ) -> tuple[Part, ...]:
@@ -50,7 +45,7 @@ def _item_encoders(training: TrainingSettings, catalog: CatalogReport) -> list[P
     texts = {name: catalog.filled[name] for name in ("title", "category_path", "brand", "attributes", "tags")}
     source = next((name for name, n in texts.items() if n), "")
     text = Ratio(texts.get(source, 0), catalog.items)
-    told = f"it reads {source}, of {percent(text)} items" if source else "no item has a text"
+    told = f"it reads {source}, which {text.told} items have" if source else "no item has a text"
     switched = training.text_encoder != "none"
     on = [g for g in training.fields if any(catalog.filled[name] for name in _GROUPS[g])]
     absent = [g for g in training.fields if g not in on]
@@ -95,7 +90,7 @@ def _log_encoders(training: TrainingSettings, catalog: CatalogReport | None, joi
             "graph",
             "clicks, carts or orders that belong to a query",
             _state(joins.items_in_graph, training.graph),
-            f"queries led to {percent(joins.items_in_graph)} items"
+            f"queries led to {joins.items_in_graph.told} items"
             if training.graph
             else "switched off (training.graph)",
         ),
@@ -104,7 +99,7 @@ def _log_encoders(training: TrainingSettings, catalog: CatalogReport | None, joi
             f"user history ({training.history})",
             "user or client ids that come again",
             _state(joins.with_history, training.history != "none"),
-            f"{percent(joins.with_history)} requests are of somebody who clicked or ordered before"
+            f"{joins.with_history.told} requests are of somebody who clicked or ordered before"
             if training.history != "none"
             else "switched off (training.history)",
         ),

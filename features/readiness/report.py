@@ -67,6 +67,27 @@ class Ratio:
         """None of nothing."""
         return self.part / self.whole if self.whole else None
 
+    @property
+    def percent(self) -> str:
+        """``12.3%``; never 0% of something, nor 100% of what lacks something."""
+        if self.share is None:
+            return "–"
+        if 0 < self.part < 0.0005 * self.whole:
+            return "<0.1%"
+        if 0 < self.whole - self.part < 0.0005 * self.whole:
+            return ">99.9%"
+        return f"{self.share:.0%}" if self.part in (0, self.whole) else f"{self.share:.1%}"
+
+    @property
+    def told(self) -> str:
+        """``12.3% of 4,567``."""
+        return f"{self.percent} of {self.whole:,}" if self.whole else "none"
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """``1 day``, ``2,000 days``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
 
 @dataclass(frozen=True)
 class Joins:
