@@ -17,7 +17,7 @@ from demoshop.judgements import read_judgements
 from features.landing import LandingError
 from features.readiness import Readiness, assess
 from features.readiness.calendar import WEEKDAYS, weekday_means
-from features.readiness.report import MINOR, DayLine
+from features.readiness.report import MINOR, DayLine, counted
 from features.readiness.shares import shares_of
 from infra.settings import Settings
 from orchestration.data_lines import catalog_lines, log_lines
@@ -103,18 +103,16 @@ def print_check(console: Console, checked: Checked) -> None:
         console.print(_shares(report))
     if report.parts:
         console.print()
-        for state, style in (("on", "green"), ("weak", "yellow"), ("off", "dim")):
-            parts = [part for part in report.parts if part.state == state]
-            for part in parts:
-                console.print(Text.assemble((f"{state:>5}  ", style), f"{part.name}: ", (part.why, "dim")))
+        console.print(_parts(report))
     for bot in report.bots:
-        console.print(Text.assemble((" bot?  ", "yellow"), f"{bot.client}, {bot.requests:,} requests: {bot.why}"))
+        told = f"{bot.client}, {counted(bot.requests, 'request')}: {bot.why}"
+        console.print(Text.assemble(("bot?  ", "yellow"), told), soft_wrap=True)
     if report.gaps:
         console.print("\n[bold]Missing, the most important first[/]")
         for number, gap in enumerate(report.gaps, start=1):
             console.print(Text(f"{number:>2}  {gap.what}", style="bold" if gap.weight >= MINOR else ""))
-            console.print(Padding(Text(gap.cost, style="dim"), (0, 0, 0, 4)))
-            console.print(Padding(Text(f"→ {gap.remedy}"), (0, 0, 0, 4)))
+            for text in (Text(gap.cost, style="dim"), Text(f"→ {gap.remedy}")):
+                console.print(Padding(text, (0, 0, 0, 4), expand=False))
     if report.sampled:
         console.print("\nA sample of the days: one that was not read may be held. Without --sample all are read.")
     console.print()
@@ -138,6 +136,15 @@ def _strip(days: tuple[DayLine, ...]) -> Text:
         f"{name} {mean:,.0f}" for name, mean in zip(WEEKDAYS, weekday_means(days), strict=True) if mean is not None
     ]
     return strip.append(f"\nMean by weekday: {', '.join(means)}.")
+
+
+def _parts(report: Readiness) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for state, style in (("on", "green"), ("weak", "yellow"), ("off", "dim")):
+        for part in report.parts:
+            if part.state == state:
+                table.add_row(Text(state, style), part.name, Text(part.why, "dim"))
+    return table
 
 
 def _shares(report: Readiness) -> Table:

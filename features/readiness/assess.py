@@ -249,5 +249,5 @@ def _encodings(found: _Found) -> dict[str, str]:
 
 
 def _sentence(error: Exception) -> str:
-    text = str(error)
+    text = "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in str(error))
     return text[:1].upper() + text[1:]

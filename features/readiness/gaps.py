@@ -36,17 +36,17 @@ def log_gaps(settings: Settings, joins: Joins, learning: Learning | None) -> Ite
 
 
 def _item_gaps(joins: Joins) -> Iterator[Gap]:
-    for ratio, what in ((joins.shown_known, "shown"), (joins.acted_known, "clicked, carted or ordered")):
+    for ratio, what in ((joins.shown_known, "impressions"), (joins.acted_known, "clicks, carts and orders")):
         if _lacks(ratio, NOTABLE):
             unknown = _minus(ratio)
-            column = f"the catalogue's column {joins.ids_found_in} has the log's ids: name it item_id"
+            column = f"The catalogue's column {joins.ids_found_in} has the log's ids: name it item_id"
             sides = (
-                f"the log has {', '.join(joins.unknown_ids)}, the catalogue {', '.join(joins.catalog_ids)}:"
+                f"The log has {', '.join(joins.unknown_ids)}, the catalogue {', '.join(joins.catalog_ids)}:"
                 " name items alike, or bring a catalogue that still has the delisted ones"
             )
             yield Gap(
                 60 + 35 * (unknown.share or 0),
-                f"{unknown.told} items {what} are not in the catalogue",
+                f"{unknown.told} {what} are of items that the catalogue does not have",
                 "Their rows are left out of training, and a request that led to none but these is no example.",
                 f"{column if joins.ids_found_in else sides}.",
             )
@@ -72,13 +72,20 @@ def _event_gaps(settings: Settings, joins: Joins) -> Iterator[Gap]:
             "Send the query_id of the search with each event, and land the day of the search as well.",
         )
     orders = joins.attributed["order"]
-    if not orders.whole:
+    if not any(ratio.whole for ratio in joins.attributed.values()):
+        yield Gap(
+            95,
+            "There are no clicks, carts or orders",
+            "Nothing says what a query led to: there is nothing to learn from, and nothing to judge by.",
+            "Land ubi_events beside ubi_queries; say under [raw.actions] what the shop's own action names mean.",
+        )
+    elif not orders.whole:
         yield Gap(
             45,
             "There are no orders",
             "Clicks alone choose the epoch and judge a release; ordered over unclicked and the quality prior are off.",
-            "Log purchases with the ids of the items bought and a user, client or session id"
-            + (" (say under [raw.actions] which of your actions is an order)." if not joins.funnel["ordered"] else "."),
+            "Log purchases with the ids of the items bought and a user, client or session id; if the log has them, say"
+            " under [raw.actions] by which name.",
         )
     elif _lacks(orders, 0.2):
         hours = settings.raw.attribution_window / timedelta(hours=1)
@@ -116,7 +123,7 @@ def _identity_gaps(joins: Joins) -> Iterator[Gap]:
     elif joins.requests and (joins.with_history.share or 0) < 0.2:
         yield Gap(
             28,
-            f"Only {joins.with_history.told} requests are of somebody who clicked or ordered before",
+            f"{joins.with_history.told} requests are of somebody who clicked or ordered before",
             "Histories are what personalization reads: little of it can be learned, or shown, yet.",
             "Bring more days, and make sure that client ids outlive a session.",
         )
@@ -160,7 +167,9 @@ def catalog_gaps(catalog: CatalogReport) -> Iterator[Gap]:
         filled = Ratio(catalog.filled[field], catalog.items)
         if _lacks(filled, 0.2):
             names = ALIASES[field][:4]
-            what = f"{_minus(filled).told} items have no {field}" if filled.part else f"No item has a {field}"
+            name = field.replace("_path", "")
+            one = name if name == "attributes" else f"a {name}"
+            what = f"{_minus(filled).told} items have no {name}" if filled.part else f"No item has {one}"
             column = f"Name the column {', '.join(names[:-1])} or {names[-1]}" if not filled.part else "Fill the column"
             yield Gap(weight * (_minus(filled).share or 0), what, cost, f"{column}, if the shop has it.")
     for field, n in catalog.unreadable.items():
@@ -185,7 +194,7 @@ def catalog_gaps(catalog: CatalogReport) -> Iterator[Gap]:
 def day_gaps(days: Sequence[DayLine], misnamed: Mapping[str, str]) -> Iterator[Gap]:
     """Days that are missing, left out or misnamed, and logs that are short."""
     for name, why in misnamed.items():
-        yield Gap(46, f"{name} {why.split(':')[0]}", "Nothing of it is read.", f"{_sentence(why)}.")
+        yield Gap(46, f"{name} {why.split(':')[0]}", "Nothing of it is read.", f"{_sentence(why.split(': ')[-1])}.")
     for line in days:
         if line.state == "left out":
             yield Gap(38, f"{line.day} is passed over", "Nothing of it is used.", f"{_sentence(line.why)}.")
@@ -227,7 +236,7 @@ def row_gaps(rows: Rows) -> Iterator[Gap]:
         yield Gap(
             min(70.0, 8 + 400 * share),
             f"{counted(refused, 'row')} of the logs refused ({share:.1%}), most for {worst.reason} ({worst.rows:,})",
-            "They are kept in quarantine and teach nothing; more than a day may have hold it.",
+            "They are kept in quarantine and teach nothing; more of them than raw.max_bad_share hold their day.",
             "See the examples under Rows, and mend what writes them.",
         )
     if rows.unknown_actions:

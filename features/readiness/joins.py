@@ -54,7 +54,7 @@ def measure_joins(settings: Settings, refused: Mapping[str, int]) -> Joins:
     """Shares over the accepted days of ``settings.home``.
 
     Args:
-        settings: sessions are built; the catalogue may be missing, then nothing is known.
+        settings: sessions are built; the catalogue may be missing, then its shares are of nothing.
         refused: refused rows by reason, of the same days: events of a request that is not there are among them.
     """
     with open_engine(settings) as engine:
@@ -84,9 +84,10 @@ def measure_joins(settings: Settings, refused: Mapping[str, int]) -> Joins:
             "SELECT count(*) FROM catalog SEMI JOIN"
             " (SELECT item_id FROM events WHERE query_id IS NOT NULL) USING (item_id)"
         )[0]
-        shown_known = Ratio(*row(_KNOWN.format(table="impressions")))
-        acted_known = Ratio(*row(_KNOWN.format(table="events")))
-        strangers = tuple(str(item) for (item,) in connection.execute(_STRANGERS).fetchall())
+        nothing = (0, 0)
+        shown_known = Ratio(*(row(_KNOWN.format(table="impressions")) if items else nothing))
+        acted_known = Ratio(*(row(_KNOWN.format(table="events")) if items else nothing))
+        strangers = tuple(str(item) for (item,) in connection.execute(_STRANGERS).fetchall()) if items else ()
         ours = connection.execute(f"SELECT item_id FROM catalog ORDER BY item_id LIMIT {SHOWN_IDS}").fetchall()
         positions = row("SELECT count(position), count(*) FROM events WHERE action = 'click'")
     little = any(r.share is not None and r.share < LITTLE for r in (shown_known, acted_known))
@@ -103,6 +104,7 @@ def measure_joins(settings: Settings, refused: Mapping[str, int]) -> Joins:
         events_with_request=Ratio(met, whole),
         attributed=by_action,
         positions=Ratio(*positions),
+        impressions=impressions,
         shown_known=shown_known,
         acted_known=acted_known,
         items_met=Ratio(seen, items),
@@ -110,7 +112,7 @@ def measure_joins(settings: Settings, refused: Mapping[str, int]) -> Joins:
         funnel={"requests": requests, "shown": shown, "clicked": clicked, "carted": carted, "ordered": ordered},
         unknown_ids=strangers,
         catalog_ids=tuple(str(item) for (item,) in ours),
-        ids_found_in=column_of_ids(settings, strangers) if little and strangers and items else "",
+        ids_found_in=column_of_ids(settings, strangers) if little and strangers else "",
     )
 
 

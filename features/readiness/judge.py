@@ -63,7 +63,7 @@ def session_stops(settings: Settings, reports: Sequence[DayReport]) -> tuple[lis
 
 def learning_stops(settings: Settings, learning: Learning, joins: Joins) -> list[str]:
     """The blocking rules that the training set would break, of those that need no features."""
-    measures = learning_measures(learning, shown=bool(joins.shown_known.whole))
+    measures = learning_measures(learning, shown=bool(joins.impressions))
     suite = training_suite(settings)
     rules = tuple(rule for rule in suite.rules if not isinstance(rule, Absent) and rule.measure in measures)
     frame = pd.DataFrame([{KEY: "training set", **measures}])

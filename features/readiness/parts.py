@@ -30,7 +30,7 @@ def parts_of(
     training = settings.training
     return (
         *(_item_encoders(training, catalog) if catalog else ()),
-        *(_log_encoders(training, catalog, joins) if joins else ()),
+        *(_log_encoders(training, catalog, joins) if joins and joins.requests else ()),
         *(_objectives(training, learning) if learning else ()),
     )
 
@@ -90,7 +90,7 @@ def _log_encoders(training: TrainingSettings, catalog: CatalogReport | None, joi
             "graph",
             "clicks, carts or orders that belong to a query",
             _state(joins.items_in_graph, training.graph),
-            f"queries led to {joins.items_in_graph.told} items"
+            f"queries led to {joins.items_in_graph.told} items of the catalogue"
             if training.graph
             else "switched off (training.graph)",
         ),

@@ -112,6 +112,7 @@ class Joins:
     """click, cart, order -> those that belong to a request."""
     positions: Ratio
     """Clicks on an item whose place in the list is known."""
+    impressions: int
     shown_known: Ratio
     """Impressions of items that the catalogue has."""
     acted_known: Ratio
