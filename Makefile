@@ -9,7 +9,7 @@ DATA_OPTION := $(if $(DATA),--data $(DATA))
 .PHONY: help run check-data ui serve down test fast check docs clean
 
 help: ## this list
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r a b; do printf '%-12s %s\n' "$$a" "$$b"; done
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r a b; do printf '%-16s %s\n' "$$a" "$$b"; done
 
 run: $(VENV)/.run ## demo shop (or DATA) -> sessions -> features -> towers -> release, live
 	$(BIN)/shelfwise run $(DATA_OPTION)

@@ -112,8 +112,8 @@ def staged_days(sources: Sources, days: list[date], tally: Tally) -> tuple[pa.Ta
     """What landing days give to learn from, before random items and features are added.
 
     Returns:
-        The requests that stay (REQUESTS with ``landed``, ``split``, ``labels_until``), all (query_id, item_id) that were
-        shown, and the rows of ``stage_rows`` of items of the catalogue.
+        The requests that stay (REQUESTS with ``landed``, ``split``, ``labels_until``), all ``query_id, item_id`` that
+        were shown, and the rows of ``stage_rows`` of items of the catalogue.
     """
     requests = _requests(sources, days, tally)
     shown, rows = _shown_and_staged(sources, requests, days)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from features.build_sessions import build_sessions
@@ -158,9 +158,14 @@ def _read_days(settings: Settings, days: Sequence[date], found: _Found, tell: Pr
         found.reports.append(report)
         for name, why in report.unread.items():
             found.unread.setdefault(why, []).append(f"dt={day}/{name}")
-        counts = (report.rows_out[name] for name in ("requests", "impressions", "events"))
         found.days[day] = DayLine(
-            day, "held" if report.held else "read", *counts, report.rows_in, report.message if report.held else ""
+            day,
+            "held" if report.held else "read",
+            requests=report.rows_out["requests"],
+            impressions=report.rows_out["impressions"],
+            events=report.rows_out["events"],
+            rows_in=report.rows_in,
+            why=report.message if report.held else "",
         )
 
 
@@ -177,11 +182,8 @@ def _measure(settings: Settings, found: _Found, tell: Progress) -> None:
     stops, failed = session_stops(settings, found.reports)
     found.stops += stops
     for day, why in failed.items():
-        line = found.days[day]
-        if line.state == "read":
-            found.days[day] = DayLine(
-                day, "failed", line.requests, line.impressions, line.events, line.rows_in, why
-            )
+        if found.days[day].state == "read":
+            found.days[day] = replace(found.days[day], state="failed", why=why)
     if found.catalog and found.joins.requests:
         _learn(settings, found, found.joins, said=bool(found.stops))
     by_agent = {bot.client: bot for look in found.looks.values() for bot in look.bots}

@@ -266,7 +266,9 @@ def other_gaps(bots: Sequence[Bot], requests: int, unread: Mapping[str, Sequence
         in_days = any(name.startswith("dt=") for name in names)
         yield Gap(
             34 if in_days else 12,
-            f"{counted(len(names), 'file')} or folders not read, such as {names[0]}" if len(names) > 1 else f"{names[0]} is not read",
+            f"{counted(len(names), 'file')} or folders not read, such as {names[0]}"
+            if len(names) > 1
+            else f"{names[0]} is not read",
             "Whatever is in there is not used.",
             "Under Files it says why, and what to do.",
         )

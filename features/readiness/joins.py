@@ -67,7 +67,7 @@ def measure_joins(settings: Settings, refused: Mapping[str, int]) -> Joins:
 
         requests, text, user, session, shown, located, again, known, users, users_known = row(_REQUESTS)
         clicked, carted, ordered = row(_LED_TO)
-        by_action = dict.fromkeys(INTERACTIONS, Ratio(0, 0))
+        by_action: dict[str, Ratio] = {action: Ratio(0, 0) for action in INTERACTIONS}
         for action, joined, whole in connection.execute(
             "SELECT action, count(query_id), count(*) FROM events GROUP BY action"
         ).fetchall():

@@ -20,7 +20,9 @@ from infra.settings import Settings
 
 TOLD_BY_REPORT = ("held", "not_built", "bad_share")
 """Measures of a day whose own report says it better."""
-UNKNOWN_ITEMS = "bring a catalogue that has them, name items by its ids, or raise SHELFWISE_CHECKS__MAX_UNKNOWN_ITEM_SHARE"
+UNKNOWN_ITEMS = (
+    "bring a catalogue that has them, name items by its ids, or raise SHELFWISE_CHECKS__MAX_UNKNOWN_ITEM_SHARE"
+)
 REMEDIES = {
     "volume_ratio": "land the day whole, or widen SHELFWISE_CHECKS__MIN_VOLUME_SHARE and MAX_VOLUME_RATIO if it is right",
     "unknown_shown_share": UNKNOWN_ITEMS,

@@ -1,4 +1,4 @@
-"""What a training set would hold, without its features: the windows, the requests that stay, the stages of their rows."""
+"""What a training set would hold, without its features: windows, requests that stay, stages of their rows."""
 
 from __future__ import annotations
 

@@ -24,14 +24,18 @@ def render_page(report: Readiness) -> str:
     """The page's HTML."""
     weeks, means = weeks_of(report.days), weekday_means(report.days)
     most = max((mean or 0 for mean in means), default=0) or 1
-    return _templates().get_template("readiness.html").render(
-        report=report,
-        weeks=weeks,
-        narrow=len(weeks) >= MANY_WEEKS,
-        weekdays=[(name, mean, (mean or 0) / most) for name, mean in zip(WEEKDAYS, means, strict=True)],
-        shares=shares_of(report),
-        minor=MINOR,
-        troubled=[line for line in report.days if line.state in ("held", "failed", "left out")],
+    return (
+        _templates()
+        .get_template("readiness.html")
+        .render(
+            report=report,
+            weeks=weeks,
+            narrow=len(weeks) >= MANY_WEEKS,
+            weekdays=[(name, mean, (mean or 0) / most) for name, mean in zip(WEEKDAYS, means, strict=True)],
+            shares=shares_of(report),
+            minor=MINOR,
+            troubled=[line for line in report.days if line.state in ("held", "failed", "left out")],
+        )
     )
 
 

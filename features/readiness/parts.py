@@ -71,7 +71,11 @@ def _item_encoders(training: TrainingSettings, catalog: CatalogReport) -> list[P
             "figures",
             "price, rating, number of ratings; counts of the log",
             ("on" if numbers else "weak") if training.scalars else "off",
-            (f"it reads {', '.join(numbers)}, and behaviour" if numbers else "it reads behaviour, no figure of the catalogue")
+            (
+                f"it reads {', '.join(numbers)}, and behaviour"
+                if numbers
+                else "it reads behaviour, no figure of the catalogue"
+            )
             if training.scalars
             else "switched off (training.scalars)",
         ),

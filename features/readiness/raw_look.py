@@ -1,4 +1,4 @@
-"""A second look at the raw rows of few days, for what the session tables do not keep: user agents, and what was ignored."""
+"""A second look at the raw rows of few days: user agents, and an example of what was ignored."""
 
 from __future__ import annotations
 

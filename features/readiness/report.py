@@ -21,8 +21,8 @@ MINOR = 20.0
 class DayLine:
     """A landing day: ``why`` says what is wrong with one that is not simply ``read``.
 
-    ``held``: nothing of it would be used; ``failed``: its tables break a rule; ``left out``: it has no queries, so a run
-    passes it over; ``not read``: not in the sample.
+    ``held``: nothing of it would be used; ``failed``: its tables break a rule; ``left out``: it has no queries, or is
+    not over, so a run passes it by; ``not read``: not in the sample.
     """
 
     day: date

@@ -19,7 +19,9 @@ def new_shop(folder: Path, **settings: Any) -> Settings:
     made = Settings(home=folder / "home", landing=str(folder / "logs"), **settings)
     for day in DAYS:
         land(made, queries(day), events(day), day=day)
-    catalogue(made, ["sku,name,price,category", *(f"{item},red shoe {item},{n}.5,Shoes" for n, item in enumerate(ITEMS))])
+    catalogue(
+        made, ["sku,name,price,category", *(f"{item},red shoe {item},{n}.5,Shoes" for n, item in enumerate(ITEMS))]
+    )
     return made
 
 

@@ -86,7 +86,10 @@ def torn(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (held, r"2026-05-11 is held: 33.3% of its rows were refused \(not_json 2\).*raise SHELFWISE_RAW__MAX_BAD_SHARE"),
+        (
+            held,
+            r"2026-05-11 is held: 33.3% of its rows were refused \(not_json 2\).*raise SHELFWISE_RAW__MAX_BAD_SHARE",
+        ),
         (no_catalogue, r"No catalogue in .*expected catalog.parquet"),
         (no_id, r"The catalogue has no id column. Found: name, price; rename one of them"),
         (bare, r"Share of items with no text.*expected: at most 0.05.*bring titles"),

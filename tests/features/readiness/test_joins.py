@@ -118,9 +118,9 @@ def test_clients_that_no_person_is(tmp_path: Path, log: Log) -> None:
         return pa.concat_tables([table, pa.Table.from_pylist(rows, schema=table.schema)])
 
     settings = Settings(home=tmp_path, shop="toy")
-    Log(
-        log.catalog, more(log.requests, requests), more(log.impressions, shown), more(log.events, clicked)
-    ).write(settings)
+    Log(log.catalog, more(log.requests, requests), more(log.impressions, shown), more(log.events, clicked)).write(
+        settings
+    )
     found = {bot.client: bot.why for bot in suspected_bots(settings)}
     assert found == {
         "u-busy": "1,000 requests on one day",
