@@ -127,7 +127,7 @@ def _create_views(engine: Any, settings: Settings) -> None:
 
 
 def column_of_ids(settings: Settings, ids: tuple[str, ...]) -> str:
-    """The column of the catalogue's files, by whatever name, whose values hold most of ``ids``; empty where none does."""
+    """The column of the catalogue's files whose values hold most of ``ids``; empty where none does."""
     files = [file for _, file in catalog_files(settings)]
     with open_engine(settings) as engine, local_copies(settings, files) as copies:
         load_documents(engine, "documents", copies, [file.name for file in files], settings.raw.encoding)

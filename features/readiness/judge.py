@@ -24,7 +24,7 @@ UNKNOWN_ITEMS = (
     "bring a catalogue that has them, name items by its ids, or raise SHELFWISE_CHECKS__MAX_UNKNOWN_ITEM_SHARE"
 )
 REMEDIES = {
-    "volume_ratio": "land the day whole, or widen SHELFWISE_CHECKS__MIN_VOLUME_SHARE and MAX_VOLUME_RATIO if it is right",
+    "volume_ratio": "land the day whole, or set SHELFWISE_CHECKS__MIN_VOLUME_SHARE or MAX_VOLUME_RATIO if it is right",
     "unknown_shown_share": UNKNOWN_ITEMS,
     "unknown_event_share": UNKNOWN_ITEMS,
     "anonymous_share": "log a user or client id, or raise SHELFWISE_CHECKS__MAX_ANONYMOUS_SHARE",
