@@ -179,27 +179,28 @@ def _measure(settings: Settings, found: _Found, tell: Progress) -> None:
         examples = report is _most_ignored(found.reports)
         found.looks[report.day] = look_at(settings, report.day, examples=examples)
     tell("the rules of a run", 0.9)
-    stops, failed = session_stops(settings, found.reports)
+    sampled = any(line.state == "not read" for line in found.days.values())
+    stops, failed = session_stops(settings, found.reports, sampled=sampled)
     found.stops += stops
     for day, why in failed.items():
         if found.days[day].state == "read":
             found.days[day] = replace(found.days[day], state="failed", why=why)
     if found.catalog and found.joins.requests:
-        _learn(settings, found, found.joins, said=bool(found.stops))
+        _learn(settings, found, found.joins, judge=not (found.stops or sampled))
     by_agent = {bot.client: bot for look in found.looks.values() for bot in look.bots}
     by_deed = {bot.client: bot for bot in suspected_bots(settings)}
     found.bots = sorted((by_agent | by_deed).values(), key=lambda bot: (-bot.requests, bot.client))[:SHOWN]
 
 
-def _learn(settings: Settings, found: _Found, joins: Joins, *, said: bool) -> None:
-    """``said``: a run would stop before; what follows from that is not said again."""
+def _learn(settings: Settings, found: _Found, joins: Joins, *, judge: bool) -> None:
+    """``judge``: say what would stop a run here; not where it stops before, nor of a sample, which holds too little."""
     try:
         found.learning = what_can_be_learned(settings)
     except TrainingSetError as error:
-        if not said:
+        if judge:
             found.stops.append(_sentence(error))
         return
-    if not said:
+    if judge:
         found.stops += learning_stops(settings, found.learning, joins)
 
 

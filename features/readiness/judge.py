@@ -20,11 +20,12 @@ from infra.settings import Settings
 
 TOLD_BY_REPORT = ("held", "not_built", "bad_share")
 """Measures of a day whose own report says it better."""
+VOLUME = "volume_ratio"
 UNKNOWN_ITEMS = (
     "bring a catalogue that has them, name items by its ids, or raise SHELFWISE_CHECKS__MAX_UNKNOWN_ITEM_SHARE"
 )
 REMEDIES = {
-    "volume_ratio": "land the day whole, or set SHELFWISE_CHECKS__MIN_VOLUME_SHARE or MAX_VOLUME_RATIO if it is right",
+    VOLUME: "land the day whole, or set SHELFWISE_CHECKS__MIN_VOLUME_SHARE or MAX_VOLUME_RATIO if it is right",
     "unknown_shown_share": UNKNOWN_ITEMS,
     "unknown_event_share": UNKNOWN_ITEMS,
     "anonymous_share": "log a user or client id, or raise SHELFWISE_CHECKS__MAX_ANONYMOUS_SHARE",
@@ -45,17 +46,23 @@ def catalog_stops(settings: Settings) -> list[str]:
     return [f"Catalogue: {_broken(outcome)}" for outcome in check_catalog(settings).failed]
 
 
-def session_stops(settings: Settings, reports: Sequence[DayReport]) -> tuple[list[str], dict[date, str]]:
+def session_stops(
+    settings: Settings, reports: Sequence[DayReport], *, sampled: bool
+) -> tuple[list[str], dict[date, str]]:
     """The held days, and the blocking rules that days break.
+
+    Of a sample no day is held against the days before it: they may be weeks before.
 
     Returns:
         A sentence each, and day -> rules for the days whose tables break one.
     """
     stops = [report.message for report in reports if report.held]
+    passed_over = (VOLUME,) if sampled else ()
     failed: dict[date, list[str]] = {}
     if reports and settings.paths.catalog.exists():
         for outcome in check_sessions(settings, [report.day for report in reports]).failed:
-            if outcome.column in TOLD_BY_REPORT and any(report.held for report in reports):
+            told = outcome.column in TOLD_BY_REPORT and any(report.held for report in reports)
+            if told or outcome.column in passed_over:
                 continue
             stops.append(_broken(outcome))
             for day in outcome.rows:

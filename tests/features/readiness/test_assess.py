@@ -170,6 +170,15 @@ def test_a_sample_says_so(settings: Settings) -> None:
     assert not re.search("not there", gaps(report))
 
 
+def test_a_sample_judges_neither_volume_nor_how_much_there_is(settings: Settings) -> None:
+    days = [DAYS[3] + timedelta(days=n) for n in range(1, 8)]
+    for day in days:
+        land(settings, [], [], day=day)
+        land(settings, queries(day)[:1], [], day=day)
+    assert any("Requests against the median" in stop for stop in assess(settings).stops)
+    assert assess(settings, sample=4).stops == ()
+
+
 def test_judged_folders_need_no_day(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", landing=str(tmp_path))
     catalogue(settings, ["sku,name", "a,shoe"])
