@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 DATA ?=
 DATA_OPTION := $(if $(DATA),--data $(DATA))
 
-.PHONY: help run ui serve down test fast check docs clean
+.PHONY: help run check-data ui serve down test fast check docs clean
 
 help: ## this list
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r a b; do printf '%-12s %s\n' "$$a" "$$b"; done
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r a b; do printf '%-16s %s\n' "$$a" "$$b"; done
 
 run: $(VENV)/.run ## demo shop (or DATA) -> sessions -> features -> towers -> release, live
 	$(BIN)/shelfwise run $(DATA_OPTION)
+
+check-data: $(VENV)/.run ## is DATA ready for a run? in seconds, before any training
+	$(BIN)/shelfwise check $(DATA)
 
 ui: $(VENV)/.run ## Dagster UI on the workspace
 	$(BIN)/shelfwise ui $(DATA_OPTION)

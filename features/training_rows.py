@@ -118,10 +118,7 @@ def training_days(sources: Sources, days: list[date], tally: Tally) -> Iterator[
     Raises:
         LostRowsError: the point-in-time join returned other rows than it was given.
     """
-    requests = _requests(sources, days, tally)
-    shown, rows = _shown_and_staged(sources, requests, days)
-    rows = _known_items(rows, sources.items, tally)
-    requests = _useful_requests(requests, rows, tally)
+    requests, shown, rows = staged_days(sources, days, tally)
     taken = pa.concat_tables([shown, rows.select(shown.column_names)])
     drawn = [_random_rows(sources, part, taken, rows.schema, day) for day, part in _by_landing(requests)]
     rows = _with_requests(pa.concat_tables([rows, *drawn]), requests)
@@ -135,6 +132,19 @@ def training_days(sources: Sources, days: list[date], tally: Tally) -> Iterator[
     for day, part in _by_landing(requests):
         of_day = rows.filter(pc.equal(rows["landed"], pa.scalar(day)))
         yield TrainingDay(day, _in_schema(part, TRAINING_REQUESTS), _in_schema(of_day, TRAINING_ROWS))
+
+
+def staged_days(sources: Sources, days: list[date], tally: Tally) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """What landing days give to learn from, before random items and features are added.
+
+    Returns:
+        The requests that stay (REQUESTS with ``landed``, ``split``, ``labels_until``), all ``query_id, item_id`` that
+        were shown, and the rows of ``stage_rows`` of items of the catalogue.
+    """
+    requests = _requests(sources, days, tally)
+    shown, rows = _shown_and_staged(sources, requests, days)
+    rows = _known_items(rows, sources.items, tally)
+    return _useful_requests(requests, rows, tally), shown, rows
 
 
 def _requests(sources: Sources, days: list[date], tally: Tally) -> pa.Table:

@@ -122,14 +122,14 @@ def build_training_set(settings: Settings, progress: Progress | None = None) -> 
         return held
     building = target.with_name(f".{target.name}.building")
     shutil.rmtree(building, ignore_errors=True)
-    days, tally = _days_of(settings, split), Tally()
+    days, tally = days_of(settings, split), Tally()
     with open_engine(settings) as engine:
         items, repeated = items_of_catalog(engine, settings), repeated_ids(engine, settings)
         sources, done = Sources(engine, settings, split, items, repeated), 0
         items = items.sort_by("item_id")
         write_parquet(building / "items.parquet", items, TRAINING_ITEMS)
         try:
-            for batch in _batches(settings, days):
+            for batch in batches_of_days(settings, days):
                 for part in training_days(sources, batch, tally):
                     write_partition(building / "requests", part.day, part.requests, TRAINING_REQUESTS)
                     write_partition(building / "rows", part.day, part.rows, TRAINING_ROWS)
@@ -185,13 +185,14 @@ def _read_report(folder: Path, key: str) -> TrainingSetReport | None:
     return replace(report, reused=True)
 
 
-def _days_of(settings: Settings, split: Split) -> list[date]:
+def days_of(settings: Settings, split: Split) -> list[date]:
     """Landing days that can hold requests of the split: a row may be later than the day that it landed in."""
     first = split.train_start - settings.raw.ahead_window - timedelta(days=1)
     return [day for day in written_days(settings.paths.sessions / "requests") if day >= first.date()]
 
 
-def _batches(settings: Settings, days: list[date]) -> Iterator[list[date]]:
+def batches_of_days(settings: Settings, days: list[date]) -> Iterator[list[date]]:
+    """``days`` in runs of about ``IMPRESSIONS_PER_JOIN`` impressions."""
     batch: list[date] = []
     held = 0
     for day in days:
@@ -208,7 +209,7 @@ def _batches(settings: Settings, days: list[date]) -> Iterator[list[date]]:
 
 def _report(split: Split, tally: Tally) -> TrainingSetReport:
     if not all(tally.requests[name] for name in SPLITS):
-        raise TrainingSetError(_too_few(split, tally))
+        raise TrainingSetError(too_few(split, tally))
     rows = {name: {stage: tally.rows[name, stage] for stage in STAGES} for name in SPLITS}
     logged = sum(count for (_, stage), count in tally.rows.items() if stage != "random")
     unclicked = sum(rows[name]["unclicked"] for name in SPLITS)
@@ -223,7 +224,7 @@ def _report(split: Split, tally: Tally) -> TrainingSetReport:
     )
 
 
-def _too_few(split: Split, tally: Tally) -> str:
+def too_few(split: Split, tally: Tally) -> str:
     """Which of the two windows is empty, and why."""
     left = {name: tally.requests[name] for name in SPLITS}
     kept_out = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in tally.dropped.items() if n)

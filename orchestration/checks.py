@@ -48,9 +48,7 @@ def to_check_result(result: quality.SuiteResult, told: str = "") -> dg.AssetChec
     return dg.AssetCheckResult(
         passed=result.success,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=told
-        or "; ".join(f"{o.rule}: {o.error or o.observed}" for o in result.failed)
-        or "All as expected.",
+        description=told or result.told or "All as expected.",
         metadata={
             "expectations": result.evaluated,
             "failed": len(result.failed),

@@ -35,12 +35,8 @@ Data = Annotated[
 Shop = Annotated[str | None, typer.Option("--shop", help="Name of the shop; None: the last part of --data, or demo.")]
 
 
-def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Settings:
-    """Name the shop to this process and its children through the environment, as any setting is named.
-
-    Args:
-        makes: the command makes the shop where there is none; the others leave no folder of a mistyped name behind.
-    """
+def name_shop(data: str | None, shop: str | None) -> Settings:
+    """Name the shop to this process and its children through the environment, as any setting is named."""
     if data is not None:
         os.environ["SHELFWISE_LANDING"] = data if "://" in data else str(Path(data).expanduser().resolve())
     if shop is not None:
@@ -48,7 +44,16 @@ def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Sett
     silence()
     wait_quietly()
     get_settings.cache_clear()
-    settings = get_settings()
+    return get_settings()
+
+
+def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Settings:
+    """Name the shop, and refuse one whose folder holds other logs or whose landing folder is not there.
+
+    Args:
+        makes: the command makes the shop where there is none; the others leave no folder of a mistyped name behind.
+    """
+    settings = name_shop(data, shop)
     if (settings.paths.root / "shop.json").exists():
         from orchestration.shop import claim_shop
 
@@ -107,6 +112,46 @@ def import_(
     days = (parse_days(first)[0] if first else None, parse_days(last)[1] if last else None)
     given = dict(option.partition("=")[::2] for option in options or [])
     import_and_print(console, source, files, to, days=days, zone=zone, replace=replace, memory=memory, options=given)
+
+
+@app.command()
+def check(
+    logs: Annotated[str, typer.Argument(help="Folder or fsspec URL of logs by day, as --data of `shelfwise run`.")],
+    sample: Annotated[
+        str | None,
+        typer.Option(help="Read a share of the days (0.1, 10%) or so many (12): the first, the last and some between."),
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="The page to write; None: shelfwise-check.html here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON, and no page unless --to.")] = False,
+    shop: Shop = None,
+) -> None:
+    """Say, before any training, whether a run would go through, what the data can feed and what its gaps cost.
+
+    Exit code 1 where a run would stop.
+    """
+    settings = name_shop(logs, shop)
+    from features.readiness import parse_sample, write_page
+    from orchestration.readiness import check_shop, print_check
+
+    try:
+        chosen = None if sample is None else parse_sample(sample)
+    except ValueError as error:
+        fail(f"--sample {error}")
+    with Console(stderr=True).status("reading") as status:
+        checked = check_shop(settings, chosen, lambda what, share: status.update(f"{share:4.0%}  {what}"))
+    if as_json:
+        typer.echo(json.dumps(checked.report.to_json(), indent=2, default=str, ensure_ascii=False))
+    else:
+        print_check(console, checked)
+    if to or not as_json:
+        page = to or Path("shelfwise-check.html")
+        try:
+            write_page(checked.report, page)
+        except OSError as error:
+            fail(f"--to {page} cannot be written: {error.strerror or error}")
+        if not as_json:
+            console.print(f"Page: {escape(str(page.resolve()))}", soft_wrap=True, highlight=False)
+    raise typer.Exit(checked.exit_code)
 
 
 @app.command()

@@ -45,6 +45,11 @@ class SuiteResult:
         """The outcomes that broke their rule."""
         return tuple(outcome for outcome in self.outcomes if not outcome.success)
 
+    @property
+    def told(self) -> str:
+        """The broken rules and what was seen, in one line; empty where none is broken."""
+        return "; ".join(f"{o.rule}: {o.error or o.observed}" for o in self.failed)
+
 
 def as_markdown(result: SuiteResult) -> str:
     """A short table for a UI, broken rules first."""

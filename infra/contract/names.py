@@ -21,6 +21,14 @@ Action = Literal["search", Interaction]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 """What can be recorded of a user while the shop serves."""
 
+LEAST_CLICKED_REQUESTS = 2
+"""Requests of the train window that led to a click, without which there is nothing to learn."""
+
+STOPPING_SHARE = 0.25
+"""Share of the validation users whose requests choose the epoch and the quality prior; the others' judge them."""
+LEAST_PRIOR_REQUESTS = 50
+"""Without this many requests in each half, one to fit the quality prior and one to confirm it, there is none."""
+
 SHORT, LONG = timedelta(days=7), timedelta(days=30)
 """The windows behind names that end in ``_7d`` and ``_30d``."""
 

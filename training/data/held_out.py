@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.contract.names import STOPPING_SHARE
 from infra.settings import TrainingSettings
 from training.data.arrays import Arrays
-
-STOPPING = 0.25
-"""Share of the validation users whose requests choose the epoch; the others' judge it."""
 
 
 def stopping_and_judging(arrays: Arrays, settings: TrainingSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -22,5 +20,5 @@ def stopping_and_judging(arrays: Arrays, settings: TrainingSettings) -> tuple[ND
     user = arrays.request_user[requests].astype(np.int64)
     person = np.where(user >= 0, user, -1 - requests)
     people = np.random.default_rng(settings.seed).permutation(np.unique(person))
-    stops = np.isin(person, people[: int(len(people) * STOPPING)])
+    stops = np.isin(person, people[: int(len(people) * STOPPING_SHARE)])
     return requests[stops], requests[~stops]

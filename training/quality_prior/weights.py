@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.contract.names import LEAST_PRIOR_REQUESTS
 from infra.settings import QualityPriorSettings, TrainingSettings
 from training.data.ragged import Ragged
 from training.quality_prior.reranking import Outcome, Problem, Reranking
@@ -26,8 +27,6 @@ Floats = NDArray[np.float32]
 
 CANDIDATES = 500
 """Nearest items of each request that a trial ranks again; the weights that win are measured on all items."""
-LEAST_REQUESTS = 50
-"""Without this many requests in each half, one to fit and one to confirm, there are no weights."""
 LEAST_GAIN = 1.64
 """Standard errors by which recall must rise on the half that confirms: one-sided, 95%."""
 
@@ -116,8 +115,8 @@ def find_weights(
     rows = np.sort(rng.permutation(rows)[: prior.requests])
     people = rows if users is None else np.where(users[rows] >= 0, users[rows], -1 - rows)
     fits = _first_half(people, rng)
-    if min(fits.sum(), (~fits).sum()) < LEAST_REQUESTS:
-        reason = f"{len(rows)} requests with an order: each half needs {LEAST_REQUESTS}"
+    if min(fits.sum(), (~fits).sum()) < LEAST_PRIOR_REQUESTS:
+        reason = f"{len(rows)} requests with an order: each half needs {LEAST_PRIOR_REQUESTS}"
         return no_prior(features, reason)
     problem = Problem(queries, items, quality, wanted, asked_at, available_from).take(rows)
     reranking = Reranking(problem, min(CANDIDATES, len(items)))

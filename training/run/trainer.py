@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infra.contract.errors import TrainingSetError
+from infra.contract.names import LEAST_CLICKED_REQUESTS
 from infra.progress import Progress
 from infra.settings import Settings, TrainingSettings
 from training.data.arrays import Arrays, prepare_arrays
@@ -129,7 +130,7 @@ class _Run:
         torch.set_num_threads(self.settings.threads)
         torch.manual_seed(self.settings.seed)
         self.examples = np.flatnonzero((arrays.clicked.lengths > 0) & ~arrays.is_validation)
-        if len(self.examples) < 2:
+        if len(self.examples) < LEAST_CLICKED_REQUESTS:
             raise TrainingSetError(
                 "fewer than two requests of the train window have a click: there is nothing to learn"
             )

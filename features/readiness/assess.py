@@ -1,0 +1,256 @@
+"""Read a shop's data as a run would, and say what it can be trained on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+
+from features.build_sessions import build_sessions
+from features.catalog import CatalogError, CatalogReport, build_catalog
+from features.day_report import DayReport
+from features.landing import LandingError, day_files, landing_days, landing_url, unread_in_landing
+from features.readiness.bots import suspected_bots
+from features.readiness.gaps import catalog_gaps, day_gaps, log_gaps, other_gaps, row_gaps
+from features.readiness.joins import measure_joins
+from features.readiness.judge import catalog_stops, learning_stops, session_stops
+from features.readiness.learning import what_can_be_learned
+from features.readiness.parts import parts_of
+from features.readiness.raw_look import SHOWN, Look, look_at
+from features.readiness.report import Bot, DayLine, Joins, Learning, Readiness, Reason, Rows
+from features.readiness.sample import sampled_days
+from infra.contract.errors import TrainingSetError
+from infra.settings import Settings
+
+Progress = Callable[[str, float], None]
+
+LOOKED_AT = 3
+"""Days whose raw rows are read a second time."""
+RENAME = "rename it"
+
+
+@dataclass
+class _Found:
+    """What the reading has come to so far."""
+
+    stops: list[str] = field(default_factory=list)
+    catalog: CatalogReport | None = None
+    days: dict[date, DayLine] = field(default_factory=dict)
+    reports: list[DayReport] = field(default_factory=list)
+    unread: dict[str, list[str]] = field(default_factory=dict)
+    misnamed: dict[str, str] = field(default_factory=dict)
+    joins: Joins | None = None
+    learning: Learning | None = None
+    bots: list[Bot] = field(default_factory=list)
+    looks: dict[date, Look] = field(default_factory=dict)
+
+
+def assess(
+    settings: Settings, *, sample: float | int | None = None, judged: str = "", progress: Progress | None = None
+) -> Readiness:
+    """Say whether a run over a landing folder would go through, and what its data can feed.
+
+    Args:
+        settings: ``landing`` is read; ``home`` is written to, so give one that no run sees.
+        sample: see ``sampled_days``.
+        judged: what the judgements beside the catalogue are, where a run makes sessions for them; then no day is asked
+            for.
+        progress: called with a sentence and the share that is done.
+
+    Returns:
+        The report; what would stop a run is in it, not raised.
+    """
+    started = time.perf_counter()
+    tell = progress or (lambda message, share: None)
+    found = _Found()
+    tell("the catalogue", 0.0)
+    try:
+        for name, why in unread_in_landing(settings).items():
+            found.unread.setdefault(why, []).append(name)
+            if RENAME in why:
+                found.misnamed[name] = why
+        landed = [] if judged else landing_days(settings)
+    except LandingError as error:
+        found.stops.append(_sentence(error))
+        landed = []
+    _read_catalog(settings, found)
+    chosen = _choose(settings, landed, sample, found)
+    _read_days(settings, chosen, found, tell)
+    if found.reports:
+        _measure(settings, found, tell)
+    rows = _rows(found)
+    unread = {why: tuple(names) for why, names in sorted(found.unread.items())}
+    encodings = _encodings(found)
+    gaps = [
+        *(log_gaps(settings, found.joins, found.learning) if found.joins and found.joins.requests else ()),
+        *(catalog_gaps(found.catalog) if found.catalog else ()),
+        *day_gaps(list(found.days.values()), found.misnamed),
+        *row_gaps(rows),
+        *other_gaps(
+            found.bots,
+            sum(line.requests for line in found.days.values()),
+            {why: names for why, names in unread.items() if RENAME not in why},
+            guessed=any("guessed" in how for how in encodings.values()),
+        ),
+    ]
+    return Readiness(
+        landing=landing_url(settings),
+        kind="judged" if judged else "logs",
+        days=tuple(found.days[day] for day in sorted(found.days)),
+        sampled=any(line.state == "not read" for line in found.days.values()),
+        rows=rows,
+        catalog=found.catalog,
+        joins=found.joins,
+        learning=found.learning,
+        bots=tuple(found.bots),
+        agents_read_on=tuple(sorted(found.looks)),
+        agents=any(look.agents for look in found.looks.values()),
+        parts=parts_of(settings, found.catalog, found.joins, found.learning),
+        gaps=tuple(sorted(gaps, key=lambda gap: -gap.weight)),
+        stops=tuple(dict.fromkeys(found.stops)),
+        unread=unread,
+        encodings=encodings,
+        judged=judged,
+        seconds=round(time.perf_counter() - started, 1),
+    )
+
+
+def _read_catalog(settings: Settings, found: _Found) -> None:
+    try:
+        found.catalog = build_catalog(settings)
+        found.stops += catalog_stops(settings)
+    except CatalogError as error:
+        found.stops.append(_sentence(error))
+
+
+def _choose(settings: Settings, landed: Sequence[date], sample: float | int | None, found: _Found) -> list[date]:
+    """The days to read; the others get their line."""
+    today = datetime.now(UTC).date()
+    usable = []
+    for day in landed:
+        try:
+            if day >= today:
+                raise LandingError("it is not over: a run takes it tomorrow")
+            day_files(settings, day)
+            usable.append(day)
+        except LandingError as error:
+            found.days[day] = DayLine(day, "left out", why=str(error))
+    if landed and not usable:
+        whys = "; ".join(dict.fromkeys(line.why for line in found.days.values()))
+        found.stops.append(f"No day of the logs, {landed[0]} to {landed[-1]}, is over and has its queries: {whys}")
+    chosen = sampled_days(usable, sample)
+    for day in set(usable) - set(chosen):
+        found.days[day] = DayLine(day, "not read", why="not in the sample")
+    return chosen
+
+
+def _read_days(settings: Settings, days: Sequence[date], found: _Found, tell: Progress) -> None:
+    for done, day in enumerate(days):
+        tell(f"{day}", 0.05 + 0.75 * done / len(days))
+        try:
+            (report,) = build_sessions(settings, [day])
+        except LandingError as error:
+            found.days[day] = DayLine(day, "held", why=str(error))
+            found.stops.append(_sentence(error))
+            continue
+        found.reports.append(report)
+        for name, why in report.unread.items():
+            found.unread.setdefault(why, []).append(f"dt={day}/{name}")
+        found.days[day] = DayLine(
+            day,
+            "held" if report.held else "read",
+            requests=report.rows_out["requests"],
+            impressions=report.rows_out["impressions"],
+            events=report.rows_out["events"],
+            rows_in=report.rows_in,
+            why=report.message if report.held else "",
+        )
+
+
+def _measure(settings: Settings, found: _Found, tell: Progress) -> None:
+    tell("what meets what", 0.82)
+    reasons = Counter[str]()
+    for report in found.reports:
+        reasons.update(report.reasons if not report.held else {})
+    found.joins = measure_joins(settings, reasons)
+    for report in _to_look_at(found.reports):
+        examples = report is _most_ignored(found.reports)
+        found.looks[report.day] = look_at(settings, report.day, examples=examples)
+    tell("the rules of a run", 0.9)
+    sampled = any(line.state == "not read" for line in found.days.values())
+    stops, failed = session_stops(settings, found.reports, sampled=sampled)
+    found.stops += stops
+    for day, why in failed.items():
+        if found.days[day].state == "read":
+            found.days[day] = replace(found.days[day], state="failed", why=why)
+    if found.catalog and found.joins.requests:
+        _learn(settings, found, found.joins, judge=not (found.stops or sampled))
+    by_agent = {bot.client: bot for look in found.looks.values() for bot in look.bots}
+    by_deed = {bot.client: bot for bot in suspected_bots(settings)}
+    found.bots = sorted((by_agent | by_deed).values(), key=lambda bot: (-bot.requests, bot.client))[:SHOWN]
+
+
+def _learn(settings: Settings, found: _Found, joins: Joins, *, judge: bool) -> None:
+    """``judge``: say what would stop a run here; not where it stops before, nor of a sample, which holds too little."""
+    try:
+        found.learning = what_can_be_learned(settings)
+    except TrainingSetError as error:
+        if judge:
+            found.stops.append(_sentence(error))
+        return
+    if judge:
+        found.stops += learning_stops(settings, found.learning, joins)
+
+
+def _to_look_at(reports: Sequence[DayReport]) -> list[DayReport]:
+    """The first, the middle and the last day, and one with what was ignored instead of the middle."""
+    middle = _most_ignored(reports) or reports[len(reports) // 2]
+    chosen = {report.day: report for report in (reports[0], middle, reports[-1])}
+    return list(chosen.values())[:LOOKED_AT]
+
+
+def _most_ignored(reports: Sequence[DayReport]) -> DayReport | None:
+    """The day on which rows were ignored for the most reasons, None where none were."""
+    best = max(reports, key=lambda report: len(report.ignored_reasons))
+    return best if best.ignored_reasons else None
+
+
+def _rows(found: _Found) -> Rows:
+    refused, ignored, actions = Counter[str](), Counter[str](), Counter[str]()
+    samples: dict[str, str] = {}
+    for report in found.reports:
+        refused.update(report.reasons)
+        ignored.update(report.ignored_reasons)
+        actions.update(report.unknown_actions)
+        for reason, examples in report.examples.items():
+            samples.setdefault(reason, str(examples[0]) if examples else "")
+    for look in found.looks.values():
+        samples |= look.examples
+    return Rows(
+        rows_in=sum(report.rows_in for report in found.reports),
+        clean=sum(report.clean for report in found.reports),
+        basket_items=sum(report.basket_items for report in found.reports),
+        refused=_reasons(refused, samples),
+        ignored=_reasons(ignored, samples),
+        unknown_actions=dict(actions.most_common()),
+    )
+
+
+def _reasons(counts: Counter[str], samples: Mapping[str, str]) -> tuple[Reason, ...]:
+    return tuple(Reason(reason, n, samples.get(reason, "")) for reason, n in counts.most_common())
+
+
+def _encodings(found: _Found) -> dict[str, str]:
+    told = dict(found.catalog.encodings) if found.catalog else {}
+    if found.catalog:
+        for name, why in found.catalog.unread.items():
+            if name not in found.unread.get(why, []):
+                found.unread.setdefault(why, []).append(name)
+    return told | {f"dt={r.day}/{name}": how for r in found.reports for name, how in r.encodings.items()}
+
+
+def _sentence(error: Exception) -> str:
+    text = "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in str(error))
+    return text[:1].upper() + text[1:]
