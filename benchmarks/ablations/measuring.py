@@ -14,7 +14,7 @@ from demoshop.judgements import held_out_queries, read_judgements
 from infra.contract.query_text import normalise
 from infra.settings import Settings, TrainingSettings
 from training.data.arrays import Arrays
-from training.evaluation import BOOSTED, Searches, Vectors, judged_values, searches_of
+from training.evaluation import BOOSTED, Searches, VectorSearch, judged_values, searches_of
 from training.evaluation.measure import ALL_ITEMS, following_days, judging_requests
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, values_of
@@ -74,7 +74,7 @@ def values_per_judged_query(settings: Settings, arrays: Arrays, towers: Towers, 
         held_out_queries(judgements, settings.demo),
         judgements,
         catalog,
-        zero_shot=Vectors(embed(settings, encoder, item_texts(catalog)), encoder.encode_query),
+        zero_shot=VectorSearch(embed(settings, encoder, item_texts(catalog)), encoder.encode_query),
     )
     columns: dict[Column, np.ndarray] = {
         (JUDGED, method, measure): numbers.astype(np.float32)

@@ -20,7 +20,7 @@ GROUPS = {
 DAILY = {"landing", "sessions", "user_features", "item_features", "query_features"}
 FEATURES = {"user_features", "item_features", "query_features"}
 BLOCKING = {
-    "catalog_is_sound": FEATURES | {"training_set", "text_encoder", "towers"},
+    "catalog_is_sound": FEATURES | {"sessions", "training_set", "text_encoder", "towers"},
     "sessions_are_sound": FEATURES | {"accepted_days"},
     "features_are_sound": {"accepted_days"},
     "training_set_is_sound": {"text_encoder", "towers"},
