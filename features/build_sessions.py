@@ -23,9 +23,10 @@ from features.day_report import (
     write_report,
 )
 from features.engine import batches_of, open_engine, read_days
+from features.lacking import bad_actions, what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
-from features.screening import ACTION_LINE, HARMLESS, REASONS, DayWindow, open_baskets, screen_events, screen_requests
+from features.screening import ACTION_LINE, HARMLESS, DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
 from features.ubi import read_events, read_queries
 from features.variants import aliases_key, canonical_items, item_aliases
@@ -44,7 +45,7 @@ ORDER = {
     "events": ("time", "event_id"),
 }
 SOURCES = ("ubi_queries", "ubi_events")
-VERSION = 2
+VERSION = 3
 """Raised where the same logs give other tables than before: days built by an older version are built again."""
 EXAMPLES = 5
 
@@ -152,8 +153,8 @@ def _build_day(settings: Settings, day: date) -> DayReport:
 
     with open_engine(settings) as engine:
         read = _read(settings, engine, files)
-        incomplete = _incomplete(files, read, eventless)
         day_tables = _transform(settings, engine, day, list(earlier))
+        incomplete = _incomplete(engine, settings, files, read, eventless)
         counts = _count(engine, day_tables, settings.raw)
         held = counts.bad_share > settings.raw.max_bad_share or bool(counts.bad_actions or incomplete)
         # Without its report a day counts as not built: a kill from here on leaves no day that is half new.
@@ -205,8 +206,8 @@ def _read(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
     return read
 
 
-def _incomplete(files: DayFiles, read: LogRead, eventless: bool) -> str:
-    """What a day lacks, so that it is held; nothing of a day that has all."""
+def _incomplete(engine: Any, settings: Settings, files: DayFiles, read: LogRead, eventless: bool) -> str:
+    """What a screened day lacks, so that it is held; nothing of a day that has all."""
     if not read.rows["ubi_queries"]:
         named = ", ".join(f.name for f in files.all[:5])
         return f"there is no row of queries in its files ({named})"
@@ -215,7 +216,7 @@ def _incomplete(files: DayFiles, read: LogRead, eventless: bool) -> str:
             "it has queries and no file of events, though other days have one: all that it showed would count as not"
             " clicked. Land its ubi_events, or a file of no bytes of that name if there were none"
         )
-    return ""
+    return what_all_rows_lack(engine, settings.raw)
 
 
 def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> Mapping[str, Any]:
@@ -226,7 +227,7 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
         "screened_ubi_queries",
         screen_requests(engine.table("raw_ubi_queries"), before["requests"], window),
     )
-    named = ["query_id", "user_id", "session_id", "time"]
+    named = ["query_id", "user_id", "client_id", "session_id", "time"]
     asked = screened.filter(screened.leads).select(named).union(before["requests"].select(named))
     asked = engine.create_table("asked", asked)
     aliases = item_aliases(engine, settings)
@@ -238,6 +239,7 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
     touched = touched.filter(
         touched.query_id.isin(events.query_id)
         | touched.user_id.isin(events.user_id)
+        | touched.user_id.isin(events.client_id)
         | touched.query_id.isin(screened.query_id)
     )
     touched = engine.create_table("touched_impressions", touched)
@@ -280,30 +282,6 @@ class _Counts:
         return refused / max(1, refused + sum(c.clean for c in self.sources.values()))
 
 
-def _bad_actions(engine: Any, raw: RawSettings) -> dict[str, str]:
-    """The actions of which too many rows were refused, each with the commonest reason and an example."""
-    share = max(raw.max_bad_share, raw.max_bad_action_share)
-    found = engine.con.execute(
-        """
-        WITH judged AS (
-            SELECT kind, row_id, CASE WHEN list_contains(?, reason) THEN reason END AS reason
-            FROM screened_ubi_events WHERE kind IN ('impression', 'click', 'cart', 'order')
-                AND (reason IS NULL OR list_contains(?, reason))
-        )
-        SELECT kind, count(reason), count(*), mode(reason), arg_min(row_id, row_id) FILTER (reason IS NOT NULL)
-        FROM judged GROUP BY kind HAVING count(*) >= ? AND count(reason) / count(*) > ? ORDER BY kind
-        """,
-        [list(REASONS), list(REASONS), raw.min_action_rows, share],
-    ).fetchall()
-    told = {}
-    for kind, refused, count, reason, row_id in found:
-        ((example,),) = engine.con.execute(
-            "SELECT left(raw, 300) FROM documents_ubi_events WHERE row_id = ?", [row_id]
-        ).fetchall()
-        told[kind] = f"{refused:,} of {count:,} rows ({reason}), such as {example}"
-    return told
-
-
 def _count(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> _Counts:
     def rows(query: str) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = engine.con.execute(query).fetchall()
@@ -336,7 +314,7 @@ def _count(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> _Counts:
         sources=sources,
         ignored_reasons=dict(sorted(left_out.items())),
         basket_items=basket_items,
-        bad_actions=_bad_actions(engine, raw),
+        bad_actions=bad_actions(engine, raw),
         reasons=dict(rows("SELECT reason, count(*) FROM quarantine GROUP BY ALL ORDER BY ALL")),
         examples=dict(examples),
         rows_out={name: int(table.count().execute()) for name, table in tables.items()},

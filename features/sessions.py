@@ -29,7 +29,7 @@ def clean_requests(screened: Any, events: Any, shown: Any, window: DayWindow) ->
     """
     rows = screened.filter(screened.leads)
     counts = shown.group_by("query_id").agg(shown=shown.count())
-    asked = rows.select("query_id", "user_id", "session_id", "query_text", "time", *LOCATION_NAMES)
+    asked = rows.select("query_id", "user_id", "client_id", "session_id", "query_text", "time", *LOCATION_NAMES)
     rows = with_sessions(asked, events)
     rows = rows.left_join(counts, "query_id").drop("query_id_right")
     return rows.mutate(
@@ -117,14 +117,15 @@ def _logged_impressions(events: Any, hits: Any) -> Any:
 def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow) -> Any:
     """Clicks, carts and orders of a day with the request that each belongs to.
 
-    A click belongs to the request it names. A click that names none, a cart and an order belong to the user's last
+    A click belongs to the request it names. A click that names none, a cart and an order belong to the person's last
     request that showed the item, at or before the event and within the attribution window, of the same session where
     both have one; among requests of one moment the named one, then the last by id. Where there is no such request, the
-    event keeps the one it names, else it has none.
+    event keeps the one it names, else it has none. The person is the same user, or the same client where one of the
+    two is a guest's: people search before they log in to pay.
 
     Args:
         events: Clean rows of ``screen_events``.
-        requests: ``query_id, user_id, session_id, time`` of this and earlier landing days.
+        requests: ``query_id, user_id, client_id, session_id, time`` of this and earlier landing days.
         shown: ``query_id, item_id, position`` of this and earlier landing days.
 
     Returns:
@@ -133,7 +134,7 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
     """
     rows = events.filter(events.kind.isin(["click", "cart", "order"]))
     asked = shown.select("query_id", "item_id", "position").inner_join(
-        requests.select("query_id", "user_id", "session_id", "time"), "query_id"
+        requests.select("query_id", "user_id", "client_id", "session_id", "time"), "query_id"
     )
     found = _last_shown(rows.filter((rows.kind != "click") | rows.query_id.isnull()), asked, window)
     rows = rows.rename(logged="query_id", ordinal="position").left_join(found, "event_id").drop("event_id_right")
@@ -156,9 +157,15 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
 
 def _last_shown(events: Any, asked: Any, window: DayWindow) -> Any:
     """``event_id, last_shown`` for the events that a request showed the item for."""
-    asked = asked.select("user_id", "item_id", candidate=asked.query_id, asked_in=asked.session_id, asked_at=asked.time)
-    pairs = events.inner_join(asked, ["user_id", "item_id"])
+    asked = asked.select(
+        "item_id", "user_id", "client_id", candidate=asked.query_id, asked_in=asked.session_id, asked_at=asked.time
+    )
+    asked = _by_identity(asked).rename(asker="user_id", asking_client="client_id")
+    did = events.select("event_id", "item_id", "user_id", "client_id", "logged_id", "session_id", "query_id", "time")
+    pairs = _by_identity(did).inner_join(asked, ["item_id", "identity"])
+    guest = pairs.logged_id.isnull() | (pairs.asker == pairs.asking_client)
     pairs = pairs.filter(
+        (pairs.user_id == pairs.asker) | guest.fill_null(False),
         pairs.asked_at <= pairs.time,
         pairs.asked_at >= pairs.time - ibis.interval(seconds=int(window.attribution.total_seconds())),
         pairs.session_id.isnull() | pairs.asked_in.isnull() | (pairs.session_id == pairs.asked_in),
@@ -169,6 +176,13 @@ def _last_shown(events: Any, asked: Any, window: DayWindow) -> Any:
     )
     pairs = pairs.mutate(turn=ibis.row_number().over(latest))
     return pairs.filter(pairs.turn == 0).select("event_id", last_shown="candidate")
+
+
+def _by_identity(rows: Any) -> Any:
+    """A row for each id that tells who it is of, as ``identity``: the user's and the client's where they differ."""
+    of_user = rows.filter(rows.user_id.notnull()).mutate(identity=rows.user_id)
+    another = rows.client_id.notnull() & (rows.user_id.isnull() | (rows.user_id != rows.client_id))
+    return of_user.union(rows.filter(another).mutate(identity=rows.client_id))
 
 
 def _known_at(time: Any, window: DayWindow) -> Any:

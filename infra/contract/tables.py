@@ -54,6 +54,7 @@ REQUESTS = pa.schema(
     [
         ("query_id", pa.string()),
         ("user_id", pa.string()),
+        ("client_id", pa.string()),
         ("session_id", pa.string()),
         ("query_text", pa.string()),
         ("query", pa.string()),
@@ -63,8 +64,10 @@ REQUESTS = pa.schema(
         *LOCATION,
     ]
 )
-"""One row per request. ``query`` is the normalised text (lower case, single spaces), the key of query features.
-``known_at`` is the later of the row's time and the start of the day it landed in: before it nobody could know."""
+"""One row per request. ``user_id`` is who asked as far as was known then: the user, else the client (a guest);
+``client_id`` is the browser or device. ``query`` is the normalised text (lower case, single spaces), the key of query
+features. ``known_at`` is the later of the row's time and the start of the day it landed in: before it nobody could
+know."""
 
 IMPRESSIONS = pa.schema(
     [

@@ -165,3 +165,59 @@ def test_action_names_are_compared_without_case_and_marks(tmp_path: Path, name: 
     settings = shop(tmp_path, actions={name: "click"})
     build(settings, [query("q")], [event("product_view", "a", query_id="q")])
     assert [r["action"] for r in stored(settings, "events")] == ["click"]
+
+
+def test_an_order_after_the_login_belongs_to_the_guests_search(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    queries = [
+        query("q1", "10:00:00", user="c1"),
+        query("q2", "10:00:30", user="c2"),
+        query("q3", "10:00:40", user="c1", user_id="u9"),
+    ]
+    orders = [event("purchase", "a", "10:05:00", user="c1", user_id="u1")]
+    report = build(settings, queries, orders)
+    assert report.reasons == {}
+    assert [r["client_id"] for r in stored(settings, "requests")] == ["c1", "c2", "c1"]
+    (found,) = stored(settings, "events")
+    # q3 is later and of the same browser, but of somebody else who was logged in
+    assert (found["user_id"], found["query_id"], found["attribution"]) == ("u1", "q1", "last_shown")
+
+
+def test_a_field_that_all_rows_lack_is_named_with_the_columns_there_are(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    clicks = [event("click", None, query_id="q", event_attributes={"ref": {"code": str(n)}}) for n in range(3)]
+    report = build(settings, [query("q")], clicks)
+    assert report.held and report.ignored_reasons == {"names_no_item": 3}
+    assert "Looked for: event_attributes.object.object_id" in report.message
+    assert "event_attributes.ref" in report.message and "action_name" in report.message
+
+
+def test_some_clicks_on_no_item_hold_no_day(tmp_path: Path) -> None:
+    clicks = [event("click", None, query_id="q", event_attributes={"tab": str(n)}) for n in range(9)]
+    assert not build(shop(tmp_path), [query("q")], [*clicks, event("click", "a", query_id="q")]).held
+
+
+def test_requests_without_a_text_hold_the_day(tmp_path: Path) -> None:
+    rows = [query(f"q{n}") | {"wording": "red shoes"} for n in range(3)]
+    for row in rows:
+        del row["user_query"]
+    report = build(shop(tmp_path), rows, [event("click", "a", query_id="q1")])
+    assert report.held and "none of its 3 requests has a text. Looked for: user_query" in report.message
+    assert "wording" in report.message
+
+
+def test_queries_that_all_lack_their_time_say_what_there_is(tmp_path: Path) -> None:
+    rows = [query(f"q{n}") | {"at": "10:00"} for n in range(3)]
+    for row in rows:
+        del row["timestamp"]
+    report = build(shop(tmp_path), rows, [])
+    assert report.held and "(no_time). Looked for: timestamp" in report.message
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_day_whose_actions_nobody_explained_is_held(tmp_path: Path, known: bool) -> None:
+    events = [event("tap_card", "a", f"10:0{n}:00", query_id="q") for n in range(4)]
+    events += [event("click", "b", query_id="q")] if known else [event("impression", "b", query_id="q")]
+    report = build(shop(tmp_path), [query("q")], events)
+    assert report.held is not known
+    assert "tap_card 4" in report.message

@@ -50,6 +50,7 @@ def test_every_kind_of_file_gives_the_same_day(tmp_path: Path, kind: str) -> Non
     assert first == {
         "query_id": "q1",
         "user_id": "u1",
+        "client_id": "u1",
         "session_id": None,
         "query_text": "red shoes",
         "query": "red shoes",

@@ -99,6 +99,7 @@ def random_log(seed: int, size: int) -> Tables:
         {
             "query_id": q,
             "user_id": draw.choice(["u1", "u2", "u3"]),
+            "client_id": draw.choice([None, "u1", "u3"]),
             "session_id": draw.choice([None, "s1"]),
             "query_text": "x",
             "query": "x",
@@ -135,7 +136,7 @@ def transform(engine: Any, load: Callable[..., Any], log: Tables) -> dict[str, A
     raw = {name: keep(name, table) for name, table in log.items()}
     before, shown_before = raw["earlier_requests"], raw["earlier_impressions"]
     screened = keep("screened", screen_requests(raw["queries"], before, WINDOW))
-    named = ["query_id", "user_id", "session_id", "time"]
+    named = ["query_id", "user_id", "client_id", "session_id", "time"]
     asked = screened.filter(screened.leads).select(named).union(before.select(named))
     opened = keep("opened", open_baskets(raw["events"], RAW.actions))
     judged = keep("judged", screen_events(opened, asked, raw["earlier_events"], WINDOW))
@@ -164,6 +165,12 @@ def test_spark_and_duckdb_agree(
         assert_same_rows(found, on_spark[name])
 
 
+def same_person(row: dict[str, Any], request: dict[str, Any]) -> bool:
+    ids = {request["user_id"], request["client_id"]} & {row["user_id"], row["client_id"]} - {None}
+    guest = row["logged_id"] is None or request["user_id"] == request["client_id"] is not None
+    return row["user_id"] == request["user_id"] is not None or (bool(ids) and guest)
+
+
 def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dict[str, tuple[str | None, str]]:
     """event_id -> (query_id, attribution), one event and one request at a time, over the clean rows."""
     events = [row for row in found["event reasons"] if row["reason"] is None]
@@ -183,7 +190,7 @@ def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dic
             session = request["session_id"] or min(carried[query_id], default=None)
             if (
                 (query_id, row["item_id"]) in shown
-                and request["user_id"] == row["user_id"] is not None
+                and same_person(row, request)
                 and timedelta(0) <= row["time"] - request["time"] <= RAW.attribution_window
                 and (session is None or row["session_id"] is None or session == row["session_id"])
             ):

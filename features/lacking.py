@@ -1,0 +1,120 @@
+"""What most rows of a day lack: an action that is refused, a field that no row has, actions that nobody explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from features.screening import REASONS
+from infra.settings import RawSettings
+
+LOOKED_FOR = {
+    "no_item": "event_attributes.object.object_id, object_id, item_id, product_id, sku, and lists of items",
+    "names_no_item": "event_attributes.object.object_id, object_id, item_id, product_id, sku, and lists of items",
+    "no_time": "timestamp, @timestamp, time",
+    "no_query_id": "query_id",
+    "no_user": "user_id, client_id",
+    "no_text": "user_query",
+}
+"""Reason -> the names that a field was looked for by, in any spelling and at any level."""
+ROWS = 1_000
+"""Rows whose keys are listed."""
+KEYS = 20
+"""Keys that a sentence lists."""
+
+
+def bad_actions(engine: Any, raw: RawSettings) -> dict[str, str]:
+    """The actions of which too many rows were refused, each with the commonest reason and an example.
+
+    Views and clicks that name no item are harmless among others that do; where none does, the id was not found.
+
+    Args:
+        engine: Ibis DuckDB backend with ``screened_ubi_events`` and ``documents_ubi_events``.
+        raw: Settings of the log.
+    """
+    share = max(raw.max_bad_share, raw.max_bad_action_share)
+    refusals = [*REASONS, "names_no_item"]
+    found = engine.con.execute(
+        """
+        WITH judged AS (
+            SELECT kind, row_id, CASE WHEN list_contains($refusals, reason) THEN reason END AS reason
+            FROM screened_ubi_events WHERE kind IN ('impression', 'click', 'cart', 'order')
+                AND (reason IS NULL OR list_contains($refusals, reason))
+        )
+        SELECT kind, count(reason), count(*), mode(reason), arg_min(row_id, row_id) FILTER (reason IS NOT NULL)
+        FROM judged GROUP BY kind HAVING count(*) >= $least AND $share < 1 AND (count(reason) = count(*)
+            OR count(reason) FILTER (reason <> 'names_no_item')
+                / count(*) FILTER (reason IS DISTINCT FROM 'names_no_item') > $share) ORDER BY kind
+        """,
+        {"refusals": refusals, "least": raw.min_action_rows, "share": share},
+    ).fetchall()
+    told = {}
+    for kind, refused, count, reason, row_id in found:
+        ((example,),) = engine.con.execute(
+            "SELECT left(raw, 300) FROM documents_ubi_events WHERE row_id = ?", [row_id]
+        ).fetchall()
+        looked = _looked_for(engine, "ubi_events", reason) if refused == count else ""
+        told[kind] = f"{refused:,} of {count:,} rows ({reason}), such as {example}{looked}"
+    return told
+
+
+def what_all_rows_lack(engine: Any, raw: RawSettings) -> str:
+    """A sentence where no request has a text, all queries are refused for one reason, or no action is known.
+
+    Args:
+        engine: Ibis DuckDB backend with the screened rows and their documents.
+        raw: Settings of the log.
+    """
+    ((requests, texts, reasons, reason, refused),) = engine.con.execute(
+        """
+        SELECT count(*) FILTER (leads), count(*) FILTER (leads AND trim(query_text) <> ''),
+            count(DISTINCT reason) FILTER (list_contains($reasons, reason)),
+            any_value(reason) FILTER (list_contains($reasons, reason)),
+            count(*) FILTER (list_contains($reasons, reason))
+        FROM screened_ubi_queries
+        """,
+        {"reasons": list(REASONS)},
+    ).fetchall()
+    if not requests and reasons == 1 and refused >= raw.min_action_rows and reason in LOOKED_FOR:
+        return f"all {refused:,} rows of its queries are refused ({reason}){_looked_for(engine, 'ubi_queries', reason)}"
+    if requests >= raw.min_action_rows and not texts:
+        return f"none of its {requests:,} requests has a text{_looked_for(engine, 'ubi_queries', 'no_text')}"
+    known, unknown, names = engine.con.execute(
+        """
+        WITH counts AS (
+            SELECT kind, action, count(*) AS n FROM screened_ubi_events
+            WHERE reason IS NULL AND kind IN ('click', 'cart', 'order') OR reason = 'unknown_action' GROUP BY ALL
+        )
+        SELECT coalesce(sum(n) FILTER (kind IS NOT NULL), 0), coalesce(sum(n) FILTER (kind IS NULL), 0),
+            array_to_string(list(format('{} {:,}', action, n) ORDER BY n DESC, action) FILTER (kind IS NULL)[:6], ', ')
+        FROM counts
+        """
+    ).fetchall()[0]
+    if not known and unknown >= raw.min_action_rows:
+        return (
+            f"none of its events is a click, a cart or an order, and {unknown:,} are of actions that are not known"
+            f" ({names}): all that it showed would count as not clicked. Say under [raw.actions] in shelfwise.toml what"
+            " they are"
+        )
+    return ""
+
+
+def _looked_for(engine: Any, source: str, reason: str) -> str:
+    """Where a field was looked for, and what keys the rows have; empty for a reason that is about no field."""
+    names = LOOKED_FOR.get(reason)
+    if names is None:
+        return ""
+    rows = engine.con.execute(
+        f"""
+        WITH bodies AS (SELECT body_of(document) AS body FROM documents_{source}
+            WHERE document IS NOT NULL AND NOT is_action_line(document) LIMIT {ROWS}),
+        keys AS (
+            SELECT unnest(json_keys(body)) AS key FROM bodies WHERE json_type(body) = 'OBJECT'
+            UNION ALL
+            SELECT 'event_attributes.' || unnest(json_keys(attributes)) FROM (
+                SELECT opened(json_extract(body, '$.event_attributes')) AS attributes FROM bodies)
+            WHERE json_type(attributes) = 'OBJECT'
+        )
+        SELECT key FROM keys GROUP BY key ORDER BY count(*) DESC, key LIMIT {KEYS}
+        """
+    ).fetchall()
+    return f". Looked for: {names}; the rows have {', '.join(key for (key,) in rows)}"
