@@ -1,30 +1,12 @@
-"""Adapters of catalogues and research sets on made files in the published shapes: time against DuckDB's reading alone.
-
-``python -m benchmarks.adapters_catalog [--rows N] [SOURCE ...]``. Each run is a process of its own, so that its peak
-memory is its own; the ratio is to DuckDB reading the same files into a table in a process of its own, both with two
-threads. DuckDB reads no XML: a feed's ratio is to Python's ``iterparse`` alone.
-"""
+"""Made catalogues and research sets in the shapes that their sources publish."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import resource
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
 import duckdb
 
-from features.adapters.run import import_logs
-
-ROWS = 200_000
-REPEATS = 3
 WORDS = "['lamp','shoe','red','small','oak','steel','garden','winter','blue','large','cotton','desk']"
 _TITLE = f"list_extract({WORDS}, 1 + (hash(i) % 12)::INT) || ' ' || list_extract({WORDS}, 1 + (hash(i * 7) % 12)::INT)"
 _TEXT = f"repeat({_TITLE} || ' ', 12)"
@@ -240,93 +222,3 @@ SOURCES: dict[str, Callable[[duckdb.DuckDBPyConnection, Path, int], None]] = {
     "jdsearch": jdsearch,
     "kuaisearch": kuaisearch,
 }
-
-
-def read_alone(files: list[Path]) -> dict[str, Any]:
-    """DuckDB reads files into tables on disk, as an import's own tables are."""
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect(str(Path(folder, "a.duckdb"))) as connection:
-        connection.execute("SET threads = 2; SET enable_progress_bar = false")
-        started = time.perf_counter()
-        for number, file in enumerate(files):
-            if file.suffix == ".xml":
-                for _, element in ElementTree.iterparse(file):
-                    element.clear()
-                continue
-            if file.suffix == ".parquet":
-                source = f"read_parquet('{file}')"
-            elif file.suffix in (".ndjson", ".jsonl"):
-                source = f"read_json('{file}', format = 'newline_delimited')"
-            elif file.suffix == ".txt":
-                source = (
-                    f"read_csv('{file}', auto_detect = false, header = false, delim = '\x01', quote = '',"
-                    " columns = {'line': 'VARCHAR'}, max_line_size = 10000000)"
-                )
-            else:
-                source = f"read_csv('{file}', all_varchar = true, header = true)"
-            connection.execute(f"CREATE TABLE t{number} AS FROM {source}")
-        return {"seconds": time.perf_counter() - started}
-
-
-def import_alone(source: str, files: list[Path]) -> dict[str, Any]:
-    """One import into a folder that is thrown away."""
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        outcome = import_logs(source.removesuffix("_xml"), [str(file) for file in files], Path(folder, "logs"))
-        return {
-            "seconds": time.perf_counter() - started,
-            "rows in": outcome.rows_in,
-            "left out": sum(rows for _, became, rows, _ in outcome.became if became.startswith("left out")),
-            "rows out": sum(written for *_, written in outcome.became),
-            "named": sum(rows for _, _, rows, _ in outcome.became),
-        }
-
-
-def measured(what: str, source: str, files: list[Path]) -> dict[str, Any]:
-    """What a process of its own measures of itself."""
-    command = [sys.executable, "-m", "benchmarks.adapters_catalog", "--one", what, source, *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{what} {source}: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def main() -> None:
-    """Print a line per source."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("sources", nargs="*", help=f"of {', '.join(SOURCES)}; all where none is named")
-    given = parser.parse_args()
-    if given.one:
-        what, source, *paths = given.sources
-        files = [Path(path) for path in paths]
-        told = read_alone(files) if what == "read" else import_alone(source, files)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        sys.stdout.write(json.dumps(told | {"peak MiB": peak}) + "\n")
-        return
-    print("| source | MiB | rows in | rows out | left out | s | rows/s | alone s | ratio | peak MiB |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for source in given.sources or SOURCES:
-        with tempfile.TemporaryDirectory(prefix="adapters-") as made:
-            folder = Path(made)
-            with duckdb.connect() as connection:
-                SOURCES[source](connection, folder, given.rows)
-            files = sorted(folder.iterdir())
-            size = sum(file.stat().st_size for file in files) / 2**20
-            # the best of several: what else the machine does only adds
-            alone, told = (
-                min((measured(what, source, files) for _ in range(REPEATS)), key=lambda found: float(found["seconds"]))
-                for what in ("read", "import")
-            )
-        assert told["named"] == told["rows in"]
-        print(
-            f"| {source} | {size:.0f} | {told['rows in']:,} | {told['rows out']:,} | {told['left out']:,}"
-            f" | {told['seconds']:.2f} | {told['rows in'] / told['seconds']:,.0f} | {alone['seconds']:.2f}"
-            f" | {told['seconds'] / alone['seconds']:.1f} | {told['peak MiB']:.0f} |",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,27 +1,12 @@
-"""Adapters of logs on made files in the published shapes: rows in and out, time against DuckDB's reading alone.
-
-``python -m benchmarks.adapters [--rows N] [SOURCE ...]``. Each run is a process of its own, so that its peak memory is
-its own. The ratios are to DuckDB reading the same files into tables on disk with its own guess of their types: of the
-time on the clock, and of processor time, which other work on the machine disturbs less.
-"""
+"""Made logs in the shapes that their sources publish."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
-from features.adapters.run import import_logs
-
-ROWS = 400_000
 START = 1_778_371_200_000_000
 """The first moment of the made logs, in microseconds."""
 VISIT = """(VALUES (0, 'page'), (1, 'search'), (2, 'list'), (4, 'scroll'), (6, 'click'), (7, 'page'), (8, 'view'),
@@ -176,79 +161,3 @@ SOURCES: dict[str, Callable[[duckdb.DuckDBPyConnection, Path, int], None]] = {
     "algolia": algolia,
     "snowplow": snowplow,
 }
-
-
-def read_alone(files: list[Path]) -> dict[str, Any]:
-    """DuckDB reads files into tables on disk, as an import's own tables are."""
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect(str(Path(folder, "a.duckdb"))) as connection:
-        connection.execute("SET threads = 2; SET enable_progress_bar = false")
-        started, before = time.perf_counter(), time.process_time()
-        for number, file in enumerate(files):
-            read = "read_parquet" if file.suffix == ".parquet" else "read_json"
-            connection.execute(f"CREATE TABLE t{number} AS FROM {read}('{file}')")
-        return {"seconds": time.perf_counter() - started, "cpu": time.process_time() - before}
-
-
-def import_alone(source: str, files: list[Path]) -> dict[str, Any]:
-    """One import into a folder that is thrown away."""
-    with tempfile.TemporaryDirectory() as folder:
-        started, before = time.perf_counter(), time.process_time()
-        outcome = import_logs(source.removesuffix("_parquet"), [str(file) for file in files], Path(folder, "logs"))
-        return {
-            "seconds": time.perf_counter() - started,
-            "cpu": time.process_time() - before,
-            "rows in": outcome.rows_in,
-            "left out": sum(rows for _, became, rows, _ in outcome.became if became.startswith("left out")),
-            "rows out": sum(written for *_, written in outcome.became),
-            "named": sum(rows for _, _, rows, _ in outcome.became),
-        }
-
-
-def measured(what: str, source: str, files: list[Path]) -> dict[str, Any]:
-    """What a process of its own measures of itself."""
-    command = [sys.executable, "-m", "benchmarks.adapters", "--one", what, source, *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{what} {source}: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def main() -> None:
-    """Print a line per source."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("sources", nargs="*", help=f"of {', '.join(SOURCES)}; all where none is named")
-    given = parser.parse_args()
-    if given.one:
-        what, source, *paths = given.sources
-        files = [Path(path) for path in paths]
-        told = read_alone(files) if what == "read" else import_alone(source, files)
-        # ru_maxrss would be that of the parent, which made the file
-        peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
-        sys.stdout.write(json.dumps(told | {"peak MiB": peak}) + "\n")
-        return
-    print("| source | MiB | rows in | rows out | left out | s | rows/s | alone s | ratio | of cpu | peak MiB |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for source in given.sources or SOURCES:
-        with tempfile.TemporaryDirectory(prefix="adapters-") as made:
-            folder = Path(made)
-            with duckdb.connect() as connection:
-                SOURCES[source](connection, folder, given.rows)
-            files = sorted(folder.iterdir())
-            size = sum(file.stat().st_size for file in files) / 2**20
-            alone = measured("read", source, files)
-            told = measured("import", source, files)
-        assert told["named"] == told["rows in"]
-        print(
-            f"| {source} | {size:.0f} | {told['rows in']:,} | {told['rows out']:,} | {told['left out']:,}"
-            f" | {told['seconds']:.2f} | {told['rows in'] / told['seconds']:,.0f} | {alone['seconds']:.2f}"
-            f" | {told['seconds'] / alone['seconds']:.1f} | {told['cpu'] / alone['cpu']:.1f}"
-            f" | {told['peak MiB']:.0f} |",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main()
