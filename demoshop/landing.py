@@ -27,7 +27,7 @@ from infra.settings import Settings
 
 VERSION = 1
 """Raised when the same settings give other sessions, so that a landing folder of before is made again."""
-MANIFEST = "demo.json"
+MANIFEST = "_demo.json"
 CATALOG_FILE = "catalog.parquet"
 
 
@@ -86,7 +86,7 @@ def make_days(
 
 @dataclass
 class Manifest:
-    """``demo.json``: which settings made the folder, what each finished day holds, the report once all are there."""
+    """``_demo.json``: which settings made the folder, what each finished day holds, the report once all are there."""
 
     path: Path
     key: str

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -27,17 +27,23 @@ from features.lacking import bad_actions, what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
 from features.screening import ACTION_LINE, HARMLESS, DayWindow, open_baskets, screen_events, screen_requests
-from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
+from features.sessions import (
+    attributed_events,
+    clean_requests,
+    day_impressions,
+    touched_impressions,
+    with_sessions,
+)
 from features.ubi import read_events, read_queries
 from features.variants import aliases_key, canonical_items, item_aliases
 from infra.contract.partitions import drop_partition, partition_file, write_partition, written_days
 from infra.contract.tables import QUARANTINE, columns_of
 from infra.contract.tables import SESSION_TABLES as TABLES
+from infra.progress import Progress
 from infra.settings import RawSettings, Settings
 
 __all__ = ["DayReport", "build_sessions", "days_to_rebuild", "read_report"]
 
-Progress = Callable[[str, float], None]
 
 ORDER = {
     "requests": ("time", "query_id"),
@@ -45,7 +51,7 @@ ORDER = {
     "events": ("time", "event_id"),
 }
 SOURCES = ("ubi_queries", "ubi_events")
-VERSION = 3
+VERSION = 4
 """Raised where the same logs give other tables than before: days built by an older version are built again."""
 EXAMPLES = 5
 
@@ -98,6 +104,12 @@ def days_to_rebuild(settings: Settings, days: Sequence[date]) -> list[date]:
             wanted.add(day)
             latest = day
     return sorted(wanted)
+
+
+def days_of_other_aliases(settings: Settings) -> list[date]:
+    """The accepted days that were read with other variants' ids than the catalogue leads to its products now."""
+    reports = [report for day in built_days(settings) if (report := read_report(settings, day))]
+    return [r.day for r in reports if r.output is not None and r.aliases != _aliases(settings, r.day)]
 
 
 def withdraw(settings: Settings, day: date, failed_rules: Sequence[str]) -> None:
@@ -187,6 +199,7 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         basket_items=counts.basket_items,
         bad_actions=counts.bad_actions,
         inputs=_inputs(settings, files, earlier, eventless),  # again: the aliases are those of the new tables' items
+        aliases=_aliases(settings, day),
         output=_output(settings, day),
         settings=settings_hash(settings),
         seconds=round(time.perf_counter() - started, 3),
@@ -234,14 +247,7 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
     opened = canonical_items(open_baskets(engine.table("raw_ubi_events"), settings.raw.actions), aliases)
     events = engine.create_table("screened_ubi_events", screen_events(opened, asked, before["events"], window))
     events = events.filter(events.reason.isnull())
-    # The earlier impressions are many and the day's events touch few of them.
-    touched = before["impressions"]
-    touched = touched.filter(
-        touched.query_id.isin(events.query_id)
-        | touched.user_id.isin(events.user_id)
-        | touched.user_id.isin(events.client_id)
-        | touched.query_id.isin(screened.query_id)
-    )
+    touched = touched_impressions(before["impressions"], before["requests"], events, screened)
     touched = engine.create_table("touched_impressions", touched)
     shown = engine.create_table(
         "day_impressions", day_impressions(screened, events, before["requests"], touched, window, aliases)
@@ -336,18 +342,21 @@ def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
 
 
 def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str], eventless: bool) -> str:
-    tables = [partition_file(settings.paths.sessions / name, files.day) for name in ("impressions", "events")]
     content = {
         "version": VERSION,
         "columns": {name: columns_of(schema) for name, schema in TABLES.items()},
         "files": files.fingerprint,
-        "aliases": aliases_key(settings, tables),
+        "aliases": _aliases(settings, files.day),
         "unread": dict(files.unread),
         "eventless": eventless,
         "settings": settings.raw.model_dump(mode="json"),
         "earlier": {day.isoformat(): output for day, output in earlier.items()},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _aliases(settings: Settings, day: date) -> str:
+    return aliases_key(settings, [partition_file(settings.paths.sessions / n, day) for n in ("impressions", "events")])
 
 
 def _output(settings: Settings, day: date) -> str | None:

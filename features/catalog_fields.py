@@ -74,7 +74,7 @@ WITH given AS (
     UNION ALL
     SELECT row_id, split_part(pair, '=', 1), to_json(string_split(substr(pair, strpos(pair, '=') + 1), '|'))
     FROM (SELECT row_id, unnest(string_split_regex(regexp_replace(value ->> '$', ',([\w .-]{1,64}=)',
-        chr(1) || '\1', 'g'), chr(1))) AS pair FROM given WHERE is_pairs(value)) WHERE contains(pair, '=')
+        chr(1) || '\1', 'g'), chr(1))) AS pair FROM given WHERE is_pairs_text(value)) WHERE contains(pair, '=')
     UNION ALL
     SELECT row_id, coalesce(name, regexp_replace(slot, '(\d+)$', ' \1')), CASE WHEN starts_with(slot, 'option')
         THEN value ELSE to_json(separated(text, ',')) END

@@ -87,10 +87,10 @@ CREATE OR REPLACE TEMP MACRO first_number(t) AS
 CREATE OR REPLACE TEMP MACRO as_date(j) AS coalesce(as_time(j), within_reason(
     try_strptime(as_id(j), ['%d.%m.%Y', '%d.%m.%Y %H:%M', '%d.%m.%Y %H:%M:%S'])::TIMESTAMPTZ));
 -- "color=red,size=M"
-CREATE OR REPLACE TEMP MACRO is_pairs(j) AS json_type(j) = 'VARCHAR'
+CREATE OR REPLACE TEMP MACRO is_pairs_text(j) AS json_type(j) = 'VARCHAR'
     AND regexp_full_match(j ->> '$', '\s*[\w .-]{{1,64}}=.*', 's');
 CREATE OR REPLACE TEMP MACRO is_list_or_object(j) AS coalesce(json_type(j) IN ('ARRAY', 'OBJECT'), false);
-CREATE OR REPLACE TEMP MACRO is_structured(j) AS coalesce(json_type(j) = 'OBJECT' OR is_pairs(j)
+CREATE OR REPLACE TEMP MACRO is_structured(j) AS coalesce(json_type(j) = 'OBJECT' OR is_pairs_text(j)
     OR (json_type(j) = 'ARRAY' AND json_type(j, '$[0]') = 'OBJECT'), false);
 """
 """They need those of ``json_macros`` and ``location``. ``label`` is the text in a value, ``texts_of`` those in a list,

@@ -60,6 +60,8 @@ class DayReport:
     settings: str
     """Hash of the settings that decide what is refused and when a day is held, and of the tables' columns."""
     seconds: float
+    aliases: str = ""
+    """Hash of the variants' ids that led to products of the tables; see ``variants.aliases_key``."""
     ignored_reasons: Mapping[str, int] = field(default_factory=dict)
     """Rows that were left out though nothing is wrong with them, by why."""
     basket_items: int = 0

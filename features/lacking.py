@@ -16,6 +16,10 @@ LOOKED_FOR = {
     "no_text": "user_query",
 }
 """Reason -> the names that a field was looked for by, in any spelling and at any level."""
+LEAST_REQUESTS = 10
+"""Requests without any text from which that is no quiet day of people who browse."""
+UNEXPLAINED_SHARE = 0.1
+"""Rows of unknown actions for each request from which clicks may be among them."""
 ROWS = 1_000
 """Rows whose keys are listed."""
 KEYS = 20
@@ -40,17 +44,20 @@ def bad_actions(engine: Any, raw: RawSettings) -> dict[str, str]:
             FROM screened_ubi_events WHERE kind IN ('impression', 'click', 'cart', 'order')
                 AND (reason IS NULL OR list_contains($refusals, reason))
         )
-        SELECT kind, count(reason), count(*), mode(reason), arg_min(row_id, row_id) FILTER (reason IS NOT NULL)
-        FROM judged GROUP BY kind HAVING count(*) >= $least AND $share < 1 AND (count(reason) = count(*)
+        SELECT kind, count(reason), count(*), mode(reason) FROM judged GROUP BY kind
+        HAVING count(*) >= $least AND $share < 1 AND (count(reason) = count(*)
             OR count(reason) FILTER (reason <> 'names_no_item')
-                / count(*) FILTER (reason IS DISTINCT FROM 'names_no_item') > $share) ORDER BY kind
+                / count(*) FILTER (reason IS DISTINCT FROM 'names_no_item') > $share)
+        ORDER BY kind
         """,
         {"refusals": refusals, "least": raw.min_action_rows, "share": share},
     ).fetchall()
     told = {}
-    for kind, refused, count, reason, row_id in found:
+    for kind, refused, count, reason in found:
         ((example,),) = engine.con.execute(
-            "SELECT left(raw, 300) FROM documents_ubi_events WHERE row_id = ?", [row_id]
+            """SELECT left(raw, 300) FROM documents_ubi_events JOIN screened_ubi_events USING (row_id)
+            WHERE kind = ? AND reason = ? ORDER BY row_id LIMIT 1""",
+            [kind, reason],
         ).fetchall()
         looked = _looked_for(engine, "ubi_events", reason) if refused == count else ""
         told[kind] = f"{refused:,} of {count:,} rows ({reason}), such as {example}{looked}"
@@ -76,7 +83,7 @@ def what_all_rows_lack(engine: Any, raw: RawSettings) -> str:
     ).fetchall()
     if not requests and reasons == 1 and refused >= raw.min_action_rows and reason in LOOKED_FOR:
         return f"all {refused:,} rows of its queries are refused ({reason}){_looked_for(engine, 'ubi_queries', reason)}"
-    if requests >= raw.min_action_rows and not texts:
+    if requests >= LEAST_REQUESTS and not texts:
         return f"none of its {requests:,} requests has a text{_looked_for(engine, 'ubi_queries', 'no_text')}"
     known, unknown, names = engine.con.execute(
         """
@@ -89,7 +96,7 @@ def what_all_rows_lack(engine: Any, raw: RawSettings) -> str:
         FROM counts
         """
     ).fetchall()[0]
-    if not known and unknown >= raw.min_action_rows:
+    if not known and unknown >= max(raw.min_action_rows, UNEXPLAINED_SHARE * requests):
         return (
             f"none of its events is a click, a cart or an order, and {unknown:,} are of actions that are not known"
             f" ({names}): all that it showed would count as not clicked. Say under [raw.actions] in shelfwise.toml what"

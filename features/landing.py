@@ -22,6 +22,9 @@ _DAY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
 _OWN = frozenset({"qrels.tsv", "queries.tsv"})
 """Judgements beside a catalogue: no logs, and read elsewhere."""
 
+NEAR = 7
+"""Days beside one that tell whether its log should have events; each is listed."""
+
 
 class LandingError(ValueError):
     """The landing folder, or a day in it, is not as expected; the message says what to do."""
@@ -222,8 +225,8 @@ def day_files(settings: Settings, day: date) -> DayFiles:
 
 
 def other_days_have_events(settings: Settings, day: date) -> bool:
-    """Whether a landed day other than ``day``, the nearest ones first, has a file of events."""
-    for other in sorted(set(landing_days(settings)) - {day}, key=lambda d: abs(d - day)):
+    """Whether one of the ``NEAR`` landed days around ``day`` has a file of events."""
+    for other in sorted(set(landing_days(settings)) - {day}, key=lambda d: abs(d - day))[:NEAR]:
         try:
             if any(file.size for file in day_files(settings, other).events):
                 return True

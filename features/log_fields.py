@@ -97,10 +97,10 @@ CREATE OR REPLACE TEMP MACRO is_item_list(path, elements) AS CASE
                 OR first_key(e, {_ELEMENT_PATHS}) IS NOT NULL)) > 0
     ELSE list_contains({list(_ID_LISTS)}, split_part(path, '.', -1)) AND as_key(elements[1]) IS NOT NULL END;
 CREATE OR REPLACE TEMP MACRO pair_key(e) AS coalesce(as_id(json_extract(e, '$.key')), as_id(json_extract(e, '$.name')));
-CREATE OR REPLACE TEMP MACRO is_pairs(j) AS
+CREATE OR REPLACE TEMP MACRO is_pair_list(j) AS
     json_type(j) = 'ARRAY' AND json_exists(j, '$[0].value') AND pair_key(json_extract(j, '$[0]')) IS NOT NULL;
 CREATE OR REPLACE TEMP MACRO child_key(parent, key, value) AS CASE
-    WHEN json_type(parent) = 'OBJECT' THEN key WHEN is_pairs(parent) THEN pair_key(value) END;
+    WHEN json_type(parent) = 'OBJECT' THEN key WHEN is_pair_list(parent) THEN pair_key(value) END;
 CREATE OR REPLACE TEMP MACRO child_value(parent, value) AS
     unfolded(CASE WHEN json_type(parent) = 'OBJECT' THEN value ELSE json_extract(value, '$.value') END);
 """
@@ -109,7 +109,7 @@ _LEVEL = """level{n} AS (
     SELECT p.row_id, p.path || '.' || spelling(child_key(p.value, c.key, c.value)) AS path,
         child_value(p.value, c.value) AS value
     FROM level{before} AS p, json_each(p.value) AS c
-    WHERE (json_type(p.value) = 'OBJECT' OR is_pairs(p.value)) AND {within}
+    WHERE (json_type(p.value) = 'OBJECT' OR is_pair_list(p.value)) AND {within}
         AND child_key(p.value, c.key, c.value) IS NOT NULL
 )"""
 

@@ -150,7 +150,7 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
     """Give each event its user and, where it is not taken, a reason.
 
     An event without a user takes its request's, which may have none: nobody knows who asked. One with neither user nor
-    request belongs to nothing. An impression needs neither user nor time of its own: its request has
+    request nor session belongs to nothing. An impression needs neither user nor time of its own: its request has
     them.
 
     Args:
@@ -180,7 +180,7 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
         (rows.time < ibis.literal(window.earliest), "too_old"),
         (rows.time >= ibis.literal(window.latest), "too_new"),
         (rows.query_id.notnull() & rows.asked.isnull(), "unknown_request"),
-        (user.isnull() & rows.query_id.isnull(), "no_user"),
+        (user.isnull() & rows.query_id.isnull() & rows.session_id.isnull(), "no_user"),
     )
     judged = rows.mutate(logged_id=rows.user_id, user_id=user, own_reason=own_reason)
     seen = earlier_events.select("event_id", seen=earlier_events.action, seen_item="item_id", seen_time="time")

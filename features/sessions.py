@@ -15,6 +15,9 @@ from features.variants import canonical_items
 from infra.contract.query_text import normalised
 from infra.contract.tables import EVENTS, IMPRESSIONS, LOCATION_NAMES, REQUESTS
 
+LEAST_SESSION_CHARS = 8
+"""Characters from which a session's id names one session of the shop."""
+
 
 def clean_requests(screened: Any, events: Any, shown: Any, window: DayWindow) -> Any:
     """The requests of a day.
@@ -120,8 +123,10 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
     A click belongs to the request it names. A click that names none, a cart and an order belong to the person's last
     request that showed the item, at or before the event and within the attribution window, of the same session where
     both have one; among requests of one moment the named one, then the last by id. Where there is no such request, the
-    event keeps the one it names, else it has none. The person is the same user, or the same client where one of the
-    two is a guest's: people search before they log in to pay.
+    event keeps the one it names, else it has none. The person is the same user; or, where one of the two is a guest's,
+    the same client, whose session may be renewed at the login, or the same session where one of the two names no
+    client: people search before they log in to pay, and servers log orders without a browser's id. An event of nobody
+    is of who made its request.
 
     Args:
         events: Clean rows of ``screen_events``.
@@ -149,6 +154,7 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
     rows = rows.left_join(requests.select("query_id", asked_at="time"), "query_id")
     return rows.mutate(
         action=rows.kind,
+        user_id=ibis.coalesce(rows.user_id, rows.asker),
         position=ibis.coalesce(rows.place, ibis.cases((rows.ordinal > 0, rows.ordinal))),
         # Some logs stamp a request after its clicks: a request must not find its own clicks in the user's history.
         known_at=ibis.greatest(_known_at(rows.time, window), ibis.coalesce(rows.asked_at, rows.time)),
@@ -156,33 +162,55 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
 
 
 def _last_shown(events: Any, asked: Any, window: DayWindow) -> Any:
-    """``event_id, last_shown`` for the events that a request showed the item for."""
-    asked = asked.select(
-        "item_id", "user_id", "client_id", candidate=asked.query_id, asked_in=asked.session_id, asked_at=asked.time
-    )
-    asked = _by_identity(asked).rename(asker="user_id", asking_client="client_id")
+    """``event_id, last_shown, asker`` for the events that a request showed the item for."""
+    asked = asked.select("item_id", "user_id", "client_id", "session_id", candidate=asked.query_id, asked_at=asked.time)
+    asked = _by_identity(asked).rename(asker="user_id", asking_client="client_id", asked_in="session_id")
     did = events.select("event_id", "item_id", "user_id", "client_id", "logged_id", "session_id", "query_id", "time")
     pairs = _by_identity(did).inner_join(asked, ["item_id", "identity"])
-    guest = pairs.logged_id.isnull() | (pairs.asker == pairs.asking_client)
+    same_user = (pairs.user_id == pairs.asker).fill_null(False)
+    same_client = (pairs.client_id == pairs.asking_client).fill_null(False)
+    guest = pairs.logged_id.isnull() | pairs.asker.isnull() | (pairs.asker == pairs.asking_client).fill_null(False)
+    no_client = pairs.client_id.isnull() | pairs.asking_client.isnull()
+    same_session = (pairs.session_id == pairs.asked_in).fill_null(False)
+    other_session = (pairs.session_id != pairs.asked_in).fill_null(False)
     pairs = pairs.filter(
-        (pairs.user_id == pairs.asker) | guest.fill_null(False),
+        (same_user & ~other_session) | (guest & ((same_client & ~same_user) | (no_client & same_session))),
         pairs.asked_at <= pairs.time,
         pairs.asked_at >= pairs.time - ibis.interval(seconds=int(window.attribution.total_seconds())),
-        pairs.session_id.isnull() | pairs.asked_in.isnull() | (pairs.session_id == pairs.asked_in),
     )
     named = (pairs.candidate == pairs.query_id).fill_null(False)
     latest = ibis.window(
         group_by=pairs.event_id, order_by=[pairs.asked_at.desc(), named.desc(), pairs.candidate.desc()]
     )
     pairs = pairs.mutate(turn=ibis.row_number().over(latest))
-    return pairs.filter(pairs.turn == 0).select("event_id", last_shown="candidate")
+    return pairs.filter(pairs.turn == 0).select("event_id", "asker", last_shown="candidate")
+
+
+def touched_impressions(impressions: Any, earlier: Any, events: Any, screened: Any) -> Any:
+    """Those of many ``impressions`` of earlier landing days that a day's few events and late responses may mean.
+
+    Args:
+        impressions: ``IMPRESSIONS`` of earlier landing days.
+        earlier: ``REQUESTS`` of earlier landing days.
+        events: Clean rows of ``screen_events``.
+        screened: ``screen_requests``.
+    """
+    person = ["user_id", "client_id", "session_id"]
+    doers = _by_identity(events.select(*person)).select("identity").distinct()
+    related = _by_identity(earlier.select("query_id", *person)).semi_join(doers, "identity").select("query_id")
+    named = events.select("query_id").union(screened.select("query_id")).union(related)
+    return impressions.semi_join(named.distinct(), "query_id")
 
 
 def _by_identity(rows: Any) -> Any:
-    """A row for each id that tells who it is of, as ``identity``: the user's and the client's where they differ."""
+    """A row for each id that tells who it is of, as ``identity``: user, client where it is another, session."""
     of_user = rows.filter(rows.user_id.notnull()).mutate(identity=rows.user_id)
     another = rows.client_id.notnull() & (rows.user_id.isnull() | (rows.user_id != rows.client_id))
-    return of_user.union(rows.filter(another).mutate(identity=rows.client_id))
+    of_client = rows.filter(another).mutate(identity=rows.client_id)
+    # a short id is a count of one client's sessions, which others have as well
+    of_session = rows.filter(rows.session_id.length() >= LEAST_SESSION_CHARS)
+    of_session = of_session.mutate(identity=ibis.literal("session ") + of_session.session_id)
+    return of_user.union(of_client).union(of_session)
 
 
 def _known_at(time: Any, window: DayWindow) -> Any:

@@ -106,12 +106,18 @@ def import_(
     memory: Annotated[str, typer.Option(help="What DuckDB may hold in memory; beyond it, it spills.")] = "2GB",
     options: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE: an option of the source.")] = None,
 ) -> None:
-    """Turn another log or catalogue into UBI day folders, and say what each of its events became."""
+    """Turn another log or catalogue into UBI day folders, and say what each of its events became.
+
+    Exit code 1 where nothing came of it.
+    """
     from orchestration.importing import import_and_print
 
     days = (parse_days(first)[0] if first else None, parse_days(last)[1] if last else None)
     given = dict(option.partition("=")[::2] for option in options or [])
-    import_and_print(console, source, files, to, days=days, zone=zone, replace=replace, memory=memory, options=given)
+    outcome = import_and_print(
+        console, source, files, to, days=days, zone=zone, replace=replace, memory=memory, options=given
+    )
+    raise typer.Exit(0 if outcome.written.days or outcome.written.catalog is not None else 1)
 
 
 @app.command()

@@ -37,7 +37,7 @@ def catalog_lines(settings: Settings) -> list[str]:
         lines.append(f"No column was read as title: if there is one, name it {', '.join(most)} or {last}.")
     refused = _refused(report.reasons)
     if report.variants:
-        refused += f", {report.variants:,} are variants of others"
+        refused += f", variants of others {report.variants:,}"
     if report.unreadable:
         refused += f", could not be read: {_largest(report.unreadable)}"
     if report.reasons or report.unreadable or report.variants:

@@ -129,7 +129,7 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
     if release.manifest.feature_service != FEATURE_SERVICE:
         raise ReleaseError(
             f"release {release_id} reads the feature service {release.manifest.feature_service}, this program serves"
-            f" {FEATURE_SERVICE}: train again"
+            f" {FEATURE_SERVICE}: start it again if the release is newer than it, else train again"
         )
     if release.id != release_id:
         raise ReleaseError(f"the folder of release {release_id} holds release {release.id}: copy the right one")

@@ -270,7 +270,7 @@ def other_gaps(bots: Sequence[Bot], requests: int, unread: Mapping[str, Sequence
             if len(names) > 1
             else f"{names[0]} is not read",
             "Whatever is in there is not used.",
-            "Under Files it says why, and what to do.",
+            "The page says under Files why, and what to do.",
         )
     if guessed:
         yield Gap(

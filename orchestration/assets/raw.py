@@ -10,7 +10,7 @@ import dagster as dg
 
 from demoshop.judged import judged_catalog, make_judged_landing
 from demoshop.landing import make_landing
-from features.build_sessions import build_sessions, days_to_rebuild, forget_other_days
+from features.build_sessions import build_sessions, days_of_other_aliases, days_to_rebuild, forget_other_days
 from features.catalog import CatalogError, build_catalog
 from features.day_report import DayReport
 from features.landing import LandingError, landing_days, unread_in_landing
@@ -102,7 +102,8 @@ def sessions(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult
     """
     settings = shop_settings()
     with not_retried(LandingError):
-        asked = landed_days(settings, context.partition_keys)
+        readdressed = map(str, days_of_other_aliases(settings))
+        asked = landed_days(settings, [*context.partition_keys, *readdressed])
         reports = build_sessions(settings, days_to_rebuild(settings, asked), progress_to("sessions"))
     days = {report.day: report.clean for report in reports}
     asked_keys = map(date.fromisoformat, context.partition_keys)

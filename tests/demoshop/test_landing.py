@@ -158,4 +158,4 @@ def test_progress_rises_to_one(tmp_path: Path) -> None:
     seen: list[float] = []
     make_landing(shop_settings(tmp_path), lambda text, share: seen.append(share))
     assert seen == [0.25, 0.5, 0.75, 1.0]
-    assert json.loads((tmp_path / "demo" / "landing" / "demo.json").read_text())["report"]["days"] == 4
+    assert json.loads((tmp_path / "demo" / "landing" / "_demo.json").read_text())["report"]["days"] == 4

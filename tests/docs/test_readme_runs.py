@@ -149,6 +149,6 @@ def test_the_commands_of_the_readme_run(place: Place) -> None:
 def prepare(place: Place, command: str) -> None:
     """What a reader has by the time of a command: logs of their own, and a release of another night."""
     if "LOGS" in command and not place.logs.exists():
-        shutil.copytree(place.home / "demo" / "landing", place.logs, ignore=shutil.ignore_patterns("demo.json"))
+        shutil.copytree(place.home / "demo" / "landing", place.logs, ignore=shutil.ignore_patterns("_demo.json"))
     if " ID " in command:
         place.run(f"{place.venv}/bin/python -c '{SECOND_RELEASE}'")

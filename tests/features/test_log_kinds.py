@@ -183,6 +183,36 @@ def test_an_order_after_the_login_belongs_to_the_guests_search(tmp_path: Path) -
     assert (found["user_id"], found["query_id"], found["attribution"]) == ("u1", "q1", "last_shown")
 
 
+LOGINS: list[tuple[Row, Row, bool]] = [
+    ({"user": "c1", "session_id": "session-1"}, {"user": None, "user_id": "u1", "session_id": "session-1"}, True),
+    ({"user": "c1", "session_id": "session-1"}, {"user": None, "session_id": "session-1"}, True),
+    ({"user": "c1", "session_id": "session-1"}, {"user": "c1", "user_id": "u1", "session_id": "session-2"}, True),
+    ({"user": "c1", "session_id": "session-1"}, {"user": "c2", "user_id": "u1", "session_id": "session-1"}, False),
+    ({"user": "c1", "session_id": "7"}, {"user": None, "user_id": "u1", "session_id": "7"}, False),
+    (
+        {"user": None, "user_id": "u2", "session_id": "session-1"},
+        {"user": None, "user_id": "u1", "session_id": "session-1"},
+        False,
+    ),
+    ({"user": "c1", "user_id": "u1"}, {"user": "c1"}, True),
+]
+
+
+@pytest.mark.parametrize(("asked", "did", "theirs"), LOGINS)
+@pytest.mark.parametrize("next_morning", [False, True])
+def test_who_searched_is_who_ordered(tmp_path: Path, asked: Row, did: Row, theirs: bool, next_morning: bool) -> None:
+    settings = shop(tmp_path)
+    order_day = next_day() if next_morning else DAY
+    order = event("purchase", "a", "00:10:00" if next_morning else "23:55:00", day=order_day, **did)
+    land(settings, [query("q1", "23:50:00", **asked)], [] if next_morning else [order])
+    if next_morning:
+        land(settings, [query("other", day=order_day, user="c9")], [order], day=order_day)
+    build_sessions(settings, [DAY, next_day()] if next_morning else [DAY])
+    (found,) = stored(settings, "events", order_day)
+    assert found["query_id"] == ("q1" if theirs else None)
+    assert found["user_id"] == (did.get("user_id") or did["user"] or "c1")
+
+
 def test_a_field_that_all_rows_lack_is_named_with_the_columns_there_are(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     clicks = [event("click", None, query_id="q", event_attributes={"ref": {"code": str(n)}}) for n in range(3)]
@@ -198,11 +228,11 @@ def test_some_clicks_on_no_item_hold_no_day(tmp_path: Path) -> None:
 
 
 def test_requests_without_a_text_hold_the_day(tmp_path: Path) -> None:
-    rows = [query(f"q{n}") | {"wording": "red shoes"} for n in range(3)]
+    rows = [query(f"q{n}") | {"wording": "red shoes"} for n in range(10)]
     for row in rows:
         del row["user_query"]
     report = build(shop(tmp_path), rows, [event("click", "a", query_id="q1")])
-    assert report.held and "none of its 3 requests has a text. Looked for: user_query" in report.message
+    assert report.held and "none of its 10 requests has a text. Looked for: user_query" in report.message
     assert "wording" in report.message
 
 
@@ -221,3 +251,17 @@ def test_a_day_whose_actions_nobody_explained_is_held(tmp_path: Path, known: boo
     report = build(shop(tmp_path), [query("q")], events)
     assert report.held is not known
     assert "tap_card 4" in report.message
+
+
+def test_a_quiet_day_is_not_held_for_what_nobody_clicked(tmp_path: Path) -> None:
+    queries = [query(f"q{n}", user=f"u{n}", user_query="" if n < 2 else "red") for n in range(40)]
+    events = [event("newsletter_signup", "a", f"10:0{n}:00", query_id=f"q{n}", user=f"u{n}") for n in range(2)]
+    assert not build(shop(tmp_path), queries, events).held
+
+
+def test_the_example_of_an_action_is_of_the_reason_that_is_told(tmp_path: Path) -> None:
+    old = event("purchase", "a", day=next_day(-9))
+    lost = [event("purchase", None, f"10:0{n}:00", coupon=str(n)) for n in range(3)]
+    report = build(shop(tmp_path), [query("q")], [old, *lost])
+    assert report.held and "(no_item), such as" in report.bad_actions["order"]
+    assert '"coupon": "0"' in report.bad_actions["order"]

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from features.screening import DayWindow, open_baskets, screen_events, screen_requests
-from features.sessions import attributed_events, clean_requests, day_impressions, with_sessions
+from features.sessions import attributed_events, clean_requests, day_impressions, touched_impressions, with_sessions
 from infra.contract.tables import EVENTS, IDS, IMPRESSIONS, LOCATION, REQUESTS, TIME
 from infra.settings import RawSettings
 from tests.features.raw_log import DAY
@@ -61,7 +61,7 @@ def random_log(seed: int, size: int) -> Tables:
             "query_id": draw.choice(ids),
             "user_id": draw.choice([None, "u1", "u2"]),
             "client_id": draw.choice(users),
-            "session_id": draw.choice([None, None, "s1", "s2"]),
+            "session_id": draw.choice([None, None, "session-1", "session-2"]),
             "content": draw.choice(["same", f"row {n}", f"row {n}"]),
         }
 
@@ -100,7 +100,7 @@ def random_log(seed: int, size: int) -> Tables:
             "query_id": q,
             "user_id": draw.choice(["u1", "u2", "u3"]),
             "client_id": draw.choice([None, "u1", "u3"]),
-            "session_id": draw.choice([None, "s1"]),
+            "session_id": draw.choice([None, "session-1"]),
             "query_text": "x",
             "query": "x",
             "time": minutes(-60, -1),
@@ -141,9 +141,10 @@ def transform(engine: Any, load: Callable[..., Any], log: Tables) -> dict[str, A
     opened = keep("opened", open_baskets(raw["events"], RAW.actions))
     judged = keep("judged", screen_events(opened, asked, raw["earlier_events"], WINDOW))
     events = judged.filter(judged.reason.isnull())
-    shown = keep("shown", day_impressions(screened, events, before, shown_before, WINDOW))
+    touched = keep("touched", touched_impressions(shown_before, before, events, screened))
+    shown = keep("shown", day_impressions(screened, events, before, touched, WINDOW))
     places = ["query_id", "item_id", "position"]
-    all_shown = shown.select(places).union(shown_before.select(places))
+    all_shown = shown.select(places).union(touched.select(places))
     return {
         "query reasons": screened.select("row_id", "reason", "user_id"),
         "event reasons": judged.drop("not_json", "action_line", "wrong_type"),
@@ -165,10 +166,17 @@ def test_spark_and_duckdb_agree(
         assert_same_rows(found, on_spark[name])
 
 
-def same_person(row: dict[str, Any], request: dict[str, Any]) -> bool:
-    ids = {request["user_id"], request["client_id"]} & {row["user_id"], row["client_id"]} - {None}
-    guest = row["logged_id"] is None or request["user_id"] == request["client_id"] is not None
-    return row["user_id"] == request["user_id"] is not None or (bool(ids) and guest)
+def same_person(row: dict[str, Any], request: dict[str, Any], session: str | None) -> bool:
+    """``session``: the request's, or that which its events carry."""
+    sessions = {row["session_id"], session}
+    if row["user_id"] == request["user_id"] is not None:
+        return None in sessions or len(sessions) == 1
+    asked_as_guest = request["user_id"] is None or request["user_id"] == request["client_id"]
+    if row["logged_id"] is not None and not asked_as_guest:
+        return False
+    if row["client_id"] is None or request["client_id"] is None:
+        return None not in sessions and len(sessions) == 1
+    return bool(row["client_id"] == request["client_id"])
 
 
 def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dict[str, tuple[str | None, str]]:
@@ -190,9 +198,8 @@ def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dic
             session = request["session_id"] or min(carried[query_id], default=None)
             if (
                 (query_id, row["item_id"]) in shown
-                and same_person(row, request)
+                and same_person(row, request, session)
                 and timedelta(0) <= row["time"] - request["time"] <= RAW.attribution_window
-                and (session is None or row["session_id"] is None or session == row["session_id"])
             ):
                 candidate = (request["time"], query_id == row["query_id"], query_id)
                 best = max(best, candidate) if best else candidate

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from features.build_sessions import build_sessions
+from features.build_sessions import build_sessions, days_of_other_aliases
 from features.catalog import CatalogReport, build_catalog
 from features.engine import open_engine
 from features.variants import aliases_key, item_aliases
@@ -225,11 +225,14 @@ def test_a_new_products_variants_leave_old_days_and_a_changed_alias_does_not(tmp
     land(settings, [query("q2", day=next_day(), query_response_hit_ids=["CAP-R"])], [], day=next_day())
     build_sessions(settings, [DAY, next_day()])
     assert tables(settings) == first
+    assert days_of_other_aliases(settings) == []
     assert [row["item_id"] for row in stored(settings, "impressions", next_day())] == ["cap"]
 
     built(settings, catalog.replace("tee,,,,,,,Blue", "hat,Hat,,,,,,Blue"))
     assert aliases_key(settings, [partition_file(settings.paths.sessions / "events", DAY)]) != key
-    build_sessions(settings, [DAY])
+    assert days_of_other_aliases(settings) == [DAY, next_day()], "the cap has gone as well"
+    build_sessions(settings, [DAY, next_day()])
+    assert days_of_other_aliases(settings) == []
     assert tables(settings) != first
     assert {row["item_id"] for row in stored(settings, "impressions")} == {"tee", "mug", "hat"}
 
