@@ -38,7 +38,7 @@ def test_options_reach_the_import_and_errors_are_sentences(
     file.write_text(json.dumps(query("q1")) + "\n")
     arguments = ["import", "ubi", str(file), "--to", str(tmp_path / "logs")]
     result = CliRunner().invoke(app, [*arguments, "--from", "2026-05-11", "--zone", "Europe/Berlin"])
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert "Nothing was written" in result.output
     monkeypatch.setattr(sys, "argv", ["shelfwise", *arguments, "--set", "index=x"])
     with pytest.raises(SystemExit) as left:
