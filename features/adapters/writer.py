@@ -19,6 +19,8 @@ LOG_FILES = {"queries": "ubi_queries.parquet", "events": "ubi_events.parquet"}
 CATALOG_FILE = "catalog.parquet"
 JUDGEMENTS_FILE = "qrels.tsv"
 _OWN = frozenset([*LOG_FILES.values(), CATALOG_FILE])
+_IMPORTED = "shelfwise_import"
+"""Key in the metadata of a day's ``catalog.parquet`` that an import made, which tells it from the shop's own."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def write(
         found = _days_of(connection, table)
         if name in LOG_FILES:
             made += sum(found.values())
-        wanted = {day: rows for day, rows in found.items() if _asked_for(day, request.days)}
+        kept = [] if name in LOG_FILES else [day for day in found if _own_catalogs(connection, _folder(logs, day))]
+        wanted = {day: n for day, n in found.items() if _asked_for(day, request.days) and day not in kept}
         outside += sum(found.values()) - sum(wanted.values()) if name in LOG_FILES else 0
         with watched(connection, request.progress, f"writing {name}"):
             _write_days(connection, table, stage, file, wanted)
@@ -121,7 +124,7 @@ def write(
         if (before := _rows_there(connection, logs, day, name)) > rows
     ]
     for day in sorted(days):
-        _move_day(stage, request.work, logs, day)
+        _move_day(connection, stage, request.work, logs, day)
     for file in (CATALOG_FILE, JUDGEMENTS_FILE):
         if (stage / file).exists():
             (stage / file).replace(logs / file)
@@ -170,9 +173,9 @@ def _write_days(
     between = f"WHERE {day} BETWEEN DATE '{min(wanted)}' AND DATE '{max(wanted)}'"
     parts = stage / f"by-day-{file}"
     parts.parent.mkdir(parents=True, exist_ok=True)
+    how = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_IMPORTED}: 'yes'}}"
     connection.execute(
-        f"COPY (SELECT {kept}, {day} AS dt FROM {table} {between}) TO '{_path(parts)}'"
-        " (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (dt))"
+        f"COPY (SELECT {kept}, {day} AS dt FROM {table} {between}) TO '{_path(parts)}' ({how}, PARTITION_BY (dt))"
     )
     written = 0
     for one in wanted:
@@ -183,7 +186,7 @@ def _write_days(
             pieces[0].replace(target)
         else:
             source = f"read_parquet('{_path(parts / f'dt={one}')}/*.parquet', hive_partitioning = false)"
-            connection.execute(f"COPY (FROM {source}) TO '{_path(target)}' (FORMAT parquet, COMPRESSION zstd)")
+            connection.execute(f"COPY (FROM {source}) TO '{_path(target)}' ({how})")
         written += _rows_in(connection, target)
     shutil.rmtree(parts)
     if written != sum(wanted.values()):
@@ -237,13 +240,27 @@ def _rows_there(connection: duckdb.DuckDBPyConnection, logs: Path, day: date, na
     return _rows_in(connection, file) if name in LOG_FILES and file.exists() else 0
 
 
-def _move_day(stage: Path, work: Path, logs: Path, day: date) -> None:
-    """Put a day in the place of the one that is there, which takes its own catalogue along."""
+def _own_catalogs(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
+    """The catalogues in a day's folder that no import made of the day's events."""
+    return [name for name in _names(folder) if is_catalog(name) and not _is_imported(connection, folder / name)]
+
+
+def _is_imported(connection: duckdb.DuckDBPyConnection, catalog: Path) -> bool:
+    if catalog.name != CATALOG_FILE or not catalog.is_file():
+        return False
+    keys = f"SELECT count(*) FROM parquet_kv_metadata('{_path(catalog)}') WHERE key = '{_IMPORTED}'::BLOB"
+    try:
+        return count(connection, keys) > 0
+    except duckdb.Error:  # it is no Parquet at all
+        return False
+
+
+def _move_day(connection: duckdb.DuckDBPyConnection, stage: Path, work: Path, logs: Path, day: date) -> None:
+    """Put a day in the place of the one that is there, which takes the shop's own catalogue along."""
     new, target, old = stage / f"dt={day}", _folder(logs, day), work / "old" / f"dt={day}"
     if target.exists():
-        for name in _names(target):
-            if is_catalog(name) and name != CATALOG_FILE:
-                _copy(target / name, new / name)
+        for name in _own_catalogs(connection, target):
+            _copy(target / name, new / name)
         old.parent.mkdir(parents=True, exist_ok=True)
         target.replace(old)
     new.replace(target)

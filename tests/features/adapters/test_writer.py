@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
@@ -21,6 +22,7 @@ from filelock import FileLock
 from features.adapters import base
 from features.adapters.base import AdapterError, ImportRequest, Loaded
 from features.adapters.run import import_logs
+from features.file_names import is_catalog
 from tests.features.raw_log import DAY, Row, event, next_day, query
 
 
@@ -72,6 +74,55 @@ def test_what_is_there_is_refused_and_stays(tmp_path: Path) -> None:
         import_logs("ubi", [new], logs, replace=True)
     assert sorted(p.name for p in logs.iterdir() if not p.name.startswith(".")) == ["dt=2026-05-10", "dt=2026-05-11"]
     assert not list(logs.glob(".import-*"))
+
+
+def made_adapter(monkeypatch: pytest.MonkeyPatch, **tables: str) -> str:
+    """Name of a source whose tables are these queries."""
+    module: Any = ModuleType("made_adapter")
+    module.OPTIONS = {}
+
+    def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
+        for name, rows in tables.items():
+            connection.execute(f"CREATE TABLE {name} AS {rows}")
+        n = sum(base.count(connection, f"SELECT count(*) FROM {name}") for name in tables if name != "catalog")
+        connection.execute(
+            f"CREATE TABLE b AS SELECT 'row' AS source_event, 'row' AS became, {n} AS rows, {n} AS written"
+        )
+        return Loaded(rows_in=n, became="b", **{name: name for name in tables})
+
+    module.load = load
+    monkeypatch.setitem(sys.modules, "made_adapter", module)
+    monkeypatch.setattr(base, "ADAPTERS", {"made": "made_adapter"})
+    return "made"
+
+
+ASKED = "SELECT 'q' AS query_id, 'u' AS client_id, 'lamp' AS user_query, TIMESTAMPTZ '2026-05-10 10:00:00' AS timestamp"
+
+
+@pytest.mark.parametrize("name", ["catalog.parquet", "catalog.csv"])
+def test_a_day_written_anew_keeps_the_catalogue_of_the_shop_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    logs = tmp_path / "logs"
+    day = logs / "dt=2026-05-10"
+    seen = "SELECT DATE '2026-05-10' AS dt, 'a' AS item_id, 'Lamp' AS title"
+
+    def catalogs() -> list[str]:
+        return sorted(path.name for path in day.iterdir() if is_catalog(path.name))
+
+    import_logs(made_adapter(monkeypatch, queries=ASKED, catalog=seen), [], logs)
+    assert catalogs() == ["catalog.parquet"]
+    import_logs(made_adapter(monkeypatch, queries=ASKED), [], logs, replace=True)
+    assert catalogs() == []
+    if name == "catalog.csv":
+        (day / name).write_text("sku,title\na,Old\n")
+    else:
+        pq.write_table(pa.table({"item_id": ["a"], "title": ["Old"]}), day / name)
+    before = (day / name).read_bytes()
+    for more in ({}, {"catalog": seen}):
+        import_logs(made_adapter(monkeypatch, queries=ASKED, **more), [], logs, replace=True)
+        assert catalogs() == [name]
+        assert (day / name).read_bytes() == before
 
 
 def test_a_catalogue_is_not_written_over(tmp_path: Path) -> None:
