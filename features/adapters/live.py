@@ -198,7 +198,7 @@ def load_live(
         "ubi_events": given.get("events", "ubi_events"),
         "catalog": given.get("catalog"),
     }
-    rows_engine = ubi.start(connection)
+    rows_engine = ubi.start(connection, request.raw)
     rows_in = 0
     folders = []
     for target, index in indices.items():
@@ -216,7 +216,7 @@ def load_live(
         folders.append(pages.folder)
         if pages.files:
             with watched(connection, request.progress, f"reading {index}"), ubi.in_zone(connection, request.zone):
-                rows_in += _read(connection, pages, cursor, target)
+                rows_in += _read(connection, request, pages, cursor, target)
     loaded = ubi.finish(connection, rows_engine, request, rows_in)
 
     def forget() -> None:
@@ -242,7 +242,9 @@ def _days_query(request: ImportRequest, time: str) -> dict[str, Any]:
     return {"query": {"range": {time: bounds | {"format": "strict_date_optional_time"}}}}
 
 
-def _read(connection: duckdb.DuckDBPyConnection, pages: Pages, cursor: Cursor, target: str) -> int:
+def _read(
+    connection: duckdb.DuckDBPyConnection, request: ImportRequest, pages: Pages, cursor: Cursor, target: str
+) -> int:
     """Read pages into the tables of ``ubi``; documents that came twice are counted."""
     listed = ", ".join(quoted(str(file)) for file in pages.files)
     source = f"(SELECT json FROM read_json_objects([{listed}], format = 'array'))"
@@ -263,4 +265,4 @@ def _read(connection: duckdb.DuckDBPyConnection, pages: Pages, cursor: Cursor, t
             connection,
             f"INSERT INTO documents_untold SELECT 'catalog', json ->> '$._index', json ->> '$._id', json FROM {source}",
         )
-    return again + ubi.read_rows(connection, source, target)
+    return again + ubi.read_rows(connection, source, target, request.raw)
