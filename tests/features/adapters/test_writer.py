@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,8 @@ from features.adapters import base
 from features.adapters.base import AdapterError, ImportRequest, Loaded
 from features.adapters.run import import_logs
 from features.file_names import is_catalog
+from infra.settings import RawSettings
+from tests.features.adapters.shop_of import shop_of
 from tests.features.raw_log import DAY, Row, event, next_day, query
 
 
@@ -123,6 +125,41 @@ def test_a_day_written_anew_keeps_the_catalogue_of_the_shop_alone(
         import_logs(made_adapter(monkeypatch, queries=ASKED, **more), [], logs, replace=True)
         assert catalogs() == [name]
         assert (day / name).read_bytes() == before
+
+
+def test_a_click_after_the_last_midnight_goes_with_its_search(tmp_path: Path) -> None:
+    rows = [query("q1", "23:59:55"), event("click", "b", "00:00:05", day=next_day(), query_id="q1")]
+    shop = shop_of("ubi", tmp_path, Path(dump(tmp_path / "dump.ndjson", *rows)), catalog=False)
+    assert shop.imported.written.days == {DAY: {"queries": 1, "events": 1}}
+    assert "2026-05-11 has no request: its 1 events are in the folder of 2026-05-10." in shop.imported.notes
+    assert [(r["action"], r["item_id"], r["query_id"]) for r in shop.rows("events")] == [("click", "b", "q1")]
+    assert shop.reasons() == {}
+
+
+def test_other_days_without_a_request_are_told(tmp_path: Path) -> None:
+    rows = [query("q1"), query("q2", day=next_day(2)), event("click", "b", day=next_day(1))]
+    outcome = import_logs("ubi", [dump(tmp_path / "dump.ndjson", *rows)], tmp_path / "logs")
+    assert outcome.written.days[next_day(1)] == {"events": 1}
+    told = "2026-05-11: no request is of these days, so that a run leaves their folders out, with 1 events."
+    assert told in outcome.notes
+    late = [query("q1", "23:59:55"), event("click", "b", "00:00:05", day=next_day(), query_id="q1")]
+    file = dump(tmp_path / "late.ndjson", *late)
+    narrow = import_logs("ubi", [file], tmp_path / "narrow", raw=RawSettings(ahead_window=timedelta(0)))
+    assert told in narrow.notes
+    assert list(narrow.written.days) == [DAY, next_day()]
+
+
+def test_what_a_stray_day_says_of_items_goes_along_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = "SELECT 'click' AS action_name, 'b' AS object_id, TIMESTAMPTZ '2026-05-11 00:00:05' AS timestamp"
+    seen = (
+        "SELECT dt::DATE AS dt, item_id, title FROM (VALUES ('2026-05-10', 'a', 'Lamp'), ('2026-05-11', 'a', 'Again'),"
+        " ('2026-05-11', 'b', 'Chair')) AS t (dt, item_id, title)"
+    )
+    source = made_adapter(monkeypatch, queries=ASKED, events=events, catalog=seen)
+    outcome = import_logs(source, [], tmp_path / "logs")
+    assert outcome.written.days == {DAY: {"queries": 1, "events": 1, "catalog": 2}}
+    items = pq.ParquetFile(tmp_path / "logs/dt=2026-05-10/catalog.parquet").read().to_pylist()
+    assert sorted(row["title"] for row in items) == ["Chair", "Lamp"]
 
 
 def test_a_catalogue_is_not_written_over(tmp_path: Path) -> None:
