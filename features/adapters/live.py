@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from time import time as clock
 from typing import Any, Protocol
 
 import duckdb
@@ -35,6 +36,9 @@ MAPPING = (
 )
 KEEP_ALIVE = "10m"
 """How long the engine keeps a point in time between two pages; a later run of a killed import opens a new one."""
+
+MAX_AGE = timedelta(hours=12)
+"""How long after its last page the paging of a killed import is gone on with."""
 
 
 class ExpiredError(Exception):
@@ -94,9 +98,15 @@ class Pages:
         return sorted(self.folder.glob("*.json"))
 
     def read_cursor(self, index: str) -> Cursor:
-        """Where a killed import stood, else the beginning; pages after it are dropped."""
+        """Where an import stood that was killed within ``MAX_AGE``, else the beginning; pages after it are dropped.
+
+        An index that was read to its end is read anew: what came into it since would be missing.
+        """
         file = self.folder / "cursor"
-        cursor = Cursor(**json.loads(file.read_text())) if file.exists() else Cursor(index)
+        cursor = Cursor(index)
+        if file.exists() and clock() - file.stat().st_mtime < MAX_AGE.total_seconds():
+            stood = Cursor(**json.loads(file.read_text()))
+            cursor = cursor if stood.complete else stood
         for page in self.files[cursor.parts :]:
             page.unlink()
         return cursor
