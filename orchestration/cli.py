@@ -114,9 +114,8 @@ def import_(
 
     days = (parse_days(first)[0] if first else None, parse_days(last)[1] if last else None)
     given = dict(option.partition("=")[::2] for option in options or [])
-    outcome = import_and_print(
-        console, source, files, to, days=days, zone=zone, replace=replace, memory=memory, options=given
-    )
+    how = {"zone": zone, "replace": replace, "memory": memory, "raw": get_settings().raw}
+    outcome = import_and_print(console, source, files, to, days=days, options=given, **how)
     raise typer.Exit(0 if outcome.written.days or outcome.written.catalog is not None else 1)
 
 

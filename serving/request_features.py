@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from features.store.errors import OnlineStoreUnavailable
 from features.store.online import OnlineFeatures, QueryFeatures, UserFeatures
@@ -14,9 +13,6 @@ from infra.contract.request import Request, RequestContext
 from infra.settings import ServingSettings
 from serving.caching import CountedCache
 from serving.request_context import context_of
-
-if TYPE_CHECKING:
-    pass
 
 FAILURES = 3
 LEFT_ALONE_S = 1.0

@@ -74,7 +74,11 @@ def import_alone(source: str, files: list[Path]) -> dict[str, int]:
 def one(what: str, source: str, files: list[Path]) -> None:
     """Run in this process, and print what it measures of itself as JSON."""
     started, before = time.perf_counter(), time.process_time()
-    counts = import_alone(source, files) if what == "import" else read_alone(files) or {}
+    counts: dict[str, int] = {}
+    if what == "import":
+        counts = import_alone(source, files)
+    else:
+        read_alone(files)
     seconds, cpu = time.perf_counter() - started, time.process_time() - before
     # ru_maxrss would be that of the parent, which made the file
     peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol, cast
 
 import duckdb
 
+from infra.settings import RawSettings
+
 Progress = Callable[[str, float | None], None]
 """Called with a sentence and the share of it that is done; None: nobody knows."""
 
@@ -68,6 +70,8 @@ class ImportRequest:
     """Time zone of times that name none."""
     memory: str = "2GB"
     """What DuckDB may hold in memory."""
+    raw: RawSettings = field(default_factory=RawSettings)
+    """How a run of the shop will read what is written: its actions, its guests, its windows."""
     wants_catalog: bool = True
     """Whether there is no catalogue in the landing folder, so that what events say of items is of use."""
     options: Mapping[str, str] = field(default_factory=dict)

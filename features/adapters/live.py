@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from time import time as clock
 from typing import Any, Protocol
 
 import duckdb
@@ -35,6 +36,9 @@ MAPPING = (
 )
 KEEP_ALIVE = "10m"
 """How long the engine keeps a point in time between two pages; a later run of a killed import opens a new one."""
+
+MAX_AGE = timedelta(hours=12)
+"""How long after its last page the paging of a killed import is gone on with."""
 
 
 class ExpiredError(Exception):
@@ -94,9 +98,15 @@ class Pages:
         return sorted(self.folder.glob("*.json"))
 
     def read_cursor(self, index: str) -> Cursor:
-        """Where a killed import stood, else the beginning; pages after it are dropped."""
+        """Where an import stood that was killed within ``MAX_AGE``, else the beginning; pages after it are dropped.
+
+        An index that was read to its end is read anew: what came into it since would be missing.
+        """
         file = self.folder / "cursor"
-        cursor = Cursor(**json.loads(file.read_text())) if file.exists() else Cursor(index)
+        cursor = Cursor(index)
+        if file.exists() and clock() - file.stat().st_mtime < MAX_AGE.total_seconds():
+            stood = Cursor(**json.loads(file.read_text()))
+            cursor = cursor if stood.complete else stood
         for page in self.files[cursor.parts :]:
             page.unlink()
         return cursor
@@ -198,7 +208,7 @@ def load_live(
         "ubi_events": given.get("events", "ubi_events"),
         "catalog": given.get("catalog"),
     }
-    rows_engine = ubi.start(connection)
+    rows_engine = ubi.start(connection, request.raw)
     rows_in = 0
     folders = []
     for target, index in indices.items():
@@ -216,7 +226,7 @@ def load_live(
         folders.append(pages.folder)
         if pages.files:
             with watched(connection, request.progress, f"reading {index}"), ubi.in_zone(connection, request.zone):
-                rows_in += _read(connection, pages, cursor, target)
+                rows_in += _read(connection, request, pages, cursor, target)
     loaded = ubi.finish(connection, rows_engine, request, rows_in)
 
     def forget() -> None:
@@ -242,7 +252,9 @@ def _days_query(request: ImportRequest, time: str) -> dict[str, Any]:
     return {"query": {"range": {time: bounds | {"format": "strict_date_optional_time"}}}}
 
 
-def _read(connection: duckdb.DuckDBPyConnection, pages: Pages, cursor: Cursor, target: str) -> int:
+def _read(
+    connection: duckdb.DuckDBPyConnection, request: ImportRequest, pages: Pages, cursor: Cursor, target: str
+) -> int:
     """Read pages into the tables of ``ubi``; documents that came twice are counted."""
     listed = ", ".join(quoted(str(file)) for file in pages.files)
     source = f"(SELECT json FROM read_json_objects([{listed}], format = 'array'))"
@@ -263,4 +275,4 @@ def _read(connection: duckdb.DuckDBPyConnection, pages: Pages, cursor: Cursor, t
             connection,
             f"INSERT INTO documents_untold SELECT 'catalog', json ->> '$._index', json ->> '$._id', json FROM {source}",
         )
-    return again + ubi.read_rows(connection, source, target)
+    return again + ubi.read_rows(connection, source, target, request.raw)

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from features.adapters.base import AdapterError, ImportRequest, Progress, adapter
 from features.adapters.writer import PREFIX, Written, catalogs, recover, write
 from features.documents import DocumentError
+from infra.settings import RawSettings
 
 MIN_DAYS = 3
 """Days from which it is told that the first or the last is not whole."""
@@ -43,6 +44,7 @@ def import_logs(
     zone: str = "UTC",
     replace: bool = False,
     memory: str = "2GB",
+    raw: RawSettings | None = None,
     options: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Imported:
@@ -56,6 +58,7 @@ def import_logs(
         zone: Time zone of times that name none, such as ``Europe/Berlin``.
         replace: Write days anew that are there.
         memory: What DuckDB may hold; beyond it, it spills under ``logs``.
+        raw: The shop's settings of reading logs; None: the defaults.
         options: Settings of the source.
         progress: Called with a sentence and the share that is done.
 
@@ -79,6 +82,7 @@ def import_logs(
             days=days,
             zone=zone,
             memory=memory,
+            raw=raw or RawSettings(),
             wants_catalog=not catalogs(logs),
             options=options or {},
             progress=progress or (lambda sentence, share: None),

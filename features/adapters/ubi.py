@@ -19,7 +19,7 @@ from features.envelope_ids import take_envelope_ids
 from features.file_names import is_catalog, log_source
 from features.json_macros import create_macros
 from features.ubi import read_events, read_queries
-from infra.settings import ACTIONS, GUEST_IDS, action_key
+from infra.settings import RawSettings, action_key
 
 NAME = "ubi"
 WHAT = (
@@ -45,25 +45,25 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     for file in files:
         by_target.setdefault("catalog" if is_catalog(file.name) else log_source(file.name), []).append(file)
     items = by_target.pop("catalog", [])
-    engine = start(connection)
+    engine = start(connection, request.raw)
     rows_in = 0
     with watched(connection, request.progress, f"reading {len(files)} files"), in_zone(connection, request.zone):
         for target, group in by_target.items():
             for source in json_source(connection, group):
-                rows_in += read_rows(connection, source, target)
+                rows_in += read_rows(connection, source, target, request.raw)
     if items:
         rows_in += load_documents(engine, "catalog_files", items, [file.name for file in items])
         connection.execute(_CATALOG_FILES_SQL)
     return finish(connection, engine, request, rows_in)
 
 
-def start(connection: duckdb.DuckDBPyConnection) -> SimpleNamespace:
+def start(connection: duckdb.DuckDBPyConnection, raw: RawSettings) -> SimpleNamespace:
     """Make the tables that rows are read into; what the readers of ``features`` take for their engine."""
     engine = SimpleNamespace(con=connection, table=lambda name: name)
     create_macros(engine)
     connection.execute(PLAIN_MACROS)
     connection.execute(_TABLES_SQL)
-    rows = ", ".join(f"('{action_key(name)}', '{meaning}')" for name, meaning in ACTIONS.items())
+    rows = ", ".join(f"({quoted(action_key(name))}, '{meaning}')" for name, meaning in raw.actions.items())
     connection.execute(f"CREATE TABLE meanings AS FROM (VALUES {rows}) AS m (action, meaning)")
     return engine
 
@@ -78,9 +78,9 @@ def in_zone(connection: duckdb.DuckDBPyConnection, zone: str) -> Iterator[None]:
         connection.execute("SET TimeZone = 'UTC'")
 
 
-def read_rows(connection: duckdb.DuckDBPyConnection, source: str, target: str | None) -> int:
+def read_rows(connection: duckdb.DuckDBPyConnection, source: str, target: str | None, raw: RawSettings) -> int:
     """Read a source of ``json_rows``; rows that do not say what they are, are of ``target``. Return how many rows."""
-    rows = count(connection, f"INSERT INTO ubi_rows {rows_sql(source, GUEST_IDS)}")
+    rows = count(connection, f"INSERT INTO ubi_rows {rows_sql(source, raw.guest_ids)}")
     if count(connection, "SELECT count(*) FROM ubi_rows WHERE kind IS NULL"):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE untold AS {untold_sql(source)}")
         connection.execute(_UNTOLD_SQL.format(default=quoted(target) if target else "NULL"))
@@ -93,8 +93,8 @@ def finish(
     """The tables of what was read."""
     with watched(connection, request.progress, "reading rows of other spellings"), in_zone(connection, request.zone):
         connection.execute(_DOCUMENTS_SQL)
-        read_queries(engine, "documents_ubi_queries", "odd_queries", GUEST_IDS)
-        read_events(engine, "documents_ubi_events", "odd_events", GUEST_IDS)
+        read_queries(engine, "documents_ubi_queries", "odd_queries", request.raw.guest_ids)
+        read_events(engine, "documents_ubi_events", "odd_events", request.raw.guest_ids)
     with watched(connection, request.progress, "typing rows"):
         connection.execute(_TYPED_SQL)
         connection.execute(_BECAME_SQL)
@@ -136,7 +136,7 @@ def _notes(connection: duckdb.DuckDBPyConnection, items: int) -> list[str]:
 
 
 _TABLES_SQL = f"""
-CREATE TABLE ubi_rows AS {rows_sql("(SELECT NULL::JSON AS json)", GUEST_IDS)} LIMIT 0;
+CREATE TABLE ubi_rows AS {rows_sql("(SELECT NULL::JSON AS json)", ())} LIMIT 0;
 CREATE TABLE documents_untold (target VARCHAR, index VARCHAR, id VARCHAR, document JSON);
 CREATE TABLE documents_catalog (row_id BIGINT, file BIGINT, raw VARCHAR, document JSON);
 CREATE TABLE ubi_other (source_event VARCHAR, became VARCHAR, rows BIGINT);

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from features.adapters.base import AdapterError, ImportRequest, Loaded, count, watched
+from features.adapters.day_tables import DayTable, columns_of, day_table, join_strays
 from features.file_names import is_catalog, is_hidden
 
 PREFIX = ".import-"
@@ -19,6 +20,8 @@ LOG_FILES = {"queries": "ubi_queries.parquet", "events": "ubi_events.parquet"}
 CATALOG_FILE = "catalog.parquet"
 JUDGEMENTS_FILE = "qrels.tsv"
 _OWN = frozenset([*LOG_FILES.values(), CATALOG_FILE])
+_IMPORTED = "shelfwise_import"
+"""Key in the metadata of a day's ``catalog.parquet`` that an import made, which tells it from the shop's own."""
 
 
 @dataclass(frozen=True)
@@ -76,33 +79,19 @@ def write(
         RuntimeError: a row would be lost: the adapter's counts and what it made differ.
     """
     stage = request.work / "stage"
-    notes: list[str] = []
-    outside = 0
+    tables, outside, notes = _by_day(connection, loaded, request, logs)
+    made = outside
     days: dict[date, dict[str, int]] = {}
-    tables = {"queries": loaded.queries, "events": loaded.events}
-    by_day = loaded.catalog is not None and "dt" in _columns(connection, loaded.catalog)
-    if by_day and catalogs(logs):
-        notes.append(f"The catalogue in {logs} stays as it is: what the events say of items is not needed beside it.")
-    elif by_day:
-        tables["catalog"] = loaded.catalog
-    made = 0
     for name, table in tables.items():
-        if table is None:
-            continue
-        file = LOG_FILES.get(name, CATALOG_FILE)
-        found = _days_of(connection, table)
-        if name in LOG_FILES:
-            made += sum(found.values())
-        wanted = {day: rows for day, rows in found.items() if _asked_for(day, request.days)}
-        outside += sum(found.values()) - sum(wanted.values()) if name in LOG_FILES else 0
         with watched(connection, request.progress, f"writing {name}"):
-            _write_days(connection, table, stage, file, wanted)
-        for day, rows in wanted.items():
+            _write_days(connection, table, stage, LOG_FILES.get(name, CATALOG_FILE))
+        made += table.total if name in LOG_FILES else 0
+        for day, rows in table.days.items():
             days.setdefault(day, {})[name] = rows
     if loaded.events is not None:
         _write_eventless(connection, loaded.events, stage, [day for day, rows in days.items() if "events" not in rows])
     catalog = None
-    if loaded.catalog is not None and not by_day:
+    if loaded.catalog is not None and "dt" not in columns_of(connection, loaded.catalog):
         catalog = count(connection, f"SELECT count(*) FROM {loaded.catalog}")
         made += catalog
         stage.mkdir(parents=True, exist_ok=True)
@@ -121,7 +110,7 @@ def write(
         if (before := _rows_there(connection, logs, day, name)) > rows
     ]
     for day in sorted(days):
-        _move_day(stage, request.work, logs, day)
+        _move_day(connection, stage, request.work, logs, day)
     for file in (CATALOG_FILE, JUDGEMENTS_FILE):
         if (stage / file).exists():
             (stage / file).replace(logs / file)
@@ -137,45 +126,43 @@ def recover(logs: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _asked_for(day: date, days: tuple[date | None, date | None]) -> bool:
-    first, last = days
-    return (first is None or day >= first) and (last is None or day <= last)
+def _by_day(
+    connection: duckdb.DuckDBPyConnection, loaded: Loaded, request: ImportRequest, logs: Path
+) -> tuple[Mapping[str, DayTable], int, list[str]]:
+    """The tables that go into day folders, of the days asked for, how many rows are of others, and notes."""
+    notes = []
+    first, last = request.days
+    named = {"queries": loaded.queries, "events": loaded.events}
+    if loaded.catalog is not None and "dt" in columns_of(connection, loaded.catalog):
+        if catalogs(logs):
+            told = "stays as it is: what the events say of items is not needed beside it."
+            notes.append(f"The catalogue in {logs} {told}")
+        else:
+            named["catalog"] = loaded.catalog
+    found = {name: day_table(connection, table) for name, table in named.items() if table is not None}
+    asked = {
+        name: table.only(lambda day: (first is None or day >= first) and (last is None or day <= last))
+        for name, table in found.items()
+    }
+    outside = sum(found[name].total - asked[name].total for name in LOG_FILES if name in found)
+    tables, told_of_strays = join_strays(connection, asked, request.raw.ahead_window)
+    if "catalog" in tables:
+        derived = tables["catalog"].only(lambda day: not _own_catalogs(connection, _folder(logs, day)))
+        tables = {**tables, "catalog": derived}
+    return tables, outside, notes + told_of_strays
 
 
-def _day_sql(connection: duckdb.DuckDBPyConnection, table: str) -> str:
-    """The day of a row, as SQL."""
-    return "dt" if "dt" in _columns(connection, table) else "(timestamp AT TIME ZONE 'UTC')::DATE"
-
-
-def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    return [name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall()]
-
-
-def _days_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[date, int]:
-    day = _day_sql(connection, table)
-    found = dict(connection.execute(f"SELECT {day}, count(*) FROM {table} GROUP BY ALL ORDER BY 1").fetchall())
-    if None in found:
-        raise RuntimeError(f"{found[None]:,} rows of {table} have no day: an adapter has to leave them out by name")
-    return found
-
-
-def _write_days(
-    connection: duckdb.DuckDBPyConnection, table: str, stage: Path, file: str, wanted: Mapping[date, int]
-) -> None:
+def _write_days(connection: duckdb.DuckDBPyConnection, table: DayTable, stage: Path, file: str) -> None:
     """Write the days of a table, one file each, in one pass over it."""
-    if not wanted:
+    if not table.days:
         return
-    day = _day_sql(connection, table)
-    kept = "* EXCLUDE (dt)" if day == "dt" else "*"
-    between = f"WHERE {day} BETWEEN DATE '{min(wanted)}' AND DATE '{max(wanted)}'"
+    between = f"dt BETWEEN DATE '{min(table.days)}' AND DATE '{max(table.days)}'"
     parts = stage / f"by-day-{file}"
     parts.parent.mkdir(parents=True, exist_ok=True)
-    connection.execute(
-        f"COPY (SELECT {kept}, {day} AS dt FROM {table} {between}) TO '{_path(parts)}'"
-        " (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (dt))"
-    )
+    how = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_IMPORTED}: 'yes'}}"
+    connection.execute(f"COPY (FROM {table.rows} WHERE {between}) TO '{_path(parts)}' ({how}, PARTITION_BY (dt))")
     written = 0
-    for one in wanted:
+    for one in table.days:
         pieces = sorted((parts / f"dt={one}").iterdir())
         target = stage / f"dt={one}" / file
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -183,16 +170,16 @@ def _write_days(
             pieces[0].replace(target)
         else:
             source = f"read_parquet('{_path(parts / f'dt={one}')}/*.parquet', hive_partitioning = false)"
-            connection.execute(f"COPY (FROM {source}) TO '{_path(target)}' (FORMAT parquet, COMPRESSION zstd)")
+            connection.execute(f"COPY (FROM {source}) TO '{_path(target)}' ({how})")
         written += _rows_in(connection, target)
     shutil.rmtree(parts)
-    if written != sum(wanted.values()):
-        raise RuntimeError(f"{table} has {sum(wanted.values()):,} rows, and {written:,} were written")
+    if written != table.total:
+        raise RuntimeError(f"{table.total:,} rows of {file} were to be written, and {written:,} were")
 
 
 def _write_eventless(connection: duckdb.DuckDBPyConnection, table: str, stage: Path, days: Sequence[date]) -> None:
     """Write a file of no events: without one a day counts as one whose events did not land."""
-    kept = "* EXCLUDE (dt)" if "dt" in _columns(connection, table) else "*"
+    kept = "* EXCLUDE (dt)" if "dt" in columns_of(connection, table) else "*"
     for day in days:
         target = stage / f"dt={day}" / LOG_FILES["events"]
         connection.execute(f"COPY (SELECT {kept} FROM {table} LIMIT 0) TO '{_path(target)}' (FORMAT parquet)")
@@ -237,13 +224,27 @@ def _rows_there(connection: duckdb.DuckDBPyConnection, logs: Path, day: date, na
     return _rows_in(connection, file) if name in LOG_FILES and file.exists() else 0
 
 
-def _move_day(stage: Path, work: Path, logs: Path, day: date) -> None:
-    """Put a day in the place of the one that is there, which takes its own catalogue along."""
+def _own_catalogs(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
+    """The catalogues in a day's folder that no import made of the day's events."""
+    return [name for name in _names(folder) if is_catalog(name) and not _is_imported(connection, folder / name)]
+
+
+def _is_imported(connection: duckdb.DuckDBPyConnection, catalog: Path) -> bool:
+    if catalog.name != CATALOG_FILE or not catalog.is_file():
+        return False
+    keys = f"SELECT count(*) FROM parquet_kv_metadata('{_path(catalog)}') WHERE key = '{_IMPORTED}'::BLOB"
+    try:
+        return count(connection, keys) > 0
+    except duckdb.Error:  # it is no Parquet at all
+        return False
+
+
+def _move_day(connection: duckdb.DuckDBPyConnection, stage: Path, work: Path, logs: Path, day: date) -> None:
+    """Put a day in the place of the one that is there, which takes the shop's own catalogue along."""
     new, target, old = stage / f"dt={day}", _folder(logs, day), work / "old" / f"dt={day}"
     if target.exists():
-        for name in _names(target):
-            if is_catalog(name) and name != CATALOG_FILE:
-                _copy(target / name, new / name)
+        for name in _own_catalogs(connection, target):
+            _copy(target / name, new / name)
         old.parent.mkdir(parents=True, exist_ok=True)
         target.replace(old)
     new.replace(target)

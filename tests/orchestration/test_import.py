@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from infra.settings import get_settings
 from orchestration.cli import app, main
 from orchestration.importing import import_and_print
 from tests.features.raw_log import event, query
@@ -29,6 +30,19 @@ def test_it_says_what_became_of_each_event_and_what_is_next(tmp_path: Path) -> N
     assert "4 rows read, 1 of them left out" in told
     assert "1 days from 2026-05-10 to 2026-05-10, 1 rows of queries, 2 rows of events" in told
     assert f"shelfwise check {tmp_path / 'logs'}" in told
+
+
+def test_the_settings_of_the_shop_reach_the_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "dump.ndjson"
+    file.write_text(json.dumps(query("q1")) + "\n" + json.dumps(event("stare", "a")) + "\n")
+    monkeypatch.setenv("SHELFWISE_RAW__ACTIONS", '{"stare": "cart"}')
+    get_settings.cache_clear()
+    try:
+        result = CliRunner().invoke(app, ["import", "ubi", str(file), "--to", str(tmp_path / "logs")])
+    finally:
+        get_settings.cache_clear()
+    assert result.exit_code == 0
+    assert "stare cart 1 1" in " ".join(result.output.split())
 
 
 def test_options_reach_the_import_and_errors_are_sentences(

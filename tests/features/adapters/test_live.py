@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from features.adapters.base import AdapterError
+from features.adapters.live import MAX_AGE, Cursor, Engine, Pages
 from features.adapters.run import import_logs
+from infra.contract.partitions import write_json
 from tests.features.adapters.engine_server import Documents, engine_server
 from tests.features.adapters.shop_of import Shop, shop_of
 
@@ -68,6 +71,35 @@ def test_a_point_in_time_that_expires(tmp_path: Path, source: str) -> None:
     checked(shop, 25)
     twice = shop.became().get(("ubi_queries", "left out: came again when the paging was resumed"), 0)
     assert twice == (0 if source == "opensearch" else 2)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_came_since_a_refused_import_is_read(tmp_path: Path, source: str) -> None:
+    before, after = shop_documents(25), shop_documents(40)
+    with engine_server(before) as server:
+        shop_of(source, tmp_path, server.url, options=HOW)  # type: ignore[arg-type]
+        with pytest.raises(AdapterError, match="add --replace"):
+            import_logs(source, [server.url], tmp_path / "logs", options=HOW)
+        server.documents = after
+        shop = shop_of(source, tmp_path, server.url, options=HOW, replace=True)  # type: ignore[arg-type]
+    checked(shop, 40)
+
+
+def test_paging_goes_on_only_where_it_stood_a_short_while_ago(tmp_path: Path) -> None:
+    pages = Pages(tmp_path, cast("Engine", None))
+
+    def stood(**more: Any) -> None:
+        for part in range(3):
+            (tmp_path / f"{part:07d}.json").write_text("[]")
+        write_json(tmp_path / "cursor", asdict(Cursor("i", "pit", [1], 2, 20, **more)))
+
+    stood()
+    assert pages.read_cursor("i").parts == len(pages.files) == 2
+    long_ago = time.time() - MAX_AGE.total_seconds() - 60
+    os.utime(tmp_path / "cursor", (long_ago, long_ago))
+    assert (pages.read_cursor("i"), pages.files) == (Cursor("i"), [])
+    stood(complete=True)
+    assert (pages.read_cursor("i"), pages.files) == (Cursor("i"), [])
 
 
 @pytest.mark.kill

@@ -21,7 +21,7 @@ from features.adapters import ubi
 from features.adapters.run import import_logs
 from features.json_macros import create_macros
 from features.ubi import read_events, read_queries
-from infra.settings import GUEST_IDS
+from infra.settings import GUEST_IDS, RawSettings
 from tests.features.adapters.shop_of import shop_of
 from tests.features.raw_log import Row, event, next_day, query
 
@@ -130,6 +130,24 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     assert any("weather" in note for note in outcome.notes)
 
 
+def test_a_shop_says_what_its_actions_mean_and_who_its_guests_are(tmp_path: Path) -> None:
+    rows = [
+        query("q1", user_id="walk-in"),
+        query("q2", user_id="walk-in", userAgent="a key that is spelt otherwise"),
+        event("Stare at", "a", query_id="q1"),
+        event("it's seen", "b", query_id="q1", timestamp=None),
+    ]
+    file = tmp_path / "dump.ndjson"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    raw = RawSettings(actions={"stare_at": "click", "it's seen": "impression"}, guest_ids=("walk-in",))
+    outcome = import_logs("ubi", [str(file)], tmp_path / "logs", raw=raw)
+    became = {(event, became): written for event, became, _, written in outcome.became}
+    assert became == {("query", "request"): 2, ("stare at", "click"): 1, ("it's seen", "impression"): 1}
+    assert not [note for note in outcome.notes if "raw.actions" in note]
+    queries = pq.read_table(tmp_path / "logs/dt=2026-05-10/ubi_queries.parquet").to_pylist()
+    assert [(row["query_id"], row["user_id"]) for row in queries] == [("q1", None), ("q2", None)]
+
+
 def test_times_without_a_zone_are_in_the_given_one(tmp_path: Path) -> None:
     file = tmp_path / "dump.ndjson"
     file.write_text(
@@ -201,8 +219,8 @@ def test_plain_rows_are_read_as_the_readers_read_them(tmp_path_factory: pytest.T
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    engine = ubi.start(connection)
-    ubi.read_rows(connection, f"read_ndjson_objects('{file}')", None)
+    engine = ubi.start(connection, RawSettings())
+    ubi.read_rows(connection, f"read_ndjson_objects('{file}')", None, RawSettings())
     plain = dict(connection.execute("SELECT kind, count(*) FROM ubi_rows WHERE plain GROUP BY kind").fetchall())
     assert min(plain["ubi_queries"], plain["ubi_events"]) > 100
     connection.execute(ubi._DOCUMENTS_SQL)

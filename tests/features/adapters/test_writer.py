@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
@@ -21,6 +22,9 @@ from filelock import FileLock
 from features.adapters import base
 from features.adapters.base import AdapterError, ImportRequest, Loaded
 from features.adapters.run import import_logs
+from features.file_names import is_catalog
+from infra.settings import RawSettings
+from tests.features.adapters.shop_of import shop_of
 from tests.features.raw_log import DAY, Row, event, next_day, query
 
 
@@ -72,6 +76,90 @@ def test_what_is_there_is_refused_and_stays(tmp_path: Path) -> None:
         import_logs("ubi", [new], logs, replace=True)
     assert sorted(p.name for p in logs.iterdir() if not p.name.startswith(".")) == ["dt=2026-05-10", "dt=2026-05-11"]
     assert not list(logs.glob(".import-*"))
+
+
+def made_adapter(monkeypatch: pytest.MonkeyPatch, **tables: str) -> str:
+    """Name of a source whose tables are these queries."""
+    module: Any = ModuleType("made_adapter")
+    module.OPTIONS = {}
+
+    def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
+        for name, rows in tables.items():
+            connection.execute(f"CREATE TABLE {name} AS {rows}")
+        n = sum(base.count(connection, f"SELECT count(*) FROM {name}") for name in tables if name != "catalog")
+        connection.execute(
+            f"CREATE TABLE b AS SELECT 'row' AS source_event, 'row' AS became, {n} AS rows, {n} AS written"
+        )
+        return Loaded(rows_in=n, became="b", **{name: name for name in tables})
+
+    module.load = load
+    monkeypatch.setitem(sys.modules, "made_adapter", module)
+    monkeypatch.setattr(base, "ADAPTERS", {"made": "made_adapter"})
+    return "made"
+
+
+ASKED = "SELECT 'q' AS query_id, 'u' AS client_id, 'lamp' AS user_query, TIMESTAMPTZ '2026-05-10 10:00:00' AS timestamp"
+
+
+@pytest.mark.parametrize("name", ["catalog.parquet", "catalog.csv"])
+def test_a_day_written_anew_keeps_the_catalogue_of_the_shop_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    logs = tmp_path / "logs"
+    day = logs / "dt=2026-05-10"
+    seen = "SELECT DATE '2026-05-10' AS dt, 'a' AS item_id, 'Lamp' AS title"
+
+    def catalogs() -> list[str]:
+        return sorted(path.name for path in day.iterdir() if is_catalog(path.name))
+
+    import_logs(made_adapter(monkeypatch, queries=ASKED, catalog=seen), [], logs)
+    assert catalogs() == ["catalog.parquet"]
+    import_logs(made_adapter(monkeypatch, queries=ASKED), [], logs, replace=True)
+    assert catalogs() == []
+    if name == "catalog.csv":
+        (day / name).write_text("sku,title\na,Old\n")
+    else:
+        pq.write_table(pa.table({"item_id": ["a"], "title": ["Old"]}), day / name)
+    before = (day / name).read_bytes()
+    for more in ({}, {"catalog": seen}):
+        import_logs(made_adapter(monkeypatch, queries=ASKED, **more), [], logs, replace=True)
+        assert catalogs() == [name]
+        assert (day / name).read_bytes() == before
+
+
+def test_a_click_after_the_last_midnight_goes_with_its_search(tmp_path: Path) -> None:
+    rows = [query("q1", "23:59:55"), event("click", "b", "00:00:05", day=next_day(), query_id="q1")]
+    shop = shop_of("ubi", tmp_path, Path(dump(tmp_path / "dump.ndjson", *rows)), catalog=False)
+    assert shop.imported.written.days == {DAY: {"queries": 1, "events": 1}}
+    assert "2026-05-11 has no request: its 1 events are in the folder of 2026-05-10." in shop.imported.notes
+    assert [(r["action"], r["item_id"], r["query_id"]) for r in shop.rows("events")] == [("click", "b", "q1")]
+    assert shop.reasons() == {}
+
+
+def test_other_days_without_a_request_are_told(tmp_path: Path) -> None:
+    rows = [query("q1"), query("q2", day=next_day(2)), event("click", "b", day=next_day(1))]
+    outcome = import_logs("ubi", [dump(tmp_path / "dump.ndjson", *rows)], tmp_path / "logs")
+    assert outcome.written.days[next_day(1)] == {"events": 1}
+    told = "2026-05-11: no request is of these days, so that a run leaves their folders out, with 1 events."
+    assert told in outcome.notes
+    late = [query("q1", "23:59:55"), event("click", "b", "00:00:05", day=next_day(), query_id="q1")]
+    file = dump(tmp_path / "late.ndjson", *late)
+    narrow = import_logs("ubi", [file], tmp_path / "narrow", raw=RawSettings(ahead_window=timedelta(0)))
+    assert told in narrow.notes
+    assert list(narrow.written.days) == [DAY, next_day()]
+
+
+def test_what_a_stray_day_says_of_items_goes_along_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = "SELECT 'click' AS action_name, 'b' AS object_id, TIMESTAMPTZ '2026-05-11 00:00:05' AS timestamp"
+    seen = (
+        "SELECT dt::DATE AS dt, item_id, title FROM (VALUES ('2026-05-10', 'a', 'Lamp'), ('2026-05-11', 'a', 'Again'),"
+        " ('2026-05-11', 'b', 'Chair')) AS t (dt, item_id, title)"
+    )
+    source = made_adapter(monkeypatch, queries=ASKED, events=events, catalog=seen)
+    outcome = import_logs(source, [], tmp_path / "logs")
+    assert outcome.written.days == {DAY: {"queries": 1, "events": 1, "catalog": 2}}
+    items = pq.ParquetFile(tmp_path / "logs/dt=2026-05-10/catalog.parquet").read().to_pylist()
+    assert sorted(row["title"] for row in items) == ["Chair", "Lamp"]
 
 
 def test_a_catalogue_is_not_written_over(tmp_path: Path) -> None:
