@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from infra.contract.ubi import NO_VALUES
+
+_AGREED = f"""
+CREATE OR REPLACE TEMP MACRO says_none(t) AS lower(t) IN {NO_VALUES};
+"""
 _MACROS = r"""
 CREATE OR REPLACE TEMP MACRO is_nan(j) AS json_type(j) = 'DOUBLE' AND lower(j::VARCHAR) IN ('nan', '-nan');
 CREATE OR REPLACE TEMP MACRO is_absent(j) AS j IS NULL OR json_type(j) = 'NULL' OR is_nan(j);
@@ -14,9 +19,7 @@ CREATE OR REPLACE TEMP MACRO as_text(j) AS CASE
     WHEN is_nan(j) THEN NULL WHEN json_type(j) = 'DOUBLE' THEN regexp_replace(j ->> '$', '^(-?\d+)\.0$', '\1')
     WHEN json_type(j) = 'VARCHAR' OR is_number(j) THEN j ->> '$' END;
 CREATE OR REPLACE TEMP MACRO as_id(j) AS nullif(trim(as_text(j)), '');
--- what programs write for "there is none" where a text is asked for
-CREATE OR REPLACE TEMP MACRO as_key(j) AS list_filter([as_id(j)],
-    lambda t: lower(t) NOT IN ('null', 'none', 'undefined', 'nan'))[1];
+CREATE OR REPLACE TEMP MACRO as_key(j) AS list_filter([as_id(j)], lambda t: NOT says_none(t))[1];
 CREATE OR REPLACE TEMP MACRO is_blank(j) AS is_absent(j) OR NOT no_scalar(j) AND as_key(j) IS NULL;
 -- the list with nulls for blanks; one lambda for all elements, where a macro for each would be copied out
 CREATE OR REPLACE TEMP MACRO unless_blank(listed) AS
@@ -82,7 +85,7 @@ CREATE OR REPLACE TEMP MACRO spelling(k) AS regexp_replace(lower(k), '[^a-z0-9.]
 
 def macros_sql() -> str:
     """The macros of ``create_macros`` as SQL statements."""
-    return _MACROS
+    return _AGREED + _MACROS
 
 
 def create_macros(engine: Any) -> None:
@@ -92,4 +95,4 @@ def create_macros(engine: Any) -> None:
     same except guests, ``as_time`` ISO-8601, HTTP and log times and epochs of any unit, ``opened`` JSON or JSON inside
     a text, ``body_of`` a document or what is under its ``_source``. All give null for what does not fit.
     """
-    engine.con.execute(_MACROS)
+    engine.con.execute(macros_sql())

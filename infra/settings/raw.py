@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
+from infra.contract.ubi import NO_VALUES
 from infra.settings.base import Count, Group, Share
 
 Meaning = Literal["impression", "click", "cart", "order", "ignore"]
@@ -101,3 +102,12 @@ class RawSettings(Group):
     @classmethod
     def _in_lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(text.strip().lower() for text in value)
+
+    def person(self, user_id: str | None, client_id: str | None) -> str | None:
+        """Whose history a row or a request belongs to: the user's, else the client's; None where both are absent or ids
+        that name nobody. The nightly run reads the logs alike."""
+        return next((text for text in map(self._named, (user_id, client_id)) if text), None)
+
+    def _named(self, text: str | None) -> str | None:
+        trimmed = (text or "").strip()
+        return None if trimmed.lower() in (*NO_VALUES, *self.guest_ids) else trimmed

@@ -80,7 +80,7 @@ def checked_row(source: Source, row: Mapping[str, Any], raw: RawSettings, now: d
 
 def happening_of(source: Source, row: Mapping[str, Any], raw: RawSettings) -> Happening | None:
     """What a checked row means to the next search; None where it means nothing to it."""
-    user = _text(row.get("user_id")) or _text(row.get("client_id"))
+    user = raw.person(_text(row.get("user_id")), _text(row.get("client_id")))
     if user is None:
         return None
     time = datetime.fromisoformat(row["timestamp"])
