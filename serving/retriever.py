@@ -192,7 +192,7 @@ class Retriever:
             OnlineStoreUnavailable: Redis is away; nothing was recorded.
         """
         served = self._live.served
-        meaning = self._settings.raw.actions.get(action.lower(), action)
+        meaning = self._settings.raw.meaning(action.strip())
         action = meaning if action not in ACTIONS and meaning in ACTIONS else action
         item = served.item(item_id) if item_id is not None else None
         brand, tags = (item.get("brand"), tuple(item.get("tags") or ())) if item else (None, ())

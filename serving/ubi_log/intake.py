@@ -87,7 +87,7 @@ def happening_of(source: Source, row: Mapping[str, Any], raw: RawSettings) -> Ha
     if source == UBI_QUERIES:
         return Happening(user=user, action="search", query=row["user_query"], time=time) if row["user_query"] else None
     item = item_of(row)
-    meaning = raw.actions.get(str(row["action_name"]).lower())
+    meaning = raw.meaning(str(row["action_name"]).strip())
     if item is None or meaning not in ("click", "cart", "order"):
         return None
     return Happening(user=user, action=meaning, item_id=item, time=time)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from features.json_macros import create_macros
-from infra.settings import GUEST_IDS, RawSettings
+from features.screening import open_baskets
+from infra.settings import ACTIONS, GUEST_IDS, Meaning, RawSettings
 
 RAW = RawSettings(guest_ids=("Visitor", *GUEST_IDS[:3]))
 NAMES = st.sampled_from([*RAW.guest_ids, "none", "NaN", "undefined", "u1", "", "0001"])
@@ -32,3 +35,30 @@ def test_a_row_is_of_the_person_that_the_logs_reader_finds(
         {"guests": guests, "sent": sent},
     ).fetchall()
     assert [person for (person,) in read] == [RAW.person(user, client) for user, client in rows]
+
+
+MEANINGS: st.SearchStrategy[Meaning] = st.sampled_from(["impression", "click", "cart", "order", "ignore"])
+LETTERS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
+
+
+@st.composite
+def spelt(draw: st.DrawFn, names: st.SearchStrategy[str]) -> str:
+    """A name in other cases, with other gaps between its letters."""
+    gap = st.sampled_from(["", "", "", " ", "_", "-", "\t", "\u00a0", "--"])
+    return "".join(draw(st.sampled_from([c, c.upper(), c.lower()])) + draw(gap) for c in draw(names))
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(st.data(), st.dictionaries(LETTERS | spelt(st.sampled_from(list(ACTIONS))), MEANINGS, max_size=4))
+def test_an_action_means_what_the_nightly_run_takes_it_for(
+    duckdb_engine: Any, load: Callable[..., Any], data: st.DataObject, given_actions: dict[str, Meaning]
+) -> None:
+    raw = RawSettings(actions=given_actions)
+    known = spelt(st.sampled_from(list(raw.actions)))
+    named = data.draw(st.lists(known | st.sampled_from(list(raw.actions)) | LETTERS, min_size=1, max_size=8))
+    columns = {"action": pa.string(), "item_id": pa.string(), "position": pa.int64(), "event_id": pa.string(),
+               "basket": pa.list_(pa.struct({"item_id": pa.string(), "position": pa.int64()}))}  # fmt: skip
+    rows = [{"action": name, "item_id": "i1", "position": n, "event_id": str(n)} for n, name in enumerate(named)]
+    acted = load(duckdb_engine, "acted", pa.Table.from_pylist(rows, pa.schema(columns)))
+    opened = open_baskets(acted, raw.actions).order_by("position").to_pyarrow().to_pylist()
+    assert [row["kind"] for row in opened] == [raw.meaning(name) for name in named]

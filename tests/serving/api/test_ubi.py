@@ -219,3 +219,12 @@ def test_guests_have_the_history_of_their_browser_and_share_none(client: TestCli
     assert known(user=None, client_id=browser) == known(user=browser) == mine
     assert known(user=guest)["recent_items"] == known(user="guest")["recent_items"] == []
     assert client.get("/search", params={"q": "mug", "user": guest, "explain": True}).json()["personalized"] is False
+
+
+@pytest.mark.parametrize("action", ["Add to Cart", "add-to-cart", "AddToCart", " CLICK "])
+def test_actions_count_however_they_are_spelt(client: TestClient, action: str) -> None:
+    user = f"spells {action!r}"
+    assert client.post("/ubi_events", json=[CLICK | {"client_id": user, "action_name": action}]).status_code == 202
+    assert client.post("/events", json={"user": user, "action": action, "item_id": "i4"}).json()["recorded"]
+    known = client.post("/search", json={"query": "mug", "user": user, "explain": True}).json()["features"]
+    assert known["recent_items"] == ["i4", "i3"]
