@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.contract.ubi import NO_VALUES
+from infra.contract.ubi import EPOCH_BOUNDS, NO_VALUES
 
+_SECONDS, _MILLISECONDS, _MICROSECONDS = EPOCH_BOUNDS
 _AGREED = f"""
 CREATE OR REPLACE TEMP MACRO says_none(t) AS lower(t) IN {NO_VALUES};
+CREATE OR REPLACE TEMP MACRO epoch_to_us(x) AS CASE
+    WHEN abs(x) < {_SECONDS:g} THEN x * 1e6 WHEN abs(x) < {_MILLISECONDS:g} THEN x * 1e3
+    WHEN abs(x) < {_MICROSECONDS:g} THEN x ELSE x / 1e3 END;
 """
 _MACROS = r"""
 CREATE OR REPLACE TEMP MACRO is_nan(j) AS json_type(j) = 'DOUBLE' AND lower(j::VARCHAR) IN ('nan', '-nan');
@@ -28,9 +32,6 @@ CREATE OR REPLACE TEMP MACRO as_person(j, guests) AS list_filter([as_key(j)],
     lambda t: NOT list_contains(guests, lower(t)))[1];
 -- PHP writes false for the user who is not logged in
 CREATE OR REPLACE TEMP MACRO no_person(j) AS no_scalar(j) AND j::VARCHAR <> 'false';
--- the magnitude tells the unit: 1e11 seconds are the year 5138, 1e11 milliseconds 1973
-CREATE OR REPLACE TEMP MACRO epoch_to_us(x) AS CASE
-    WHEN abs(x) < 1e11 THEN x * 1e6 WHEN abs(x) < 1e14 THEN x * 1e3 WHEN abs(x) < 1e17 THEN x ELSE x / 1e3 END;
 -- years that nanoseconds cannot hold break readers of these tables, and no log is that old or new
 CREATE OR REPLACE TEMP MACRO within_reason(t) AS CASE
     WHEN t BETWEEN TIMESTAMPTZ '1970-01-01 00:00:00+00' AND TIMESTAMPTZ '2200-01-01 00:00:00+00' THEN t END;

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from features.json_macros import create_macros
 from features.screening import open_baskets
 from infra.settings import ACTIONS, GUEST_IDS, Meaning, RawSettings
+from serving.ubi_log.intake import RowError, read_time
 
 RAW = RawSettings(guest_ids=("Visitor", *GUEST_IDS[:3]))
 NAMES = st.sampled_from([*RAW.guest_ids, "none", "NaN", "undefined", "u1", "", "0001"])
@@ -62,3 +65,38 @@ def test_an_action_means_what_the_nightly_run_takes_it_for(
     acted = load(duckdb_engine, "acted", pa.Table.from_pylist(rows, pa.schema(columns)))
     opened = open_baskets(acted, raw.actions).order_by("position").to_pyarrow().to_pylist()
     assert [row["kind"] for row in opened] == [raw.meaning(name) for name in named]
+
+
+MOMENT = datetime(2026, 5, 29, 10, 26, 40, tzinfo=UTC)
+SECONDS = int(MOMENT.timestamp())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(SECONDS * unit for unit in (1, 10**3, 10**6, 10**9)),
+        *(f"{SECONDS * unit}" for unit in (1, 10**3, 10**6, 10**9)),
+        f" {SECONDS}000 ",
+        f"{SECONDS}.0",
+        f"{SECONDS / 1e9}e9",
+        "Fri, 29 May 2026 10:26:40 GMT",
+        "Friday, 29-May-26 10:26:40 GMT",
+        "Fri, 29 May 2026 12:26:40 +0200",
+        "2026-05-29T12:26:40+02:00",
+        "2026-05-29 10:26:40",
+    ],
+)
+def test_a_time_is_the_one_that_the_logs_reader_finds(duckdb_engine: Any, sent: object) -> None:
+    create_macros(duckdb_engine)
+    ((read,),) = duckdb_engine.con.execute(
+        "SELECT epoch_us(as_time($sent::JSON))", {"sent": json.dumps(sent)}
+    ).fetchall()
+    assert read_time(sent) == datetime.fromtimestamp(read / 1e6, UTC) == MOMENT
+
+
+@pytest.mark.parametrize(
+    "sent", ["Fri May 29 2026 12:26:40 GMT+0200 (CEST)", "29/May/2026:10:26:40 +0000", "yesterday"]
+)
+def test_a_time_of_another_form_is_refused_rather_than_read_otherwise(sent: str) -> None:
+    with pytest.raises(RowError, match="timestamp"):
+        read_time(sent)
