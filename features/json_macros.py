@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from infra.contract.ubi import EPOCH_BOUNDS, NO_VALUES
+
+_SECONDS, _MILLISECONDS, _MICROSECONDS = EPOCH_BOUNDS
+_AGREED = f"""
+CREATE OR REPLACE TEMP MACRO says_none(t) AS lower(t) IN {NO_VALUES};
+CREATE OR REPLACE TEMP MACRO epoch_to_us(x) AS CASE
+    WHEN abs(x) < {_SECONDS:g} THEN x * 1e6 WHEN abs(x) < {_MILLISECONDS:g} THEN x * 1e3
+    WHEN abs(x) < {_MICROSECONDS:g} THEN x ELSE x / 1e3 END;
+"""
 _MACROS = r"""
 CREATE OR REPLACE TEMP MACRO is_nan(j) AS json_type(j) = 'DOUBLE' AND lower(j::VARCHAR) IN ('nan', '-nan');
 CREATE OR REPLACE TEMP MACRO is_absent(j) AS j IS NULL OR json_type(j) = 'NULL' OR is_nan(j);
@@ -14,9 +23,7 @@ CREATE OR REPLACE TEMP MACRO as_text(j) AS CASE
     WHEN is_nan(j) THEN NULL WHEN json_type(j) = 'DOUBLE' THEN regexp_replace(j ->> '$', '^(-?\d+)\.0$', '\1')
     WHEN json_type(j) = 'VARCHAR' OR is_number(j) THEN j ->> '$' END;
 CREATE OR REPLACE TEMP MACRO as_id(j) AS nullif(trim(as_text(j)), '');
--- what programs write for "there is none" where a text is asked for
-CREATE OR REPLACE TEMP MACRO as_key(j) AS list_filter([as_id(j)],
-    lambda t: lower(t) NOT IN ('null', 'none', 'undefined', 'nan'))[1];
+CREATE OR REPLACE TEMP MACRO as_key(j) AS list_filter([as_id(j)], lambda t: NOT says_none(t))[1];
 CREATE OR REPLACE TEMP MACRO is_blank(j) AS is_absent(j) OR NOT no_scalar(j) AND as_key(j) IS NULL;
 -- the list with nulls for blanks; one lambda for all elements, where a macro for each would be copied out
 CREATE OR REPLACE TEMP MACRO unless_blank(listed) AS
@@ -25,9 +32,6 @@ CREATE OR REPLACE TEMP MACRO as_person(j, guests) AS list_filter([as_key(j)],
     lambda t: NOT list_contains(guests, lower(t)))[1];
 -- PHP writes false for the user who is not logged in
 CREATE OR REPLACE TEMP MACRO no_person(j) AS no_scalar(j) AND j::VARCHAR <> 'false';
--- the magnitude tells the unit: 1e11 seconds are the year 5138, 1e11 milliseconds 1973
-CREATE OR REPLACE TEMP MACRO epoch_to_us(x) AS CASE
-    WHEN abs(x) < 1e11 THEN x * 1e6 WHEN abs(x) < 1e14 THEN x * 1e3 WHEN abs(x) < 1e17 THEN x ELSE x / 1e3 END;
 -- years that nanoseconds cannot hold break readers of these tables, and no log is that old or new
 CREATE OR REPLACE TEMP MACRO within_reason(t) AS CASE
     WHEN t BETWEEN TIMESTAMPTZ '1970-01-01 00:00:00+00' AND TIMESTAMPTZ '2200-01-01 00:00:00+00' THEN t END;
@@ -82,7 +86,7 @@ CREATE OR REPLACE TEMP MACRO spelling(k) AS regexp_replace(lower(k), '[^a-z0-9.]
 
 def macros_sql() -> str:
     """The macros of ``create_macros`` as SQL statements."""
-    return _MACROS
+    return _AGREED + _MACROS
 
 
 def create_macros(engine: Any) -> None:
@@ -92,4 +96,4 @@ def create_macros(engine: Any) -> None:
     same except guests, ``as_time`` ISO-8601, HTTP and log times and epochs of any unit, ``opened`` JSON or JSON inside
     a text, ``body_of`` a document or what is under its ``_source``. All give null for what does not fit.
     """
-    engine.con.execute(_MACROS)
+    engine.con.execute(macros_sql())

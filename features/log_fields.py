@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infra.contract.ubi import HITS
+
 ID_NAMES = ("object_id", "item_id", "product_id", "sku", "internal_id")
 """What an item's id is called, best first; ``id`` besides, inside an object that is an item."""
 
@@ -63,7 +65,7 @@ _ID_LISTS = ("objectids", "itemids", "productids", "skus", "items", "products", 
 _LEVELS = 4
 
 QUERY_KEYS = ("query_id", "user_id", "client_id", "session_id", "user_query", "timestamp", "@timestamp",
-              "query_response_hit_ids", "query_response_object_ids", "query_attributes", "query_response_id", "query",
+              *HITS, "query_attributes", "query_response_id", "query",
               "application", "object_id_field", "user_agent")  # fmt: skip
 EVENT_KEYS = ("query_id", "user_id", "client_id", "session_id", "action_name", "timestamp", "@timestamp", "event_id",
               "object_id", "event_attributes", "event_attributes.object.object_id", "message", "message_type", "query",

@@ -128,6 +128,7 @@ class Retriever:
         watch = Stopwatch()
         for request in requests:
             check_request(self._settings.serving, request)
+        requests = [self._of_person(request) for request in requests]
         served = self._live.served
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
@@ -169,42 +170,50 @@ class Retriever:
 
     def record(
         self,
-        user: str,
+        user: str | None,
         action: str,
         query: str | None = None,
         item_id: str | None = None,
         time: datetime | None = None,
-    ) -> None:
+    ) -> bool:
         """Record what a user just did, so that their next request counts it; the nightly training reads the logs.
 
         Args:
+            user: whose history it belongs to; None, or an id of ``settings.raw.guest_ids``: nobody's.
             action: ``search`` (with ``query``), ``click``, ``cart`` or ``order`` (with ``item_id``), or the log's name
                 for one of these (``settings.raw.actions``: ``add_to_cart``, ``purchase``).
             time: when it was; default: now.
+
+        Returns:
+            Whether it was recorded: it is not where it belongs to nobody.
 
         Raises:
             BadRequest: an unknown action, or one without its query or item.
             OnlineStoreUnavailable: Redis is away; nothing was recorded.
         """
         served = self._live.served
-        meaning = self._settings.raw.actions.get(action.lower(), action)
+        meaning = self._settings.raw.meaning(action.strip())
         action = meaning if action not in ACTIONS and meaning in ACTIONS else action
         item = served.item(item_id) if item_id is not None else None
         brand, tags = (item.get("brand"), tuple(item.get("tags") or ())) if item else (None, ())
         try:
             happened = time or datetime.now(UTC)
             event = SessionEvent(cast(Action, action), query, item_id, happened, brand, tags)
+            person = self._settings.raw.person(user, None)
+            if person is None:
+                return False
             offset = _clock_offset(served, self._online.read_clock())
             try:
-                self._online.record(user, replace(event, time=happened - offset))
+                self._online.record(person, replace(event, time=happened - offset))
             finally:
                 # Also where Redis did not answer: it may have it all the same. And also for a release that went live
                 # meanwhile, whose requests may have read the user already.
-                self._features.forget({served.release.id, self.release_id}, user)
+                self._features.forget({served.release.id, self.release_id}, person)
         except OverflowError as error:
             raise BadRequest(f"time {time} is out of range") from error
         except ValueError as error:
             raise BadRequest(str(error)) from error
+        return True
 
     @property
     def release_id(self) -> str:
@@ -253,6 +262,11 @@ class Retriever:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _of_person(self, request: Request) -> Request:
+        """The request of one person, or of nobody where its user is an id that many share."""
+        person = self._settings.raw.person(request.user, None)
+        return request if person == request.user else replace(request, user=person)
 
     def _retrieval(
         self,

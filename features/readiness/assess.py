@@ -26,8 +26,6 @@ from infra.settings import Settings
 
 Progress = Callable[[str, float], None]
 
-LOOKED_AT = 3
-"""Days whose raw rows are read a second time."""
 RENAME = "rename it"
 
 
@@ -39,7 +37,8 @@ class _Found:
     catalog: CatalogReport | None = None
     days: dict[date, DayLine] = field(default_factory=dict)
     reports: list[DayReport] = field(default_factory=list)
-    unread: dict[str, list[str]] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    """File or folder -> why it is not read."""
     misnamed: dict[str, str] = field(default_factory=dict)
     joins: Joins | None = None
     learning: Learning | None = None
@@ -67,10 +66,8 @@ def assess(
     found = _Found()
     tell("the catalogue", 0.0)
     try:
-        for name, why in unread_in_landing(settings).items():
-            found.unread.setdefault(why, []).append(name)
-            if RENAME in why:
-                found.misnamed[name] = why
+        found.unread = unread_in_landing(settings)
+        found.misnamed = {name: why for name, why in found.unread.items() if RENAME in why}
         landed = [] if judged else landing_days(settings)
     except LandingError as error:
         found.stops.append(_sentence(error))
@@ -81,7 +78,9 @@ def assess(
     if found.reports:
         _measure(settings, found, tell)
     rows = _rows(found)
-    unread = {why: tuple(names) for why, names in sorted(found.unread.items())}
+    unread: dict[str, tuple[str, ...]] = {}
+    for name, why in sorted(found.unread.items(), key=lambda item: (item[1], item[0])):
+        unread[why] = (*unread.get(why, ()), name)
     encodings = _encodings(found)
     gaps = [
         *(log_gaps(settings, found.joins, found.learning) if found.joins and found.joins.requests else ()),
@@ -120,6 +119,7 @@ def assess(
 def _read_catalog(settings: Settings, found: _Found) -> None:
     try:
         found.catalog = build_catalog(settings)
+        found.unread |= found.catalog.unread
         found.stops += catalog_stops(settings)
     except CatalogError as error:
         found.stops.append(_sentence(error))
@@ -156,8 +156,7 @@ def _read_days(settings: Settings, days: Sequence[date], found: _Found, tell: Pr
             found.stops.append(_sentence(error))
             continue
         found.reports.append(report)
-        for name, why in report.unread.items():
-            found.unread.setdefault(why, []).append(f"dt={day}/{name}")
+        found.unread |= {f"dt={day}/{name}": why for name, why in report.unread.items()}
         found.days[day] = DayLine(
             day,
             "held" if report.held else "read",
@@ -175,9 +174,9 @@ def _measure(settings: Settings, found: _Found, tell: Progress) -> None:
     for report in found.reports:
         reasons.update(report.reasons if not report.held else {})
     found.joins = measure_joins(settings, reasons)
-    for report in _to_look_at(found.reports):
-        examples = report is _most_ignored(found.reports)
-        found.looks[report.day] = look_at(settings, report.day, examples=examples)
+    with_examples = _most_ignored(found.reports)
+    for day in _days_to_look_at(found.reports, with_examples):
+        found.looks[day] = look_at(settings, day, examples=with_examples is not None and day == with_examples.day)
     tell("the rules of a run", 0.9)
     sampled = any(line.state == "not read" for line in found.days.values())
     stops, failed = session_stops(settings, found.reports, sampled=sampled)
@@ -204,11 +203,11 @@ def _learn(settings: Settings, found: _Found, joins: Joins, *, judge: bool) -> N
         found.stops += learning_stops(settings, found.learning, joins)
 
 
-def _to_look_at(reports: Sequence[DayReport]) -> list[DayReport]:
-    """The first, the middle and the last day, and one with what was ignored instead of the middle."""
-    middle = _most_ignored(reports) or reports[len(reports) // 2]
-    chosen = {report.day: report for report in (reports[0], middle, reports[-1])}
-    return list(chosen.values())[:LOOKED_AT]
+def _days_to_look_at(reports: Sequence[DayReport], with_examples: DayReport | None) -> list[date]:
+    """The days whose raw rows are read a second time: the first, one with what was ignored or else the middle one, and
+    the last."""
+    middle = with_examples or reports[len(reports) // 2]
+    return list(dict.fromkeys(report.day for report in (reports[0], middle, reports[-1])))
 
 
 def _most_ignored(reports: Sequence[DayReport]) -> DayReport | None:
@@ -243,12 +242,8 @@ def _reasons(counts: Counter[str], samples: Mapping[str, str]) -> tuple[Reason, 
 
 
 def _encodings(found: _Found) -> dict[str, str]:
-    told = dict(found.catalog.encodings) if found.catalog else {}
-    if found.catalog:
-        for name, why in found.catalog.unread.items():
-            if name not in found.unread.get(why, []):
-                found.unread.setdefault(why, []).append(name)
-    return told | {f"dt={r.day}/{name}": how for r in found.reports for name, how in r.encodings.items()}
+    of_catalog = found.catalog.encodings if found.catalog else {}
+    return {**of_catalog} | {f"dt={r.day}/{name}": how for r in found.reports for name, how in r.encodings.items()}
 
 
 def _sentence(error: Exception) -> str:

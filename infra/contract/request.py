@@ -34,7 +34,7 @@ class Request:
         str | None,
         Field(
             description="Whose history counts: a user's id, or the session's or client's that events are recorded"
-            " under; null or unknown: not personalized."
+            " under; null, unknown or an id that guests share (`raw.guest_ids`): not personalized."
         ),
     ]
     query: Annotated[str, Field(description="What was typed. It needs at least one letter or number.")]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import field_validator
 
+from infra.contract.ubi import NO_VALUES
 from infra.settings.base import Count, Group, Share
 
 Meaning = Literal["impression", "click", "cart", "order", "ignore"]
@@ -46,8 +48,18 @@ GUEST_IDS = ("0", "-1", "null", "none", "undefined", "nan", "nil", "guest", "ano
 
 
 def action_key(name: str) -> str:
-    """How action names are compared: ``Add-to Cart`` and ``add_to_cart`` are one."""
-    return re.sub(r"[\s_-]", "", name.lower())
+    """How action names are compared: ``Add-to Cart`` and ``add_to_cart`` are one. DuckDB's ``\\s`` is ASCII's."""
+    return re.sub(r"[ \t\n\f\r_-]", "", _lower(name))
+
+
+def _lower(text: str) -> str:
+    """Lower case as DuckDB has it: letter by letter, for ``str.lower`` of a word ends it in another sigma."""
+    return "".join(letter.lower()[0] for letter in text)
+
+
+@lru_cache(maxsize=16)
+def _by_key(actions: tuple[tuple[str, Meaning], ...]) -> dict[str, Meaning]:
+    return {action_key(name): meaning for name, meaning in actions}
 
 
 class RawSettings(Group):
@@ -93,7 +105,7 @@ class RawSettings(Group):
     def _on_top_of_the_known_ones(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        given = {str(name).strip().lower(): meaning for name, meaning in value.items()}
+        given = {_lower(str(name).strip()): meaning for name, meaning in value.items()}
         spelt = {action_key(name) for name in given}
         return {name: meaning for name, meaning in ACTIONS.items() if action_key(name) not in spelt} | given
 
@@ -101,3 +113,16 @@ class RawSettings(Group):
     @classmethod
     def _in_lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(text.strip().lower() for text in value)
+
+    def meaning(self, action: str) -> Meaning | None:
+        """What an action of the log means; None where ``actions`` does not say."""
+        return _by_key(tuple(self.actions.items())).get(action_key(action))
+
+    def person(self, user_id: str | None, client_id: str | None) -> str | None:
+        """Whose history a row or a request belongs to: the user's, else the client's; None where both are absent or ids
+        that name nobody. The nightly run reads the logs alike."""
+        return next((text for text in map(self._named, (user_id, client_id)) if text), None)
+
+    def _named(self, text: str | None) -> str | None:
+        trimmed = (text or "").strip()
+        return None if trimmed.lower() in (*NO_VALUES, *self.guest_ids) else trimmed

@@ -94,9 +94,9 @@ class Backend:
         return (await self._run(lambda r: r.retrieve_many([request])))[0]
 
     async def record(
-        self, user: str, action: str, query: str | None, item_id: str | None, time: datetime | None
+        self, user: str | None, action: str, query: str | None, item_id: str | None, time: datetime | None
     ) -> list[str]:
-        """Record an event; returns what was away, if anything.
+        """Record an event, unless it is nobody's; returns what was away, if anything.
 
         Raises:
             BadInputError: an event that makes no sense.

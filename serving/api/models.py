@@ -82,7 +82,10 @@ class SearchRequest(Request):
     query_id: QueryId | None = Field(
         default=None, description="The search's id, if the caller has one; null: one is made."
     )
-    client_id: UserId | None = Field(default=None, description="The browser's id, for the log.")
+    client_id: UserId | None = Field(
+        default=None,
+        description="The browser's id, for the log; its history counts where `user` is null or one that guests share.",
+    )
     session_id: UserId | None = Field(default=None, description="The visit's id, for the log.")
     shown: Annotated[int, Field(ge=0, strict=True)] | None = Field(
         default=None,
@@ -114,7 +117,9 @@ class EventRequest(_Taken):
     query: Annotated[str, Field(max_length=10_000)] | None = Field(None, description="What a search was for.")
     item_id: ItemId | None = Field(None, description="What was clicked, put into the cart or ordered.")
     query_id: QueryId | None = Field(None, description="The answer's `query_id` of the search that it follows from.")
-    client_id: UserId | None = Field(None, description="The browser's id, for the log.")
+    client_id: UserId | None = Field(
+        None, description="The browser's id, for the log; the event is its own where `user` is an id that guests share."
+    )
     session_id: UserId | None = Field(None, description="The visit's id, for the log.")
     position: Annotated[int, Field(ge=1)] | None = Field(None, description="The item's rank among those shown.")
     time: AwareDatetime | None = Field(None, strict=False, description="When it was, with its offset; null: now.")
@@ -123,7 +128,7 @@ class EventRequest(_Taken):
 class EventResponse(BaseModel):
     """What became of an event."""
 
-    recorded: bool = Field(description="Whether the user's next search knows of it.")
+    recorded: bool = Field(description="Whether the user's next search knows of it; never of an id that guests share.")
     logged: bool = Field(description="Whether the log took it; false where `ubi_log.enabled` is off.")
     fallbacks: list[str] = Field(description="`online_store_unavailable`: Redis is away, and the event is lost to it.")
 

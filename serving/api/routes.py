@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -67,11 +68,11 @@ async def readyz(backend: Behind) -> Ready:
 @routes.post("/search", tags=["search"], response_model_exclude_none=True)
 async def search(request: Request, asked: SearchRequest, backend: Behind, counted: Counted) -> SearchResponse:
     """The k items that fit the query and the user best."""
-    settings = request.app.state.settings.api
+    raw, settings = request.app.state.settings.raw, request.app.state.settings.api
     if asked.k > settings.max_k:
         raise BadInputError(f"k must be a whole number from 1 to {settings.max_k}, got {asked.k}")
     query_id, asked_at = asked.query_id or new_id(), datetime.now(UTC)
-    answer = await backend.search(asked)
+    answer = await backend.search(replace(asked, user=raw.person(asked.user, asked.client_id)))
     counted.search(answer)
     private = {"query": asked.query, "user": asked.user} if settings.log_queries else {}
     note(
@@ -130,7 +131,8 @@ async def quick_search(
 @routes.post("/events", tags=["search"], status_code=202)
 async def events(request: Request, event: EventRequest, backend: Behind, counted: Counted) -> EventResponse:
     """Record what a user did: their next search knows of it, and the log has it."""
-    away = await backend.record(event.user, event.action, event.query, event.item_id, event.time)
+    person = request.app.state.settings.raw.person(event.user, event.client_id)
+    away = await backend.record(person, event.action, event.query, event.item_id, event.time)
     log: UbiLog | None = request.app.state.ubi_log
     logged = 0
     if log:
@@ -143,7 +145,7 @@ async def events(request: Request, event: EventRequest, backend: Behind, counted
     counted.fallbacks(away)
     private = {"query": event.query, "user": event.user} if request.app.state.settings.api.log_queries else {}
     note(request.scope, action=event.action, fallbacks=away, **private)
-    return EventResponse(recorded=not away, logged=bool(logged), fallbacks=away)
+    return EventResponse(recorded=person is not None and not away, logged=bool(logged), fallbacks=away)
 
 
 @routes.get("/fields", tags=["catalogue"])

@@ -7,22 +7,25 @@ attributes of the shop's own included.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from infra.contract.names import Action
+from infra.contract.ubi import EPOCH_BOUNDS, HITS
 from infra.settings import RawSettings
 from serving.ubi_log.rows import UBI_QUERIES, Source, new_id
 
 MAX_CHARS = 1_000
 """Of an id or an action's name."""
 IDS = ("query_id", "user_id", "client_id", "session_id")
-HITS = ("query_response_hit_ids", "query_response_object_ids")
 EXPECTED = "expected a JSON array of objects, as ubi.js sends them"
-EPOCH_UNITS = (1e11, 1e14, 1e17)
-"""Numbers below these are seconds, milli-, microseconds since 1970; nanoseconds above."""
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE]\+?[0-9]+)?")
+HTTP_TIME = re.compile(r"[A-Za-z]+, [0-9]{1,2}[ -][A-Za-z]{3}[ -][0-9]{2,4} [0-9:]{8} (GMT|UTC|[+-][0-9]{4})")
+"""As RFC 1123 and RFC 850 write it."""
 
 
 class RowError(ValueError):
@@ -80,14 +83,14 @@ def checked_row(source: Source, row: Mapping[str, Any], raw: RawSettings, now: d
 
 def happening_of(source: Source, row: Mapping[str, Any], raw: RawSettings) -> Happening | None:
     """What a checked row means to the next search; None where it means nothing to it."""
-    user = _text(row.get("user_id")) or _text(row.get("client_id"))
+    user = raw.person(_text(row.get("user_id")), _text(row.get("client_id")))
     if user is None:
         return None
     time = datetime.fromisoformat(row["timestamp"])
     if source == UBI_QUERIES:
         return Happening(user=user, action="search", query=row["user_query"], time=time) if row["user_query"] else None
     item = item_of(row)
-    meaning = raw.actions.get(str(row["action_name"]).lower())
+    meaning = raw.meaning(str(row["action_name"]).strip())
     if item is None or meaning not in ("click", "cart", "order"):
         return None
     return Happening(user=user, action=meaning, item_id=item, time=time)
@@ -102,21 +105,32 @@ def item_of(row: Mapping[str, Any]) -> str | None:
 
 
 def read_time(value: object) -> datetime:
-    """ISO 8601 (no zone: UTC), or seconds, milli-, micro- or nanoseconds since 1970.
+    """ISO 8601 (no zone: UTC), HTTP's form, or seconds, milli-, micro- or nanoseconds since 1970, also as a text.
+
+    The other forms that the reader of the logs takes (Apache's, Kibana's, JavaScript's ``toString``) are refused.
 
     Raises:
         RowError: it is no time.
     """
     try:
         if isinstance(value, str):
-            read = datetime.fromisoformat(value)
-            return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+            text = value.strip()
+            return _since_1970(float(text)) if NUMBER.fullmatch(text) else _written_time(text)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            unit = next((10 ** (3 * i) for i, most in enumerate(EPOCH_UNITS) if abs(value) < most), 10**9)
-            return datetime.fromtimestamp(value / unit, UTC)
+            return _since_1970(value)
     except (ValueError, OverflowError, OSError):
         pass
     raise RowError("timestamp is no time: send ISO 8601, such as 2026-11-28T09:30:00Z, or milliseconds since 1970")
+
+
+def _since_1970(number: float) -> datetime:
+    unit = next((10 ** (3 * i) for i, most in enumerate(EPOCH_BOUNDS) if abs(number) < most), 10**9)
+    return datetime.fromtimestamp(number / unit, UTC)
+
+
+def _written_time(text: str) -> datetime:
+    read = parsedate_to_datetime(text) if HTTP_TIME.fullmatch(text) else datetime.fromisoformat(text)
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _check_query(row: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from infra.contract.request import Request
+from infra.contract.ubi import HITS
 
 Source = Literal["ubi_queries", "ubi_events"]
 UBI_QUERIES: Source = "ubi_queries"
@@ -44,7 +45,7 @@ def query_row(
         **_known(query_id=query_id, **_person(request.user, client_id, session_id)),
         "user_query": request.query,
         "object_id_field": "item_id",
-        "query_response_hit_ids": list(hits),
+        HITS[0]: list(hits),
         "timestamp": time.isoformat(),
         "query_attributes": _known(**(request.location or {}), **(attributes or {})),
     }

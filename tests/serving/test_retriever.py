@@ -327,3 +327,10 @@ def test_importing_serving_loads_nothing_heavy() -> None:
     check = f"import serving, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_id_that_guests_share_has_no_history(retriever: Retriever) -> None:
+    assert not retriever.record("Guest", "click", item_id="i3")
+    assert not retriever.retrieve("guest", "mug").personalized
+    assert retriever.record(" someone ", "click", item_id="i3")
+    assert retriever.retrieve("someone", "mug").personalized

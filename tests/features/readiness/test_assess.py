@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -135,6 +136,20 @@ def test_days_that_are_passed_over_missing_or_misnamed(settings: Settings) -> No
     assert "dt=2026-5-9 is no day's folder" in gaps(report)
     rename = next(gap.remedy for gap in report.gaps if "dt=2026-5-9" in gap.what)
     assert rename == "Rename it dt=2026-05-09."
+
+
+@pytest.mark.parametrize("place", ["", f"dt={DAYS[0]}/", "dt=2026-05-20/"])
+def test_a_catalogue_that_is_passed_over_is_reported_once(settings: Settings, place: str) -> None:
+    Path(str(settings.landing), place).mkdir(exist_ok=True)
+    for name, changed in (("catalog.csv", 1e9), ("catalog.ndjson", 0)):
+        file = Path(str(settings.landing), place, name)
+        file.write_text('{"sku": "a"}\n' if name.endswith("ndjson") else "sku,name\na,red shoe\n", encoding="utf-8")
+        os.utime(file, (changed, changed))
+    report = assess(settings)
+    assert [(names, f"{place}catalog.csv" in why) for why, names in report.unread.items()] == [
+        ((f"{place}catalog.ndjson",), True)
+    ]
+    assert any("catalog.ndjson" in gap.what for gap in report.gaps)
 
 
 def test_ignored_and_refused_rows_have_an_example(tmp_path: Path) -> None:

@@ -195,3 +195,36 @@ def test_pages_of_the_shop_post_without_the_key_and_others_do_not(shop: Shop, lo
             client.post("/ubi_events", content=b"[" + b" " * 500_000 + b"]", headers={"Origin": ORIGIN}).status_code
             == 413
         )
+
+
+@pytest.mark.parametrize("guest", ["guest", "0", " NULL ", "None", "undefined", "", "n/a"])
+def test_guests_have_the_history_of_their_browser_and_share_none(client: TestClient, guest: str) -> None:
+    def known(**asked: str | None) -> Any:
+        return client.post("/search", json={"query": "mug", "explain": True, "shown": 0} | asked).json()["features"]
+
+    browser = f"browser of {guest!r}"
+    item = {"event_attributes": {"object": {"object_id": "i3"}}}
+    sent = [{"action_name": "click", "user_id": guest, "client_id": browser} | item]
+    assert client.post("/ubi_events", json=sent).json()["accepted"] == 1
+    searched = [{"query_id": "q", "user_id": guest, "client_id": browser, "user_query": "lamp"}]
+    assert client.post("/ubi_queries", json=searched).json()["accepted"] == 1
+    if guest:
+        click = {"user": guest, "client_id": browser, "action": "click", "item_id": "i4"}
+        assert client.post("/events", json=click).json()["recorded"]
+        nobody = {"user": guest, "action": "click", "item_id": "i5"}
+        assert not client.post("/events", json=nobody).json()["recorded"]
+        assert client.post("/events", json=nobody | {"action": "dance"}).status_code == 422
+    mine = known(user=guest, client_id=browser)
+    assert (mine["recent_items"], mine["recent_queries"]) == ((["i4"] if guest else []) + ["i3"], ["lamp"])
+    assert known(user=None, client_id=browser) == known(user=browser) == mine
+    assert known(user=guest)["recent_items"] == known(user="guest")["recent_items"] == []
+    assert client.get("/search", params={"q": "mug", "user": guest, "explain": True}).json()["personalized"] is False
+
+
+@pytest.mark.parametrize("action", ["Add to Cart", "add-to-cart", "AddToCart", " CLICK "])
+def test_actions_count_however_they_are_spelt(client: TestClient, action: str) -> None:
+    user = f"spells {action!r}"
+    assert client.post("/ubi_events", json=[CLICK | {"client_id": user, "action_name": action}]).status_code == 202
+    assert client.post("/events", json={"user": user, "action": action, "item_id": "i4"}).json()["recorded"]
+    known = client.post("/search", json={"query": "mug", "user": user, "explain": True}).json()["features"]
+    assert known["recent_items"] == ["i4", "i3"]
