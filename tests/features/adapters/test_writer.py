@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -175,7 +173,8 @@ def test_a_catalogue_is_not_written_over(tmp_path: Path) -> None:
         import_logs("ubi", [log, goods], logs, replace=True)
 
 
-def test_paths_that_name_nothing_and_other_mistakes(tmp_path: Path) -> None:
+def test_paths_that_name_nothing_and_other_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where a URL that is taken for a path would make a folder
     logs = tmp_path / "logs"
     file = dump(tmp_path / "dump.ndjson", query("q1"))
     cases: list[tuple[str, dict[str, Any]]] = [
@@ -198,6 +197,7 @@ def test_paths_that_name_nothing_and_other_mistakes(tmp_path: Path) -> None:
         import_logs("ubi", [file], logs)
     assert not list(logs.glob("dt=*"))
     assert not list(logs.glob(".import-*"))
+    assert not (tmp_path / "s3:").exists()
 
 
 def damaged(file: Path) -> str:
@@ -231,6 +231,26 @@ def test_an_adapter_that_loses_rows_is_found_out(
     assert not list((tmp_path / "logs").glob("dt=*"))
 
 
+STOPS_AT_THE_FIFTH = """
+import sys, time
+from pathlib import Path
+from features.adapters.run import import_logs
+
+real, moves = Path.replace, []
+
+def replace(self, target):
+    done = real(self, target)
+    moves.extend([target] if sys.argv[1] in Path(target).parts else [])
+    if len(moves) == 5:
+        print("here", flush=True)
+        time.sleep(600)
+    return done
+
+Path.replace = replace
+import_logs("ubi", [sys.argv[2]], Path(sys.argv[3]), replace=True)
+"""
+
+
 @pytest.mark.kill
 @pytest.mark.parametrize("moment", ["stage", "old"])
 def test_kill_leaves_no_half_day(tmp_path: Path, moment: str) -> None:
@@ -240,25 +260,21 @@ def test_kill_leaves_no_half_day(tmp_path: Path, moment: str) -> None:
     first = dump(tmp_path / "a.ndjson", *(query(f"q{n}", user_query="old", day=day) for n, day in enumerate(days)))
     import_logs("ubi", [first], logs)
     second = dump(tmp_path / "b.ndjson", *(query(f"q{n}", user_query="new", day=day) for n, day in enumerate(days)))
-    # the writer sleeps after each move, so that the kill meets it on the way
-    code = (
-        "import time; from pathlib import Path; from features.adapters import writer; from features.adapters.run import"
-        " import_logs\nreal = Path.replace\ndef slow(self, target):\n    done = real(self, target); time.sleep(0.05)\n"
-        "    return done\nPath.replace = slow\n"
-        f"import_logs('ubi', [{second!r}], Path({str(logs)!r}), replace=True)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None and not list(logs.glob(f".import-*/{moment}/dt=*")):
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    command = [sys.executable, "-c", STOPS_AT_THE_FIFTH, moment, second, str(logs)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    named = [f"dt={day}" for day in days]
+    new = named[:4] if moment == "old" else []
     left = {name: text for name, (text,) in texts(logs).items()}
-    assert len(left) >= len(days) - 1
-    assert set(left.values()) <= {"old", "new"}
-    third = dump(tmp_path / "c.ndjson", query("q", day=date(2026, 7, 1)))
+    assert len(list(logs.glob(f".import-*/{moment}/dt=*"))) == 5
+    assert left == {day: "new" if day in new else "old" for day in named if moment == "stage" or day != named[4]}
+    third = dump(tmp_path / "c.ndjson", query("q", user_query="third", day=date(2026, 7, 1)))
     import_logs("ubi", [third], logs)
-    assert len(texts(logs)) == len(days) + 1
+    there = {name: text for name, (text,) in texts(logs).items()}
+    assert there == {**{day: "new" if day in new else "old" for day in named}, "dt=2026-07-01": "third"}
     assert not list(logs.glob(".import-*"))
 
 
