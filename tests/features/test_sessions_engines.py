@@ -18,6 +18,7 @@ from features.left_out import leave_out, left_out, mark_events
 from features.screening import DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, touched_impressions, with_sessions
 from features.typed_ahead import typed_ahead
+from infra.contract.query_text import normalise
 from infra.contract.tables import EVENTS, IDS, IMPRESSIONS, LEFT_OUT, LOCATION, REQUESTS, TIME
 from infra.settings import RawSettings
 from tests.features.raw_log import DAY
@@ -55,10 +56,10 @@ def keystroke(row: int, query_id: str, draw: random.Random) -> dict[str, Any]:
         "wrong_type": False,
         "query_id": query_id,
         "client_id": draw.choice(["u1", "u1", "u1", None]),
-        "session_id": draw.choice(["session-1", "session-1", None]),
+        "session_id": draw.choice(["session-1"] * 5 + [None]),
         "content": query_id,
         "query_text": draw.choice(["Σ", "σι", "ΣΙΣ", "σισ υφ", "x", "Σι\u3000"]),
-        "time": START + timedelta(minutes=5, milliseconds=250 * draw.randint(0, 8 * row)),
+        "time": START + timedelta(minutes=5, milliseconds=500 * draw.randint(0, row)),
         "hits": ["a", "b"],
     }
 
@@ -196,6 +197,43 @@ def test_spark_and_duckdb_agree(
         found = table.to_pyarrow()
         assert found.num_rows > 20, f"{name} is too small to tell"
         assert_same_rows(found, on_spark[name])
+
+
+def slow_typed_ahead(screened: list[dict[str, Any]], opened: list[dict[str, Any]]) -> set[str]:
+    acted = {row["query_id"] for row in opened if row["kind"] in ("click", "cart", "order")}
+    people = defaultdict(list)
+    for row in screened:
+        text = normalise(row["query_text"])
+        person = row["user_id"] or ("session", row["session_id"])
+        if row["leads"] and text and (row["user_id"] or row["session_id"]):
+            people[person, row["session_id"]].append((row["time"], len(text), row["query_id"], text))
+    found = set()
+    for rows in people.values():
+        chains: list[list[Any]] = []
+        for row in sorted(rows):
+            last = chains[-1][-1] if chains else None
+            near = last is not None and row[0] - last[0] <= RAW.typing_window
+            on_the_minute = near and row[0] == last[0] and row[0].second == row[0].microsecond == 0
+            if near and not on_the_minute and (row[3].startswith(last[3]) or last[3].startswith(row[3])):
+                chains[-1].append(row)
+            else:
+                chains.append([row])
+        found |= {row[2] for chain in chains for row in chain if row[3] != chain[-1][3]}
+    return found - acted
+
+
+@hypothesis_settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.integers(20, 80))
+def test_typed_ahead_is_what_slow_python_finds(
+    duckdb_engine: Any, load: Callable[..., Any], seed: int, size: int
+) -> None:
+    log = random_log(seed, size)
+    before = load(duckdb_engine, "typing_before", log["earlier_requests"])
+    screened = screen_requests(load(duckdb_engine, "typing_queries", log["queries"]), before, WINDOW)
+    opened = open_baskets(load(duckdb_engine, "typing_events", log["events"]), RAW.actions)
+    found = typed_ahead(screened, opened, RAW.typing_window).to_pyarrow()["query_id"].to_pylist()
+    assert set(found) == slow_typed_ahead(screened.to_pyarrow().to_pylist(), opened.to_pyarrow().to_pylist())
+    assert len(found) == len(set(found))
 
 
 def same_person(row: dict[str, Any], request: dict[str, Any], session: str | None) -> bool:
