@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from features.bots import Bot
 from infra.contract.partitions import write_json
 from infra.contract.tables import SESSION_TABLES, columns_of
 from infra.settings import Settings
@@ -68,6 +69,14 @@ class DayReport:
     """Events that rows of several items (baskets) gave besides one for each row."""
     bad_actions: Mapping[str, str] = field(default_factory=dict)
     """Action of which too many rows were refused -> how many, why, and an example."""
+    bots: Sequence[Bot] = ()
+    """The clients that no person can be whose rows were left out, those with the most rows."""
+    bot_clients: int = 0
+    """How many there are."""
+    spared: Sequence[str] = ()
+    """Whom a rule for bots would have hit, and why it was not applied."""
+    agents: int = 0
+    """Rows of queries that carry a user agent."""
     failed_rules: tuple[str, ...] = ()
     """Rules that the day's tables broke, for which they were taken out again; see ``build_sessions.withdraw``."""
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -143,6 +152,8 @@ def read_report(settings: Settings, day: date) -> DayReport | None:
     values["day"] = date.fromisoformat(values["day"])
     values["files"] = tuple(values["files"])
     values["failed_rules"] = tuple(values["failed_rules"])
+    values["bots"] = tuple(Bot(**bot) for bot in values["bots"])
+    values["spared"] = tuple(values["spared"])
     values["sources"] = {name: SourceCounts(**counts) for name, counts in values["sources"].items()}
     return DayReport(**values)
 

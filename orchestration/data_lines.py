@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
+from features.bots import largest
 from features.catalog import CatalogReport
 from features.catalog_names import ALIASES
 from features.day_report import DayReport, built_days, read_report
 from features.landing import unread_in_landing
+from features.screening import BOT
 from infra.settings import Settings
 
 FIELDS = ("title", "description", "category_path", "brand", "price")
@@ -67,11 +69,22 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}{left_out}{made}."]
     if actions:
         lines.append(f"Unknown actions: {_largest(actions)}. Say in shelfwise.toml, under [raw.actions], what each is.")
+    lines += bot_lines(reports)
     encodings = {f"{report.day}/{name}": how for report in reports for name, how in report.encodings.items()}
     if encodings:
         lines.append(_encodings(encodings))
     lines += [f"{report.message}." for report in reports if report.incomplete]
     return lines + unread
+
+
+def bot_lines(reports: Sequence[DayReport]) -> list[str]:
+    """The clients that were left out because no person can be them, and the rules that were not applied."""
+    named = [f"{bot.client} {bot.rows:,} ({bot.why})" for bot in largest(b for r in reports for b in r.bots)]
+    rows = sum(report.ignored_reasons.get(BOT, 0) for report in reports)
+    most = max((report.bot_clients for report in reports), default=0)
+    of_many = f", up to {most:,} clients a day" if most > len(named) else ""
+    told = [f"Left out as bots: {rows:,} rows{of_many}: {_some(named)}."] if rows else []
+    return [*told, *(f"{why}." for why in dict.fromkeys(why for report in reports for why in report.spared))]
 
 
 def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
+from features.bots import Bot
 from features.catalog import CatalogReport
 
 DayState = Literal["read", "held", "failed", "left out", "not read"]
@@ -148,15 +149,6 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class Bot:
-    """A client that is probably no person. ``requests`` are of the days that were looked at for ``why``."""
-
-    client: str
-    requests: int
-    why: str
-
-
-@dataclass(frozen=True)
 class Part:
     """An encoder, the quality prior or an objective: what it needs and whether the data can feed it."""
 
@@ -191,8 +183,9 @@ class Readiness:
     joins: Joins | None
     learning: Learning | None
     bots: tuple[Bot, ...]
-    agents_read_on: tuple[date, ...]
-    """The days whose user agents were looked at."""
+    """Clients whose rows were left out, those with the most."""
+    spared: tuple[str, ...]
+    """Whom a rule for bots would have hit, and why it was not applied."""
     agents: bool
     """Whether the log carries user agents."""
     parts: tuple[Part, ...]

@@ -320,7 +320,7 @@ def judge(duckdb_engine: Any) -> dict[str, str]:
     }
     requests = screen_requests(queries, before["requests"], window)
     clean = requests.filter(requests.leads)
-    opened = open_baskets(events, RawSettings().actions)
+    opened = open_baskets(events, RawSettings().actions).mutate(left_out=ibis.null("string"))
     judged = screen_events(opened, clean, before["events"], window)
     return {"queries": duckdb_engine.compile(requests), "events": duckdb_engine.compile(judged)}
 

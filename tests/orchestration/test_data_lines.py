@@ -42,6 +42,21 @@ def test_a_catalogue_of_known_names_is_one_line(settings: Settings) -> None:
     ]
 
 
+def test_bots_are_named_and_so_are_rules_that_were_not_applied(settings: Settings) -> None:
+    bot = {"user": "x1", "user_agent": "Googlebot/2.1"}
+    people = [query(f"p{n}", f"10:0{n}:01", user=f"c{n}") for n in range(9)]
+    land(settings, [*people, query("q1", **bot), query("q2", **bot)], [event("click", "a", user="x1")])
+    build_sessions(settings, [DAY])
+    assert log_lines(settings, DAY, DAY) == [
+        "Logs of 1 day: 12 rows read, none refused, 3 ignored (bot 3).",
+        "Left out as bots: 3 rows: x1 3 (its user agent: Googlebot/2.1).",
+    ]
+    land(settings, [row | {"user_agent": "curl/8.5"} for row in people], [])
+    (report,) = build_sessions(settings, [DAY])
+    assert log_lines(settings, DAY, DAY)[1:] == [f"{why}." for why in report.spared]
+    assert "curl" in report.spared[0]
+
+
 def test_refused_rows_and_unknown_actions_are_told(settings: Settings) -> None:
     assert log_lines(settings, DAY, DAY) == []
     clicks = [event("click", "a", query_id="q1"), event("hover", "a"), event("wiggle", "b"), event("hover", "b")]

@@ -173,8 +173,21 @@ def test_user_agents_tell_bots(settings: Settings) -> None:
     land(settings, [*queries(DAYS[0]), robot, phone], events(DAYS[0]), day=DAYS[0])
     report = assess(settings)
     assert report.agents
-    assert [(bot.client, bot.requests) for bot in report.bots] == [("c9", 1)]
+    assert [(bot.client, bot.requests, bot.rows) for bot in report.bots] == [("c9", 1, 1)]
     assert "Googlebot" in report.bots[0].why
+    ignored = {reason.reason: reason for reason in report.rows.ignored}
+    assert ignored["bot"].rows == 1 and "Googlebot" in ignored["bot"].example
+    assert "c9" in render_page(report)
+
+
+def test_a_rule_that_would_hit_the_shop_is_told(settings: Settings) -> None:
+    for day in DAYS:
+        land(settings, queries(day, user_agent="python-requests/2.31"), events(day), day=day)
+    report = assess(settings)
+    assert (report.bots, report.rows.ignored) == ((), ())
+    assert "python-requests" in report.spared[0]
+    assert "python-requests" in render_page(report)
+    assert any("rule for bots" in gap.what for gap in report.gaps)
 
 
 def test_a_sample_says_so(settings: Settings) -> None:
