@@ -26,6 +26,7 @@ from features.engine import batches_of, open_engine, read_days
 from features.lacking import bad_actions, what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
+from features.rebuilt_requests import rebuild_requests, rebuilt_counts, why_none_rebuilt
 from features.screening import ACTION_LINE, HARMLESS, DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import (
     attributed_events,
@@ -51,7 +52,7 @@ ORDER = {
     "events": ("time", "event_id"),
 }
 SOURCES = ("ubi_queries", "ubi_events")
-VERSION = 4
+VERSION = 5
 """Raised where the same logs give other tables than before: days built by an older version are built again."""
 EXAMPLES = 5
 
@@ -73,7 +74,7 @@ def build_sessions(settings: Settings, days: Sequence[date], progress: Progress 
         A report per day, in order.
 
     Raises:
-        LandingError: A day has not landed, has no queries, or a file of it cannot be read at all.
+        LandingError: A day has not landed, has no rows at all, or a file of it cannot be read at all.
     """
     ordered = sorted(set(days))
     reports = []
@@ -197,6 +198,8 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         unknown_actions=counts.unknown_actions,
         ignored_reasons=counts.ignored_reasons,
         basket_items=counts.basket_items,
+        rebuilt_requests=counts.rebuilt_requests,
+        named_by_text=counts.named_by_text,
         bad_actions=counts.bad_actions,
         inputs=_inputs(settings, files, earlier, eventless),  # again: the aliases are those of the new tables' items
         aliases=_aliases(settings, day),
@@ -221,9 +224,9 @@ def _read(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
 
 def _incomplete(engine: Any, settings: Settings, files: DayFiles, read: LogRead, eventless: bool) -> str:
     """What a screened day lacks, so that it is held; nothing of a day that has all."""
-    if not read.rows["ubi_queries"]:
+    if not read.rows["ubi_queries"] and (why := why_none_rebuilt(engine)):
         named = ", ".join(f.name for f in files.all[:5])
-        return f"there is no row of queries in its files ({named})"
+        return f"there is no row of queries in its files ({named}), and {why}"
     if eventless and not read.rows["ubi_events"]:
         return (
             "it has queries and no file of events, though other days have one: all that it showed would count as not"
@@ -236,6 +239,7 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
     """The tables of the day; leaves ``screened_<source>`` and ``quarantine`` in the engine."""
     window = DayWindow.of(day, settings.raw)
     before = {name: read_days(engine, settings.paths.sessions / name, earlier, s) for name, s in TABLES.items()}
+    rebuild_requests(engine, before, window, settings.raw.actions)
     screened = engine.create_table(
         "screened_ubi_queries",
         screen_requests(engine.table("raw_ubi_queries"), before["requests"], window),
@@ -279,6 +283,8 @@ class _Counts:
     unknown_actions: Mapping[str, int]
     ignored_reasons: Mapping[str, int]
     basket_items: int
+    rebuilt_requests: Mapping[str, int]
+    named_by_text: int
     bad_actions: Mapping[str, str]
 
     @property
@@ -299,7 +305,8 @@ def _count(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> _Counts:
     sources = {}
     left_out: dict[str, int] = {}
     for source in SOURCES:
-        by_reason = dict(rows(f"SELECT coalesce(reason, ''), count(*) FROM screened_{source} GROUP BY ALL"))
+        logged = f"FROM screened_{source} WHERE row_id >= 0"
+        by_reason = dict(rows(f"SELECT coalesce(reason, ''), count(*) {logged} GROUP BY ALL"))
         clean, lines = (by_reason.pop(key, 0) for key in ("", ACTION_LINE))
         harmless = {key: by_reason.pop(key) for key in HARMLESS if key in by_reason}
         for key, n in harmless.items():
@@ -316,10 +323,13 @@ def _count(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> _Counts:
     attribution: dict[str, dict[str, int]] = {}
     for action, how, n in rows("SELECT action, attribution, count(*) FROM day_events GROUP BY ALL ORDER BY ALL"):
         attribution.setdefault(action, {})[how] = n
+    rebuilt, named_by_text = rebuilt_counts(engine)
     return _Counts(
         sources=sources,
         ignored_reasons=dict(sorted(left_out.items())),
         basket_items=basket_items,
+        rebuilt_requests=rebuilt,
+        named_by_text=named_by_text,
         bad_actions=bad_actions(engine, raw),
         reasons=dict(rows("SELECT reason, count(*) FROM quarantine GROUP BY ALL ORDER BY ALL")),
         examples=dict(examples),

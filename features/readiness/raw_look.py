@@ -11,6 +11,7 @@ from features.engine import open_engine, read_days
 from features.landing import day_files
 from features.log_documents import load_log
 from features.readiness.report import Bot
+from features.rebuilt_requests import rebuild_requests
 from features.screening import HARMLESS, DayWindow, open_baskets, screen_events, screen_requests
 from features.ubi import read_events, read_queries
 from infra.contract.partitions import written_days
@@ -63,10 +64,11 @@ def _examples(settings: Settings, engine: Any, day: date, queries: Any) -> dict[
     table = settings.paths.sessions
     days = [d for d in written_days(table / "requests") if d < day]
     before = {name: read_days(engine, table / name, days, schema) for name, schema in SESSION_TABLES.items()}
+    events = read_events(engine, "documents_ubi_events", "raw_ubi_events", settings.raw.guest_ids)
+    rebuild_requests(engine, before, window, settings.raw.actions)
     requests = engine.create_table("screened_ubi_queries", screen_requests(queries, before["requests"], window))
     asked = requests.filter(requests.leads).select("query_id", "user_id")
     asked = asked.union(before["requests"].select("query_id", "user_id"))
-    events = read_events(engine, "documents_ubi_events", "raw_ubi_events", settings.raw.guest_ids)
     opened = open_baskets(events, settings.raw.actions)
     engine.create_table("screened_ubi_events", screen_events(opened, asked, before["events"], window))
     return dict(engine.con.execute(_EXAMPLES, [list(HARMLESS)]).fetchall())
