@@ -46,7 +46,7 @@ def rebuild_requests(engine: Any, earlier: Mapping[str, Any], window: DayWindow,
 
     Args:
         engine: Ibis DuckDB backend with the typed rows of ``features.ubi``.
-        earlier: ``requests`` and ``events`` of earlier landing days.
+        earlier: ``requests`` and ``events`` of earlier landing days, and ``left_out`` where requests can be.
         window: The times of the day.
         actions: ``settings.raw.actions``.
     """
@@ -57,12 +57,15 @@ def rebuild_requests(engine: Any, earlier: Mapping[str, Any], window: DayWindow,
         return
     queries = engine.table("raw_ubi_queries")
     queries = queries.filter(_usable(queries), queries.query_id.notnull(), _within(queries.time, window))
-    known = queries.select("query_id").union(earlier["requests"].select("query_id")).distinct()
+    known = queries.select("query_id")
+    for name in earlier.keys() & {"requests", "left_out"}:
+        known = known.union(earlier[name].select("query_id"))
+    known = known.distinct()
     events = engine.table("raw_ubi_events")
     told = events.filter(_usable(events), events.query_text.notnull())
+    told = told.anti_join(engine.create_table("known_ids", known, temp=True), "query_id")
     told = told.mutate(text=normalised(told.query_text).nullif(""), kind=kind_of(told.action, actions))
     told = told.filter(told.text.notnull(), told.time.isnull() | _within(told.time, window))
-    told = told.anti_join(engine.create_table("known_ids", known, temp=True), "query_id")
     told = engine.create_table("told_events", told.select(*_TOLD, "text", "kind"), temp=True)
     if con.execute("SELECT 1 FROM told_events LIMIT 1").fetchall():
         bounds = {"earliest": window.earliest, "latest": window.latest}
