@@ -28,6 +28,7 @@ from features.engine import batches_of, open_engine
 from features.lacking import what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
+from features.rebuilt_requests import why_none_rebuilt
 from features.screening import DayWindow
 from features.sessions import (
     attributed_events,
@@ -73,7 +74,7 @@ def build_sessions(settings: Settings, days: Sequence[date], progress: Progress 
         A report per day, in order.
 
     Raises:
-        LandingError: A day has not landed, has no queries, or a file of it cannot be read at all.
+        LandingError: A day has not landed, has no rows at all, or a file of it cannot be read at all.
     """
     ordered = sorted(set(days))
     reports = []
@@ -197,6 +198,8 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         unknown_actions=counts.unknown_actions,
         ignored_reasons=counts.ignored_reasons,
         basket_items=counts.basket_items,
+        rebuilt_requests=counts.rebuilt_requests,
+        named_by_text=counts.named_by_text,
         bad_actions=counts.bad_actions,
         bots=bots.named,
         bot_clients=bots.clients,
@@ -225,9 +228,9 @@ def _read(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
 
 def _incomplete(engine: Any, settings: Settings, files: DayFiles, read: LogRead, eventless: bool) -> str:
     """What a screened day lacks, so that it is held; nothing of a day that has all."""
-    if not read.rows["ubi_queries"]:
+    if not read.rows["ubi_queries"] and (why := why_none_rebuilt(engine)):
         named = ", ".join(f.name for f in files.all[:5])
-        return f"there is no row of queries in its files ({named})"
+        return f"there is no row of queries in its files ({named}), and {why}"
     if eventless and not read.rows["ubi_events"]:
         return (
             "it has queries and no file of events, though other days have one: all that it showed would count as not"

@@ -9,6 +9,7 @@ from typing import Any
 from features.day_report import SourceCounts
 from features.day_screening import SOURCES
 from features.lacking import bad_actions
+from features.rebuilt_requests import rebuilt_counts
 from features.screening import ACTION_LINE, HARMLESS
 from infra.settings import RawSettings
 
@@ -28,6 +29,8 @@ class DayCounts:
     unknown_actions: Mapping[str, int]
     ignored_reasons: Mapping[str, int]
     basket_items: int
+    rebuilt_requests: Mapping[str, int]
+    named_by_text: int
     bad_actions: Mapping[str, str]
 
     @property
@@ -56,7 +59,8 @@ def count_day(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> DayCo
     sources = {}
     left_out: dict[str, int] = {}
     for source in SOURCES:
-        by_reason = dict(rows(f"SELECT coalesce(reason, ''), count(*) FROM screened_{source} GROUP BY ALL"))
+        logged = f"FROM screened_{source} WHERE row_id >= 0"
+        by_reason = dict(rows(f"SELECT coalesce(reason, ''), count(*) {logged} GROUP BY ALL"))
         clean, lines = (by_reason.pop(key, 0) for key in ("", ACTION_LINE))
         harmless = {key: by_reason.pop(key) for key in HARMLESS if key in by_reason}
         for key, n in harmless.items():
@@ -73,10 +77,13 @@ def count_day(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> DayCo
     attribution: dict[str, dict[str, int]] = {}
     for action, how, n in rows("SELECT action, attribution, count(*) FROM day_events GROUP BY ALL ORDER BY ALL"):
         attribution.setdefault(action, {})[how] = n
+    rebuilt, named_by_text = rebuilt_counts(engine)
     return DayCounts(
         sources=sources,
         ignored_reasons=dict(sorted(left_out.items())),
         basket_items=basket_items,
+        rebuilt_requests=rebuilt,
+        named_by_text=named_by_text,
         bad_actions=bad_actions(engine, raw),
         reasons=dict(rows("SELECT reason, count(*) FROM quarantine GROUP BY ALL ORDER BY ALL")),
         examples=dict(examples),

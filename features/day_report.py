@@ -67,6 +67,11 @@ class DayReport:
     """Rows that were left out though nothing is wrong with them, by why."""
     basket_items: int = 0
     """Events that rows of several items (baskets) gave besides one for each row."""
+    rebuilt_requests: Mapping[str, int] = field(default_factory=dict)
+    """Requests that no row tells, made of events that carry their text, by how these were told to be of one (see
+    ``rebuilt_requests.KINDS``); in no count of rows."""
+    named_by_text: int = 0
+    """Events without a query id that took one by their text and person."""
     bad_actions: Mapping[str, str] = field(default_factory=dict)
     """Action of which too many rows were refused -> how many, why, and an example."""
     bots: Sequence[Bot] = ()
@@ -108,6 +113,11 @@ class DayReport:
             parts.append(
                 f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}){actions}; {rest}. Mend"
                 f" the files, or raise {setting}, and run again"
+            )
+        if self.rebuilt_requests and not self.sources["ubi_queries"].rows_in:
+            parts.append(
+                f"{self.day} has no row of queries: its {sum(self.rebuilt_requests.values()):,} requests were rebuilt"
+                " from events that carry their text. Land its ubi_queries if there are any"
             )
         if self.unknown_actions:
             named = ", ".join(f"{name or '(no name)'} {n:,}" for name, n in _largest_first(self.unknown_actions))

@@ -10,6 +10,7 @@ from typing import Any
 from features.bots import Bots, find_bots
 from features.engine import read_days
 from features.left_out import leave_out, left_out, mark_events, of_day
+from features.rebuilt_requests import rebuild_requests
 from features.screening import ACTION_LINE, HARMLESS, DayWindow, open_baskets, screen_events, screen_requests
 from features.typed_ahead import typed_ahead
 from features.variants import canonical_items
@@ -44,7 +45,8 @@ def tables_before(settings: Settings, engine: Any, days: list[date]) -> dict[str
 def screen_day(settings: Settings, engine: Any, day: date, before: Mapping[str, Any], aliases: Any | None) -> Screened:
     """Judge the rows of a day.
 
-    Leaves ``screened_<source>`` and ``quarantine``, the refused rows as they came, in the engine.
+    Leaves ``screened_<source>`` and ``quarantine``, the refused rows as they came, in the engine, and what
+    ``rebuild_requests`` leaves.
 
     Args:
         settings: All settings.
@@ -54,6 +56,7 @@ def screen_day(settings: Settings, engine: Any, day: date, before: Mapping[str, 
         aliases: ``variants.item_aliases``.
     """
     window, raw = DayWindow.of(day, settings.raw), settings.raw
+    rebuild_requests(engine, before, window, raw.actions)
     judged = screen_requests(engine.table("raw_ubi_queries"), before["requests"], window)
     judged = engine.create_table("judged_ubi_queries", judged)
     opened = canonical_items(open_baskets(engine.table("raw_ubi_events"), raw.actions), aliases)

@@ -120,6 +120,12 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
     return judged.drop(*added)
 
 
+def kind_of(action: Any, actions: Mapping[str, str]) -> Any:
+    """What a log's action is by ``settings.raw.actions``: impression, click, cart, order, ignore; null: not said."""
+    key = action.lower().re_replace(r"[\s_-]", "")
+    return key.cases(*{action_key(name): kind for name, kind in actions.items()}.items())
+
+
 def open_baskets(raw: Any, actions: Mapping[str, str]) -> Any:
     """One row per item of a basket, so that ``screen_events`` sees single items.
 
@@ -132,8 +138,7 @@ def open_baskets(raw: Any, actions: Mapping[str, str]) -> Any:
     Returns:
         ``raw`` with ``kind`` and without ``basket``; the rows of one basket have event ids of their own.
     """
-    key = raw.action.lower().re_replace(r"[\s_-]", "")
-    rows = raw.mutate(kind=key.cases(*{action_key(name): kind for name, kind in actions.items()}.items()))
+    rows = raw.mutate(kind=kind_of(raw.action, actions))
     many = rows.basket.notnull() & (rows.item_id.isnull() | rows.kind.isin(["impression", "cart", "order"]))
     many = many.fill_null(False)
     single = rows.filter(~many).drop("basket")

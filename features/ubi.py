@@ -94,6 +94,8 @@ FROM listed LEFT JOIN ({places}) USING (row_id)
 """
 
 _EVENTS = """
+CREATE OR REPLACE TEMP MACRO names_text(t) AS
+    regexp_matches(t, '(?i)"[a-z_. -]*(search[_ -]?(term|query)|query[_ -]?text|user[_ -]?query|query)"\\s*:');
 CREATE OR REPLACE TEMP TABLE {target}_picked AS
 WITH bodies AS (SELECT row_id, document, body_of(document) AS body FROM {source}),
 picked AS (
@@ -111,7 +113,9 @@ picked AS (
     FROM picked
 )
 SELECT * EXCLUDE (b), coalesce(b[1], w[11], w[9], b[2]) AS named_item, coalesce(b[1], w[11], w[9], a[2]) AS item_id,
-    odd OR coalesce(w[10] IS NOT NULL AND (named_item IS NULL OR contains(v[10]::VARCHAR, '[')), false) AS elsewhere
+    odd OR coalesce(w[10] IS NOT NULL AND (named_item IS NULL OR contains(v[10]::VARCHAR, '[')
+        OR w[13] IS NULL AND as_key(a[5]) IS NULL AND as_key(a[6]) IS NULL AND names_text(v[10]::VARCHAR)), false)
+        AS elsewhere
 FROM (SELECT *, unless_blank(v) AS w, unless_blank(a[:2]) AS b FROM attributed);
 CREATE OR REPLACE TEMP TABLE {target}_odd AS
 SELECT row_id, body_of(document) AS body FROM {source}

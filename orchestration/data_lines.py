@@ -12,6 +12,7 @@ from features.catalog import CatalogReport
 from features.catalog_names import ALIASES
 from features.day_report import DayReport, built_days, read_report
 from features.landing import unread_in_landing
+from features.rebuilt_requests import rebuilt_told
 from features.screening import BOT
 from infra.settings import Settings
 
@@ -67,6 +68,7 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     left_out = f", {sum(ignored.values()):,} ignored ({_largest(ignored)})" if ignored else ""
     made = f", {baskets:,} events more made of baskets" if baskets else ""
     lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}{left_out}{made}."]
+    lines += _rebuilt_lines(reports)
     if actions:
         lines.append(f"Unknown actions: {_largest(actions)}. Say in shelfwise.toml, under [raw.actions], what each is.")
     lines += bot_lines(reports)
@@ -96,6 +98,28 @@ def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]
         for name, why in report.unread.items():
             names.setdefault(why, []).append(f"dt={report.day}/{name}")
     return [f"Not read: {_some(listed)}: {why}." for why, listed in names.items()]
+
+
+def _rebuilt_lines(reports: Sequence[DayReport]) -> list[str]:
+    """Requests that were made of events, and the days that have no others."""
+    rebuilt, taken = Counter[str](), sum(report.named_by_text for report in reports)
+    for report in reports:
+        rebuilt.update(report.rebuilt_requests)
+    lines = []
+    if rebuilt:
+        lines.append(
+            f"Requests rebuilt from events that carry their text: {rebuilt_told(rebuilt)}. What they showed is known"
+            " only where impressions were logged."
+        )
+    if taken:
+        lines.append(f"Events without a query id that took one by their text and person: {taken:,}.")
+    bare = [report for report in reports if not report.sources["ubi_queries"].rows_in]
+    if rebuilt and 0 < len(bare) < len(reports):
+        lines.append(
+            f"No row of queries on {_some(str(report.day) for report in bare)}, though other days have some: land its"
+            " ubi_queries if there are any."
+        )
+    return lines
 
 
 def _encodings(encodings: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from features.readiness.judge import catalog_stops, learning_stops, session_stop
 from features.readiness.learning import what_can_be_learned
 from features.readiness.parts import parts_of
 from features.readiness.raw_look import ignored_examples
+from features.readiness.rebuilt import rebuilt_gaps
 from features.readiness.report import DayLine, Joins, Learning, Readiness, Reason, Rows
 from features.readiness.sample import sampled_days
 from infra.contract.errors import TrainingSetError
@@ -89,6 +90,7 @@ def assess(
         *(catalog_gaps(found.catalog) if found.catalog else ()),
         *day_gaps(list(found.days.values()), found.misnamed),
         *row_gaps(rows),
+        *(rebuilt_gaps(rows, found.joins, len(found.reports)) if found.joins and found.joins.requests else ()),
         *other_gaps(
             spared,
             {why: names for why, names in unread.items() if RENAME not in why},
@@ -209,12 +211,13 @@ def _most_ignored(reports: Sequence[DayReport]) -> DayReport | None:
 
 
 def _rows(found: _Found) -> Rows:
-    refused, ignored, actions = Counter[str](), Counter[str](), Counter[str]()
+    refused, ignored, actions, rebuilt = (Counter[str]() for _ in range(4))
     samples: dict[str, str] = {}
     for report in found.reports:
         refused.update(report.reasons)
         ignored.update(report.ignored_reasons)
         actions.update(report.unknown_actions)
+        rebuilt.update(report.rebuilt_requests if not report.held else {})
         for reason, examples in report.examples.items():
             samples.setdefault(reason, str(examples[0]) if examples else "")
     samples |= found.examples
@@ -222,6 +225,13 @@ def _rows(found: _Found) -> Rows:
         rows_in=sum(report.rows_in for report in found.reports),
         clean=sum(report.clean for report in found.reports),
         basket_items=sum(report.basket_items for report in found.reports),
+        rebuilt_requests=dict(rebuilt),
+        named_by_text=sum(report.named_by_text for report in found.reports if not report.held),
+        days_rebuilt=tuple(
+            report.day
+            for report in found.reports
+            if report.rebuilt_requests and not (report.held or report.sources["ubi_queries"].rows_in)
+        ),
         refused=_reasons(refused, samples),
         ignored=_reasons(ignored, samples),
         unknown_actions=dict(actions.most_common()),

@@ -22,7 +22,7 @@ MINOR = 20.0
 class DayLine:
     """A landing day: ``why`` says what is wrong with one that is not simply ``read``.
 
-    ``held``: nothing of it would be used; ``failed``: its tables break a rule; ``left out``: it has no queries, or is
+    ``held``: nothing of it would be used; ``failed``: its tables break a rule; ``left out``: it has no rows, or is
     not over, so a run passes it by; ``not read``: not in the sample.
     """
 
@@ -51,6 +51,12 @@ class Rows:
     rows_in: int = 0
     clean: int = 0
     basket_items: int = 0
+    rebuilt_requests: Mapping[str, int] = field(default_factory=dict)
+    """Requests made of events that carry their text, by ``rebuilt_requests.KINDS``; in no count of rows."""
+    named_by_text: int = 0
+    """Events without a query id that took one by their text and person."""
+    days_rebuilt: tuple[date, ...] = ()
+    """Days without a row of queries, whose requests are all of that kind."""
     refused: tuple[Reason, ...] = ()
     ignored: tuple[Reason, ...] = ()
     unknown_actions: Mapping[str, int] = field(default_factory=dict)
