@@ -34,6 +34,7 @@ from features.sessions import (
     attributed_events,
     clean_requests,
     day_impressions,
+    seen_items,
     touched_impressions,
     with_sessions,
 )
@@ -53,7 +54,7 @@ ORDER = {
     "events": ("time", "event_id"),
     "left_out": ("query_id",),
 }
-VERSION = 5
+VERSION = 6
 """Raised where the same logs give other tables than before: days built by an older version are built again."""
 
 
@@ -250,10 +251,9 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
     shown = day_impressions(screened.requests, events, before["requests"], touched, window, aliases)
     shown = engine.create_table("day_impressions", shown)
     requests = engine.create_table("day_requests", clean_requests(screened.requests, events, shown, window))
-    places = ["query_id", "item_id", "position"]
-    attributed = attributed_events(
-        events, with_sessions(screened.asked, events), shown.select(places).union(touched.select(places)), window
-    )
+    done = touched_impressions(before["events"], before["requests"], events, screened.requests)
+    seen = engine.create_table("seen_items", seen_items(shown, touched, events, done))
+    attributed = attributed_events(events, with_sessions(screened.asked, events), seen, window)
     attributed = engine.create_table("day_events", attributed)
     tables = {"requests": requests, "impressions": shown, "events": attributed, "left_out": screened.left_out}
     return tables, screened.bots
