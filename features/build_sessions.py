@@ -30,13 +30,7 @@ from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
 from features.rebuilt_requests import why_none_rebuilt
 from features.screening import DayWindow
-from features.sessions import (
-    attributed_events,
-    clean_requests,
-    day_impressions,
-    touched_impressions,
-    with_sessions,
-)
+from features.sessions import attributed_events, clean_requests, day_impressions, touched_impressions, with_sessions
 from features.ubi import read_events, read_queries
 from features.variants import aliases_key, item_aliases
 from infra.contract.partitions import drop_partition, partition_file, write_partition, written_days
