@@ -6,8 +6,9 @@ from pathlib import Path
 
 import duckdb
 
-from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
+from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, watched
 from features.adapters.research_files import named_files, not_read
+from features.sql_text import quoted
 
 NAME = "esci"
 WHAT = "ESCI (Amazon Shopping Queries): shopping_queries_dataset_products.parquet and …_examples.parquet"
@@ -86,7 +87,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
 
 
 def _source(connection: duckdb.DuckDBPyConnection, role: str, file: Path) -> str:
-    source = f"read_parquet({quoted(str(file))})"
+    source = f"read_parquet({quoted(file)})"
     there = {name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
     missing = [name for name in _COLUMNS[role] if name not in there]
     if missing:

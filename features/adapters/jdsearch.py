@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import duckdb
 
-from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
+from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, watched
 from features.adapters.research_files import day, named_files, not_read
+from features.sql_text import quoted
 
 NAME = "jdsearch"
 WHAT = "JDsearch (JD.com): release_data.txt and product_data.txt, or its samples"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import duckdb
 
-from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
+from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, watched
+from features.adapters.json_rows import MAX_LINE_BYTES
 from features.adapters.research_files import day, named_files, not_read, whole
+from features.sql_text import quoted
 
 NAME = "kuaisearch"
 WHAT = "KuaiSearch (Kuaishou): recall.jsonl, items.jsonl, users.jsonl"
@@ -77,7 +79,7 @@ def _as_numbers(connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str
     found = {
         name: kind
         for name, kind, *_ in connection.execute(
-            f"DESCRIBE FROM read_json({quoted(str(file))}, format = 'newline_delimited', ignore_errors = true)"
+            f"DESCRIBE FROM read_json({quoted(file)}, format = 'newline_delimited', ignore_errors = true)"
         ).fetchall()
     }
     return {
@@ -89,8 +91,8 @@ def _as_numbers(connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str
 def _source(columns: Mapping[str, str], file: Path) -> str:
     typed = ", ".join(f"{name}: '{kind}'" for name, kind in columns.items())
     return (
-        f"read_json({quoted(str(file))}, format = 'newline_delimited', columns = {{{typed}}},"
-        " ignore_errors = true, maximum_object_size = 33554432)"
+        f"read_json({quoted(file)}, format = 'newline_delimited', columns = {{{typed}}},"
+        f" ignore_errors = true, maximum_object_size = {MAX_LINE_BYTES})"
     )
 
 

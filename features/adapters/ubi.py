@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import duckdb
 
-from features.adapters.base import ImportRequest, Loaded, Maps, count, quoted, watched
+from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
 from features.adapters.files import local_files
 from features.adapters.json_rows import json_source
 from features.adapters.ubi_rows import PLAIN_MACROS, rows_sql, untold_sql
@@ -18,6 +18,7 @@ from features.documents import load_documents
 from features.envelope_ids import take_envelope_ids
 from features.file_names import is_catalog, log_source
 from features.json_macros import create_macros
+from features.sql_text import quoted
 from features.ubi import read_events, read_queries
 from infra.settings import RawSettings, action_key
 
