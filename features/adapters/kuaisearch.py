@@ -9,7 +9,7 @@ import duckdb
 
 from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, watched
 from features.adapters.json_rows import MAX_LINE_BYTES
-from features.adapters.research_files import day, named_files, not_read, whole
+from features.adapters.research_files import day, named_files, whole
 from features.sql_text import quoted
 
 NAME = "kuaisearch"
@@ -47,7 +47,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     """Read the searches of a release."""
     start = quoted(f"{day(request.options.get('start', '2025-01-01'), 'start')} 00:00:00+00")
     tick = whole(request.options.get("tick", "1"), "tick")
-    files = named_files(request, FILES, OPTIONAL)
+    files, unread = named_files(request, FILES, OPTIONAL)
     for role, columns in _COLUMNS.items():
         with watched(connection, request.progress, f"reading {role}"):
             typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
@@ -67,7 +67,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         events="kuai_events",
         catalog="kuai_catalog" if "items" in files else None,
         notes=[
-            *not_read(request, files),
+            *unread,
             f"The set has no dates and its authors do not say what a step of time_index is: {tick} s were taken, from"
             f" {start[1:11]} on (options tick, start).",
         ],

@@ -38,11 +38,11 @@ class Written:
     notes: Sequence[str]
 
 
-def refuse_existing(logs: Path, days: Sequence[date], catalog: bool, replace: bool) -> None:
-    """Refuse to write over what is there.
+def refuse_existing(logs: Path, days: Sequence[date], catalog: bool, judgements: bool, replace: bool) -> None:
+    """Refuse to write over what is there: days, a catalogue, judgements.
 
     Raises:
-        AdapterError: a day, or the catalogue, is there and ``replace`` was not asked for; or it holds files that no
+        AdapterError: one of them is there and ``replace`` was not asked for; or it holds files that no
             import wrote, which would count twice beside the new ones.
     """
     there = [day for day in days if _folder(logs, day).exists()]
@@ -63,6 +63,8 @@ def refuse_existing(logs: Path, days: Sequence[date], catalog: bool, replace: bo
     if present and (not replace or present != [CATALOG_FILE]):
         todo = "add --replace to write it anew" if present == [CATALOG_FILE] else "take it away first"
         raise AdapterError(f"{logs} already has a catalogue ({', '.join(present)}): {todo}")
+    if judgements and (logs / JUDGEMENTS_FILE).exists() and not replace:
+        raise AdapterError(f"{logs} already has {JUDGEMENTS_FILE}: add --replace to write it anew")
 
 
 def catalogs(logs: Path) -> list[str]:
@@ -81,18 +83,21 @@ def write(
     """
     stage = request.work / "stage"
     tables, outside, notes = _by_day(connection, loaded, request, logs)
-    made = outside
     days: dict[date, dict[str, int]] = {}
+    for name, table in tables.items():
+        for day, rows in table.days.items():
+            days.setdefault(day, {})[name] = rows
+    has_catalog = loaded.catalog is not None and "dt" not in columns_of(connection, loaded.catalog)
+    refuse_existing(logs, sorted(days), has_catalog, loaded.judgements is not None, replace)
+    made = outside
     for name, table in tables.items():
         with watched(connection, request.progress, f"writing {name}"):
             _write_days(connection, table, stage, LOG_FILES.get(name, CATALOG_FILE))
         made += table.total if name in LOG_FILES else 0
-        for day, rows in table.days.items():
-            days.setdefault(day, {})[name] = rows
     if loaded.events is not None:
         _write_eventless(connection, loaded.events, stage, [day for day, rows in days.items() if "events" not in rows])
     catalog = None
-    if loaded.catalog is not None and "dt" not in columns_of(connection, loaded.catalog):
+    if has_catalog:
         catalog = count(connection, f"SELECT count(*) FROM {loaded.catalog}")
         made += catalog
         stage.mkdir(parents=True, exist_ok=True)
@@ -100,9 +105,8 @@ def write(
             f"COPY {loaded.catalog} TO {quoted(stage / CATALOG_FILE)} (FORMAT parquet, COMPRESSION zstd)"
         )
     if loaded.judgements is not None:
-        made += _write_judgements(connection, loaded.judgements, stage, logs, replace=replace)
+        made += _write_judgements(connection, loaded.judgements, stage)
     _verify(connection, loaded, made)
-    refuse_existing(logs, sorted(days), catalog is not None, replace)
     notes += [
         f"{day} had {before:,} rows of {name} and has {rows:,} now: the files given hold less of that day than those of"
         " the import before."
@@ -186,16 +190,8 @@ def _write_eventless(connection: duckdb.DuckDBPyConnection, table: str, stage: P
         connection.execute(f"COPY (SELECT {kept} FROM {table} LIMIT 0) TO {quoted(target)} (FORMAT parquet)")
 
 
-def _write_judgements(
-    connection: duckdb.DuckDBPyConnection, table: str, stage: Path, logs: Path, *, replace: bool
-) -> int:
-    """Write judgements as their reader takes them: no quotation marks, no tab or line end inside a query.
-
-    Raises:
-        AdapterError: there are some, and ``replace`` was not asked for.
-    """
-    if (logs / JUDGEMENTS_FILE).exists() and not replace:
-        raise AdapterError(f"{logs} already has {JUDGEMENTS_FILE}: add --replace to write it anew")
+def _write_judgements(connection: duckdb.DuckDBPyConnection, table: str, stage: Path) -> int:
+    """Write judgements as their reader takes them: no quotation marks, no tab or line end inside a query."""
     stage.mkdir(parents=True, exist_ok=True)
     connection.execute(
         f"COPY (SELECT regexp_replace(query, '[\\t\\r\\n]+', ' ', 'g') AS query, item_id, grade FROM {table}"
