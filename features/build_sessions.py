@@ -7,26 +7,29 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 from filelock import FileLock
 
+from features.bots import Bots
+from features.day_counts import count_day
 from features.day_report import (
     DayReport,
-    SourceCounts,
     built_days,
     read_report,
     report_path,
     settings_hash,
     write_report,
 )
-from features.engine import batches_of, open_engine, read_days
-from features.lacking import bad_actions, what_all_rows_lack
+from features.day_screening import STORED, screen_day, tables_before
+from features.engine import batches_of, open_engine
+from features.lacking import what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
-from features.screening import ACTION_LINE, HARMLESS, DayWindow, open_baskets, screen_events, screen_requests
+from features.rebuilt_requests import why_none_rebuilt
+from features.screening import DayWindow
 from features.sessions import (
     attributed_events,
     clean_requests,
@@ -35,12 +38,11 @@ from features.sessions import (
     with_sessions,
 )
 from features.ubi import read_events, read_queries
-from features.variants import aliases_key, canonical_items, item_aliases
+from features.variants import aliases_key, item_aliases
 from infra.contract.partitions import drop_partition, partition_file, write_partition, written_days
-from infra.contract.tables import QUARANTINE, columns_of
-from infra.contract.tables import SESSION_TABLES as TABLES
+from infra.contract.tables import QUARANTINE, SESSION_TABLES, columns_of
 from infra.progress import Progress
-from infra.settings import RawSettings, Settings
+from infra.settings import Settings
 
 __all__ = ["DayReport", "build_sessions", "days_to_rebuild", "read_report"]
 
@@ -49,11 +51,10 @@ ORDER = {
     "requests": ("time", "query_id"),
     "impressions": ("time", "query_id", "position", "item_id"),
     "events": ("time", "event_id"),
+    "left_out": ("query_id",),
 }
-SOURCES = ("ubi_queries", "ubi_events")
-VERSION = 4
+VERSION = 5
 """Raised where the same logs give other tables than before: days built by an older version are built again."""
-EXAMPLES = 5
 
 
 def build_sessions(settings: Settings, days: Sequence[date], progress: Progress | None = None) -> list[DayReport]:
@@ -73,7 +74,7 @@ def build_sessions(settings: Settings, days: Sequence[date], progress: Progress 
         A report per day, in order.
 
     Raises:
-        LandingError: A day has not landed, has no queries, or a file of it cannot be read at all.
+        LandingError: A day has not landed, has no rows at all, or a file of it cannot be read at all.
     """
     ordered = sorted(set(days))
     reports = []
@@ -123,7 +124,7 @@ def withdraw(settings: Settings, day: date, failed_rules: Sequence[str]) -> None
     write_report(
         settings, replace(report, held=True, kept_previous=False, output=None, failed_rules=tuple(failed_rules))
     )
-    for name in TABLES:
+    for name in STORED:
         drop_partition(settings.paths.sessions / name, day)
 
 
@@ -165,15 +166,15 @@ def _build_day(settings: Settings, day: date) -> DayReport:
 
     with open_engine(settings) as engine:
         read = _read(settings, engine, files)
-        day_tables = _transform(settings, engine, day, list(earlier))
+        day_tables, bots = _transform(settings, engine, day, list(earlier))
         incomplete = _incomplete(engine, settings, files, read, eventless)
-        counts = _count(engine, day_tables, settings.raw)
+        counts = count_day(engine, {name: day_tables[name] for name in SESSION_TABLES}, settings.raw)
         held = counts.bad_share > settings.raw.max_bad_share or bool(counts.bad_actions or incomplete)
         # Without its report a day counts as not built: a kill from here on leaves no day that is half new.
         report_path(settings, day).unlink(missing_ok=True)
         quarantine = engine.table("quarantine").order_by("source", "row_id")
         write_partition(settings.paths.quarantine, day, batches_of(engine, quarantine), QUARANTINE)
-        for name, schema in TABLES.items():
+        for name, schema in STORED.items():
             if not held:
                 rows = day_tables[name].order_by(*ORDER[name])
                 write_partition(settings.paths.sessions / name, day, batches_of(engine, rows), schema)
@@ -197,7 +198,13 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         unknown_actions=counts.unknown_actions,
         ignored_reasons=counts.ignored_reasons,
         basket_items=counts.basket_items,
+        rebuilt_requests=counts.rebuilt_requests,
+        named_by_text=counts.named_by_text,
         bad_actions=counts.bad_actions,
+        bots=bots.named,
+        bot_clients=bots.clients,
+        spared=bots.spared,
+        agents=bots.agents,
         inputs=_inputs(settings, files, earlier, eventless),  # again: the aliases are those of the new tables' items
         aliases=_aliases(settings, day),
         output=_output(settings, day),
@@ -221,9 +228,9 @@ def _read(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
 
 def _incomplete(engine: Any, settings: Settings, files: DayFiles, read: LogRead, eventless: bool) -> str:
     """What a screened day lacks, so that it is held; nothing of a day that has all."""
-    if not read.rows["ubi_queries"]:
+    if not read.rows["ubi_queries"] and (why := why_none_rebuilt(engine)):
         named = ", ".join(f.name for f in files.all[:5])
-        return f"there is no row of queries in its files ({named})"
+        return f"there is no row of queries in its files ({named}), and {why}"
     if eventless and not read.rows["ubi_events"]:
         return (
             "it has queries and no file of events, though other days have one: all that it showed would count as not"
@@ -232,106 +239,24 @@ def _incomplete(engine: Any, settings: Settings, files: DayFiles, read: LogRead,
     return what_all_rows_lack(engine, settings.raw)
 
 
-def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> Mapping[str, Any]:
-    """The tables of the day; leaves ``screened_<source>`` and ``quarantine`` in the engine."""
+def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> tuple[Mapping[str, Any], Bots]:
+    """The tables of the day that are kept; leaves ``screened_<source>``, ``quarantine`` and ``day_events``."""
     window = DayWindow.of(day, settings.raw)
-    before = {name: read_days(engine, settings.paths.sessions / name, earlier, s) for name, s in TABLES.items()}
-    screened = engine.create_table(
-        "screened_ubi_queries",
-        screen_requests(engine.table("raw_ubi_queries"), before["requests"], window),
-    )
-    named = ["query_id", "user_id", "client_id", "session_id", "time"]
-    asked = screened.filter(screened.leads).select(named).union(before["requests"].select(named))
-    asked = engine.create_table("asked", asked)
-    aliases = item_aliases(engine, settings)
-    opened = canonical_items(open_baskets(engine.table("raw_ubi_events"), settings.raw.actions), aliases)
-    events = engine.create_table("screened_ubi_events", screen_events(opened, asked, before["events"], window))
-    events = events.filter(events.reason.isnull())
-    touched = touched_impressions(before["impressions"], before["requests"], events, screened)
+    before, aliases = tables_before(settings, engine, list(earlier)), item_aliases(engine, settings)
+    screened = screen_day(settings, engine, day, before, aliases)
+    events = screened.events.filter(screened.events.reason.isnull())
+    touched = touched_impressions(before["impressions"], before["requests"], events, screened.requests)
     touched = engine.create_table("touched_impressions", touched)
-    shown = engine.create_table(
-        "day_impressions", day_impressions(screened, events, before["requests"], touched, window, aliases)
-    )
+    shown = day_impressions(screened.requests, events, before["requests"], touched, window, aliases)
+    shown = engine.create_table("day_impressions", shown)
+    requests = engine.create_table("day_requests", clean_requests(screened.requests, events, shown, window))
     places = ["query_id", "item_id", "position"]
-    requests = engine.create_table("day_requests", clean_requests(screened, events, shown, window))
     attributed = attributed_events(
-        events, with_sessions(asked, events), shown.select(places).union(touched.select(places)), window
+        events, with_sessions(screened.asked, events), shown.select(places).union(touched.select(places)), window
     )
     attributed = engine.create_table("day_events", attributed)
-    engine.con.execute(_QUARANTINE_SQL, [[ACTION_LINE, *HARMLESS]] * 2)
-    return {"requests": requests, "impressions": shown, "events": attributed}
-
-
-_QUARANTINE_SQL = "CREATE TABLE quarantine AS " + " UNION ALL ".join(
-    f"""SELECT '{source}' AS source, row_id, reason, raw FROM screened_{source}
-    JOIN documents_{source} USING (row_id) WHERE reason IS NOT NULL AND NOT list_contains(?, reason)"""
-    for source in SOURCES
-)
-
-
-@dataclass(frozen=True)
-class _Counts:
-    sources: Mapping[str, SourceCounts]
-    reasons: Mapping[str, int]
-    examples: Mapping[str, Sequence[str]]
-    rows_out: Mapping[str, int]
-    attribution: Mapping[str, Mapping[str, int]]
-    unknown_actions: Mapping[str, int]
-    ignored_reasons: Mapping[str, int]
-    basket_items: int
-    bad_actions: Mapping[str, str]
-
-    @property
-    def bad_share(self) -> float:
-        """Refused among the rows that meant something: a log full of ignored hovers does not hide broken clicks."""
-        refused = sum(c.refused for c in self.sources.values())
-        return refused / max(1, refused + sum(c.clean for c in self.sources.values()))
-
-
-def _count(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> _Counts:
-    def rows(query: str) -> list[tuple[Any, ...]]:
-        found: list[tuple[Any, ...]] = engine.con.execute(query).fetchall()
-        return found
-
-    ((basket_items,),) = rows(
-        """SELECT (SELECT count(*) FROM screened_ubi_events) - (SELECT count(*) FROM raw_ubi_events)"""
-    )
-    sources = {}
-    left_out: dict[str, int] = {}
-    for source in SOURCES:
-        by_reason = dict(rows(f"SELECT coalesce(reason, ''), count(*) FROM screened_{source} GROUP BY ALL"))
-        clean, lines = (by_reason.pop(key, 0) for key in ("", ACTION_LINE))
-        harmless = {key: by_reason.pop(key) for key in HARMLESS if key in by_reason}
-        for key, n in harmless.items():
-            left_out[key] = left_out.get(key, 0) + n
-        ignored = sum(harmless.values())
-        refused = sum(by_reason.values())
-        rows_in = clean + ignored + refused - (basket_items if source == "ubi_events" else 0)
-        sources[source] = SourceCounts(rows_in, clean, ignored, refused, lines)
-    examples = rows(
-        f"""SELECT reason, list(left(raw, 300) ORDER BY source, row_id)
-        FROM (FROM quarantine QUALIFY row_number() OVER (PARTITION BY reason ORDER BY source, row_id) <= {EXAMPLES})
-        GROUP BY reason ORDER BY reason"""
-    )
-    attribution: dict[str, dict[str, int]] = {}
-    for action, how, n in rows("SELECT action, attribution, count(*) FROM day_events GROUP BY ALL ORDER BY ALL"):
-        attribution.setdefault(action, {})[how] = n
-    return _Counts(
-        sources=sources,
-        ignored_reasons=dict(sorted(left_out.items())),
-        basket_items=basket_items,
-        bad_actions=bad_actions(engine, raw),
-        reasons=dict(rows("SELECT reason, count(*) FROM quarantine GROUP BY ALL ORDER BY ALL")),
-        examples=dict(examples),
-        rows_out={name: int(table.count().execute()) for name, table in tables.items()},
-        attribution=attribution,
-        unknown_actions=dict(
-            rows(
-                """SELECT coalesce(action, ''), count(*) FROM screened_ubi_events WHERE reason = 'unknown_action'
-                GROUP BY ALL ORDER BY count(*) DESC, 1 LIMIT 50"""
-            )
-        ),
-    )
+    tables = {"requests": requests, "impressions": shown, "events": attributed, "left_out": screened.left_out}
+    return tables, screened.bots
 
 
 def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
@@ -344,7 +269,7 @@ def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
 def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str], eventless: bool) -> str:
     content = {
         "version": VERSION,
-        "columns": {name: columns_of(schema) for name, schema in TABLES.items()},
+        "columns": {name: columns_of(schema) for name, schema in STORED.items()},
         "files": files.fingerprint,
         "aliases": _aliases(settings, files.day),
         "unread": dict(files.unread),
@@ -362,7 +287,7 @@ def _aliases(settings: Settings, day: date) -> str:
 def _output(settings: Settings, day: date) -> str | None:
     """Hash of the day's tables on disk; None where one is absent."""
     digest = hashlib.sha256()
-    for name in TABLES:
+    for name in STORED:
         file = partition_file(settings.paths.sessions / name, day)
         if not file.exists():
             return None

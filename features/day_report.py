@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from features.bots import Bot
 from infra.contract.partitions import write_json
 from infra.contract.tables import SESSION_TABLES, columns_of
 from infra.settings import Settings
@@ -66,8 +67,21 @@ class DayReport:
     """Rows that were left out though nothing is wrong with them, by why."""
     basket_items: int = 0
     """Events that rows of several items (baskets) gave besides one for each row."""
+    rebuilt_requests: Mapping[str, int] = field(default_factory=dict)
+    """Requests that no row tells, made of events that carry their text, by how these were told to be of one (see
+    ``rebuilt_requests.KINDS``); in no count of rows."""
+    named_by_text: int = 0
+    """Events without a query id that took one by their text and person."""
     bad_actions: Mapping[str, str] = field(default_factory=dict)
     """Action of which too many rows were refused -> how many, why, and an example."""
+    bots: Sequence[Bot] = ()
+    """The clients that no person can be whose rows were left out, those with the most rows."""
+    bot_clients: int = 0
+    """How many there are."""
+    spared: Sequence[str] = ()
+    """Whom a rule for bots would have hit, and why it was not applied."""
+    agents: int = 0
+    """Rows of queries that carry a user agent."""
     failed_rules: tuple[str, ...] = ()
     """Rules that the day's tables broke, for which they were taken out again; see ``build_sessions.withdraw``."""
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -99,6 +113,11 @@ class DayReport:
             parts.append(
                 f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}){actions}; {rest}. Mend"
                 f" the files, or raise {setting}, and run again"
+            )
+        if self.rebuilt_requests and not self.sources["ubi_queries"].rows_in:
+            parts.append(
+                f"{self.day} has no row of queries: its {sum(self.rebuilt_requests.values()):,} requests were rebuilt"
+                " from events that carry their text. Land its ubi_queries if there are any"
             )
         if self.unknown_actions:
             named = ", ".join(f"{name or '(no name)'} {n:,}" for name, n in _largest_first(self.unknown_actions))
@@ -143,6 +162,8 @@ def read_report(settings: Settings, day: date) -> DayReport | None:
     values["day"] = date.fromisoformat(values["day"])
     values["files"] = tuple(values["files"])
     values["failed_rules"] = tuple(values["failed_rules"])
+    values["bots"] = tuple(Bot(**bot) for bot in values["bots"])
+    values["spared"] = tuple(values["spared"])
     values["sources"] = {name: SourceCounts(**counts) for name, counts in values["sources"].items()}
     return DayReport(**values)
 

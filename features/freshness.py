@@ -51,7 +51,7 @@ def last_built(settings: Settings, view: str) -> list[date]:
 
 
 def _inputs(settings: Settings, view: str, reach: timedelta, step_hours: int) -> dict[date, str]:
-    shape = [columns_of(FEATURE_TABLES[view]), settings.features.model_dump(mode="json"), step_hours]
+    shape = [columns_of(FEATURE_TABLES[view]), settings.features.of_the_data(), step_hours]
     accepted = written_days(settings.paths.sessions / "requests")
     # Once per day: the windows of neighbouring days share most of their files.
     sessions = {str(day): _sessions_key(settings, day) for day in accepted}

@@ -71,9 +71,10 @@ def what_all_rows_lack(engine: Any, raw: RawSettings) -> str:
         engine: Ibis DuckDB backend with the screened rows and their documents.
         raw: Settings of the log.
     """
-    ((requests, texts, reasons, reason, refused),) = engine.con.execute(
+    ((all_requests, requests, texts, reasons, reason, refused),) = engine.con.execute(
         """
-        SELECT count(*) FILTER (leads), count(*) FILTER (leads AND trim(query_text) <> ''),
+        SELECT count(*) FILTER (leads), count(*) FILTER (leads AND row_id >= 0),
+            count(*) FILTER (leads AND row_id >= 0 AND trim(query_text) <> ''),
             count(DISTINCT reason) FILTER (list_contains($reasons, reason)),
             any_value(reason) FILTER (list_contains($reasons, reason)),
             count(*) FILTER (list_contains($reasons, reason))
@@ -96,7 +97,7 @@ def what_all_rows_lack(engine: Any, raw: RawSettings) -> str:
         FROM counts
         """
     ).fetchall()[0]
-    if not known and unknown >= max(raw.min_action_rows, UNEXPLAINED_SHARE * requests):
+    if not known and unknown >= max(raw.min_action_rows, UNEXPLAINED_SHARE * all_requests):
         return (
             f"none of its events is a click, a cart or an order, and {unknown:,} are of actions that are not known"
             f" ({names}): all that it showed would count as not clicked. Say under [raw.actions] in shelfwise.toml what"

@@ -193,7 +193,7 @@ def day_files(settings: Settings, day: date) -> DayFiles:
     any name whose rows say what they are; a file of no bytes counts as absent.
 
     Raises:
-        LandingError: The day has not landed, or holds no queries.
+        LandingError: The day has not landed, or holds neither queries nor events.
     """
     file_system, root = _open_landing(settings)
     folder = f"{root}/dt={day.isoformat()}"
@@ -215,11 +215,11 @@ def day_files(settings: Settings, day: date) -> DayFiles:
         else:
             sources[log_source(file.name)].append(file)
     queries, events, either = (tuple(sources[key]) for key in ("ubi_queries", "ubi_events", None))
-    if not any(file.size for file in (*queries, *either)):
+    if not any(file.size for file in (*queries, *events, *either)):
         present = ", ".join(sorted(_last(p) for p in file_system.find(folder))[:10]) or "nothing"
         raise LandingError(
-            f"{shown} has no queries: expected ubi_queries* ({READ}), or a folder ubi_queries/ of them; found {present}"
-            + (f" ({', '.join(empty[:5])} empty)" if empty else "")
+            f"{shown} has no queries: expected ubi_queries* ({READ}), or a folder ubi_queries/ of them, or ubi_events*"
+            f" with user_query; found {present}" + (f" ({', '.join(empty[:5])} empty)" if empty else "")
         )
     return DayFiles(day, queries, events, either, unread)
 

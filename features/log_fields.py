@@ -48,9 +48,10 @@ EVENT_FIELDS: Mapping[str, Sequence[str]] = {
         *(f"eventattributes.{_spelt(name)}" for name in ID_NAMES), *(_spelt(name) for name in ID_NAMES),
     ),
     "position": ("eventattributes.position.ordinal", "eventattributes.position", "position.ordinal", "position"),
-    "query_text": ("userquery", "eventattributes.userquery", "eventattributes.query", "eventattributes.querytext",
-                   "eventattributes.searchterm", "eventattributes.searchquery", "eventattributes.query.text",
-                   "eventattributes.query.userquery"),
+    "query_text": ("userquery", "eventattributes.userquery", "eventattributes.query.userquery",
+                   "eventattributes.query.text", "eventattributes.query", "eventattributes.querytext",
+                   "eventattributes.searchterm", "eventattributes.searchquery", "searchterm", "searchquery",
+                   "querytext"),
     "agent": ("useragent", "eventattributes.useragent", "eventattributes.browser"),
 }  # fmt: skip
 """Field -> where it may be, best first, in the one spelling."""

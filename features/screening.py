@@ -12,7 +12,9 @@ import ibis
 from infra.contract.query_text import normalised
 from infra.settings import RawSettings, action_key
 
-HARMLESS = ("ignored_action", "unknown_action", "outside_search", "names_no_item", "delivered_twice")
+BOT = "bot"
+TYPED_AHEAD = "typed_ahead"
+HARMLESS = ("ignored_action", "unknown_action", "outside_search", "names_no_item", "delivered_twice", TYPED_AHEAD, BOT)
 """Why a row is left out though nothing is wrong with it; such rows count against no day."""
 ACTION_LINE = "action_line"
 """Marks a line of a bulk export that is no row."""
@@ -118,6 +120,12 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
     return judged.drop(*added)
 
 
+def kind_of(action: Any, actions: Mapping[str, str]) -> Any:
+    """What a log's action is by ``settings.raw.actions``: impression, click, cart, order, ignore; null: not said."""
+    key = action.lower().re_replace(r"[\s_-]", "")
+    return key.cases(*{action_key(name): kind for name, kind in actions.items()}.items())
+
+
 def open_baskets(raw: Any, actions: Mapping[str, str]) -> Any:
     """One row per item of a basket, so that ``screen_events`` sees single items.
 
@@ -130,8 +138,7 @@ def open_baskets(raw: Any, actions: Mapping[str, str]) -> Any:
     Returns:
         ``raw`` with ``kind`` and without ``basket``; the rows of one basket have event ids of their own.
     """
-    key = raw.action.lower().re_replace(r"[\s_-]", "")
-    rows = raw.mutate(kind=key.cases(*{action_key(name): kind for name, kind in actions.items()}.items()))
+    rows = raw.mutate(kind=kind_of(raw.action, actions))
     many = rows.basket.notnull() & (rows.item_id.isnull() | rows.kind.isin(["impression", "cart", "order"]))
     many = many.fill_null(False)
     single = rows.filter(~many).drop("basket")
@@ -154,12 +161,13 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
     them.
 
     Args:
-        raw: ``open_baskets``: its ``kind`` is impression, click, cart, order, ignore or null.
+        raw: ``left_out.mark_events``: its ``kind`` is impression, click, cart, order, ignore or null.
         requests: ``query_id, user_id`` of all requests that an event may name, each id once.
         earlier_events: ``EVENTS`` of earlier landing days.
 
     Returns:
-        ``raw`` with ``user_id``, ``logged_id`` (the user's own id) and ``reason``, null for a clean row.
+        ``raw`` with ``user_id``, ``logged_id`` (the user's own id) and ``reason``, null for a clean row, in place of
+        ``left_out``.
     """
     known = requests.select("query_id", asker=requests.user_id, asked=ibis.literal(True))
     rows = raw.left_join(known, "query_id").drop("query_id_right")
@@ -169,6 +177,7 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
     own_reason = ibis.cases(
         (rows.action_line, ACTION_LINE),
         (rows.not_json, "not_json"),
+        (rows.left_out == BOT, BOT),
         (rows.kind == "ignore", "ignored_action"),
         (rows.kind.isnull() & rows.action.notnull(), "unknown_action"),
         (rows.wrong_type, "wrong_type"),
@@ -179,6 +188,7 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
         (rows.time.isnull() & ~impression, "no_time"),
         (rows.time < ibis.literal(window.earliest), "too_old"),
         (rows.time >= ibis.literal(window.latest), "too_new"),
+        (rows.left_out.notnull(), rows.left_out),
         (rows.query_id.notnull() & rows.asked.isnull(), "unknown_request"),
         (user.isnull() & rows.query_id.isnull() & rows.session_id.isnull(), "no_user"),
     )
@@ -195,5 +205,5 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
         ((judged.copy > 0) | again.fill_null(False), "delivered_twice"),
         (judged.seen.notnull() | (judged.turn > 0), "duplicate_event"),
     )
-    added = ("own_reason", "seen", "seen_item", "seen_time", "turn", "copy", "asker", "asked")
+    added = ("own_reason", "seen", "seen_item", "seen_time", "turn", "copy", "asker", "asked", "left_out")
     return judged.mutate(reason=reason).drop(*added)

@@ -62,8 +62,6 @@ SPLIT_SETTINGS = {
     "seed",
 }
 """Of the group ``training``: those that decide which rows there are."""
-MACHINE_SETTINGS = {"build_memory", "build_days"}
-"""Of the group ``features``: those that change no value."""
 IMPRESSIONS_PER_JOIN = 500_000
 """Days are built together up to so many impressions: a point-in-time join reads all features, however few its rows."""
 SPLITS = ("train", "validation")
@@ -154,7 +152,7 @@ def _key(settings: Settings) -> str:
     tables = [paths.sessions / name for name in SESSION_TABLES] + [paths.features / name for name in FEATURE_TABLES]
     shape = {
         "training": settings.training.model_dump(mode="json", include=SPLIT_SETTINGS),
-        "features": settings.features.model_dump(mode="json", exclude=MACHINE_SETTINGS),
+        "features": settings.features.of_the_data(),
         "windows": [str(settings.raw.late_window), str(settings.raw.ahead_window)],
         "columns": [
             columns_of(schema) for schema in (TRAINING_REQUESTS, TRAINING_ROWS, TRAINING_ITEMS, TRAINING_ITEM_FEATURES)

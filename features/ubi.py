@@ -135,6 +135,8 @@ FROM listed LEFT JOIN ({located}) USING (row_id)
 """
 
 _EVENTS = """
+CREATE OR REPLACE TEMP MACRO names_text(t) AS
+    regexp_matches(t, '(?i)"[a-z_. -]*(search[_ -]?(term|query)|query[_ -]?text|user[_ -]?query|query)"\\s*:');
 CREATE OR REPLACE TEMP TABLE {target}_picked AS
 WITH bodies AS (SELECT row_id, document, body_of(document) AS body FROM {source}),
 picked AS (
@@ -149,8 +151,8 @@ picked AS (
         unless_blank(given_attributes[:{item_paths}]) AS filled_attributes FROM attributed
 )
 SELECT * EXCLUDE (filled_attributes), coalesce({filled.item_id}) AS item_id,
-    odd OR coalesce({attributes_filled} IS NOT NULL AND (item_id IS NULL OR contains({attributes}::VARCHAR, '[')), false)
-        AS elsewhere
+    odd OR coalesce({attributes_filled} IS NOT NULL AND (item_id IS NULL OR contains({attributes}::VARCHAR, '[')
+        OR coalesce({keys.query_text}) IS NULL AND names_text({attributes}::VARCHAR)), false) AS elsewhere
 FROM blanked;
 CREATE OR REPLACE TEMP TABLE {target}_odd AS
 SELECT row_id, body_of(document) AS body FROM {source}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
+from features.bots import largest
 from features.catalog import CatalogReport
 from features.catalog_names import ALIASES
 from features.day_report import DayReport, built_days, read_report
 from features.landing import unread_in_landing
+from features.rebuilt_requests import rebuilt_told
+from features.screening import BOT
 from infra.settings import Settings
 
 FIELDS = ("title", "description", "category_path", "brand", "price")
@@ -65,13 +68,25 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     left_out = f", {sum(ignored.values()):,} ignored ({_largest(ignored)})" if ignored else ""
     made = f", {baskets:,} events more made of baskets" if baskets else ""
     lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}{left_out}{made}."]
+    lines += _rebuilt_lines(reports)
     if actions:
         lines.append(f"Unknown actions: {_largest(actions)}. Say in shelfwise.toml, under [raw.actions], what each is.")
+    lines += bot_lines(reports)
     encodings = {f"{report.day}/{name}": how for report in reports for name, how in report.encodings.items()}
     if encodings:
         lines.append(_encodings(encodings))
     lines += [f"{report.message}." for report in reports if report.incomplete]
     return lines + unread
+
+
+def bot_lines(reports: Sequence[DayReport]) -> list[str]:
+    """The clients that were left out because no person can be them, and the rules that were not applied."""
+    named = [f"{bot.client} {bot.rows:,} ({bot.why})" for bot in largest(b for r in reports for b in r.bots)]
+    rows = sum(report.ignored_reasons.get(BOT, 0) for report in reports)
+    most = max((report.bot_clients for report in reports), default=0)
+    of_many = f", up to {most:,} clients a day" if most > len(named) else ""
+    told = [f"Left out as bots: {rows:,} rows{of_many}: {_some(named)}."] if rows else []
+    return [*told, *(f"{why}." for why in dict.fromkeys(why for report in reports for why in report.spared))]
 
 
 def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]:
@@ -83,6 +98,28 @@ def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]
         for name, why in report.unread.items():
             names.setdefault(why, []).append(f"dt={report.day}/{name}")
     return [f"Not read: {_some(listed)}: {why}." for why, listed in names.items()]
+
+
+def _rebuilt_lines(reports: Sequence[DayReport]) -> list[str]:
+    """Requests that were made of events, and the days that have no others."""
+    rebuilt, taken = Counter[str](), sum(report.named_by_text for report in reports)
+    for report in reports:
+        rebuilt.update(report.rebuilt_requests)
+    lines = []
+    if rebuilt:
+        lines.append(
+            f"Requests rebuilt from events that carry their text: {rebuilt_told(rebuilt)}. What they showed is known"
+            " only where impressions were logged."
+        )
+    if taken:
+        lines.append(f"Events without a query id that took one by their text and person: {taken:,}.")
+    bare = [report for report in reports if not report.sources["ubi_queries"].rows_in]
+    if rebuilt and 0 < len(bare) < len(reports):
+        lines.append(
+            f"No row of queries on {_some(str(report.day) for report in bare)}, though other days have some: land its"
+            " ubi_queries if there are any."
+        )
+    return lines
 
 
 def _encodings(encodings: Mapping[str, str]) -> str:

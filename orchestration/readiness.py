@@ -17,7 +17,7 @@ from demoshop.judgements import read_judgements
 from features.landing import LandingError
 from features.readiness import Readiness, assess
 from features.readiness.calendar import WEEKDAYS, weekday_means
-from features.readiness.report import MINOR, DayLine, counted
+from features.readiness.report import MINOR, DayLine
 from features.readiness.shares import shares_of
 from infra.settings import Settings
 from orchestration.data_lines import catalog_lines, log_lines
@@ -104,9 +104,6 @@ def print_check(console: Console, checked: Checked) -> None:
     if report.parts:
         console.print()
         console.print(_parts(report))
-    for bot in report.bots:
-        told = f"{bot.client}, {counted(bot.requests, 'request')}: {bot.why}"
-        console.print(Text.assemble(("bot?  ", "yellow"), told), soft_wrap=True)
     if report.gaps:
         console.print("\n[bold]Missing, the most important first[/]")
         for number, gap in enumerate(report.gaps, start=1):

@@ -8,18 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
+from features.bots import Bot, largest
 from features.build_sessions import build_sessions
 from features.catalog import CatalogError, CatalogReport, build_catalog
 from features.day_report import DayReport
 from features.landing import LandingError, day_files, landing_days, landing_url, unread_in_landing
-from features.readiness.bots import suspected_bots
 from features.readiness.gaps import catalog_gaps, day_gaps, log_gaps, other_gaps, row_gaps
 from features.readiness.joins import measure_joins
 from features.readiness.judge import catalog_stops, learning_stops, session_stops
 from features.readiness.learning import what_can_be_learned
 from features.readiness.parts import parts_of
-from features.readiness.raw_look import SHOWN, Look, look_at
-from features.readiness.report import Bot, DayLine, Joins, Learning, Readiness, Reason, Rows
+from features.readiness.raw_look import ignored_examples
+from features.readiness.rebuilt import rebuilt_gaps
+from features.readiness.report import DayLine, Joins, Learning, Readiness, Reason, Rows
 from features.readiness.sample import sampled_days
 from infra.contract.errors import TrainingSetError
 from infra.settings import Settings
@@ -42,8 +43,9 @@ class _Found:
     misnamed: dict[str, str] = field(default_factory=dict)
     joins: Joins | None = None
     learning: Learning | None = None
-    bots: list[Bot] = field(default_factory=list)
-    looks: dict[date, Look] = field(default_factory=dict)
+    bots: tuple[Bot, ...] = ()
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """Reason -> a row that was ignored for it."""
 
 
 def assess(
@@ -82,14 +84,15 @@ def assess(
     for name, why in sorted(found.unread.items(), key=lambda item: (item[1], item[0])):
         unread[why] = (*unread.get(why, ()), name)
     encodings = _encodings(found)
+    spared = tuple(dict.fromkeys(why for report in found.reports for why in report.spared))
     gaps = [
         *(log_gaps(settings, found.joins, found.learning) if found.joins and found.joins.requests else ()),
         *(catalog_gaps(found.catalog) if found.catalog else ()),
         *day_gaps(list(found.days.values()), found.misnamed),
         *row_gaps(rows),
+        *(rebuilt_gaps(rows, found.joins, len(found.reports)) if found.joins and found.joins.requests else ()),
         *other_gaps(
-            found.bots,
-            sum(line.requests for line in found.days.values()),
+            spared,
             {why: names for why, names in unread.items() if RENAME not in why},
             guessed=any("guessed" in how for how in encodings.values()),
         ),
@@ -103,9 +106,9 @@ def assess(
         catalog=found.catalog,
         joins=found.joins,
         learning=found.learning,
-        bots=tuple(found.bots),
-        agents_read_on=tuple(sorted(found.looks)),
-        agents=any(look.agents for look in found.looks.values()),
+        bots=found.bots,
+        spared=spared,
+        agents=any(report.agents for report in found.reports),
         parts=parts_of(settings, found.catalog, found.joins, found.learning),
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.weight)),
         stops=tuple(dict.fromkeys(found.stops)),
@@ -175,8 +178,9 @@ def _measure(settings: Settings, found: _Found, tell: Progress) -> None:
         reasons.update(report.reasons if not report.held else {})
     found.joins = measure_joins(settings, reasons)
     with_examples = _most_ignored(found.reports)
-    for day in _days_to_look_at(found.reports, with_examples):
-        found.looks[day] = look_at(settings, day, examples=with_examples is not None and day == with_examples.day)
+    if with_examples:
+        found.examples = ignored_examples(settings, with_examples.day)
+    found.bots = largest(bot for report in found.reports for bot in report.bots)
     tell("the rules of a run", 0.9)
     sampled = any(line.state == "not read" for line in found.days.values())
     stops, failed = session_stops(settings, found.reports, sampled=sampled)
@@ -186,9 +190,6 @@ def _measure(settings: Settings, found: _Found, tell: Progress) -> None:
             found.days[day] = replace(found.days[day], state="failed", why=why)
     if found.catalog and found.joins.requests:
         _learn(settings, found, found.joins, judge=not (found.stops or sampled))
-    by_agent = {bot.client: bot for look in found.looks.values() for bot in look.bots}
-    by_deed = {bot.client: bot for bot in suspected_bots(settings)}
-    found.bots = sorted((by_agent | by_deed).values(), key=lambda bot: (-bot.requests, bot.client))[:SHOWN]
 
 
 def _learn(settings: Settings, found: _Found, joins: Joins, *, judge: bool) -> None:
@@ -203,13 +204,6 @@ def _learn(settings: Settings, found: _Found, joins: Joins, *, judge: bool) -> N
         found.stops += learning_stops(settings, found.learning, joins)
 
 
-def _days_to_look_at(reports: Sequence[DayReport], with_examples: DayReport | None) -> list[date]:
-    """The days whose raw rows are read a second time: the first, one with what was ignored or else the middle one, and
-    the last."""
-    middle = with_examples or reports[len(reports) // 2]
-    return list(dict.fromkeys(report.day for report in (reports[0], middle, reports[-1])))
-
-
 def _most_ignored(reports: Sequence[DayReport]) -> DayReport | None:
     """The day on which rows were ignored for the most reasons, None where none were."""
     best = max(reports, key=lambda report: len(report.ignored_reasons))
@@ -217,20 +211,27 @@ def _most_ignored(reports: Sequence[DayReport]) -> DayReport | None:
 
 
 def _rows(found: _Found) -> Rows:
-    refused, ignored, actions = Counter[str](), Counter[str](), Counter[str]()
+    refused, ignored, actions, rebuilt = (Counter[str]() for _ in range(4))
     samples: dict[str, str] = {}
     for report in found.reports:
         refused.update(report.reasons)
         ignored.update(report.ignored_reasons)
         actions.update(report.unknown_actions)
+        rebuilt.update(report.rebuilt_requests if not report.held else {})
         for reason, examples in report.examples.items():
             samples.setdefault(reason, str(examples[0]) if examples else "")
-    for look in found.looks.values():
-        samples |= look.examples
+    samples |= found.examples
     return Rows(
         rows_in=sum(report.rows_in for report in found.reports),
         clean=sum(report.clean for report in found.reports),
         basket_items=sum(report.basket_items for report in found.reports),
+        rebuilt_requests=dict(rebuilt),
+        named_by_text=sum(report.named_by_text for report in found.reports if not report.held),
+        days_rebuilt=tuple(
+            report.day
+            for report in found.reports
+            if report.rebuilt_requests and not (report.held or report.sources["ubi_queries"].rows_in)
+        ),
         refused=_reasons(refused, samples),
         ignored=_reasons(ignored, samples),
         unknown_actions=dict(actions.most_common()),

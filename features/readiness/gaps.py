@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from features.catalog import CatalogReport
 from features.catalog_names import ALIASES
 from features.readiness.parts import FEW_REQUESTS
-from features.readiness.report import Bot, DayLine, Gap, Joins, Learning, Ratio, Rows, counted
+from features.readiness.report import DayLine, Gap, Joins, Learning, Ratio, Rows, counted
 from infra.settings import Settings
 
 FEW_DAYS = 14
@@ -251,15 +251,14 @@ def row_gaps(rows: Rows) -> Iterator[Gap]:
         )
 
 
-def other_gaps(bots: Sequence[Bot], requests: int, unread: Mapping[str, Sequence[str]], guessed: bool) -> Iterator[Gap]:
-    """Suspected bots, files that are not read, encodings that were guessed."""
-    if bots:
-        asked = sum(bot.requests for bot in bots)
+def other_gaps(spared: Sequence[str], unread: Mapping[str, Sequence[str]], guessed: bool) -> Iterator[Gap]:
+    """Rules for bots that were not applied, files that are not read, encodings that were guessed."""
+    if spared:
         yield Gap(
-            min(60.0, 20 + 60 * asked / max(1, requests)),
-            f"{counted(len(bots), 'client')}, probably no people: {counted(asked, 'request')}",
-            "What they ask and click is learned and judged like a person's.",
-            "Leave them out of the log, or have them named: the list is under Clients.",
+            21,
+            "A rule for bots would hit most of the shop, so it was not applied",
+            "If these are bots, what they ask and click is learned and judged like a person's.",
+            f"{spared[0]}.",
         )
     names = [name for listed in unread.values() for name in listed]
     if names:

@@ -9,6 +9,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from features.readiness.calendar import WEEKDAYS, weekday_means, weeks_of
 from features.readiness.report import MINOR, Readiness
 from features.readiness.shares import shares_of
+from features.rebuilt_requests import rebuilt_told
 
 MANY_WEEKS = 20
 """From so many weeks on the calendar's rows are narrow."""
@@ -34,6 +35,7 @@ def render_page(report: Readiness) -> str:
             weekdays=[(name, mean, (mean or 0) / most) for name, mean in zip(WEEKDAYS, means, strict=True)],
             shares=shares_of(report),
             minor=MINOR,
+            rebuilt=rebuilt_told(report.rows.rebuilt_requests),
             troubled=[line for line in report.days if line.state in ("held", "failed", "left out")],
         )
     )

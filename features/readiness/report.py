@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
+from features.bots import Bot
 from features.catalog import CatalogReport
 
 DayState = Literal["read", "held", "failed", "left out", "not read"]
@@ -21,7 +22,7 @@ MINOR = 20.0
 class DayLine:
     """A landing day: ``why`` says what is wrong with one that is not simply ``read``.
 
-    ``held``: nothing of it would be used; ``failed``: its tables break a rule; ``left out``: it has no queries, or is
+    ``held``: nothing of it would be used; ``failed``: its tables break a rule; ``left out``: it has no rows, or is
     not over, so a run passes it by; ``not read``: not in the sample.
     """
 
@@ -50,6 +51,12 @@ class Rows:
     rows_in: int = 0
     clean: int = 0
     basket_items: int = 0
+    rebuilt_requests: Mapping[str, int] = field(default_factory=dict)
+    """Requests made of events that carry their text, by ``rebuilt_requests.KINDS``; in no count of rows."""
+    named_by_text: int = 0
+    """Events without a query id that took one by their text and person."""
+    days_rebuilt: tuple[date, ...] = ()
+    """Days without a row of queries, whose requests are all of that kind."""
     refused: tuple[Reason, ...] = ()
     ignored: tuple[Reason, ...] = ()
     unknown_actions: Mapping[str, int] = field(default_factory=dict)
@@ -148,15 +155,6 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class Bot:
-    """A client that is probably no person. ``requests`` are of the days that were looked at for ``why``."""
-
-    client: str
-    requests: int
-    why: str
-
-
-@dataclass(frozen=True)
 class Part:
     """An encoder, the quality prior or an objective: what it needs and whether the data can feed it."""
 
@@ -191,8 +189,9 @@ class Readiness:
     joins: Joins | None
     learning: Learning | None
     bots: tuple[Bot, ...]
-    agents_read_on: tuple[date, ...]
-    """The days whose user agents were looked at."""
+    """Clients whose rows were left out, those with the most."""
+    spared: tuple[str, ...]
+    """Whom a rule for bots would have hit, and why it was not applied."""
     agents: bool
     """Whether the log carries user agents."""
     parts: tuple[Part, ...]

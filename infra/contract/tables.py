@@ -98,6 +98,16 @@ EVENTS = pa.schema(
 ``last_shown``, ``logged`` (the log's own query id) or ``none``. ``known_at`` is never before that of the request: an
 event is no part of what its own request could know."""
 
+LEFT_OUT = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("user_id", pa.string()),
+        ("client_id", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+"""Requests that are left out though nothing is wrong with them: events of later days may name them."""
+
 QUARANTINE = pa.schema(
     [
         ("source", pa.string()),

@@ -16,6 +16,7 @@ from pydantic import field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from infra.settings.api import ApiSettings
+from infra.settings.bots import BotSettings
 from infra.settings.checks import CheckSettings
 from infra.settings.demo import DemoSettings
 from infra.settings.errors import FILE, NESTED, PREFIX, in_words, refuse_broken_file, refuse_unknown_names
@@ -36,6 +37,7 @@ __all__ = [
     "ACTIONS",
     "GUEST_IDS",
     "ApiSettings",
+    "BotSettings",
     "CheckSettings",
     "DemoSettings",
     "FeatureSettings",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
+from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from infra.settings.base import Count, Group
 
@@ -33,21 +33,11 @@ class FeatureSettings(Group):
     """The same for queries."""
     rate_prior: float = Field(20.0, gt=0)
     """Impressions that the shop-wide rate counts for in an item's smoothed click and order rate."""
-    stage_weights: dict[str, float] = Field({"clicked": 1.0, "carted": 2.0, "ordered": 4.0})
-    """What a request adds to a pair of the query-item graph, by the deepest stage that the item reached in it: above 0,
-    and a deeper stage no less than the one before."""
     build_memory: str = "2GB"
     """What DuckDB may hold in memory while it builds features and the training set; beyond it, it spills to disk."""
     build_days: Count = 31
     """Days whose features are built by one query."""
 
-    @field_validator("stage_weights")
-    @classmethod
-    def _deeper_weighs_no_less(cls, value: dict[str, float]) -> dict[str, float]:
-        stages = ("clicked", "carted", "ordered")
-        if set(value) != set(stages):
-            raise ValueError(f"give a weight for each of {', '.join(stages)}, and for nothing else")
-        weights = [value[stage] for stage in stages]
-        if not (0 < weights[0] <= weights[1] <= weights[2] < math.inf):
-            raise ValueError("weights are finite, above 0 and rise with the stage: clicked <= carted <= ordered")
-        return value
+    def of_the_data(self) -> dict[str, Any]:
+        """The settings that the tables follow from; what only the machine decides is left out."""
+        return self.model_dump(mode="json", exclude={"build_memory", "build_days"})

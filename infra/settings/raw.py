@@ -8,10 +8,11 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from infra.contract.ubi import NO_VALUES
-from infra.settings.base import Count, Group, Share
+from infra.settings.base import Count, Duration, Group, Share
+from infra.settings.bots import BotSettings
 
 Meaning = Literal["impression", "click", "cart", "order", "ignore"]
 ACTIONS: dict[str, Meaning] = {
@@ -68,11 +69,11 @@ class RawSettings(Group):
     actions: dict[str, Meaning] = ACTIONS
     """UBI action name -> what it is. Names are compared without case, blanks, hyphens and underscores. What you set
     comes on top of ``ACTIONS``; rows of an action that is not listed are left out, counted and named."""
-    attribution_window: timedelta = timedelta(hours=2)
+    attribution_window: Duration = timedelta(hours=2)
     """An order or cart belongs to the user's last request that showed the item, at most this long before it."""
-    late_window: timedelta = timedelta(days=7)
+    late_window: Duration = timedelta(days=7)
     """A row older than its landing day by more than this goes to quarantine; a younger one counts from its arrival."""
-    ahead_window: timedelta = timedelta(days=1)
+    ahead_window: Duration = timedelta(days=1)
     """A row that claims to be later than the end of its landing day by more than this goes to quarantine."""
     max_bad_share: Share = 0.05
     """A day with a larger share of quarantined rows is held: nothing of it is used until it is run again."""
@@ -81,6 +82,9 @@ class RawSettings(Group):
     quarantined, however few they are; never stricter than ``max_bad_share``."""
     min_action_rows: Count = 2
     """Rows of an action from which ``max_bad_action_share`` judges it: one bad row alone holds no day."""
+    typing_window: Duration = Field(timedelta(seconds=3), ge=timedelta(0))
+    """Search as you type: of a client's requests that follow one another within this, each text the start of the other,
+    the last one counts, and those that led to a click, cart or order. 0: all count."""
     guest_ids: tuple[str, ...] = GUEST_IDS
     """User and client ids (any case) that many people share: they name nobody."""
     item_id: str | None = None
@@ -88,6 +92,8 @@ class RawSettings(Group):
     encoding: str | None = None
     """Encoding of text files without a byte-order mark, such as ``cp1251``. None: UTF-8, and for a file that is not
     UTF-8 the one that charset-normalizer finds likeliest, which the reports name."""
+
+    bots: BotSettings = BotSettings()
 
     @field_validator("encoding")
     @classmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, get_args
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from infra.settings.base import Count, Group, NonNegative, Positive, Share, merged, read_recipe
 from infra.settings.pretraining import PretrainingSettings
@@ -80,6 +81,9 @@ class TrainingSettings(Group):
 
     graph: bool = True
     """Items also learn from queries that led to them before."""
+    stage_weights: dict[str, float] = Field({"clicked": 1.0, "carted": 2.0, "ordered": 4.0})
+    """What a request adds to a pair of the query-item graph, by the deepest stage that the item reached in it: above 0,
+    and a deeper stage no less than the one before."""
     graph_neighbours: Count = 5
     """Neighbour queries sampled per item in a step."""
     graph_kept: Count = 32
@@ -173,6 +177,17 @@ class TrainingSettings(Group):
     build_memory: str = "2GB"
     """What DuckDB may hold in memory while it turns the training set into arrays."""
     quality_prior: QualityPriorSettings = QualityPriorSettings()
+
+    @field_validator("stage_weights")
+    @classmethod
+    def _deeper_weighs_no_less(cls, value: dict[str, float]) -> dict[str, float]:
+        stages = ("clicked", "carted", "ordered")
+        if set(value) != set(stages):
+            raise ValueError(f"give a weight for each of {', '.join(stages)}, and for nothing else")
+        weights = [value[stage] for stage in stages]
+        if not (0 < weights[0] <= weights[1] <= weights[2] < math.inf):
+            raise ValueError("weights are finite, above 0 and rise with the stage: clicked <= carted <= ordered")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import dagster as dg
 
 from demoshop.judged import judged_catalog, make_judged_landing
 from demoshop.landing import make_landing
+from features.bots import largest
 from features.build_sessions import build_sessions, days_of_other_aliases, days_to_rebuild, forget_other_days
 from features.catalog import CatalogError, build_catalog
 from features.day_report import DayReport
 from features.landing import LandingError, landing_days, unread_in_landing
+from features.rebuilt_requests import rebuilt_told
 from infra.contract.content import content_key, file_hash
 from infra.contract.names import INTERACTIONS
 from infra.contract.partitions import partition_file
@@ -120,9 +123,13 @@ def sessions_version(settings: Settings, day: date) -> dg.DataVersion:
 def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
     """Counts, funnel and refusals of the days that were built."""
     reasons: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
     out: Counter[str] = Counter()
+    rebuilt: Counter[str] = Counter()
     for report in reports:
+        rebuilt.update(report.rebuilt_requests)
         reasons.update(report.reasons)
+        ignored.update(report.ignored_reasons)
         out.update(report.rows_out)
     actions = Counter(
         {action: 0 for action in INTERACTIONS}
@@ -133,6 +140,12 @@ def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
         "rows in": sum(report.rows_in for report in reports),
         "refused": sum(reasons.values()),
         "refused by reason": table([{"reason": reason, "rows": n} for reason, n in reasons.most_common()]),
+        "ignored": sum(ignored.values()),
+        "ignored by reason": table([{"reason": reason, "rows": n} for reason, n in ignored.most_common()]),
+        "bots": table([asdict(bot) for bot in largest(bot for report in reports for bot in report.bots)]),
+        "bots spared": "; ".join(dict.fromkeys(why for report in reports for why in report.spared)) or "none",
+        "rebuilt requests": rebuilt_told(rebuilt) or "none",
+        "events named by their text": sum(report.named_by_text for report in reports),
         "not read": "; ".join(f"{r.day}: {name}: {why}" for r in reports for name, why in r.unread.items()) or "none",
         "held days": "; ".join(report.message for report in reports if report.held) or "none",
         "funnel": bar_plot("Funnel", {"requests": out["requests"], "impressions": out["impressions"], **actions}),
@@ -142,6 +155,7 @@ def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
                     "day": str(r.day),
                     "rows in": r.rows_in,
                     "refused": f"{r.bad_share:.2%}",
+                    "rebuilt requests": sum(r.rebuilt_requests.values()),
                     "held": "yes" if r.held else "",
                 }
                 for r in reports

@@ -102,6 +102,8 @@ class Place:
     @contextmanager
     def served(self, command: str, port: int) -> Iterator[None]:
         """Run a command that serves, from when it answers on."""
+        # A suite that a script runs in its background ignores Ctrl-C, and so would the command.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(["bash", "-c", command], cwd=ROOT, env=self.environment, start_new_session=True)
         try:
             until = time.monotonic() + 90

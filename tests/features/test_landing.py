@@ -53,8 +53,10 @@ def test_a_protocol_that_is_not_installed_is_named() -> None:
 
 def test_a_day_without_queries_says_what_is_there(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    (land(settings, [], [event("click", "a")]) / "ubi_queries.ndjson").unlink()
-    with pytest.raises(LandingError, match=r"has no queries.*found ubi_events.ndjson"):
+    folder = land(settings, [], [event("click", "a")])
+    (folder / "ubi_queries.ndjson").unlink()
+    (folder / "ubi_events.ndjson").rename(folder / "ubi_events.xlsx")
+    with pytest.raises(LandingError, match=r"has no queries.*or ubi_events\* with user_query; found ubi_events.xlsx"):
         day_files(settings, DAY)
     with pytest.raises(LandingError, match="has not landed"):
         day_files(settings, next_day())

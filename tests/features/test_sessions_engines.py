@@ -14,9 +14,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from features.left_out import leave_out, left_out, mark_events
 from features.screening import DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import attributed_events, clean_requests, day_impressions, touched_impressions, with_sessions
-from infra.contract.tables import EVENTS, IDS, IMPRESSIONS, LOCATION, REQUESTS, TIME
+from features.typed_ahead import typed_ahead
+from infra.contract.query_text import normalise
+from infra.contract.tables import EVENTS, IDS, IMPRESSIONS, LEFT_OUT, LOCATION, REQUESTS, TIME
 from infra.settings import RawSettings
 from tests.features.raw_log import DAY
 
@@ -42,6 +45,23 @@ EVENT_ROWS = pa.schema(
     ]
 )
 Tables = dict[str, pa.Table]
+
+
+def keystroke(row: int, query_id: str, draw: random.Random) -> dict[str, Any]:
+    """A row of a page that searches with each key, now and then after a pause, a slip or by another person."""
+    return dict.fromkeys(QUERIES.names) | {
+        "row_id": row,
+        "not_json": False,
+        "action_line": False,
+        "wrong_type": False,
+        "query_id": query_id,
+        "client_id": draw.choice(["u1", "u1", "u1", None]),
+        "session_id": draw.choice(["session-1"] * 5 + [None]),
+        "content": query_id,
+        "query_text": draw.choice(["Σ", "σι", "ΣΙΣ", "σισ υφ", "x", "Σι\u3000"]),
+        "time": START + timedelta(minutes=5, milliseconds=500 * draw.randint(0, row)),
+        "hits": ["a", "b"],
+    }
 
 
 def random_log(seed: int, size: int) -> Tables:
@@ -80,6 +100,8 @@ def random_log(seed: int, size: int) -> Tables:
         | draw.choice([{"latitude": None, "longitude": None}, {"latitude": -33.87, "longitude": 151.21}])
         for n in range(size)
     ]
+    queries += [keystroke(size + n, f"k{n}", draw) for n in range(size)]
+    new_ids += [f"k{n}" for n in range(size)]
     events = [
         identity(n, [*new_ids, *old_ids, None, None, "gone"])
         | {
@@ -116,7 +138,12 @@ def random_log(seed: int, size: int) -> Tables:
         for place, item in enumerate(draw.sample(["a", "b", "c"], 2))
     ]
     done = [{"event_id": f"e{n}", "action": "click", "attribution": "none"} for n in range(3)]
+    gone = [
+        {"query_id": q, "user_id": draw.choice(users), "client_id": None, "reason": draw.choice(["typed_ahead", "bot"])}
+        for q in ("gone", "p0", "q1")
+    ]
     return {
+        "earlier_left_out": pa.Table.from_pylist(gone, LEFT_OUT),
         "queries": pa.Table.from_pylist(queries, QUERIES),
         "events": pa.Table.from_pylist(events, EVENT_ROWS),
         "earlier_requests": pa.Table.from_pylist(requests, REQUESTS),
@@ -135,17 +162,23 @@ def transform(engine: Any, load: Callable[..., Any], log: Tables) -> dict[str, A
 
     raw = {name: keep(name, table) for name, table in log.items()}
     before, shown_before = raw["earlier_requests"], raw["earlier_impressions"]
-    screened = keep("screened", screen_requests(raw["queries"], before, WINDOW))
+    judged_requests = keep("judged_requests", screen_requests(raw["queries"], before, WINDOW))
+    opened = keep("opened", open_baskets(raw["events"], RAW.actions))
+    typed = keep("typed", typed_ahead(judged_requests, opened, RAW.typing_window))
+    bots = {name: raw[name].filter(raw[name].client_id == "u3").select("row_id") for name in ("queries", "events")}
+    gone_before = raw["earlier_left_out"]
+    screened = keep("screened", leave_out(judged_requests, typed, bots["queries"], gone_before))
     named = ["query_id", "user_id", "client_id", "session_id", "time"]
     asked = screened.filter(screened.leads).select(named).union(before.select(named))
-    opened = keep("opened", open_baskets(raw["events"], RAW.actions))
-    judged = keep("judged", screen_events(opened, asked, raw["earlier_events"], WINDOW))
+    marked = mark_events(opened, asked, left_out(screened, gone_before), bots["events"])
+    judged = keep("judged", screen_events(marked, asked, raw["earlier_events"], WINDOW))
     events = judged.filter(judged.reason.isnull())
     touched = keep("touched", touched_impressions(shown_before, before, events, screened))
     shown = keep("shown", day_impressions(screened, events, before, touched, WINDOW))
     places = ["query_id", "item_id", "position"]
     all_shown = shown.select(places).union(touched.select(places))
     return {
+        "typed ahead": typed,
         "query reasons": screened.select("row_id", "reason", "user_id"),
         "event reasons": judged.drop("not_json", "action_line", "wrong_type"),
         "requests": clean_requests(screened, events, shown, WINDOW),
@@ -164,6 +197,43 @@ def test_spark_and_duckdb_agree(
         found = table.to_pyarrow()
         assert found.num_rows > 20, f"{name} is too small to tell"
         assert_same_rows(found, on_spark[name])
+
+
+def slow_typed_ahead(screened: list[dict[str, Any]], opened: list[dict[str, Any]]) -> set[str]:
+    acted = {row["query_id"] for row in opened if row["kind"] in ("click", "cart", "order")}
+    people = defaultdict(list)
+    for row in screened:
+        text = normalise(row["query_text"])
+        person = row["user_id"] or ("session", row["session_id"])
+        if row["leads"] and text and (row["user_id"] or row["session_id"]):
+            people[person, row["session_id"]].append((row["time"], len(text), row["query_id"], text))
+    found = set()
+    for rows in people.values():
+        chains: list[list[Any]] = []
+        for row in sorted(rows):
+            last = chains[-1][-1] if chains else None
+            near = last is not None and row[0] - last[0] <= RAW.typing_window
+            on_the_minute = near and row[0] == last[0] and row[0].second == row[0].microsecond == 0
+            if near and not on_the_minute and (row[3].startswith(last[3]) or last[3].startswith(row[3])):
+                chains[-1].append(row)
+            else:
+                chains.append([row])
+        found |= {row[2] for chain in chains for row in chain if row[3] != chain[-1][3]}
+    return found - acted
+
+
+@hypothesis_settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.integers(20, 80))
+def test_typed_ahead_is_what_slow_python_finds(
+    duckdb_engine: Any, load: Callable[..., Any], seed: int, size: int
+) -> None:
+    log = random_log(seed, size)
+    before = load(duckdb_engine, "typing_before", log["earlier_requests"])
+    screened = screen_requests(load(duckdb_engine, "typing_queries", log["queries"]), before, WINDOW)
+    opened = open_baskets(load(duckdb_engine, "typing_events", log["events"]), RAW.actions)
+    found = typed_ahead(screened, opened, RAW.typing_window).to_pyarrow()["query_id"].to_pylist()
+    assert set(found) == slow_typed_ahead(screened.to_pyarrow().to_pylist(), opened.to_pyarrow().to_pylist())
+    assert len(found) == len(set(found))
 
 
 def same_person(row: dict[str, Any], request: dict[str, Any], session: str | None) -> bool:
@@ -220,7 +290,7 @@ def test_attribution_is_what_slow_python_finds(
     wanted = slow_attribution(log, found)
     assert {r["event_id"]: (r["query_id"], r["attribution"]) for r in found["events"]} == wanted
     assert len(found["events"]) == len(wanted)
-    assert len(found["query reasons"]) == size
+    assert len(found["query reasons"]) == size * 2
     assert len({row["row_id"] for row in found["event reasons"]}) == size * 3
     pairs = [(r["query_id"], r["item_id"]) for r in found["impressions"]]
     assert len(pairs) == len(set(pairs))

@@ -56,8 +56,8 @@ def fingerprint_of(settings: Settings) -> str:
         TrainingSetError: there is no training set or catalogue.
     """
     t, f = settings.training, settings.features
-    shape = [t.buckets, t.max_query_tokens, t.max_item_tokens, t.price_buckets, t.seed, t.ngrams]
-    history = [f.recent_queries, f.recent_items, f.recent_orders, f.ordered_tags, f.stage_weights]
+    shape = [t.buckets, t.max_query_tokens, t.max_item_tokens, t.price_buckets, t.seed, t.ngrams, t.stage_weights]
+    history = [f.recent_queries, f.recent_items, f.recent_orders, f.ordered_tags]
     return step_key(FORMAT, [shape, history], _inputs(settings), settings.paths.root)
 
 

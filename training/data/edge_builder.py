@@ -37,7 +37,7 @@ def read_increments(db: duckdb.DuckDBPyConnection, settings: Settings, end: int)
     events, requests = (table_files(settings.paths.sessions / name) for name in ("events", "requests"))
     if not events or not requests:
         return
-    weights = [settings.features.stage_weights[stage] for stage in STAGE_OF.values()]
+    weights = [settings.training.stage_weights[stage] for stage in STAGE_OF.values()]
     db.register("weights", pa.table({"action": list(STAGE_OF), "weight": pa.array(weights, pa.float64())}))
     db.execute(
         """

@@ -124,7 +124,9 @@ def test_ids_of_another_column_are_found(settings: Settings) -> None:
 
 def test_days_that_are_passed_over_missing_or_misnamed(settings: Settings) -> None:
     landing = Path(str(settings.landing))
-    land(settings, [], events(DAYS[0]), day=DAYS[3] + timedelta(days=2))
+    folder = landing / f"dt={DAYS[3] + timedelta(days=2)}"
+    folder.mkdir()
+    (folder / "ubi_queries.xlsx").write_text("x")
     today = datetime.now(UTC).date()
     land(settings, queries(today), events(today), day=today)
     (landing / "dt=2026-5-9").mkdir()
@@ -173,8 +175,21 @@ def test_user_agents_tell_bots(settings: Settings) -> None:
     land(settings, [*queries(DAYS[0]), robot, phone], events(DAYS[0]), day=DAYS[0])
     report = assess(settings)
     assert report.agents
-    assert [(bot.client, bot.requests) for bot in report.bots] == [("c9", 1)]
+    assert [(bot.client, bot.requests, bot.rows) for bot in report.bots] == [("c9", 1, 1)]
     assert "Googlebot" in report.bots[0].why
+    ignored = {reason.reason: reason for reason in report.rows.ignored}
+    assert ignored["bot"].rows == 1 and "Googlebot" in ignored["bot"].example
+    assert "c9" in render_page(report)
+
+
+def test_a_rule_that_would_hit_the_shop_is_told(settings: Settings) -> None:
+    for day in DAYS:
+        land(settings, queries(day, user_agent="python-requests/2.31"), events(day), day=day)
+    report = assess(settings)
+    assert (report.bots, report.rows.ignored) == ((), ())
+    assert "python-requests" in report.spared[0]
+    assert "python-requests" in render_page(report)
+    assert any("rule for bots" in gap.what for gap in report.gaps)
 
 
 def test_a_sample_says_so(settings: Settings) -> None:
@@ -238,3 +253,37 @@ def test_the_days_that_are_over_are_those_of_dagster(settings: Settings) -> None
     today = datetime.now(UTC).date()
     keys = dg.DailyPartitionsDefinition(start_date=(today - timedelta(days=2)).isoformat()).get_partition_keys()
     assert date.fromisoformat(keys[-1]) == today - timedelta(days=1)
+
+
+def drop_queries(settings: Settings, *days: date) -> None:
+    """Days whose events alone landed, each with the text of its search."""
+    for day in days:
+        folder = land(settings, [], events(day, user_query="red shoes"), day=day)
+        (folder / "ubi_queries.ndjson").unlink()
+
+
+def test_a_shop_that_logs_events_alone_is_told_what_that_costs(settings: Settings) -> None:
+    drop_queries(settings, *DAYS)
+    report = assess(settings)
+    assert report.stops == ()
+    assert [line.requests for line in report.days] == [8] * 4
+    assert (report.rows.rebuilt_requests, report.rows.rows_in, report.rows.clean) == ({"named": 32}, 48, 48)
+    (gap,) = (gap for gap in report.gaps if "rebuilt" in gap.what)
+    assert gap.what == "100% of 32 requests were not logged, but rebuilt from events that carry their text"
+    assert "no impression was logged" in gap.cost
+    assert "32 requests are no rows" in render_page(report)
+    assert "100% of 32 requests do not say what they showed" in gaps(report)
+
+
+def test_a_day_whose_queries_are_missing_is_named(settings: Settings) -> None:
+    drop_queries(settings, DAYS[2])
+    report = assess(settings)
+    assert report.rows.days_rebuilt == (DAYS[2],)
+    assert f"1 day without a row of queries, though other days have some: {DAYS[2]}" in gaps(report)
+    assert "25.0% of 32 requests were not logged" in gaps(report)
+    assert "no impression was logged" not in "".join(gap.cost for gap in report.gaps)
+
+
+def test_events_alone_without_texts_say_what_to_land(settings: Settings) -> None:
+    (land(settings, [], events(DAYS[3]), day=DAYS[3]) / "ubi_queries.ndjson").unlink()
+    assert "none of its 12 events carries user_query" in "".join(assess(settings).stops)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from features.readiness.bots import EVERYTHING, LEAST_SHOWN, MANY_A_DAY, suspected_bots
 from features.readiness.joins import measure_joins
 from features.readiness.learning import what_can_be_learned
 from features.readiness.report import Joins, Ratio
@@ -96,34 +95,3 @@ def test_too_little_to_learn_from_is_the_sentence_of_a_run(tmp_path: Path) -> No
     settings = Settings(home=tmp_path, shop="toy")
     with pytest.raises(TrainingSetError, match="no accepted day"):
         what_can_be_learned(settings)
-
-
-def test_clients_that_no_person_is(tmp_path: Path, log: Log) -> None:
-    import pyarrow as pa
-
-    busy = log.requests.slice(0, 1).to_pylist()[0]
-    requests = [busy | {"query_id": f"busy{n}", "user_id": "u-busy"} for n in range(MANY_A_DAY)]
-    requests += [busy | {"query_id": f"named{n}", "user_id": "googlebot-7"} for n in range(3)]
-    requests += [busy | {"query_id": f"all{n}", "user_id": "u-all"} for n in range(5)]
-    requests += [busy | {"query_id": "person", "user_id": "abbot"}]
-    one = log.impressions.slice(0, 1).to_pylist()[0]
-    shown = [one | {"query_id": f"all{n % 5}", "user_id": "u-all", "item_id": f"x{n}"} for n in range(LEAST_SHOWN)]
-    event = log.events.slice(0, 1).to_pylist()[0]
-    clicked = [
-        event | {"event_id": f"c{n}", "query_id": f"all{n % 5}", "user_id": "u-all", "item_id": f"x{n}"}
-        for n in range(round(EVERYTHING * LEAST_SHOWN))
-    ]
-
-    def more(table: pa.Table, rows: list[dict[str, Any]]) -> pa.Table:
-        return pa.concat_tables([table, pa.Table.from_pylist(rows, schema=table.schema)])
-
-    settings = Settings(home=tmp_path, shop="toy")
-    Log(log.catalog, more(log.requests, requests), more(log.impressions, shown), more(log.events, clicked)).write(
-        settings
-    )
-    found = {bot.client: bot.why for bot in suspected_bots(settings)}
-    assert found == {
-        "u-busy": "1,000 requests on one day",
-        "googlebot-7": "its id",
-        "u-all": "90% of the 100 items that it was shown were clicked",
-    }

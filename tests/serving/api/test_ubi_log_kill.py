@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
 import threading
 import time
-import urllib.error
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -41,7 +41,7 @@ class Visitor:
     clicks: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def visit(self) -> None:
-        with suppress(urllib.error.URLError, OSError):
+        with suppress(OSError, http.client.HTTPException):
             for n in itertools.count():
                 person = {"user": f"{self.name}-{n % 7}", "client_id": f"{self.name}-{n % 7}"}
                 answer = self._post("/search", person | {"query": ("shoes", "mug", "lamp")[n % 3], "k": 8})

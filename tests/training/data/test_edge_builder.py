@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from infra.contract.names import INTERACTIONS, STAGE_OF
 from infra.contract.partitions import write_partition
 from infra.contract.tables import EVENTS, REQUESTS
-from infra.settings import FeatureSettings, Settings
+from infra.settings import Settings, TrainingSettings
 from training.data.edge_builder import read_increments, write_edges
 from training.data.edges import Edges
 
@@ -48,7 +48,7 @@ EVENT = st.tuples(
 def built(events: Sequence[Event], weights: dict[str, float] = WEIGHTS[0]) -> Iterator[tuple[Edges, list[str]]]:
     """The edges of a log, and the queries by number."""
     with tempfile.TemporaryDirectory() as home, duckdb.connect() as db:
-        settings = Settings(home=Path(home), shop="toy", features=FeatureSettings(stage_weights=weights))
+        settings = Settings(home=Path(home), shop="toy", training=TrainingSettings(stage_weights=weights))
         requests = [{"query_id": r, "query": query, "known_at": second(KNOWN[r])} for r, query in QUERIES.items()]
         rows = [
             {"event_id": str(n), "query_id": request, "item_id": item, "action": action, "known_at": second(at)}
@@ -144,10 +144,10 @@ def test_an_event_counts_from_when_its_request_was_known() -> None:
 )
 def test_weights_that_do_not_rise_with_the_stage_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="clicked <= carted <= ordered"):
-        FeatureSettings(stage_weights=weights)
+        TrainingSettings(stage_weights=weights)
 
 
 @pytest.mark.parametrize("weights", [{"clicked": 1.0, "ordered": 4.0}, {**WEIGHTS[0], "shown": 0.1}])
 def test_each_stage_has_a_weight(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="for each of clicked, carted, ordered"):
-        FeatureSettings(stage_weights=weights)
+        TrainingSettings(stage_weights=weights)
