@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.sql_text import quoted
 from features.text_files import BLOCK_BYTES, Encoding, utf8_blocks
 
 SEPARATORS = ",;\t|"
@@ -51,6 +52,17 @@ def dialect_of(file: Path) -> Dialect:
     """The dialect of a file that is UTF-8 with plain line ends as it lies there."""
     with file.open("rb") as stream:
         return _dialect(stream.read(BLOCK_BYTES).decode(errors="replace"))
+
+
+def csv_source(file: Path, dialect: Dialect) -> str:
+    """SQL source of the rows of a file that is UTF-8 with plain line ends, each column a text.
+
+    Lines that are no row of the columns go to DuckDB's ``reject_errors``.
+    """
+    columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in dialect.columns)
+    return f"""read_csv({quoted(file)}, auto_detect = false, header = true, hive_partitioning = false,
+        columns = {{{columns}}}, delim = {quoted(dialect.separator)}, quote = '"', escape = {quoted(dialect.escape)},
+        store_rejects = true, rejects_limit = 0)"""
 
 
 def _dialect(start: str) -> Dialect:

@@ -17,9 +17,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.csv_text import rewrite_csv
+from features.csv_text import csv_source, rewrite_csv
 from features.file_names import format_in
 from features.json_values import HEAD_CHARS, JsonListError, document_lines, shape_of
+from features.sql_text import identifier, quoted
 from features.text_files import Encoding, encoding_of, opened, utf8_blocks
 
 MAX_LINE_CHARS = 64 * 2**20
@@ -119,34 +120,30 @@ def _format_inside(file: Path, name: str) -> str:
 
 def _insert_parquet(connection: Any, table: str, file: Path, index: int, offset: int) -> None:
     """Texts that the file does not call texts (Hive, Impala, old Spark) are read as such, where they are."""
-    source = "read_parquet(?, hive_partitioning = false, binary_as_string = true)"
+    source = f"read_parquet({quoted(file)}, hive_partitioning = false, binary_as_string = true)"
     try:
-        _insert_rows(connection, table, source, [offset, index, str(file)])
+        _insert_rows(connection, table, source, offset, index)
     except duckdb.InvalidInputException:  # bytes that are no text, such as a picture: then column by column
-        source = "read_parquet(?, hive_partitioning = false)"
-        described = connection.execute(f"DESCRIBE FROM {source}", [str(file)]).fetchall()
+        source = f"read_parquet({quoted(file)}, hive_partitioning = false)"
+        described = connection.execute(f"DESCRIBE FROM {source}").fetchall()
         replaced = ", ".join(
             f"TRY(decode({column})) AS {column}"
-            for column, kind in ((_identifier(name), kind) for name, kind, *_ in described)
+            for column, kind in ((identifier(name), kind) for name, kind, *_ in described)
             if kind == "BLOB"
         )
-        _insert_rows(
-            connection,
-            table,
-            f"(SELECT * REPLACE ({replaced}) FROM {source})" if replaced else source,
-            [offset, index, str(file)],
-        )
+        decoded = f"(SELECT * REPLACE ({replaced}) FROM {source})" if replaced else source
+        _insert_rows(connection, table, decoded, offset, index)
 
 
-def _insert_rows(connection: Any, table: str, source: str, parameters: list[Any]) -> None:
-    """``parameters``: the first row id, the file's index, the file."""
+def _insert_rows(connection: Any, table: str, source: str, offset: int, index: int) -> None:
+    """Insert rows as documents, numbered from ``offset``; ``index``: the file's."""
     connection.execute(
         f"""
         INSERT INTO {table}
         SELECT row_number() OVER () - 1 + ?, ?, left(document::VARCHAR, {MAX_RAW_CHARS}), document
         FROM (SELECT to_json(row_of_file) AS document FROM {source} row_of_file)
         """,
-        parameters,
+        [offset, index],
     )
 
 
@@ -158,20 +155,8 @@ def _insert_csv(
         dialect = rewrite_csv(file, name, encoding, plain)
         if not dialect.columns:
             return
-        columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in dialect.columns)
-        source = f"""read_csv(?, auto_detect = false, header = true, hive_partitioning = false, columns = {{{columns}}},
-            delim = {_quoted(dialect.separator)}, quote = '"', escape = {_quoted(dialect.escape)},
-            store_rejects = true, rejects_limit = 0)"""
-        _insert_rows(connection, table, source, [offset, index, str(plain)])
+        _insert_rows(connection, table, csv_source(plain, dialect), offset, index)
     _insert_ragged(connection, table, index)
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _insert_ragged(connection: Any, table: str, index: int) -> None:

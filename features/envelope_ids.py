@@ -37,7 +37,7 @@ _IDS = """
 CREATE OR REPLACE TEMP TABLE envelope_ids AS
 WITH marked AS (
     SELECT row_id, file, is_action_line(document) AS action_line, document, body_of(document) AS body,
-        CASE WHEN action_line THEN as_id(document -> ('$.' || json_keys(document)[1] || '._id'))
+        CASE WHEN action_line THEN as_id(action_of(document) -> '$._id')
             ELSE coalesce(as_id(document -> '$._id'), as_id(document -> '$._id."$oid"')) END AS own
     FROM {table} WHERE document IS NOT NULL
 ), enveloped AS (

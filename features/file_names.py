@@ -12,7 +12,9 @@ PACKED = ("gz", "zst", "zstd", "bz2")
 READ = "parquet, csv, tsv, ndjson, jsonl or json, the texts also with .gz, .zst or .bz2"
 _PARTS = frozenset(["snappy", "c000"])
 _TEXTS = frozenset(["txt", "log"])
-_CATALOG = frozenset(["catalog", "catalogue", "catalogs", "catalogues", "product", "products", "item", "items"])
+_CATALOG_WORDS = ("catalog", "catalogue", "product", "item")
+CATALOG_INDEXES = (*_CATALOG_WORDS, "article", "goods", "sku")
+"""What the name of a search engine's index of a catalogue holds."""
 _NO_CATALOG = frozenset(
     {"basket", "baskets", "cart", "carts", "click", "clicks", "event", "events", "log"}
     | {"logs", "order", "orders", "purchase", "purchases", "queries", "query", "recommendation", "recommendations"}
@@ -59,7 +61,7 @@ def log_source(name: str) -> str | None:
 def is_catalog(name: str) -> bool:
     """Whether a file or folder of this name is a catalogue: ``catalog.csv``, ``products_export_1.csv``, ..."""
     words = set(re.split(r"[^a-z]+", name.lower().split(".", 1)[0]))
-    return bool(words & _CATALOG) and not words & _NO_CATALOG
+    return any({word, f"{word}s"} & words for word in _CATALOG_WORDS) and not words & _NO_CATALOG
 
 
 def version_in(name: str) -> str | None:

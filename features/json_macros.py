@@ -79,6 +79,11 @@ CREATE OR REPLACE TEMP MACRO has_object(d, path) AS coalesce(json_type(d, path) 
 CREATE OR REPLACE TEMP MACRO is_action_line(d) AS coalesce(len(json_keys(d)) = 1, false)
     AND (has_object(d, '$.index') OR has_object(d, '$.create')
         OR has_object(d, '$.update') OR has_object(d, '$.delete'));
+-- what a bulk action line says of the row after it: {"_index": ..., "_id": ...}
+CREATE OR REPLACE TEMP MACRO action_of(d) AS CASE WHEN is_action_line(d) THEN json_extract(d, '$.*')[1] END;
+CREATE OR REPLACE TEMP MACRO source_of_index(name) AS CASE
+    WHEN contains(lower(name), 'quer') AND NOT contains(lower(name), 'event') THEN 'ubi_queries'
+    WHEN contains(lower(name), 'event') AND NOT contains(lower(name), 'quer') THEN 'ubi_events' END;
 -- how a key is compared: queryId, query_id, "Query ID" and query-id are one
 CREATE OR REPLACE TEMP MACRO spelling(k) AS regexp_replace(lower(k), '[^a-z0-9.]', '', 'g');
 """

@@ -84,8 +84,7 @@ _TOLD = """
 CREATE OR REPLACE TEMP TABLE told_{source} AS
 WITH marked AS (
     SELECT row_id, file, document, is_action_line(document) AS action_line,
-        lower(coalesce(CASE WHEN action_line THEN document ->> ('$.' || json_keys(document)[1] || '._index') END,
-            document ->> '$._index')) AS own
+        coalesce(action_of(document) ->> '$._index', document ->> '$._index') AS own
     FROM documents_{source}
 ), enveloped AS (
     SELECT *, coalesce(own, last_value(CASE WHEN action_line THEN coalesce(own, '') END IGNORE NULLS) OVER (
@@ -93,8 +92,7 @@ WITH marked AS (
     FROM marked
 ), judged AS (
     SELECT row_id, file, CASE
-        WHEN contains(envelope, 'quer') AND NOT contains(envelope, 'event') THEN 'ubi_queries'
-        WHEN contains(envelope, 'event') AND NOT contains(envelope, 'quer') THEN 'ubi_events'
+        WHEN source_of_index(envelope) IS NOT NULL THEN source_of_index(envelope)
         WHEN {default} IS NOT NULL THEN {default}
         WHEN json_exists(body_of(document), '$.action_name') THEN 'ubi_events'
         WHEN json_exists(body_of(document), '$.user_query')

@@ -1,21 +1,9 @@
 """UBI 1.3 documents as typed tables: every field null where the log has none, nothing refused here.
 
-Where a field is read from, first hit wins (UBI 1.3, its older names, and what exports make of it):
-
-=============  ======================================================================================================
-query_id       ``query_id``
-user_id        ``user_id``
-client_id      ``client_id``
-session_id     ``session_id``
-query_text     ``user_query``
-hits           ``query_response_hit_ids``, ``query_response_object_ids`` (before 1.3); a list, or a list as JSON text
-time           ``timestamp``, ``@timestamp``: ISO-8601 (no zone: UTC), HTTP's and logs' times, epochs of any unit
-action         ``action_name``, lower case
-item_id        ``event_attributes.object.object_id``, ``object_id``, ``event_attributes.object.internal_id``
-position       ``event_attributes.position.ordinal``
-event_id       ``event_id``, else a hash of action, query, user, item and time
-location       ``query_attributes``, by the names in ``features.location``
-=============  ======================================================================================================
+``QUERY_PATHS`` and ``EVENT_PATHS`` say where a field is read from. Hits are a list, or a list as JSON text; times are
+ISO-8601 (no zone: UTC), HTTP's and logs' times, and epochs of any unit; actions are lower case; an event without an id
+gets a hash of action, query, user, item and time; the location comes from ``query_attributes``, by the names in
+``features.location``.
 
 Where a row has nothing there, or spells a key otherwise (``queryId``), ``features.log_fields`` looks for the field at
 any level, be it an object, JSON as text, a map, key/value pairs or dotted keys; it finds the items of a basket as well.
@@ -27,13 +15,69 @@ cannot be what it should be.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from features.json_macros import create_macros
 from features.location import create_place_macros, places_sql
 from features.log_fields import EVENT_FIELDS, EVENT_KEYS, QUERY_FIELDS, QUERY_KEYS, find_fields, odd_keys_sql
 from infra.settings import GUEST_IDS
+
+_IDS = {name: (f"$.{name}",) for name in ("query_id", "user_id", "client_id", "session_id")}
+_TIME = ("$.timestamp", '$."@timestamp"')
+QUERY_PATHS: Mapping[str, Sequence[str]] = {
+    **_IDS,
+    "query_text": ("$.user_query",),
+    "time": _TIME,
+    "hits": ("$.query_response_hit_ids", "$.query_response_object_ids"),
+    "agent": ("$.user_agent", "$.query_attributes.user_agent", "$.query_attributes.userAgent"),
+}
+EVENT_PATHS: Mapping[str, Sequence[str]] = {
+    **_IDS,
+    "action": ("$.action_name",),
+    "time": _TIME,
+    "event_id": ("$.event_id",),
+    "item_id": ("$.event_attributes.object.object_id", '$."event_attributes.object.object_id"', "$.object_id",
+                "$.event_attributes.object.internal_id"),
+    "position": ("$.event_attributes.position.ordinal", '$."event_attributes.position.ordinal"',
+                 "$.event_attributes.position"),
+    "query_text": ("$.user_query", "$.event_attributes.user_query", "$.event_attributes.query"),
+    "agent": ("$.user_agent", "$.event_attributes.user_agent", "$.event_attributes.browser"),
+}  # fmt: skip
+"""Field -> where it is usually, first hit wins: UBI 1.3, its older names, and what exports make of it."""
+_ATTRIBUTES_PATH = "$.event_attributes"
+
+
+def _places(fields: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What the SQL below has in braces to name what it extracts.
+
+    ``{paths}`` are extracted from a row as the list ``given``, ``{attribute_paths}`` from its event attributes (which
+    may be JSON as text) as ``given_attributes``. Blanks are null in ``filled`` and, for the item alone, whose paths
+    come first, in ``filled_attributes``. Of a field, ``{filled.time}`` are its values without blanks, ``{ids.agent}``
+    and ``{keys.query_text}`` its values read as such, ``{first.time}`` is the value at its first path.
+    """
+    every = [path for paths in fields.values() for path in paths]
+    inside = [path for path in every if path.startswith(f"{_ATTRIBUTES_PATH}.")]
+    outside = [path for path in every if path not in inside] + [_ATTRIBUTES_PATH] * bool(inside)
+
+    def values(prefix: str, reader: str = "{}", most: int | None = None) -> SimpleNamespace:
+        place = {path: f"{prefix}[{n}]" for n, path in enumerate(outside, start=1)}
+        place |= {path: f"{prefix}_attributes[{n}]" for n, path in enumerate(inside, start=1)}
+        return SimpleNamespace(**{f: ", ".join(reader.format(place[p]) for p in fields[f][:most]) for f in fields})
+
+    return {
+        "paths": outside,
+        "attribute_paths": [path.replace(_ATTRIBUTES_PATH, "$", 1) for path in inside],
+        "attributes": f"given[{len(outside)}]",
+        "attributes_filled": f"filled[{len(outside)}]",
+        "item_paths": len([path for path in inside if path in fields["item_id"]]),
+        "filled": values("filled"),
+        "first": values("given", most=1),
+        "ids": values("given", "as_id({})"),
+        "keys": values("given", "as_key({})"),
+    }
+
 
 _ATTRIBUTES = """
 CREATE OR REPLACE TEMP TABLE query_attributes AS
@@ -52,12 +96,9 @@ CREATE OR REPLACE TEMP TABLE {target}_picked AS
 WITH bodies AS (SELECT row_id, document, body_of(document) AS body FROM {source}),
 picked AS (SELECT row_id, document IS NULL AS not_json, is_action_line(document) AS action_line,
     md5(json(body)::VARCHAR) AS content,
-    json_extract(body, ['$.query_id', '$.user_id', '$.client_id', '$.session_id', '$.user_query', '$.timestamp',
-        '$."@timestamp"', '$.query_response_hit_ids', '$.query_response_object_ids', '$.user_agent',
-        '$.query_attributes.user_agent', '$.query_attributes.userAgent']) AS v,
-    coalesce({odd_keys}, false) AS odd
+    json_extract(body, {paths}) AS given, coalesce({odd_keys}, false) AS odd
 FROM bodies)
-SELECT *, unless_blank(v) AS w FROM picked;
+SELECT *, unless_blank(given) AS filled FROM picked;
 CREATE OR REPLACE TEMP TABLE {target}_odd AS
 SELECT row_id, body_of(document) AS body FROM {source}
 WHERE row_id IN (SELECT row_id FROM {target}_picked WHERE odd AND NOT action_line)
@@ -67,14 +108,14 @@ _TYPED_QUERIES = """
 CREATE OR REPLACE TABLE {target} AS
 WITH named AS (
     SELECT row_id, not_json, action_line, content,
-        coalesce(w[1], o.query_id, v[1]) AS query_id,
-        coalesce(w[2], o.user_id, v[2]) AS user_id,
-        coalesce(w[3], o.client_id, v[3]) AS client_id,
-        coalesce(w[4], o.session_id, v[4]) AS session_id,
-        coalesce(w[5], o.query_text, v[5]) AS query_text,
-        coalesce(w[6], w[7], o.time, v[6]) AS time,
-        coalesce(w[8], w[9], o.hits) AS hits,
-        coalesce(as_id(v[10]), as_id(v[11]), as_id(v[12]), as_id(o.agent)) AS agent
+        coalesce({filled.query_id}, o.query_id) AS query_id,
+        coalesce({filled.user_id}, o.user_id) AS user_id,
+        coalesce({filled.client_id}, o.client_id) AS client_id,
+        coalesce({filled.session_id}, o.session_id) AS session_id,
+        coalesce({filled.query_text}, o.query_text, {first.query_text}) AS query_text,
+        coalesce({filled.time}, o.time, {first.time}) AS time,
+        coalesce({filled.hits}, o.hits) AS hits,
+        coalesce({ids.agent}, as_id(o.agent)) AS agent
     FROM {target}_picked LEFT JOIN {target}_elsewhere AS o USING (row_id)
 ), listed AS (
     SELECT *, json_type(opened(hits)) IS NOT DISTINCT FROM 'ARRAY' AS is_list,
@@ -90,7 +131,7 @@ SELECT row_id, not_json, action_line,
     as_person(session_id, {guests}) AS session_id, coalesce(as_text(query_text), '') AS query_text,
     time_read AS time, list_transform(elements, lambda e: as_id(e)) AS hits, agent, content, country, language, zip,
     latitude, longitude
-FROM listed LEFT JOIN ({places}) USING (row_id)
+FROM listed LEFT JOIN ({located}) USING (row_id)
 """
 
 _EVENTS = """
@@ -101,22 +142,18 @@ WITH bodies AS (SELECT row_id, document, body_of(document) AS body FROM {source}
 picked AS (
     SELECT row_id, document IS NULL AS not_json, is_action_line(document) AS action_line,
         md5(json(body)::VARCHAR) AS content,
-        json_extract(body, ['$.query_id', '$.user_id', '$.client_id', '$.session_id', '$.action_name',
-            '$.timestamp', '$."@timestamp"', '$.event_id', '$.object_id', '$.event_attributes',
-            '$."event_attributes.object.object_id"', '$."event_attributes.position.ordinal"', '$.user_query',
-            '$.user_agent']) AS v,
-        coalesce({odd_keys}, false) AS odd
+        json_extract(body, {paths}) AS given, coalesce({odd_keys}, false) AS odd
     FROM bodies
 ), attributed AS (
-    SELECT *, json_extract(opened(v[10]), ['$.object.object_id', '$.object.internal_id', '$.position.ordinal',
-        '$.position', '$.user_query', '$.query', '$.user_agent', '$.browser']) AS a
-    FROM picked
+    SELECT *, json_extract(opened({attributes}), {attribute_paths}) AS given_attributes FROM picked
+), blanked AS (
+    SELECT *, unless_blank(given) AS filled,
+        unless_blank(given_attributes[:{item_paths}]) AS filled_attributes FROM attributed
 )
-SELECT * EXCLUDE (b), coalesce(b[1], w[11], w[9], b[2]) AS named_item, coalesce(b[1], w[11], w[9], a[2]) AS item_id,
-    odd OR coalesce(w[10] IS NOT NULL AND (named_item IS NULL OR contains(v[10]::VARCHAR, '[')
-        OR w[13] IS NULL AND as_key(a[5]) IS NULL AND as_key(a[6]) IS NULL AND names_text(v[10]::VARCHAR)), false)
-        AS elsewhere
-FROM (SELECT *, unless_blank(v) AS w, unless_blank(a[:2]) AS b FROM attributed);
+SELECT * EXCLUDE (filled_attributes), coalesce({filled.item_id}) AS item_id,
+    odd OR coalesce({attributes_filled} IS NOT NULL AND (item_id IS NULL OR contains({attributes}::VARCHAR, '[')
+        OR coalesce({keys.query_text}) IS NULL AND names_text({attributes}::VARCHAR)), false) AS elsewhere
+FROM blanked;
 CREATE OR REPLACE TEMP TABLE {target}_odd AS
 SELECT row_id, body_of(document) AS body FROM {source}
 WHERE row_id IN (SELECT row_id FROM {target}_picked WHERE elsewhere AND NOT action_line)
@@ -126,17 +163,17 @@ _TYPED_EVENTS = """
 CREATE OR REPLACE TABLE {target} AS
 WITH named AS (
     SELECT row_id, not_json, action_line, content,
-        coalesce(w[1], o.query_id, v[1]) AS query_id,
-        coalesce(w[2], o.user_id, v[2]) AS user_id,
-        coalesce(w[3], o.client_id, v[3]) AS client_id,
-        coalesce(w[4], o.session_id, v[4]) AS session_id,
-        coalesce(w[5], o.action, v[5]) AS action,
-        coalesce(w[6], w[7], o.time, v[6]) AS time,
-        coalesce(as_id(v[8]), as_id(o.event_id)) AS logged_id,
-        coalesce(p.named_item, o.item_id, p.item_id) AS item_id,
-        coalesce(as_id(a[3]), as_id(v[12]), as_id(a[4]), as_id(o.position)) AS position,
-        coalesce(as_key(v[13]), as_key(a[5]), as_key(a[6]), as_key(o.query_text)) AS query_text,
-        coalesce(as_id(v[14]), as_id(a[7]), as_id(a[8]), as_id(o.agent)) AS agent,
+        coalesce({filled.query_id}, o.query_id) AS query_id,
+        coalesce({filled.user_id}, o.user_id) AS user_id,
+        coalesce({filled.client_id}, o.client_id) AS client_id,
+        coalesce({filled.session_id}, o.session_id) AS session_id,
+        coalesce({filled.action}, o.action, {first.action}) AS action,
+        coalesce({filled.time}, o.time, {first.time}) AS time,
+        coalesce({ids.event_id}, as_id(o.event_id)) AS logged_id,
+        coalesce(p.item_id, o.item_id) AS item_id,
+        coalesce({ids.position}, as_id(o.position)) AS position,
+        coalesce({keys.query_text}, as_key(o.query_text)) AS query_text,
+        coalesce({ids.agent}, as_id(o.agent)) AS agent,
         o.basket, coalesce(o.names_object, false) AS names_object
     FROM {target}_picked AS p LEFT JOIN {target}_elsewhere AS o USING (row_id)
 ), typed AS (
@@ -175,10 +212,12 @@ def read_queries(engine: Any, source: str, target: str, guests: Sequence[str] = 
     create_macros(engine)
     create_place_macros(engine)
     engine.con.execute(_ATTRIBUTES.format(source=source))
-    engine.con.execute(_QUERIES.format(source=source, target=target, odd_keys=odd_keys_sql(QUERY_FIELDS, QUERY_KEYS)))
+    places = _places(QUERY_PATHS)
+    odd_keys = odd_keys_sql(QUERY_FIELDS, QUERY_KEYS)
+    engine.con.execute(_QUERIES.format(source=source, target=target, odd_keys=odd_keys, **places))
     find_fields(engine, f"{target}_odd", f"{target}_elsewhere", QUERY_FIELDS, lists=False)
-    places = places_sql("query_attributes")
-    engine.con.execute(_TYPED_QUERIES.format(target=target, places=places, guests=list(guests)))
+    located = places_sql("query_attributes")
+    engine.con.execute(_TYPED_QUERIES.format(target=target, located=located, guests=list(guests), **places))
     _drop(engine, target)
     return engine.table(target)
 
@@ -195,9 +234,10 @@ def read_events(engine: Any, source: str, target: str, guests: Sequence[str] = G
     """
     create_macros(engine)
     odd_keys = odd_keys_sql(EVENT_FIELDS, EVENT_KEYS, lists=True)
-    engine.con.execute(_EVENTS.format(source=source, target=target, odd_keys=odd_keys))
+    places = _places(EVENT_PATHS)
+    engine.con.execute(_EVENTS.format(source=source, target=target, odd_keys=odd_keys, **places))
     find_fields(engine, f"{target}_odd", f"{target}_elsewhere", EVENT_FIELDS, lists=True)
-    engine.con.execute(_TYPED_EVENTS.format(target=target, guests=list(guests)))
+    engine.con.execute(_TYPED_EVENTS.format(target=target, guests=list(guests), **places))
     _drop(engine, target)
     return engine.table(target)
 

@@ -165,8 +165,3 @@ def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """The number that a query of one value gives."""
     ((value,),) = connection.execute(query).fetchall()
     return int(value or 0)
-
-
-def quoted(text: str) -> str:
-    """A text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import duckdb
 
-from features.adapters.base import AdapterError, ImportRequest, quoted, watched
+from features.adapters.base import AdapterError, ImportRequest, watched
 from features.adapters.files import local_files
 from features.catalog_names import plain_name
-from features.csv_text import Dialect, dialect_of, rewrite_csv
+from features.csv_text import csv_source, dialect_of, rewrite_csv
+from features.sql_text import identifier
 from features.text_files import BLOCK_BYTES, encoding_of
 
 
@@ -86,7 +87,7 @@ def view_csv(
             dialect = rewrite_csv(file, file.name, encoding, plain)
         if not dialect.columns:
             raise AdapterError(f"{file.name} is empty: it has no header line")
-        sources.append(f"FROM {_read_csv(plain, dialect)}")
+        sources.append(f"FROM {csv_source(plain, dialect)}")
         names |= dict.fromkeys(dialect.columns)
     connection.execute(
         f"CREATE VIEW {view} AS SELECT row_number() OVER () AS row_number, *"
@@ -100,11 +101,6 @@ RAGGED_SQL = """SELECT count(DISTINCT (file_path, line)) AS rows
 """How many lines of the CSV files read were no row of their file's columns."""
 
 
-def identifier(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _is_plain(file: Path) -> bool:
     """Whether DuckDB reads a file of UTF-8 as ``rewrite_csv`` would write it: as most programs export."""
     with file.open("rb") as stream:
@@ -113,10 +109,3 @@ def _is_plain(file: Path) -> bool:
             return False
         blocks = iter(lambda: stream.read(BLOCK_BYTES), b"")
         return not any(b"\r" in block or b"\x00" in block for block in chain([first], blocks))
-
-
-def _read_csv(file: Path, dialect: Dialect) -> str:
-    columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in dialect.columns)
-    return f"""read_csv({quoted(str(file))}, auto_detect = false, header = true, hive_partitioning = false,
-        columns = {{{columns}}}, delim = {quoted(dialect.separator)}, quote = '"', escape = {quoted(dialect.escape)},
-        store_rejects = true, rejects_limit = 0)"""

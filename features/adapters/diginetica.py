@@ -6,7 +6,7 @@ import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
 from features.adapters.csv_tables import load_csv
-from features.adapters.research_files import named_files, not_read
+from features.adapters.research_files import named_files
 
 NAME = "diginetica"
 WHAT = "DIGINETICA (CIKM Cup 2016): train-queries, train-clicks, train-purchases, products, product-categories"
@@ -31,7 +31,7 @@ OPTIONAL = {"categories": r"product-categories\.csv", "views": r"train-item-view
 
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read the cup's training files; they are parted by semicolons."""
-    files = named_files(request, FILES, OPTIONAL)
+    files, unread = named_files(request, FILES, OPTIONAL)
     columns = {role: load_csv(connection, request, f"digi_{role}", [file]) for role, file in files.items()}
     for role, name in (("queries", "queryId"), ("clicks", "queryId"), ("purchases", "itemId"), ("products", "itemId")):
         columns[role].need("DIGINETICA", name)
@@ -56,7 +56,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         events="digi_events",
         catalog="digi_catalog",
         notes=[
-            *not_read(request, files),
+            *unread,
             "Words are hashed: encoders of text find none of them, n-grams of ids do; most queries browse a category"
             " and have no text.",
         ],

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import duckdb
 
-from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
-from features.adapters.research_files import named_files, not_read
+from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, watched
+from features.adapters.research_files import named_files
+from features.sql_text import quoted
 
 NAME = "esci"
 WHAT = "ESCI (Amazon Shopping Queries): shopping_queries_dataset_products.parquet and …_examples.parquet"
@@ -36,7 +37,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     version, split = request.options.get("version", "large"), request.options.get("split", "all")
     if locale not in ("us", "es", "jp") or version not in ("large", "small") or split not in ("train", "test", "all"):
         raise AdapterError(f"locale={locale}, version={version}, split={split}: {'; '.join(OPTIONS.values())}")
-    files = named_files(request, {"products": r".*_products\.parquet", "examples": r".*_examples\.parquet"}, {})
+    files, unread = named_files(request, {"products": r".*_products\.parquet", "examples": r".*_examples\.parquet"}, {})
     sources = {role: _source(connection, role, file) for role, file in files.items()}
     grade = " ".join(f"WHEN '{label}' THEN {value}" for label, value in _LABELS.items())
     wanted = f"{version}_version = 1" + ("" if split == "all" else f" AND split = {quoted(split)}")
@@ -79,14 +80,14 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         catalog="esci_catalog",
         judgements="esci_judgements",
         notes=[
-            *not_read(request, files),
+            *unread,
             "ESCI has no log: a run makes sessions over the judged queries, see `demoshop.judged`.",
         ],
     )
 
 
 def _source(connection: duckdb.DuckDBPyConnection, role: str, file: Path) -> str:
-    source = f"read_parquet({quoted(str(file))})"
+    source = f"read_parquet({quoted(file)})"
     there = {name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
     missing = [name for name in _COLUMNS[role] if name not in there]
     if missing:

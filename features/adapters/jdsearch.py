@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import duckdb
 
-from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
-from features.adapters.research_files import day, named_files, not_read
+from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, watched
+from features.adapters.research_files import day, named_files
+from features.sql_text import quoted
 
 NAME = "jdsearch"
 WHAT = "JDsearch (JD.com): release_data.txt and product_data.txt, or its samples"
@@ -35,7 +36,7 @@ _PRODUCTS = ("wid", "name", "brand_id", "brand_name", "cate_id_1", "cate_name_1"
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read the set; a row is a test query, a product shown for it, an action of the history, or a product."""
     last = day(request.options.get("last", "2022-12-31"), "last")
-    files = named_files(request, FILES, OPTIONAL)
+    files, unread = named_files(request, FILES, OPTIONAL)
     with watched(connection, request.progress, f"reading {files['people'].name}"):
         connection.execute(f"CREATE TABLE jd_people AS {_read(str(files['people']), _PEOPLE)}")
         if not count(connection, "SELECT count(*) FROM jd_people"):
@@ -55,7 +56,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         events="jd_events",
         catalog="jd_catalog" if "products" in files else None,
         notes=[
-            *not_read(request, files),
+            *unread,
             f"The set has intervals and no dates: the test queries are set on {last}, option last.",
             "Of the searches of the year before it is not known what was shown: they give histories, and no clicks of"
             " theirs can be told from what was passed over.",

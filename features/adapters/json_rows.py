@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import duckdb
 
-from features.adapters.base import AdapterError, quoted
+from features.adapters.base import AdapterError
 from features.documents import load_documents
 from features.file_names import format_in, why_unread
 from features.json_values import HEAD_CHARS, shape_of
+from features.sql_text import listed
 from features.text_files import opened
 
 MAX_LINE_BYTES = 32 * 2**20
@@ -76,8 +77,3 @@ def _is_row(text: str, keys: Collection[str]) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(first, dict) and not first.keys().isdisjoint(keys)
-
-
-def listed(files: Sequence[Path]) -> str:
-    """Files as an SQL list."""
-    return "[" + ", ".join(quoted(str(file)) for file in files) + "]"

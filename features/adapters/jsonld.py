@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import duckdb
 
-from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
+from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, watched
 from features.adapters.files import local_files
 from features.adapters.json_rows import json_source
+from features.sql_text import quoted
 
 NAME = "jsonld"
 WHAT = "schema.org Product and ProductGroup as JSON-LD: NDJSON, lists, `@graph`, `ItemList`, `mainEntity`"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import duckdb
 
-from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
-from features.adapters.research_files import day, named_files, not_read, whole
+from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, watched
+from features.adapters.json_rows import MAX_LINE_BYTES
+from features.adapters.research_files import day, named_files, whole
+from features.sql_text import quoted
 
 NAME = "kuaisearch"
 WHAT = "KuaiSearch (Kuaishou): recall.jsonl, items.jsonl, users.jsonl"
@@ -45,7 +47,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     """Read the searches of a release."""
     start = quoted(f"{day(request.options.get('start', '2025-01-01'), 'start')} 00:00:00+00")
     tick = whole(request.options.get("tick", "1"), "tick")
-    files = named_files(request, FILES, OPTIONAL)
+    files, unread = named_files(request, FILES, OPTIONAL)
     for role, columns in _COLUMNS.items():
         with watched(connection, request.progress, f"reading {role}"):
             typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
@@ -65,7 +67,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         events="kuai_events",
         catalog="kuai_catalog" if "items" in files else None,
         notes=[
-            *not_read(request, files),
+            *unread,
             f"The set has no dates and its authors do not say what a step of time_index is: {tick} s were taken, from"
             f" {start[1:11]} on (options tick, start).",
         ],
@@ -77,7 +79,7 @@ def _as_numbers(connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str
     found = {
         name: kind
         for name, kind, *_ in connection.execute(
-            f"DESCRIBE FROM read_json({quoted(str(file))}, format = 'newline_delimited', ignore_errors = true)"
+            f"DESCRIBE FROM read_json({quoted(file)}, format = 'newline_delimited', ignore_errors = true)"
         ).fetchall()
     }
     return {
@@ -89,8 +91,8 @@ def _as_numbers(connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str
 def _source(columns: Mapping[str, str], file: Path) -> str:
     typed = ", ".join(f"{name}: '{kind}'" for name, kind in columns.items())
     return (
-        f"read_json({quoted(str(file))}, format = 'newline_delimited', columns = {{{typed}}},"
-        " ignore_errors = true, maximum_object_size = 33554432)"
+        f"read_json({quoted(file)}, format = 'newline_delimited', columns = {{{typed}}},"
+        f" ignore_errors = true, maximum_object_size = {MAX_LINE_BYTES})"
     )
 
 

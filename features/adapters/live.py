@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import duckdb
 
 from features.adapters import ubi
-from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, quoted, watched
+from features.adapters.base import AdapterError, ImportRequest, Loaded, Maps, count, watched
+from features.sql_text import listed
 from infra.contract.partitions import write_json
 
 OPTIONS = {
@@ -256,8 +257,7 @@ def _read(
     connection: duckdb.DuckDBPyConnection, request: ImportRequest, pages: Pages, cursor: Cursor, target: str
 ) -> int:
     """Read pages into the tables of ``ubi``; documents that came twice are counted."""
-    listed = ", ".join(quoted(str(file)) for file in pages.files)
-    source = f"(SELECT json FROM read_json_objects([{listed}], format = 'array'))"
+    source = f"(SELECT json FROM read_json_objects({listed(pages.files)}, format = 'array'))"
     again = 0
     if cursor.reopened:
         connection.execute(

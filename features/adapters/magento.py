@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import duckdb
 
-from features.adapters.base import ImportRequest, Loaded, Maps, quoted
+from features.adapters.base import ImportRequest, Loaded, Maps
 from features.adapters.csv_tables import RAGGED_SQL, Columns, view_csv
 from features.adapters.products import catalog_of
+from features.sql_text import quoted
 
 NAME = "magento"
 WHAT = "the product export of Magento 2 and Adobe Commerce (CSV)"

@@ -10,8 +10,10 @@ from features.adapters.base import AdapterError, ImportRequest
 from features.adapters.files import local_files
 
 
-def named_files(request: ImportRequest, wanted: Mapping[str, str], optional: Mapping[str, str]) -> dict[str, Path]:
-    """Role -> file, of ``wanted`` all.
+def named_files(
+    request: ImportRequest, wanted: Mapping[str, str], optional: Mapping[str, str]
+) -> tuple[dict[str, Path], list[str]]:
+    """Role -> file, of ``wanted`` all; and notes on the files given that have no role.
 
     Args:
         wanted: Role -> regular expression of the file's name without what packs it.
@@ -31,13 +33,8 @@ def named_files(request: ImportRequest, wanted: Mapping[str, str], optional: Map
         elif role in wanted:
             names = ", ".join(file.name for file in files[:10]) or "none"
             raise AdapterError(f"the file of {role} ({pattern}) is not among those given: {names}")
-    return found
-
-
-def not_read(request: ImportRequest, found: Mapping[str, Path]) -> list[str]:
-    """A sentence that names the files given that are none of those found; nothing where there are none."""
-    names = sorted(file.name for file in local_files(request) if file not in found.values())
-    return [f"Not read, as nothing here comes of them: {', '.join(names)}."] if names else []
+    others = sorted(file.name for file in files if file not in found.values())
+    return found, [f"Not read, as nothing here comes of them: {', '.join(others)}."] if others else []
 
 
 def whole(value: str, name: str) -> int:

@@ -6,9 +6,10 @@ import re
 
 import duckdb
 
-from features.adapters.base import ImportRequest, Loaded, Maps, quoted
-from features.adapters.csv_tables import RAGGED_SQL, Columns, identifier, view_csv
+from features.adapters.base import ImportRequest, Loaded, Maps
+from features.adapters.csv_tables import RAGGED_SQL, Columns, view_csv
 from features.adapters.products import catalog_of, pairs
+from features.sql_text import identifier, quoted
 
 NAME = "shopify"
 WHAT = "the product export of Shopify's admin, and of Matrixify (CSV)"

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import duckdb
 
-from features.adapters.base import AdapterError, quoted
-from features.adapters.json_rows import MAX_LINE_BYTES, listed, way_of
+from features.adapters.base import AdapterError
+from features.adapters.json_rows import MAX_LINE_BYTES, way_of
 from features.documents import load_documents
 from features.file_names import why_unread
 from features.json_macros import macros_sql
+from features.sql_text import identifier, listed, quoted
 
 
 def typed_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], columns: Mapping[str, str]) -> list[str]:
@@ -59,11 +60,6 @@ def _from_document(name: str, kind: str) -> str:
     if kind.endswith(("]", ")")):
         return f"json_transform(unfolded({found}), {quoted(json.dumps(kind))})"
     return f"TRY_CAST(json_extract_string({found}, '$') AS {kind})"
-
-
-def identifier(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], columns: Mapping[str, str]) -> str:

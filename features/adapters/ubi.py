@@ -9,15 +9,16 @@ from types import SimpleNamespace
 
 import duckdb
 
-from features.adapters.base import ImportRequest, Loaded, Maps, count, quoted, watched
+from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
 from features.adapters.files import local_files
 from features.adapters.json_rows import json_source
 from features.adapters.ubi_rows import PLAIN_MACROS, rows_sql, untold_sql
 from features.catalog_names import ALIASES
 from features.documents import load_documents
 from features.envelope_ids import take_envelope_ids
-from features.file_names import is_catalog, log_source
+from features.file_names import CATALOG_INDEXES, is_catalog, log_source
 from features.json_macros import create_macros
+from features.sql_text import quoted
 from features.ubi import read_events, read_queries
 from infra.settings import RawSettings, action_key
 
@@ -83,7 +84,8 @@ def read_rows(connection: duckdb.DuckDBPyConnection, source: str, target: str | 
     rows = count(connection, f"INSERT INTO ubi_rows {rows_sql(source, raw.guest_ids)}")
     if count(connection, "SELECT count(*) FROM ubi_rows WHERE kind IS NULL"):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE untold AS {untold_sql(source)}")
-        connection.execute(_UNTOLD_SQL.format(default=quoted(target) if target else "NULL"))
+        default = quoted(target) if target else "NULL"
+        connection.execute(_UNTOLD_SQL.format(default=default, catalogs="|".join(CATALOG_INDEXES)))
     return rows
 
 
@@ -147,12 +149,11 @@ _UNTOLD_SQL = """
 DELETE FROM ubi_rows WHERE kind IS NULL;
 INSERT INTO documents_untold
 SELECT CASE
-    WHEN contains(lower(index), 'quer') AND NOT contains(lower(index), 'event') THEN 'ubi_queries'
-    WHEN contains(lower(index), 'event') AND NOT contains(lower(index), 'quer') THEN 'ubi_events'
+    WHEN source_of_index(index) IS NOT NULL THEN source_of_index(index)
     WHEN list_has_any(spelt, ['actionname', 'eventname', 'eventattributes']) THEN 'ubi_events'
     WHEN list_has_any(spelt, ['userquery', 'queryresponsehitids', 'queryresponseobjectids', 'queryresponse'])
         THEN 'ubi_queries'
-    WHEN regexp_matches(lower(index), 'product|item|catalog|article|goods|sku') THEN 'catalog'
+    WHEN regexp_matches(lower(index), '{catalogs}') THEN 'catalog'
     ELSE {default} END, index, id, document
 FROM untold;
 """
@@ -166,8 +167,7 @@ INSERT INTO documents_catalog
 SELECT row_id, file, raw, CASE WHEN e.id IS NULL THEN document
     ELSE json_object('_id', e.id, '_source', body_of(document)) END
 FROM (
-    SELECT *, CASE WHEN is_action_line(lag(document) OVER w)
-        THEN json_extract_string(lag(document) OVER w, '$.*._id')[1] END AS id
+    SELECT *, action_of(lag(document) OVER w) ->> '$._id' AS id
     FROM catalog_files WINDOW w AS (PARTITION BY file ORDER BY row_id)
 ) AS e WHERE document IS NOT NULL AND NOT is_action_line(document);
 """

@@ -15,10 +15,8 @@ from features.log_fields import EVENT_FIELDS, EVENT_KEYS, QUERY_FIELDS, QUERY_KE
 _IDS = ("query_id", "user_id", "client_id", "session_id")
 _OWN = (*_IDS, "user_query", "timestamp", "@timestamp", "user_agent", "action_name", "event_id", "object_id",
         "event_attributes.object.object_id", "event_attributes.position.ordinal")  # fmt: skip
-_ACTIONS = ("index", "create", "update", "delete")
 _STRUCTURE = json.dumps(
-    {name: {"_index": "VARCHAR"} for name in _ACTIONS}
-    | dict.fromkeys(_OWN, "VARCHAR")
+    dict.fromkeys(_OWN, "VARCHAR")
     | {"query_response_hit_ids": ["VARCHAR"], "query_response_object_ids": ["VARCHAR"]}
     | {"query_attributes": "JSON", "event_attributes": "JSON"}
 )
@@ -85,7 +83,7 @@ WITH lines AS (
 ), told AS (
     SELECT *, CASE
         WHEN json IS NULL THEN 'not_json'
-        WHEN len(keys) = 1 AND coalesce(s.index, s.create, s.update, s.delete) IS NOT NULL THEN 'action_line'
+        WHEN CASE WHEN len(keys) = 1 THEN is_action_line(json) END THEN 'action_line'
         WHEN s.action_name IS NOT NULL THEN 'ubi_events'
         WHEN {_SAYS_QUERY} THEN 'ubi_queries' END AS kind,
         CASE WHEN kind = 'ubi_events' AND starts_with(s.event_attributes, '{{')
@@ -123,7 +121,6 @@ def untold_sql(source: str) -> str:
     """SQL of the rows whose kind ``rows_sql`` does not tell: ``row_id`` (their order), ``document``, ``index`` and
     ``id`` of their envelope (the row's own, else of the action line before it), ``spelt``: their keys in one spelling.
     """
-    envelope = ", ".join(f"'$.{action}.{key}'" for key in ("_index", "_id") for action in _ACTIONS)
     return f"""
 WITH lines AS (
     SELECT row_number() OVER () AS row_id, json FROM {source}
@@ -134,11 +131,10 @@ WITH lines AS (
     SELECT * FROM marked WHERE NOT action_line AND NOT {_SAYS_QUERY}
         AND json_extract_string(body_of(json), '$.action_name') IS NULL
 ), envelopes AS (
-    SELECT row_id, json_extract_string(json, [{envelope}]) AS e FROM marked WHERE action_line
+    SELECT row_id, action_of(json) AS action FROM marked WHERE action_line
 )
 SELECT untold.row_id, json AS document,
-    coalesce(json_extract_string(json, '$._index'), e[1], e[2], e[3], e[4]) AS index,
-    coalesce(json_extract_string(json, '$._id'), e[5], e[6], e[7], e[8]) AS id,
+    coalesce(json ->> '$._index', action ->> '$._index') AS index, coalesce(json ->> '$._id', action ->> '$._id') AS id,
     list_transform(keys, lambda k: spelling(k)) AS spelt
 FROM untold ASOF LEFT JOIN envelopes ON untold.row_id > envelopes.row_id
 """

@@ -6,7 +6,7 @@ import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
 from features.adapters.csv_tables import load_csv
-from features.adapters.research_files import named_files, not_read
+from features.adapters.research_files import named_files
 
 NAME = "wands"
 WHAT = "WANDS (Wayfair): product.csv, query.csv, label.csv"
@@ -24,7 +24,7 @@ MAPPING = (
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read the three files of the set."""
     wanted = {"products": r"product\.csv", "queries": r"query\.csv", "labels": r"label\.csv"}
-    files = named_files(request, wanted, {})
+    files, unread = named_files(request, wanted, {})
     tables = {role: load_csv(connection, request, f"wands_{role}", [file]) for role, file in files.items()}
     tables["products"].need("WANDS", "product_id")
     tables["queries"].need("WANDS", "query_id")
@@ -64,7 +64,7 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         catalog="wands_catalog",
         judgements="wands_judgements",
         notes=[
-            *not_read(request, files),
+            *unread,
             "WANDS has no log: a run makes sessions over the judged queries, see `demoshop.judged`.",
         ],
     )

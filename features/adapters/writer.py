@@ -13,6 +13,7 @@ import duckdb
 from features.adapters.base import AdapterError, ImportRequest, Loaded, count, watched
 from features.adapters.day_tables import DayTable, columns_of, day_table, join_strays
 from features.file_names import is_catalog, is_hidden
+from features.sql_text import quoted
 
 PREFIX = ".import-"
 """Folders in the landing folder that an import works in; what a killed one left is cleared by the next."""
@@ -37,11 +38,11 @@ class Written:
     notes: Sequence[str]
 
 
-def refuse_existing(logs: Path, days: Sequence[date], catalog: bool, replace: bool) -> None:
-    """Refuse to write over what is there.
+def refuse_existing(logs: Path, days: Sequence[date], catalog: bool, judgements: bool, replace: bool) -> None:
+    """Refuse to write over what is there: days, a catalogue, judgements.
 
     Raises:
-        AdapterError: a day, or the catalogue, is there and ``replace`` was not asked for; or it holds files that no
+        AdapterError: one of them is there and ``replace`` was not asked for; or it holds files that no
             import wrote, which would count twice beside the new ones.
     """
     there = [day for day in days if _folder(logs, day).exists()]
@@ -62,6 +63,8 @@ def refuse_existing(logs: Path, days: Sequence[date], catalog: bool, replace: bo
     if present and (not replace or present != [CATALOG_FILE]):
         todo = "add --replace to write it anew" if present == [CATALOG_FILE] else "take it away first"
         raise AdapterError(f"{logs} already has a catalogue ({', '.join(present)}): {todo}")
+    if judgements and (logs / JUDGEMENTS_FILE).exists() and not replace:
+        raise AdapterError(f"{logs} already has {JUDGEMENTS_FILE}: add --replace to write it anew")
 
 
 def catalogs(logs: Path) -> list[str]:
@@ -80,28 +83,30 @@ def write(
     """
     stage = request.work / "stage"
     tables, outside, notes = _by_day(connection, loaded, request, logs)
-    made = outside
     days: dict[date, dict[str, int]] = {}
+    for name, table in tables.items():
+        for day, rows in table.days.items():
+            days.setdefault(day, {})[name] = rows
+    has_catalog = loaded.catalog is not None and "dt" not in columns_of(connection, loaded.catalog)
+    refuse_existing(logs, sorted(days), has_catalog, loaded.judgements is not None, replace)
+    made = outside
     for name, table in tables.items():
         with watched(connection, request.progress, f"writing {name}"):
             _write_days(connection, table, stage, LOG_FILES.get(name, CATALOG_FILE))
         made += table.total if name in LOG_FILES else 0
-        for day, rows in table.days.items():
-            days.setdefault(day, {})[name] = rows
     if loaded.events is not None:
         _write_eventless(connection, loaded.events, stage, [day for day, rows in days.items() if "events" not in rows])
     catalog = None
-    if loaded.catalog is not None and "dt" not in columns_of(connection, loaded.catalog):
+    if has_catalog:
         catalog = count(connection, f"SELECT count(*) FROM {loaded.catalog}")
         made += catalog
         stage.mkdir(parents=True, exist_ok=True)
         connection.execute(
-            f"COPY {loaded.catalog} TO '{_path(stage / CATALOG_FILE)}' (FORMAT parquet, COMPRESSION zstd)"
+            f"COPY {loaded.catalog} TO {quoted(stage / CATALOG_FILE)} (FORMAT parquet, COMPRESSION zstd)"
         )
     if loaded.judgements is not None:
-        made += _write_judgements(connection, loaded.judgements, stage, logs, replace=replace)
+        made += _write_judgements(connection, loaded.judgements, stage)
     _verify(connection, loaded, made)
-    refuse_existing(logs, sorted(days), catalog is not None, replace)
     notes += [
         f"{day} had {before:,} rows of {name} and has {rows:,} now: the files given hold less of that day than those of"
         " the import before."
@@ -160,7 +165,7 @@ def _write_days(connection: duckdb.DuckDBPyConnection, table: DayTable, stage: P
     parts = stage / f"by-day-{file}"
     parts.parent.mkdir(parents=True, exist_ok=True)
     how = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_IMPORTED}: 'yes'}}"
-    connection.execute(f"COPY (FROM {table.rows} WHERE {between}) TO '{_path(parts)}' ({how}, PARTITION_BY (dt))")
+    connection.execute(f"COPY (FROM {table.rows} WHERE {between}) TO {quoted(parts)} ({how}, PARTITION_BY (dt))")
     written = 0
     for one in table.days:
         pieces = sorted((parts / f"dt={one}").iterdir())
@@ -169,8 +174,8 @@ def _write_days(connection: duckdb.DuckDBPyConnection, table: DayTable, stage: P
         if len(pieces) == 1:
             pieces[0].replace(target)
         else:
-            source = f"read_parquet('{_path(parts / f'dt={one}')}/*.parquet', hive_partitioning = false)"
-            connection.execute(f"COPY (FROM {source}) TO '{_path(target)}' ({how})")
+            source = f"read_parquet({quoted(parts / f'dt={one}' / '*.parquet')}, hive_partitioning = false)"
+            connection.execute(f"COPY (FROM {source}) TO {quoted(target)} ({how})")
         written += _rows_in(connection, target)
     shutil.rmtree(parts)
     if written != table.total:
@@ -182,23 +187,15 @@ def _write_eventless(connection: duckdb.DuckDBPyConnection, table: str, stage: P
     kept = "* EXCLUDE (dt)" if "dt" in columns_of(connection, table) else "*"
     for day in days:
         target = stage / f"dt={day}" / LOG_FILES["events"]
-        connection.execute(f"COPY (SELECT {kept} FROM {table} LIMIT 0) TO '{_path(target)}' (FORMAT parquet)")
+        connection.execute(f"COPY (SELECT {kept} FROM {table} LIMIT 0) TO {quoted(target)} (FORMAT parquet)")
 
 
-def _write_judgements(
-    connection: duckdb.DuckDBPyConnection, table: str, stage: Path, logs: Path, *, replace: bool
-) -> int:
-    """Write judgements as their reader takes them: no quotation marks, no tab or line end inside a query.
-
-    Raises:
-        AdapterError: there are some, and ``replace`` was not asked for.
-    """
-    if (logs / JUDGEMENTS_FILE).exists() and not replace:
-        raise AdapterError(f"{logs} already has {JUDGEMENTS_FILE}: add --replace to write it anew")
+def _write_judgements(connection: duckdb.DuckDBPyConnection, table: str, stage: Path) -> int:
+    """Write judgements as their reader takes them: no quotation marks, no tab or line end inside a query."""
     stage.mkdir(parents=True, exist_ok=True)
     connection.execute(
         f"COPY (SELECT regexp_replace(query, '[\\t\\r\\n]+', ' ', 'g') AS query, item_id, grade FROM {table}"
-        f" ORDER BY query, item_id) TO '{_path(stage / JUDGEMENTS_FILE)}'"
+        f" ORDER BY query, item_id) TO {quoted(stage / JUDGEMENTS_FILE)}"
         " (FORMAT csv, DELIMITER '\t', QUOTE '', HEADER)"
     )
     return count(connection, f"SELECT count(*) FROM {table}")
@@ -216,7 +213,7 @@ def _verify(connection: duckdb.DuckDBPyConnection, loaded: Loaded, made: int) ->
 
 
 def _rows_in(connection: duckdb.DuckDBPyConnection, file: Path) -> int:
-    return count(connection, f"SELECT sum(num_rows) FROM parquet_file_metadata('{_path(file)}')")
+    return count(connection, f"SELECT sum(num_rows) FROM parquet_file_metadata({quoted(file)})")
 
 
 def _rows_there(connection: duckdb.DuckDBPyConnection, logs: Path, day: date, name: str) -> int:
@@ -232,7 +229,7 @@ def _own_catalogs(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[s
 def _is_imported(connection: duckdb.DuckDBPyConnection, catalog: Path) -> bool:
     if catalog.name != CATALOG_FILE or not catalog.is_file():
         return False
-    keys = f"SELECT count(*) FROM parquet_kv_metadata('{_path(catalog)}') WHERE key = '{_IMPORTED}'::BLOB"
+    keys = f"SELECT count(*) FROM parquet_kv_metadata({quoted(catalog)}) WHERE key = '{_IMPORTED}'::BLOB"
     try:
         return count(connection, keys) > 0
     except duckdb.Error:  # it is no Parquet at all
@@ -269,8 +266,3 @@ def _visible(folder: Path) -> Iterator[str]:
 
 def _folder(logs: Path, day: date) -> Path:
     return logs / f"dt={day.isoformat()}"
-
-
-def _path(path: Path) -> str:
-    """A path inside an SQL literal."""
-    return str(path).replace("'", "''")

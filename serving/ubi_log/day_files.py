@@ -39,9 +39,13 @@ class DayFile:
         self.path = path
         self.size = 0
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
-        if locks.AVAILABLE:
-            locks.take_exclusive(self._descriptor)  # says that its server lives; see mend_torn_files
-        _sync_folder(path.parent)
+        try:
+            if locks.AVAILABLE:
+                locks.take_exclusive(self._descriptor)  # says that its server lives; see mend_torn_files
+            _sync_folder(path.parent)
+        except OSError:
+            self.close()
+            raise
 
     def append(self, lines: bytes) -> None:
         """Append whole lines and bring them to the disk; all of them, or none.
@@ -69,10 +73,16 @@ class DayFile:
         return (named.st_dev, named.st_ino) != (mine.st_dev, mine.st_ino)
 
     def close(self) -> None:
-        """Close it; where nothing was written, it goes."""
-        if not self.size and not self.moved():
-            self.path.unlink()
-        os.close(self._descriptor)
+        """Close it; where nothing was written, it goes.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        try:
+            if not self.size and not self.moved():
+                self.path.unlink()
+        finally:
+            os.close(self._descriptor)
 
 
 class DayFiles:

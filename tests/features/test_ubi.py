@@ -18,7 +18,7 @@ from features import documents, text_files
 from features.documents import load_documents
 from features.location import PLACE_NAMES
 from features.screening import HARMLESS, REASONS, DayWindow, open_baskets, screen_events, screen_requests
-from features.ubi import read_events, read_queries
+from features.ubi import EVENT_PATHS, QUERY_PATHS, read_events, read_queries
 from infra.contract.tables import EVENTS, REQUESTS
 from infra.settings import RawSettings
 from tests.features.raw_log import DAY, bulk, event, ndjson, query
@@ -341,3 +341,25 @@ def test_no_line_crashes_a_day_and_none_is_lost(
         reasons = [row["reason"] for row in duckdb_engine.con.sql(sql).to_arrow_table().to_pylist()]
         assert len(reasons) == rows_in[which]
         assert set(reasons) <= {None, "action_line", *HARMLESS, *REASONS}
+
+
+PLACES = [
+    (which, field, path)
+    for which, fields in (("queries", QUERY_PATHS), ("events", EVENT_PATHS))
+    for field, paths in fields.items()
+    for path in paths
+]
+
+
+def at(path: str, value: Any) -> dict[str, Any]:
+    keys = [path[3:-1]] if path.startswith('$."') else path.removeprefix("$.").split(".")
+    for key in reversed(keys):
+        value = {key: value}
+    return value  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("which", "field", "path"), PLACES)
+def test_a_field_is_read_from_each_of_its_paths(engine: Any, which: str, field: str, path: str) -> None:
+    value = {"time": "2026-05-10T10:00:00Z", "hits": ["a"], "position": 3}.get(field, "x1")
+    read_there = read_one(engine, which, at(path, value))[field]
+    assert read_there == (datetime(2026, 5, 10, 10, tzinfo=UTC) if field == "time" else value)

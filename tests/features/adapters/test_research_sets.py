@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -70,6 +71,30 @@ def test_wands(tmp_path: Path) -> None:
     told = found.became()
     assert told["Exact", "left out: its query is not in query.csv"] == 1
     assert told["Perhaps", "left out: a label of no known meaning"] == 1
+
+
+def test_remote_files_are_copied_once_and_those_of_no_role_are_named(tmp_path: Path) -> None:
+    for name, content in (WANDS | {"notes.txt": "by Wayfair"}).items():
+        with fsspec.open(f"memory://wands/{name}", "w") as stream:
+            stream.write(content)
+    done: list[str] = []
+    found = import_logs(
+        "wands", ["memory://wands"], tmp_path / "logs", progress=lambda sentence, share: done.append(sentence)
+    )
+    assert sorted(s for s in done if "copying" in s) == [f"copying {n}" for n in sorted([*WANDS, "notes.txt"])]
+    assert any("notes.txt" in note for note in found.notes)
+
+
+def test_judgements_that_are_there_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "qrels.tsv").write_text("mine")
+    files = [str(file) for file in write(tmp_path, WANDS)]
+    with pytest.raises(AdapterError, match=r"already has qrels\.tsv: add --replace"):
+        import_logs("wands", files, logs)
+    assert [p.name for p in logs.iterdir() if not p.name.startswith(".")] == ["qrels.tsv"]
+    import_logs("wands", files, logs, replace=True)
+    assert len(judgements(tmp_path)) == 3
 
 
 def product(key: str, locale: str = "us") -> dict[str, Any]:

@@ -62,8 +62,10 @@ def test_what_is_there_is_refused_and_stays(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     import_logs("ubi", [dump(tmp_path / "a.ndjson", query("q1", user_query="old"))], logs)
     new = dump(tmp_path / "b.ndjson", query("q2", user_query="new"), query("q3", day=next_day()))
+    done: list[str] = []
     with pytest.raises(AdapterError, match="already holds 2026-05-10: add --replace"):
-        import_logs("ubi", [new], logs)
+        import_logs("ubi", [new], logs, progress=lambda sentence, share: done.append(sentence))
+    assert not [sentence for sentence in done if sentence.startswith("writing")]
     assert texts(logs) == {"dt=2026-05-10": ["old"]}
     (logs / "dt=2026-05-10/catalog.csv").write_text("sku,name\na,Lamp\n")
     import_logs("ubi", [new], logs, replace=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import threading
@@ -157,6 +158,21 @@ def test_a_write_that_stops_half_way_leaves_whole_lines(tmp_path: Path) -> None:
     file.append(b'{"n":3}\n')
     assert file.path.read_bytes() == b'{"n":1}\n{"n":3}\n'
     file.close()
+
+
+@pytest.mark.parametrize("fails", ["infra.services.locks.take_exclusive", "serving.ubi_log.day_files._sync_folder"])
+def test_a_file_that_cannot_be_made_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fails, fail)
+    before = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(OSError, match="no locks"):
+        DayFile(tmp_path / f"dt={DAY}" / "ubi_events-x.ndjson")
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert files(tmp_path) == []
 
 
 def test_a_folder_that_was_taken_away_does_not_swallow_rows(tmp_path: Path) -> None:
