@@ -17,6 +17,8 @@ FIELDS = ("title", "description", "category_path", "brand", "price")
 """Fields whose counts are shown."""
 NAMED = 6
 """Names that one list shows."""
+WARNINGS = 5
+"""Unusual things that are told."""
 
 
 def catalog_lines(settings: Settings) -> list[str]:
@@ -71,7 +73,15 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     if encodings:
         lines.append(_encodings(encodings))
     lines += [f"{report.message}." for report in reports if report.incomplete]
+    lines += _unusual(reports)
     return lines + unread
+
+
+def _unusual(reports: Iterable[DayReport]) -> list[str]:
+    """The first things that are unusual about days and hold none back."""
+    told = [f"{report.day}: {warning}." for report in reports for warning in report.warnings]
+    more = [f"{len(told) - WARNINGS} more such lines: see `unusual` of the asset sessions."]
+    return told[:WARNINGS] + (more if len(told) > WARNINGS else [])
 
 
 def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]:
