@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
@@ -132,6 +133,14 @@ class DayReport:
 
 def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def totals(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    """Counts of several days added up, such as their ``reasons``."""
+    added = Counter[str]()
+    for of_day in counts:
+        added.update(of_day)
+    return added
 
 
 def settings_hash(settings: Settings) -> str:

@@ -25,13 +25,12 @@ from features.user_features import user_features
 from infra.contract.names import LONG
 from infra.contract.partitions import write_partition, written_days
 from infra.contract.tables import EVENTS, IMPRESSIONS, ITEM_FEATURES, QUERY_FEATURES, REQUESTS, TIME, USER_FEATURES
+from infra.progress import Progress
 from infra.settings import FeatureSettings, RawSettings, Settings
 
 DAY = timedelta(days=1)
 SHORT_LOG = 3
 """A log of fewer days gets hourly snapshots, or its rows would have no item and query features at all."""
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)

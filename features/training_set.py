@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -48,6 +48,7 @@ from infra.contract.tables import (
     TRAINING_ROWS,
     columns_of,
 )
+from infra.progress import Progress
 from infra.settings import Settings
 
 VERSION = 1
@@ -65,8 +66,6 @@ SPLIT_SETTINGS = {
 IMPRESSIONS_PER_JOIN = 500_000
 """Days are built together up to so many impressions: a point-in-time join reads all features, however few its rows."""
 SPLITS = ("train", "validation")
-
-Progress = Callable[[str, float], None]
 
 logger = logging.getLogger("shelfwise.training_set")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from features.bots import largest
 from features.catalog import CatalogReport
 from features.catalog_names import ALIASES
-from features.day_report import DayReport, built_days, read_report
+from features.day_report import DayReport, built_days, read_report, totals
 from features.landing import unread_in_landing
 from features.rebuilt_requests import rebuilt_told
 from features.screening import BOT
@@ -59,12 +58,9 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     unread = _unread_lines(settings, reports)
     if not reports:
         return unread
-    reasons, ignored, actions, baskets = Counter[str](), Counter[str](), Counter[str](), 0
-    for report in reports:
-        reasons.update(report.reasons)
-        ignored.update(report.ignored_reasons)
-        actions.update(report.unknown_actions)
-        baskets += report.basket_items
+    reasons, ignored = totals(r.reasons for r in reports), totals(r.ignored_reasons for r in reports)
+    actions = totals(r.unknown_actions for r in reports)
+    baskets = sum(report.basket_items for report in reports)
     rows = sum(report.rows_in for report in reports)
     told = "1 day" if len(reports) == 1 else f"{len(reports)} days"
     left_out = f", {sum(ignored.values()):,} ignored ({_largest(ignored)})" if ignored else ""
@@ -112,9 +108,7 @@ def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]
 
 def _rebuilt_lines(reports: Sequence[DayReport]) -> list[str]:
     """Requests that were made of events, and the days that have no others."""
-    rebuilt, taken = Counter[str](), sum(report.named_by_text for report in reports)
-    for report in reports:
-        rebuilt.update(report.rebuilt_requests)
+    rebuilt, taken = totals(r.rebuilt_requests for r in reports), sum(report.named_by_text for report in reports)
     lines = []
     if rebuilt:
         lines.append(

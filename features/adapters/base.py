@@ -15,7 +15,7 @@ import duckdb
 
 from infra.settings import RawSettings
 
-Progress = Callable[[str, float | None], None]
+ImportProgress = Callable[[str, float | None], None]
 """Called with a sentence and the share of it that is done; None: nobody knows."""
 
 ADAPTERS: Mapping[str, str] = {
@@ -76,7 +76,7 @@ class ImportRequest:
     """Whether there is no catalogue in the landing folder, so that what events say of items is of use."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Settings of this source by name, those of the adapter's ``OPTIONS``."""
-    progress: Progress = lambda sentence, share: None
+    progress: ImportProgress = lambda sentence, share: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ def adapter(source: str) -> Adapter:
 
 
 @contextmanager
-def watched(connection: duckdb.DuckDBPyConnection, progress: Progress, sentence: str) -> Iterator[None]:
+def watched(connection: duckdb.DuckDBPyConnection, progress: ImportProgress, sentence: str) -> Iterator[None]:
     """Tell how far the statement is that runs inside."""
     over = threading.Event()
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import duckdb
 from filelock import FileLock, Timeout
 
-from features.adapters.base import AdapterError, ImportRequest, Progress, adapter
+from features.adapters.base import AdapterError, ImportProgress, ImportRequest, adapter
 from features.adapters.writer import PREFIX, Written, catalogs, recover, write
 from features.documents import DocumentError
 from infra.settings import RawSettings
@@ -46,7 +46,7 @@ def import_logs(
     memory: str = "2GB",
     raw: RawSettings | None = None,
     options: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: ImportProgress | None = None,
 ) -> Imported:
     """Turn files of a source into UBI day folders and a catalogue under ``logs``.
 

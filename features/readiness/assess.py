@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from features.bots import Bot, largest
 from features.build_sessions import build_sessions
 from features.catalog import CatalogError, CatalogReport, build_catalog
-from features.day_report import DayReport
+from features.day_report import DayReport, totals
 from features.landing import LandingError, day_files, landing_days, landing_url, unread_in_landing
 from features.quality.day_judge import SessionJudge
 from features.readiness.gaps import catalog_gaps, day_gaps, log_gaps, other_gaps, row_gaps
@@ -24,9 +24,8 @@ from features.readiness.rebuilt import rebuilt_gaps
 from features.readiness.report import DayLine, Joins, Learning, Readiness, Reason, Rows
 from features.readiness.sample import sampled_days
 from infra.contract.errors import TrainingSetError
+from infra.progress import Progress
 from infra.settings import Settings
-
-Progress = Callable[[str, float], None]
 
 RENAME = "rename it"
 
@@ -178,10 +177,8 @@ def _measure(settings: Settings, found: _Found, tell: Progress) -> None:
     for day in failed:  # unjudged, to be measured: what ids it has, and what could be learned from it
         build_sessions(settings, [day])
     tell("what meets what", 0.82)
-    reasons = Counter[str]()
-    for report in found.reports:
-        reasons.update(report.reasons if not report.held or report.failed_rules else {})
-    found.joins = measure_joins(settings, reasons)
+    told = totals(report.reasons for report in found.reports if not report.held or report.failed_rules)
+    found.joins = measure_joins(settings, told)
     with_examples = _most_ignored(found.reports)
     if with_examples:
         found.examples = ignored_examples(settings, with_examples.day)
@@ -212,13 +209,8 @@ def _most_ignored(reports: Sequence[DayReport]) -> DayReport | None:
 
 
 def _rows(found: _Found) -> Rows:
-    refused, ignored, actions, rebuilt = (Counter[str]() for _ in range(4))
     samples: dict[str, str] = {}
     for report in found.reports:
-        refused.update(report.reasons)
-        ignored.update(report.ignored_reasons)
-        actions.update(report.unknown_actions)
-        rebuilt.update(report.rebuilt_requests if not report.held else {})
         for reason, examples in report.examples.items():
             samples.setdefault(reason, str(examples[0]) if examples else "")
     samples |= found.examples
@@ -226,16 +218,16 @@ def _rows(found: _Found) -> Rows:
         rows_in=sum(report.rows_in for report in found.reports),
         clean=sum(report.clean for report in found.reports),
         basket_items=sum(report.basket_items for report in found.reports),
-        rebuilt_requests=dict(rebuilt),
+        rebuilt_requests=dict(totals(report.rebuilt_requests for report in found.reports if not report.held)),
         named_by_text=sum(report.named_by_text for report in found.reports if not report.held),
         days_rebuilt=tuple(
             report.day
             for report in found.reports
             if report.rebuilt_requests and not (report.held or report.sources["ubi_queries"].rows_in)
         ),
-        refused=_reasons(refused, samples),
-        ignored=_reasons(ignored, samples),
-        unknown_actions=dict(actions.most_common()),
+        refused=_reasons(totals(report.reasons for report in found.reports), samples),
+        ignored=_reasons(totals(report.ignored_reasons for report in found.reports), samples),
+        unknown_actions=dict(totals(report.unknown_actions for report in found.reports).most_common()),
     )
 
 

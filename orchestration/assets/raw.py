@@ -1,6 +1,5 @@
 """Group raw: logs by day, catalogue, clean sessions."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -15,7 +14,7 @@ from features import quality
 from features.bots import largest
 from features.build_sessions import build_sessions, days_of_other_aliases, days_to_rebuild
 from features.catalog import CatalogError, build_catalog
-from features.day_report import DayReport
+from features.day_report import DayReport, totals
 from features.landing import LandingError, landing_days, unread_in_landing
 from features.publishing import forget_other_days
 from features.rebuilt_requests import rebuilt_told
@@ -126,19 +125,11 @@ def sessions_version(settings: Settings, day: date) -> dg.DataVersion:
 
 def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
     """Counts, funnel and refusals of the days that were built."""
-    reasons: Counter[str] = Counter()
-    ignored: Counter[str] = Counter()
-    out: Counter[str] = Counter()
-    rebuilt: Counter[str] = Counter()
-    for report in reports:
-        rebuilt.update(report.rebuilt_requests)
-        reasons.update(report.reasons)
-        ignored.update(report.ignored_reasons)
-        out.update(report.rows_out)
-    actions = Counter(
-        {action: 0 for action in INTERACTIONS}
-        | dict(sum((Counter({a: sum(how.values()) for a, how in r.attribution.items()}) for r in reports), Counter()))
-    )
+    reasons, ignored = totals(r.reasons for r in reports), totals(r.ignored_reasons for r in reports)
+    out, rebuilt = totals(r.rows_out for r in reports), totals(r.rebuilt_requests for r in reports)
+    attributed = totals({action: sum(how.values()) for action, how in r.attribution.items()} for r in reports)
+    funnel = {"requests": out["requests"], "impressions": out["impressions"]}
+    funnel |= dict.fromkeys(INTERACTIONS, 0) | attributed
     return {
         "dagster/row_count": sum(report.clean for report in reports),
         "rows in": sum(report.rows_in for report in reports),
@@ -153,7 +144,7 @@ def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
         "not read": "; ".join(f"{r.day}: {name}: {why}" for r in reports for name, why in r.unread.items()) or "none",
         "unusual": "; ".join(f"{r.day}: {warning}" for r in reports for warning in r.warnings) or "nothing",
         "held days": "; ".join(report.message for report in reports if report.held) or "none",
-        "funnel": bar_plot("Funnel", {"requests": out["requests"], "impressions": out["impressions"], **actions}),
+        "funnel": bar_plot("Funnel", funnel),
         "days": table(
             [
                 {

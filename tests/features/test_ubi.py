@@ -359,7 +359,7 @@ def at(path: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("which", "field", "path"), PLACES)
-def test_a_field_is_read_from_each_of_its_paths(engine: Any, which: str, field: str, path: str) -> None:
+def test_a_field_is_read_from_each_of_its_paths(duckdb_engine: Any, which: str, field: str, path: str) -> None:
     value = {"time": "2026-05-10T10:00:00Z", "hits": ["a"], "position": 3}.get(field, "x1")
-    read_there = read_one(engine, which, at(path, value))[field]
+    read_there = read_one(duckdb_engine, which, at(path, value))[field]
     assert read_there == (datetime(2026, 5, 10, 10, tzinfo=UTC) if field == "time" else value)
