@@ -2,8 +2,8 @@
 
     python -m benchmarks.reading_sessions [--scales 1 10 100]
 
-The day is copied with other ids for its requests, people and events, as Parquet. Each size is read in a process of its
-own, so that its peak memory is its own. Read the slope, of the logarithm of seconds over that of rows: 1 is linear.
+The day is copied with other ids for its requests, people and sessions, as Parquet. Each size is read in a process of
+its own, so that its peak memory is its own. Read the slope, of the logarithm of seconds over that of rows: 1 is linear.
 """
 
 from __future__ import annotations

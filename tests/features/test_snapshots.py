@@ -115,6 +115,8 @@ def test_a_new_catalogue_or_other_settings_make_every_day_stale(tmp_path: Path) 
     build_stale(settings)
     other = settings.model_copy(update={"features": settings.features.model_copy(update={"recent_items": 3})})
     assert days_to_build(other, "user") == DAYS
+    machine = settings.features.model_copy(update={"build_memory": "1GB", "build_days": 2})
+    assert days_to_build(settings.model_copy(update={"features": machine}), "user") == []
     catalog = pq.read_table(settings.paths.catalog)
     pq.write_table(catalog.slice(1), settings.paths.catalog)
     assert days_to_build(settings, "user") == DAYS

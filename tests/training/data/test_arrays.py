@@ -85,6 +85,11 @@ def test_built_again_only_when_the_training_set_changed(make_shop: MakeShop) -> 
     os.utime(split, ns=(1, 1))
     prepare_arrays(settings)
     assert meta.stat().st_mtime_ns != built
+    built = meta.stat().st_mtime_ns
+    weights = {"clicked": 1.0, "carted": 1.0, "ordered": 2.0}
+    training = settings.training.model_copy(update={"stage_weights": weights})
+    prepare_arrays(settings.model_copy(update={"training": training}))
+    assert meta.stat().st_mtime_ns != built, "other weights of the graph make other edges"
 
 
 def test_figures_brands_tags_and_places_equal_the_training_set(make_shop: MakeShop) -> None:
