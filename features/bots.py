@@ -183,7 +183,8 @@ FROM sent AS s LEFT JOIN bot_clients AS c USING (client) WHERE s.why IS NOT NULL
 
 _NAMED = """
 SELECT coalesce(client, $nobody), count(*) FILTER (asked)::BIGINT, count(*), min(why) FROM (
-    SELECT client, why, true AS asked FROM bot_queries UNION ALL SELECT client, why, false FROM bot_events
+    SELECT client, why, true AS asked FROM bot_queries WHERE row_id >= 0 -- rebuilt requests are no rows
+    UNION ALL SELECT client, why, false FROM bot_events
 ) GROUP BY client, CASE WHEN client IS NULL THEN why END ORDER BY count(*) DESC, 1, 4
 """
 

@@ -9,9 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from features.bots import Bots
 from features.day_counts import count_day
@@ -19,28 +18,29 @@ from features.day_report import (
     DayReport,
     built_days,
     read_report,
-    report_path,
     settings_hash,
     write_report,
 )
-from features.day_screening import STORED, screen_day, tables_before
+from features.day_screening import screen_day, tables_before
 from features.engine import batches_of, open_engine
 from features.lacking import what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
+from features.publishing import STAGED_TABLES, Judge, Verdict, accepted_tables, open_sessions, publish, staged_tables
 from features.rebuilt_requests import why_none_rebuilt
 from features.screening import DayWindow
 from features.sessions import (
     attributed_events,
     clean_requests,
     day_impressions,
+    seen_items,
     touched_impressions,
     with_sessions,
 )
 from features.ubi import read_events, read_queries
 from features.variants import aliases_key, item_aliases
-from infra.contract.partitions import drop_partition, partition_file, write_partition, written_days
-from infra.contract.tables import QUARANTINE, SESSION_TABLES, columns_of
+from infra.contract.partitions import partition_file, write_partition
+from infra.contract.tables import DAY_TABLES, SESSION_TABLES, columns_of
 from infra.progress import Progress
 from infra.settings import Settings
 
@@ -52,23 +52,28 @@ ORDER = {
     "impressions": ("time", "query_id", "position", "item_id"),
     "events": ("time", "event_id"),
     "left_out": ("query_id",),
+    "quarantine": ("source", "row_id"),
 }
-VERSION = 5
+VERSION = 6
 """Raised where the same logs give other tables than before: days built by an older version are built again."""
 
 
-def build_sessions(settings: Settings, days: Sequence[date], progress: Progress | None = None) -> list[DayReport]:
-    """Read landing days, refuse what cannot be used, attribute orders, and write the tables of each day.
+def build_sessions(
+    settings: Settings, days: Sequence[date], progress: Progress | None = None, judge: Judge | None = None
+) -> list[DayReport]:
+    """Read landing days, refuse what cannot be used, attribute orders, and publish the tables of each day.
 
     Days are taken in order. A day of which neither its files, nor the settings, nor the earlier days that it reads
-    changed since it was built is left as it is. After a day whose share of refused rows is above
-    ``settings.raw.max_bad_share`` (held) its report and quarantine are new and its tables are those of its last
-    accepted version, or none.
+    changed since it was built is left as it is, and judged again where the rules or what they compare with changed.
+    The tables of a day whose share of refused rows is above ``settings.raw.max_bad_share``, or that break a rule, are
+    not published (it is held): its report and quarantine are new and its tables are those of its last accepted
+    version, or none.
 
     Args:
         settings: All settings.
         days: Landing days; add those of ``days_to_rebuild`` where a day is run again.
         progress: Called with a sentence and the share that is done.
+        judge: Judges each day's tables before they are published; without one they are published as they are.
 
     Returns:
         A report per day, in order.
@@ -78,12 +83,11 @@ def build_sessions(settings: Settings, days: Sequence[date], progress: Progress 
     """
     ordered = sorted(set(days))
     reports = []
-    settings.paths.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(settings.paths.root / "sessions.lock"):
+    with open_sessions(settings):
         for done, day in enumerate(ordered):
             if progress:
                 progress(f"sessions of {day}", done / len(ordered))
-            reports.append(_build_day(settings, day))
+            reports.append(_build_day(settings, day, judge))
     if progress:
         progress(f"sessions of {len(ordered)} days", 1.0)
     return reports
@@ -110,32 +114,8 @@ def days_to_rebuild(settings: Settings, days: Sequence[date]) -> list[date]:
 def days_of_other_aliases(settings: Settings) -> list[date]:
     """The accepted days that were read with other variants' ids than the catalogue leads to its products now."""
     reports = [report for day in built_days(settings) if (report := read_report(settings, day))]
-    return [r.day for r in reports if r.output is not None and r.aliases != _aliases(settings, r.day)]
-
-
-def withdraw(settings: Settings, day: date, failed_rules: Sequence[str]) -> None:
-    """Hold a day whose tables broke a rule: take them out, so that no later run reads them; its report says why.
-
-    A day that is held for its refused rows stays as it is, with its last accepted version if it has one.
-    """
-    report = read_report(settings, day)
-    if report is None or report.held:
-        return
-    write_report(
-        settings, replace(report, held=True, kept_previous=False, output=None, failed_rules=tuple(failed_rules))
-    )
-    for name in STORED:
-        drop_partition(settings.paths.sessions / name, day)
-
-
-def forget_other_days(settings: Settings, days: Sequence[date]) -> None:
-    """Take out what was built of days that are not among ``days``: a made log has those days and no others."""
-    kept = set(days)
-    for day in set(built_days(settings)) - kept:
-        report_path(settings, day).unlink(missing_ok=True)
-    for table in (*settings.paths.sessions.glob("*"), *settings.paths.features.glob("*"), settings.paths.quarantine):
-        for day in set(written_days(table)) - kept:
-            drop_partition(table, day)
+    places = accepted_tables(settings)
+    return [r.day for r in reports if r.output is not None and r.aliases != _aliases(settings, r.day, places)]
 
 
 def lookback(settings: Settings) -> timedelta:
@@ -149,20 +129,26 @@ def lookback(settings: Settings) -> timedelta:
     )
 
 
-def _build_day(settings: Settings, day: date) -> DayReport:
+def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
     started = time.perf_counter()
     files = day_files(settings, day)
     earlier = _accepted_before(settings, day)
     eventless = not files.events and other_days_have_events(settings, day)
-    inputs = _inputs(settings, files, earlier, eventless)
+    places, staged = accepted_tables(settings), staged_tables(settings)
+    inputs = _inputs(settings, files, earlier, eventless, places)
+    key = judge.key(settings, day) if judge else ""
     previous = read_report(settings, day)
-    in_use = previous.output if previous and previous.output == _output(settings, day) else None
-    unchanged = previous and previous.inputs == inputs and previous.output == in_use and not previous.failed_rules
-    if previous and unchanged and _told_apart(files):
+    in_use = previous.output if previous and previous.output == _output(places, day) else None
+    figures = previous.figures if previous and in_use else {}
+    if previous and previous.inputs == inputs and previous.output == in_use and _told_apart(files):
         report = replace(previous, settings=settings_hash(settings))
-        if report != previous:
-            write_report(settings, report)
-        return report
+        if judge and previous.judged != key and not previous.failed_rules:
+            verdict = judge.judge(settings, report, places, list(earlier))
+            report = replace(_ruled(report, verdict, in_use, figures), judged=key)
+        if report.judged == key:
+            if report != previous:
+                write_report(settings, report)
+            return report
 
     with open_engine(settings) as engine:
         read = _read(settings, engine, files)
@@ -170,16 +156,10 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         incomplete = _incomplete(engine, settings, files, read, eventless)
         counts = count_day(engine, {name: day_tables[name] for name in SESSION_TABLES}, settings.raw)
         held = counts.bad_share > settings.raw.max_bad_share or bool(counts.bad_actions or incomplete)
-        # Without its report a day counts as not built: a kill from here on leaves no day that is half new.
-        report_path(settings, day).unlink(missing_ok=True)
-        quarantine = engine.table("quarantine").order_by("source", "row_id")
-        write_partition(settings.paths.quarantine, day, batches_of(engine, quarantine), QUARANTINE)
-        for name, schema in STORED.items():
-            if not held:
-                rows = day_tables[name].order_by(*ORDER[name])
-                write_partition(settings.paths.sessions / name, day, batches_of(engine, rows), schema)
-            elif in_use is None:
-                drop_partition(settings.paths.sessions / name, day)
+        tables = {"quarantine": engine.table("quarantine"), **({} if held else day_tables)}
+        for name, rows in tables.items():
+            in_order = batches_of(engine, rows.order_by(*ORDER[name]))
+            write_partition(staged[name], day, in_order, STAGED_TABLES[name])
     report = DayReport(
         day=day,
         fingerprint=files.fingerprint,
@@ -205,17 +185,42 @@ def _build_day(settings: Settings, day: date) -> DayReport:
         bot_clients=bots.clients,
         spared=bots.spared,
         agents=bots.agents,
-        inputs=_inputs(settings, files, earlier, eventless),  # again: the aliases are those of the new tables' items
-        aliases=_aliases(settings, day),
-        output=_output(settings, day),
+        inputs="",
+        output=in_use if held else _output(staged, day),
         settings=settings_hash(settings),
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=0.0,
         unread={**files.unread, **read.unread},
         encodings=read.encodings,
         incomplete=incomplete,
+        figures=figures if held else {},
     )
-    write_report(settings, report)
+    if judge:
+        verdict = judge.judge(settings, report, staged, list(earlier))
+        report = replace(_ruled(report, verdict, in_use, figures), judged=key)
+    tables_in_use = places if report.held else staged
+    report = replace(
+        report,
+        inputs=_inputs(settings, files, earlier, eventless, tables_in_use),
+        aliases=_aliases(settings, day, tables_in_use),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    publish(settings, report)
     return report
+
+
+def _ruled(report: DayReport, verdict: Verdict, in_use: str | None, figures: Mapping[str, float]) -> DayReport:
+    """The report of a day that was judged: held where a rule is broken.
+
+    Args:
+        report: Of the day as it was read.
+        verdict: What the rules say of it.
+        in_use: Hash of the tables of its last accepted version; None where it has none.
+        figures: The counts of these tables.
+    """
+    ruled = replace(report, failed_rules=verdict.failed_rules, warnings=verdict.warnings, checked=verdict.checked)
+    if report.held or verdict.failed_rules:
+        return replace(ruled, held=True, kept_previous=in_use is not None, output=in_use, figures=figures)
+    return replace(ruled, figures=verdict.figures)
 
 
 def _read(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
@@ -250,10 +255,9 @@ def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[dat
     shown = day_impressions(screened.requests, events, before["requests"], touched, window, aliases)
     shown = engine.create_table("day_impressions", shown)
     requests = engine.create_table("day_requests", clean_requests(screened.requests, events, shown, window))
-    places = ["query_id", "item_id", "position"]
-    attributed = attributed_events(
-        events, with_sessions(screened.asked, events), shown.select(places).union(touched.select(places)), window
-    )
+    done = touched_impressions(before["events"], before["requests"], events, screened.requests)
+    seen = engine.create_table("seen_items", seen_items(shown, touched, events, done))
+    attributed = attributed_events(events, with_sessions(screened.asked, events), seen, window)
     attributed = engine.create_table("day_events", attributed)
     tables = {"requests": requests, "impressions": shown, "events": attributed, "left_out": screened.left_out}
     return tables, screened.bots
@@ -266,12 +270,14 @@ def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
     return {r.day: r.output for r in reports if r.output is not None}
 
 
-def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str], eventless: bool) -> str:
+def _inputs(
+    settings: Settings, files: DayFiles, earlier: Mapping[date, str], eventless: bool, tables: Mapping[str, Path]
+) -> str:
     content = {
         "version": VERSION,
-        "columns": {name: columns_of(schema) for name, schema in STORED.items()},
+        "columns": {name: columns_of(schema) for name, schema in DAY_TABLES.items()},
         "files": files.fingerprint,
-        "aliases": _aliases(settings, files.day),
+        "aliases": _aliases(settings, files.day, tables),
         "unread": dict(files.unread),
         "eventless": eventless,
         "settings": settings.raw.model_dump(mode="json"),
@@ -280,15 +286,15 @@ def _inputs(settings: Settings, files: DayFiles, earlier: Mapping[date, str], ev
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _aliases(settings: Settings, day: date) -> str:
-    return aliases_key(settings, [partition_file(settings.paths.sessions / n, day) for n in ("impressions", "events")])
+def _aliases(settings: Settings, day: date, tables: Mapping[str, Path]) -> str:
+    return aliases_key(settings, [partition_file(tables[name], day) for name in ("impressions", "events")])
 
 
-def _output(settings: Settings, day: date) -> str | None:
+def _output(tables: Mapping[str, Path], day: date) -> str | None:
     """Hash of the day's tables on disk; None where one is absent."""
     digest = hashlib.sha256()
-    for name in STORED:
-        file = partition_file(settings.paths.sessions / name, day)
+    for name in DAY_TABLES:
+        file = partition_file(tables[name], day)
         if not file.exists():
             return None
         with file.open("rb") as stream:

@@ -84,7 +84,15 @@ class DayReport:
     agents: int = 0
     """Rows of queries that carry a user agent."""
     failed_rules: tuple[str, ...] = ()
-    """Rules that the day's tables broke, for which they were taken out again; see ``build_sessions.withdraw``."""
+    """Rules that the day's tables broke, for which they were not published: a sentence each."""
+    warnings: tuple[str, ...] = ()
+    """What is unusual about the day and holds nothing back: a sentence each."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Counts of the tables that are in use, which later days are compared with; empty where none are."""
+    checked: Mapping[str, Any] = field(default_factory=dict)
+    """What each rule came to; empty where nothing judged the day."""
+    judged: str = ""
+    """Hash of what the rules' verdict follows from besides the tables."""
     unread: Mapping[str, str] = field(default_factory=dict)
     """What lies in the day's folder and was not read -> why; names that begin with ``_`` or ``.`` are left alone."""
     encodings: Mapping[str, str] = field(default_factory=dict)
@@ -96,19 +104,13 @@ class DayReport:
     def message(self) -> str:
         """What to know and what to do, in a sentence or two."""
         parts = []
+        rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
         if self.failed_rules:
-            remedy = (
-                "Mend the files, or the bound under [checks] in shelfwise.toml, and run again"
-                if self.rows_out.get("requests")
-                else "Remove its folder if the shop was closed, or land the day again and run again"
-            )
-            parts.append(f"{self.day} is held: {'; '.join(self.failed_rules)}. Nothing of it is used. {remedy}")
+            parts.append(f"{self.day} is held, {rest}: {'; '.join(self.failed_rules)}. Then run again")
         elif self.incomplete:
-            rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
             parts.append(f"{self.day} is held, {rest}: {self.incomplete}")
         elif self.held:
             counts = ", ".join(f"{reason} {n:,}" for reason, n in _largest_first(self.reasons))
-            rest = "its last accepted version stays in use" if self.kept_previous else "nothing of it is used"
             setting = "SHELFWISE_RAW__MAX_BAD_ACTION_SHARE" if self.bad_actions else "SHELFWISE_RAW__MAX_BAD_SHARE"
             actions = "".join(f"; {action}: refused {what}" for action, what in self.bad_actions.items())
             parts.append(
@@ -155,24 +157,30 @@ def report_path(settings: Settings, day: date) -> Path:
 
 def write_report(settings: Settings, report: DayReport) -> None:
     """Replace the report of a day."""
-    write_json(report_path(settings, report.day), asdict(report) | {"message": report.message})
+    write_json(report_path(settings, report.day), written_report(report))
+
+
+def written_report(report: DayReport) -> dict[str, Any]:
+    """A report as it is kept: its columns and its message."""
+    return asdict(report) | {"message": report.message}
 
 
 def read_report(settings: Settings, day: date) -> DayReport | None:
     """The report of a day; None where the day was not built, not to its end, or by another version of Shelfwise."""
     path = report_path(settings, day)
-    if not path.exists():
-        return None
-    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return report_from(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def report_from(stored: Mapping[str, Any]) -> DayReport | None:
+    """What ``written_report`` gave; None where another version of Shelfwise did."""
     names = {column.name for column in fields(DayReport)}
     if not names <= stored.keys():
         return None
     values = {name: stored[name] for name in names}
     values["day"] = date.fromisoformat(values["day"])
-    values["files"] = tuple(values["files"])
-    values["failed_rules"] = tuple(values["failed_rules"])
+    for name in ("files", "failed_rules", "warnings", "spared"):
+        values[name] = tuple(values[name])
     values["bots"] = tuple(Bot(**bot) for bot in values["bots"])
-    values["spared"] = tuple(values["spared"])
     values["sources"] = {name: SourceCounts(**counts) for name, counts in values["sources"].items()}
     return DayReport(**values)
 

@@ -14,12 +14,10 @@ from features.rebuilt_requests import rebuild_requests
 from features.screening import ACTION_LINE, HARMLESS, DayWindow, open_baskets, screen_events, screen_requests
 from features.typed_ahead import typed_ahead
 from features.variants import canonical_items
-from infra.contract.tables import LEFT_OUT, SESSION_TABLES
+from infra.contract.tables import DAY_TABLES
 from infra.settings import Settings
 
 SOURCES = ("ubi_queries", "ubi_events")
-STORED = {**SESSION_TABLES, "left_out": LEFT_OUT}
-"""What is kept of a day for those after it: table -> schema."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,9 @@ class Screened:
 
 def tables_before(settings: Settings, engine: Any, days: list[date]) -> dict[str, Any]:
     """The tables of earlier landing days."""
-    return {name: read_days(engine, settings.paths.sessions / name, days, schema) for name, schema in STORED.items()}
+    return {
+        name: read_days(engine, settings.paths.sessions / name, days, schema) for name, schema in DAY_TABLES.items()
+    }
 
 
 def screen_day(settings: Settings, engine: Any, day: date, before: Mapping[str, Any], aliases: Any | None) -> Screened:

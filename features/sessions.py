@@ -117,6 +117,26 @@ def _logged_impressions(events: Any, hits: Any) -> Any:
     return items.select("query_id", "item_id", position=position)
 
 
+def seen_items(shown: Any, touched: Any, events: Any, earlier_events: Any) -> Any:
+    """``query_id, item_id, position`` of what the people of requests are known to have seen, each item once.
+
+    An item that was clicked in a request was seen there, in a log that tells no impressions as well.
+
+    Args:
+        shown: ``day_impressions``.
+        touched: ``touched_impressions``.
+        events: Clean rows of ``screen_events``.
+        earlier_events: Those of ``EVENTS`` of earlier landing days that the day may mean, by ``touched_impressions``.
+    """
+    places = ["query_id", "item_id", "position"]
+    listed = shown.select(places).union(touched.select(places))
+    today = events.filter(events.kind == "click").select("query_id", "item_id")
+    before = earlier_events.filter(earlier_events.action == "click").select("query_id", "item_id")
+    clicked = today.union(before).filter(ibis._.query_id.notnull()).distinct()
+    clicked = clicked.anti_join(listed, ["query_id", "item_id"])
+    return listed.union(clicked.mutate(position=ibis.null("int64")).select(places))
+
+
 def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow) -> Any:
     """Clicks, carts and orders of a day with the request that each belongs to.
 
@@ -131,7 +151,7 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
     Args:
         events: Clean rows of ``screen_events``.
         requests: ``query_id, user_id, client_id, session_id, time`` of this and earlier landing days.
-        shown: ``query_id, item_id, position`` of this and earlier landing days.
+        shown: ``seen_items``.
 
     Returns:
         ``EVENTS``, one row per event. ``position`` is the item's in that request, else the log's; ``known_at`` is
@@ -190,7 +210,7 @@ def touched_impressions(impressions: Any, earlier: Any, events: Any, screened: A
     """Those of many ``impressions`` of earlier landing days that a day's few events and late responses may mean.
 
     Args:
-        impressions: ``IMPRESSIONS`` of earlier landing days.
+        impressions: ``IMPRESSIONS`` of earlier landing days, or their ``EVENTS``.
         earlier: ``REQUESTS`` of earlier landing days.
         events: Clean rows of ``screen_events``.
         screened: ``screen_requests``.

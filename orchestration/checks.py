@@ -1,7 +1,6 @@
 """Data checks that stop what is downstream."""
 
 from collections.abc import Callable, Sequence
-from datetime import date
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import quality
-from features.build_sessions import days_to_rebuild, withdraw
-from features.day_report import read_report
+from features.build_sessions import days_to_rebuild
+from features.day_report import DayReport, read_report
 from features.freshness import last_built
+from features.quality.tables import scope_of
 from infra.settings import Settings
 from orchestration.assets.features import item_features, query_features, user_features
 from orchestration.assets.raw import catalog, sessions
@@ -35,8 +35,8 @@ from training.evaluation import read_evaluation
 from training.release.gates import Gate
 from training.run.candidate import latest_query_vectors
 
-UNKNOWN_ITEMS = ("unknown_shown_share", "unknown_event_share")
-"""Measures of the sessions that say how many items the catalogue lacks."""
+HELD_SHOWN = 3
+"""Held days that a check names with all that is wrong with them."""
 
 
 def to_check_result(result: quality.SuiteResult, told: str = "") -> dg.AssetCheckResult:
@@ -69,15 +69,6 @@ def nothing_landed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResul
     )
 
 
-def broken_days(result: quality.SuiteResult) -> dict[date, list[str]]:
-    """The days that broke a rule, with the rules in words."""
-    broken: dict[date, list[str]] = {}
-    for outcome in result.failed:
-        for day in outcome.rows:
-            broken.setdefault(date.fromisoformat(day), []).append(f"{outcome.rule}: {outcome.observed}")
-    return broken
-
-
 def data_docs_url(page: Path) -> str:
     """Where ``shelfwise ui`` serves a page of Data Docs: a browser follows no link from the UI to a file."""
     settings = shop_settings()
@@ -92,19 +83,31 @@ def catalog_is_sound() -> dg.AssetCheckResult:
 
 @dg.asset_check(asset=sessions, additional_deps=[catalog], blocking=True, partitions_def=DAYS)
 def sessions_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    """Share of refused rows, rows in = rows out, funnel order, volume, ids: a day that fails stops here."""
+    """Share of refused rows, rows in = rows out, funnel order, ids, and the shop's own days: the verdict that each day
+    had before it was published. A day that fails stops here, and what it had before stays in use."""
     settings = shop_settings()
     asked = landed_days(settings, context.partition_keys)
     if not asked:
         return nothing_landed(context)
     days = days_to_rebuild(settings, asked)
-    result = quality.check_sessions(settings, days)
-    unknown = {day for outcome in result.failed if outcome.column in UNKNOWN_ITEMS for day in outcome.rows}
-    why = quality.unmet_ids(settings, [date.fromisoformat(day) for day in sorted(unknown)]) if unknown else ""
-    for day, rules in broken_days(result).items():
-        withdraw(settings, day, [*rules, why] if why and day.isoformat() in unknown else rules)
-    reports = [report for report in (read_report(settings, day) for day in days) if report]
-    return to_check_result(result, "\n".join(report.message for report in reports if report.held))
+    reports = [report for report in (read_report(settings, day) for day in days) if report and report.checked]
+    if missing := sorted(set(days) - {report.day for report in reports}):
+        return dg.AssetCheckResult(
+            passed=False,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=f"{len(missing)} days are not judged yet, such as {missing[0]}: materialize `sessions` first.",
+        )
+    results = [quality.SuiteResult.from_json(report.checked) for report in reports]
+    shown = to_check_result(quality.together(results, scope_of(days)), held_days(reports))
+    warnings = [f"- {report.day}: {warning}" for report in reports for warning in report.warnings]
+    return shown.with_metadata({**shown.metadata, "unusual": dg.MetadataValue.md("\n".join(warnings) or "nothing")})
+
+
+def held_days(reports: Sequence[DayReport]) -> str:
+    """Why days are held: a sentence for each of the first, the others counted."""
+    held = [report for report in reports if report.held]
+    more = [f"{len(held) - HELD_SHOWN} more days are held, the last {held[-1].day}."] if len(held) > HELD_SHOWN else []
+    return "\n".join([*(report.message for report in held[:HELD_SHOWN]), *more])
 
 
 @dg.asset_check(

@@ -20,6 +20,8 @@ FIELDS = ("title", "description", "category_path", "brand", "price")
 """Fields whose counts are shown."""
 NAMED = 6
 """Names that one list shows."""
+WARNINGS = 5
+"""Unusual things that are told."""
 
 
 def catalog_lines(settings: Settings) -> list[str]:
@@ -72,6 +74,7 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     if encodings:
         lines.append(_encodings(encodings))
     lines += [f"{report.message}." for report in reports if report.incomplete]
+    lines += _unusual(reports)
     return lines + unread
 
 
@@ -83,6 +86,13 @@ def bot_lines(reports: Sequence[DayReport]) -> list[str]:
     of_many = f", up to {most:,} clients a day" if most > len(named) else ""
     told = [f"Left out as bots: {rows:,} rows{of_many}: {_some(named)}."] if rows else []
     return [*told, *(f"{why}." for why in dict.fromkeys(why for report in reports for why in report.spared))]
+
+
+def _unusual(reports: Iterable[DayReport]) -> list[str]:
+    """The first things that are unusual about days and hold none back."""
+    told = [f"{report.day}: {warning}." for report in reports for warning in report.warnings]
+    more = [f"{len(told) - WARNINGS} more such lines: see `unusual` of the asset sessions."]
+    return told[:WARNINGS] + (more if len(told) > WARNINGS else [])
 
 
 def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]:

@@ -6,19 +6,18 @@ holds for all rows, and no query text or user id gets into a report.
 """
 
 from features.quality.catalog import check_catalog
+from features.quality.day_judge import SessionJudge
 from features.quality.feature_views import check_features
-from features.quality.results import ExpectationOutcome, SuiteResult, as_markdown
-from features.quality.sessions import check_sessions
+from features.quality.results import ExpectationOutcome, SuiteResult, as_markdown, together
 from features.quality.training_set import check_training_set
-from features.quality.unmet_ids import unmet_ids
 
 __all__ = [
     "ExpectationOutcome",
+    "SessionJudge",
     "SuiteResult",
     "as_markdown",
     "check_catalog",
     "check_features",
-    "check_sessions",
     "check_training_set",
-    "unmet_ids",
+    "together",
 ]

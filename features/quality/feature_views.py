@@ -12,11 +12,10 @@ import pyarrow as pa
 
 from features.engine import open_engine
 from features.quality.results import SuiteResult
-from features.quality.rules import Absent, Between, Rule, Suite, none_of
+from features.quality.rules import Absent, Rule, Suite, none_of
 from features.quality.tables import (
     DAY,
     any_null,
-    catalog_ids,
     count_per_day,
     on_days,
     per_day,
@@ -24,7 +23,6 @@ from features.quality.tables import (
     repeats,
     scope_of,
     start_of,
-    unknown_share,
 )
 from features.quality.validation import validate
 from infra.contract import tables
@@ -67,11 +65,6 @@ def feature_suite(settings: Settings) -> Suite:
             none_of("item_windows_shrink", "item: 30 days hold no less than 7"),
             none_of("item_rates_outside", "item: smoothed rates are between 0 and 1"),
             none_of("item_scalars_outside", "item: price, rating and age are not negative"),
-            Between(
-                "item_unknown_share",
-                "item: share of rows of unknown items",
-                high=settings.checks.max_unknown_item_share,
-            ),
         ),
     )
 
@@ -93,7 +86,6 @@ def feature_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
             ),
             _users_without_features(requests, rows["user"]),
             _item_bounds(rows["item"]),
-            unknown_share(rows["item"], catalog_ids(backend, settings), "item_unknown_share"),
         ]
     return on_days(days, frames, counted_on=built)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,40 @@ class SuiteResult:
     def told(self) -> str:
         """The broken rules and what was seen, in one line; empty where none is broken."""
         return "; ".join(f"{o.rule}: {o.error or o.observed}" for o in self.failed)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self) | {"data_docs": str(self.data_docs)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> SuiteResult:
+        """What ``to_json`` gave, before or after it was written."""
+        outcomes = tuple(ExpectationOutcome(**{**o, "rows": tuple(o["rows"])}) for o in stored["outcomes"])
+        return cls(**{**stored, "outcomes": outcomes, "data_docs": Path(stored["data_docs"])})
+
+
+def together(results: Sequence[SuiteResult], scope: str) -> SuiteResult:
+    """Results of one suite on several batches as one: a rule is met where it is on all; the page is that of the first
+    batch that broke one, else of the last."""
+    by_rule: dict[tuple[str, str, str], list[ExpectationOutcome]] = {}
+    for outcome in chain.from_iterable(result.outcomes for result in results):
+        by_rule.setdefault((outcome.name, outcome.column, outcome.rule), []).append(outcome)
+    outcomes = tuple(map(_one_of, by_rule.values()))
+    shown = next((result for result in results if not result.success), results[-1])
+    return replace(shown, scope=scope, success=all(o.success for o in outcomes), outcomes=outcomes)
+
+
+def _one_of(outcomes: Sequence[ExpectationOutcome]) -> ExpectationOutcome:
+    broken = [outcome for outcome in outcomes if not outcome.success]
+    if not broken:
+        return outcomes[-1]
+    return replace(
+        broken[0],
+        observed="; ".join(dict.fromkeys(outcome.observed for outcome in broken)),
+        expected="; ".join(dict.fromkeys(outcome.expected for outcome in broken)),
+        rows=tuple(chain.from_iterable(outcome.rows for outcome in broken)),
+        error="; ".join(dict.fromkeys(o.error for o in broken if o.error)) or None,
+    )
 
 
 def as_markdown(result: SuiteResult) -> str:

@@ -13,6 +13,8 @@ class Between:
     says: str
     low: float | None = None
     high: float | None = None
+    against: str = ""
+    """What the bounds follow from, where that is no setting alone."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,30 @@ def none_of(measure: str, says: str) -> Between:
 
 def expected_of(rule: Rule) -> str:
     """The bound of a rule as a person reads it."""
+    against = f", by {rule.against}" if isinstance(rule, Between) and rule.against else ""
+    return _bound(rule) + against
+
+
+def _bound(rule: Rule) -> str:
     match rule:
         case Between(low=None, high=None):
             raise ValueError(f"rule on {rule.measure!r} has no bound: give it a low or a high end")
         case Between(low=low, high=high) if low == high:
-            return f"{low:g}"
+            return _number(low)
         case Between(low=None, high=high):
-            return f"at most {high:,g}"
+            return f"at most {_number(high)}"
         case Between(low=low, high=None):
-            return f"at least {low:,g}"
+            return f"at least {_number(low)}"
         case Between(low=low, high=high):
-            return f"{low:,g} to {high:,g}"
+            return f"{_number(low)} to {_number(high)}"
         case Absent():
             return "nothing"
         case AtLeast(other=other):
             return f"at least {other}"
+
+
+def _number(value: float | None) -> str:
+    """Thousands apart, four significant digits of a fraction."""
+    if value is None:
+        return "open"
+    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:,.4g}"

@@ -1,9 +1,8 @@
-"""Counts over the raw sessions of landing days, one row per day."""
+"""Counts over the raw sessions of a landing day, as one row."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,23 @@ import ibis
 import pandas as pd
 import pyarrow.parquet as pq
 
-from features.build_sessions import lookback
-from features.day_report import read_report
+from features.day_report import DayReport
 from features.engine import open_engine
 from features.quality.tables import (
     DAY,
     any_null,
     catalog_ids,
     count_per_day,
-    days_around,
     on_days,
     per_day,
     read_with_day,
     repeats,
     start_of,
-    unknown_share,
+    unknown_items,
 )
 from infra.contract import tables
 from infra.contract.names import INTERACTIONS
-from infra.contract.partitions import partition_file, written_days
+from infra.contract.partitions import partition_file
 from infra.settings import RawSettings, Settings
 
 TABLES = tables.SESSION_TABLES
@@ -40,100 +37,106 @@ NEEDED = {
     "events": ("event_id", "action", "item_id", "time", "known_at", "attribution"),
 }
 """Columns that are never null."""
-REPORT_MEASURES = (
-    "not_built",
-    "held",
-    "bad_share",
-    "rows_unaccounted",
-    "quarantine_missing",
-    "rows_lost",
-    "held_rows_in_use",
-)
-VOLUME_DAYS = 7
-"""Earlier days that a day's volume is held against."""
-VOLUME_MIN_DAYS = 3
-"""Earlier days that must exist before volume is judged."""
+RATES = ("impressions", "clicks", "carts", "orders")
+"""What is counted per request and compared with other days."""
+LEAST_MENTIONS = 20
+"""Impressions and events together from which on it counts that hardly any item of them is known."""
 
 
-def session_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
-    """One row per landing day: what its report says, and counts over all its rows.
+def session_measures(
+    settings: Settings, report: DayReport, tables: Mapping[str, Path], earlier: Sequence[date]
+) -> pd.DataFrame:
+    """One row: what the report of a day says, and counts over all rows of its tables.
 
-    A day without a report, or held, has no other measures. A table is read beyond ``days``, for an event may land on
-    another day than its request.
+    A held day has no other measures than those of its report.
+
+    Args:
+        settings: All settings.
+        report: Of the day as it was read.
+        tables: Folder of each session table, and of ``quarantine``, that holds the day.
+        earlier: Accepted days before that are read too, for an event may land on another day than its request.
     """
-    reports = _report_measures(settings, days)
-    used = [day for day in days if reports.loc[day.isoformat(), ["not_built", "held"]].isna().all()]
-    near = days_around(days, lookback(settings))
-    folder = settings.paths.sessions
+    frames = [_report_measures(report, tables)]
+    if report.held:
+        return on_days([report.day], frames, counted_on=[])
     with open_engine(settings) as backend:
-        rows = {name: read_with_day(backend, folder / name, used, fields) for name, fields in TABLES.items()}
-        wide = {name: read_with_day(backend, folder / name, near, fields) for name, fields in TABLES.items()}
+        rows = {n: read_with_day(backend, tables[n], [report.day], fields) for n, fields in TABLES.items()}
+        before = {
+            n: read_with_day(backend, settings.paths.sessions / n, earlier, fields) for n, fields in TABLES.items()
+        }
+        wide = {name: rows[name].union(before[name]) for name in TABLES}
         catalog = catalog_ids(backend, settings)
-        frames = [
-            reports,
-            _volume_measures(settings, used),
+        frames += [
             *(_row_measures(settings.raw, name, rows[name]) for name in TABLES),
             per_day(
                 rows["requests"],
                 requests_shown=rows["requests"].count(where=rows["requests"].shown > 0),
                 anonymous_share=rows["requests"].user_id.isnull().mean(),
             ),
+            per_day(
+                rows["events"],
+                **{f"{a}s": rows["events"].count(where=rows["events"].action == a) for a in INTERACTIONS},
+            ),
             _shown_miscounted(rows["requests"], rows["impressions"]),
-            _funnel(rows["requests"], wide["events"]),
+            _funnel(rows["requests"], rows["events"]),
             *_attribution(rows["events"], wide["requests"], wide["impressions"]),
             _without_request(rows["impressions"], wide["requests"], "impressions_without_request"),
             _without_request(rows["events"], wide["requests"], "events_without_request"),
-            repeats(rows["requests"], ["query_id"], "requests_repeated"),
-            repeats(rows["impressions"], ["query_id", "item_id"], "impressions_repeated"),
-            repeats(rows["events"], ["event_id"], "events_repeated"),
-            unknown_share(rows["impressions"], catalog, "unknown_shown_share"),
-            unknown_share(rows["events"], catalog, "unknown_event_share"),
+            repeats(wide["requests"], ["query_id"], "requests_repeated"),
+            repeats(wide["impressions"], ["query_id", "item_id"], "impressions_repeated"),
+            repeats(wide["events"], ["event_id"], "events_repeated"),
+            unknown_items(rows["impressions"], catalog, "unknown_shown"),
+            unknown_items(rows["events"], catalog, "unknown_acted"),
         ]
-    return on_days(days, frames, counted_on=used)
+    return _with_shares(on_days([report.day], frames, counted_on=[report.day]))
 
 
-def _report_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
-    """What the builder wrote about each day, and whether the tables agree with it."""
-    return pd.DataFrame(
-        [_report_row(settings, day) for day in days], index=pd.Index([d.isoformat() for d in days], name=DAY)
-    )
+def unknown_shares(settings: Settings, days: Sequence[date]) -> dict[date, dict[str, float]]:
+    """Accepted day -> share of its impressions, and of its events, of items that the catalogue does not have now."""
+    with open_engine(settings) as backend:
+        catalog = catalog_ids(backend, settings)
+        frames = []
+        for table, name in (("impressions", "unknown_shown"), ("events", "unknown_acted")):
+            rows = read_with_day(backend, settings.paths.sessions / table, days, TABLES[table])
+            counted = per_day(rows, **{table: rows.count()})
+            frames += [counted, unknown_items(rows, catalog, name)]
+    shares = _with_shares(on_days(days, frames, counted_on=days))
+    names = ("unknown_shown_share", "unknown_acted_share")
+    return {day: {name: float(shares[name].iloc[n]) for name in names} for n, day in enumerate(days)}
 
 
-def _report_row(settings: Settings, day: date) -> dict[str, Any]:
-    report = read_report(settings, day)
-    if report is None:
-        return dict.fromkeys(REPORT_MEASURES) | {"not_built": "no report of the day: build its sessions first"}
+def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add what is counted per request, and shares of unknown items; of nothing they are not known."""
+    shares = {
+        "unknown_shown_share": frame.unknown_shown / frame.impressions.where(frame.impressions > 0),
+        "unknown_acted_share": frame.unknown_acted / frame.events.where(frame.events > 0),
+    }
+    mentions = frame.impressions + frame.events
+    shares["known_share"] = 1 - (frame.unknown_shown + frame.unknown_acted) / mentions.where(mentions >= LEAST_MENTIONS)
+    if "requests" in frame:
+        some = frame.requests.where(frame.requests > 0)
+        shares |= {f"{name}_per_request": frame[name] / some for name in RATES}
+    return frame.assign(**shares)
+
+
+def _report_measures(report: DayReport, tables: Mapping[str, Path]) -> pd.DataFrame:
+    """What the builder wrote about the day, and whether the tables agree with it."""
     refused = sum(report.reasons.values())
-    stored = {name: _stored_rows(settings.paths.sessions / name, day) for name in TABLES}
-    lost = sum(abs(stored[name] - report.rows_out[name]) for name in TABLES)
-    unused = report.held and not report.kept_previous
-    return {
-        "not_built": None,
+    lost = sum(abs(_stored_rows(tables[name], report.day) - report.rows_out[name]) for name in TABLES)
+    row = {
         "held": report.message if report.held else None,
         "bad_share": report.bad_share,
         "rows_unaccounted": report.rows_in + report.basket_items - report.clean - report.ignored - refused,
-        "quarantine_missing": refused - _stored_rows(settings.paths.quarantine, day),
+        "quarantine_missing": refused - _stored_rows(tables["quarantine"], report.day),
         "rows_lost": None if report.held else lost,
-        "held_rows_in_use": sum(stored.values()) if unused else None,
     }
+    return pd.DataFrame([row], index=pd.Index([report.day.isoformat()], name=DAY))
 
 
 def _stored_rows(table: Path, day: date) -> int:
     """Rows of a partition, from its file's metadata; 0 where there is no file."""
     file = partition_file(table, day)
     return int(pq.read_metadata(file).num_rows) if file.exists() else 0
-
-
-def _volume_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
-    """Requests of a day against the median of the days before it that are in use."""
-    table = settings.paths.sessions / "requests"
-    stored = {day: _stored_rows(table, day) for day in written_days(table)}
-    ratios = {}
-    for day in days:
-        earlier = [stored[d] for d in sorted(stored) if d < day][-VOLUME_DAYS:]
-        usual = statistics.median(earlier) if len(earlier) >= VOLUME_MIN_DAYS else 0
-        ratios[day.isoformat()] = stored.get(day, 0) / usual if usual else float("nan")
-    return pd.DataFrame({"volume_ratio": pd.Series(ratios, dtype="float64")})
 
 
 def _row_measures(raw: RawSettings, name: str, rows: Any) -> pd.DataFrame:
@@ -154,6 +157,11 @@ def _row_measures(raw: RawSettings, name: str, rows: Any) -> pd.DataFrame:
             f"{name}_known_early": early.sum(),
         },
     )
+
+
+def _actions(events: Any) -> pd.DataFrame:
+    """How many clicks, carts and orders."""
+    return per_day(events, **{f"{action}s": events.count(where=events.action == action) for action in INTERACTIONS})
 
 
 def _shown_miscounted(requests: Any, impressions: Any) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,9 @@ def repeats(rows: Any, key: Sequence[str], name: str) -> pd.DataFrame:
     return per_day(groups.mutate(**{DAY: groups.latest}), **{name: (groups.n - 1).sum()})
 
 
-def unknown_share(rows: Any, catalog: Any, name: str) -> pd.DataFrame:
-    """Share of a day's rows whose item is not in the catalogue, indexed by day."""
-    marked = rows.left_join(catalog, "item_id")
-    return per_day(marked, **{name: marked.known.isnull().mean()})
+def unknown_items(rows: Any, catalog: Any, name: str) -> pd.DataFrame:
+    """How many of a day's rows have an item that is not in the catalogue, indexed by day."""
+    return count_per_day(rows.anti_join(catalog, "item_id"), name)
 
 
 def on_days(days: Sequence[date], frames: Sequence[pd.DataFrame], counted_on: Sequence[date]) -> pd.DataFrame:
@@ -79,11 +78,6 @@ def on_days(days: Sequence[date], frames: Sequence[pd.DataFrame], counted_on: Se
 def start_of(day: Any) -> Any:
     """The first moment of a day given as text, in UTC."""
     return day.cast("date").cast("timestamp('UTC')")
-
-
-def days_around(days: Sequence[date], reach: timedelta) -> list[date]:
-    """The days and those within ``reach`` of them."""
-    return sorted({day + timedelta(days=n) for day in days for n in range(-reach.days, reach.days + 1)})
 
 
 def scope_of(days: Sequence[date]) -> str:

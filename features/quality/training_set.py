@@ -70,7 +70,7 @@ def training_suite(checks: CheckSettings) -> Suite:
             none_of("rows_without_request", "Each row belongs to a request of the set"),
             none_of("requests_repeated", "A request occurs once"),
             none_of("rows_repeated", "An item occurs once in a request, apart from random draws"),
-            Between("unknown_item_share", "Share of rows of unknown items", high=checks.max_unknown_item_share),
+            Between("unknown_item_share", "Share of rows of unknown items", high=1 - checks.min_known_item_share),
             none_of("requests_with_nulls", f"requests: {', '.join(REQUEST_COLUMNS)} are there"),
             none_of("rows_with_nulls", f"rows: {', '.join(ROW_COLUMNS)} are there"),
             none_of("rates_outside", "rows: known rates are between 0 and 1"),

@@ -125,7 +125,7 @@ def _expectation(place: int, rule: Rule, measures: pd.DataFrame) -> Any:
         "observed": _observed(rule, measures),
     }
     match rule:
-        case Between(measure, _, low, high):
+        case Between(measure, _, low, high, _):
             return gxe.ExpectColumnValuesToBeBetween(column=measure, min_value=low, max_value=high, meta=notes)
         case Absent(measure):
             return gxe.ExpectColumnValuesToBeNull(column=measure, meta=notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from features.bots import Bot, largest
@@ -13,6 +13,7 @@ from features.build_sessions import build_sessions
 from features.catalog import CatalogError, CatalogReport, build_catalog
 from features.day_report import DayReport, totals
 from features.landing import LandingError, day_files, landing_days, landing_url, unread_in_landing
+from features.quality.day_judge import SessionJudge
 from features.readiness.gaps import catalog_gaps, day_gaps, log_gaps, other_gaps, row_gaps
 from features.readiness.joins import measure_joins
 from features.readiness.judge import catalog_stops, learning_stops, session_stops
@@ -149,10 +150,11 @@ def _choose(settings: Settings, landed: Sequence[date], sample: float | int | No
 
 
 def _read_days(settings: Settings, days: Sequence[date], found: _Found, tell: Progress) -> None:
+    judge = SessionJudge(own_history=not any(line.state == "not read" for line in found.days.values()))
     for done, day in enumerate(days):
         tell(f"{day}", 0.05 + 0.75 * done / len(days))
         try:
-            (report,) = build_sessions(settings, [day])
+            (report,) = build_sessions(settings, [day], judge=judge)
         except LandingError as error:
             found.days[day] = DayLine(day, "held", why=str(error))
             found.stops.append(_sentence(error))
@@ -161,29 +163,29 @@ def _read_days(settings: Settings, days: Sequence[date], found: _Found, tell: Pr
         found.unread |= {f"dt={day}/{name}": why for name, why in report.unread.items()}
         found.days[day] = DayLine(
             day,
-            "held" if report.held else "read",
+            "failed" if report.failed_rules else "held" if report.held else "read",
             requests=report.rows_out["requests"],
             impressions=report.rows_out["impressions"],
             events=report.rows_out["events"],
             rows_in=report.rows_in,
-            why=report.message if report.held else "",
+            why=report.message if report.held else "; ".join(report.warnings),
         )
 
 
 def _measure(settings: Settings, found: _Found, tell: Progress) -> None:
+    failed = [report.day for report in found.reports if report.failed_rules]
+    for day in failed:  # unjudged, to be measured: what ids it has, and what could be learned from it
+        build_sessions(settings, [day])
     tell("what meets what", 0.82)
-    found.joins = measure_joins(settings, totals(report.reasons for report in found.reports if not report.held))
+    told = totals(report.reasons for report in found.reports if not report.held or report.failed_rules)
+    found.joins = measure_joins(settings, told)
     with_examples = _most_ignored(found.reports)
     if with_examples:
         found.examples = ignored_examples(settings, with_examples.day)
     found.bots = largest(bot for report in found.reports for bot in report.bots)
     tell("the rules of a run", 0.9)
     sampled = any(line.state == "not read" for line in found.days.values())
-    stops, failed = session_stops(settings, found.reports, sampled=sampled)
-    found.stops += stops
-    for day, why in failed.items():
-        if found.days[day].state == "read":
-            found.days[day] = replace(found.days[day], state="failed", why=why)
+    found.stops += session_stops(found.reports)
     if found.catalog and found.joins.requests:
         _learn(settings, found, found.joins, judge=not (found.stops or sampled))
 

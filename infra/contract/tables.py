@@ -214,6 +214,8 @@ TRAINING_ITEM_FEATURES = pa.schema(
 """Item features as of the cut and as of the end of the log: one row per item of the catalogue and moment."""
 
 SESSION_TABLES = {"requests": REQUESTS, "impressions": IMPRESSIONS, "events": EVENTS}
+DAY_TABLES = {**SESSION_TABLES, "left_out": LEFT_OUT}
+"""What is kept of a landing day for those after it."""
 FEATURE_TABLES: dict[str, pa.Schema] = {"user": USER_FEATURES, "item": ITEM_FEATURES, "query": QUERY_FEATURES}
 
 STAGES = ("ordered", "carted", "clicked", "unclicked", "random")

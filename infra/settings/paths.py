@@ -29,6 +29,8 @@ class Paths:
         self.catalog = root / "catalog" / "items.parquet"
         self.sessions = root / "sessions"
         """``{requests,impressions,events}/dt=YYYY-MM-DD/part.parquet``: accepted days."""
+        self.staged = root / "sessions_staged"
+        """Tables of the day that is being built, until it is judged and published; see ``features.publishing``."""
         self.quarantine = root / "quarantine"
         """``dt=YYYY-MM-DD/part.parquet``: rows that were refused, each with its reason."""
         self.reports = root / "reports"

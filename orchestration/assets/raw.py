@@ -10,11 +10,13 @@ import dagster as dg
 
 from demoshop.judged import judged_catalog, make_judged_landing
 from demoshop.landing import make_landing
+from features import quality
 from features.bots import largest
-from features.build_sessions import build_sessions, days_of_other_aliases, days_to_rebuild, forget_other_days
+from features.build_sessions import build_sessions, days_of_other_aliases, days_to_rebuild
 from features.catalog import CatalogError, build_catalog
 from features.day_report import DayReport, totals
 from features.landing import LandingError, landing_days, unread_in_landing
+from features.publishing import forget_other_days
 from features.rebuilt_requests import rebuilt_told
 from infra.contract.content import content_key, file_hash
 from infra.contract.names import INTERACTIONS
@@ -100,13 +102,15 @@ def catalog() -> dg.MaterializeResult:
 def sessions(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
     """Requests, impressions and events of a day, orders attributed; what is refused goes to quarantine with a reason.
 
+    A day is judged before it takes the place of its last accepted version; the check shows the verdict.
     A day that runs again takes the following days that read it along.
     """
     settings = shop_settings()
     with not_retried(LandingError):
         readdressed = map(str, days_of_other_aliases(settings))
         asked = landed_days(settings, [*context.partition_keys, *readdressed])
-        reports = build_sessions(settings, days_to_rebuild(settings, asked), progress_to("sessions"))
+        days_to_build = days_to_rebuild(settings, asked)
+        reports = build_sessions(settings, days_to_build, progress_to("sessions"), quality.SessionJudge())
     days = {report.day: report.clean for report in reports}
     asked_keys = map(date.fromisoformat, context.partition_keys)
     versions = {day: sessions_version(settings, day) for day in {*days, *asked_keys}}
@@ -138,6 +142,7 @@ def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
         "rebuilt requests": rebuilt_told(rebuilt) or "none",
         "events named by their text": sum(report.named_by_text for report in reports),
         "not read": "; ".join(f"{r.day}: {name}: {why}" for r in reports for name, why in r.unread.items()) or "none",
+        "unusual": "; ".join(f"{r.day}: {warning}" for r in reports for warning in r.warnings) or "nothing",
         "held days": "; ".join(report.message for report in reports if report.held) or "none",
         "funnel": bar_plot("Funnel", funnel),
         "days": table(

@@ -214,6 +214,14 @@ def test_ids_that_a_person_shares_with_a_bot_stay(tmp_path: Path) -> None:
     assert (order["user_id"], order["query_id"], order["attribution"]) == ("c1", None, "none")
 
 
+def test_a_bots_request_that_only_events_tell_is_left_out_and_is_no_row(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    told = {"query_id": "lost", "user_query": "lamp"}
+    report = build(settings, people(), [event("impression", "a", user="googlebot", **told)])
+    assert (report.ignored_reasons, named(report), report.rebuilt_requests) == ({"bot": 1}, {"googlebot": (0, 1)}, {})
+    assert askers(settings) == {f"c{n}" for n in range(20)}
+
+
 def test_words_are_compared_in_lower_case_and_empty_ones_are_nothing() -> None:
     rules = BotSettings(agent_words=("MyCheck", " "), known_agents=False)
     assert says_bot("mycheck/1", rules)

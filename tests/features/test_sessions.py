@@ -250,6 +250,34 @@ def test_a_request_takes_its_session_from_the_events_that_name_it(tmp_path: Path
     assert stored(settings, "events")[-1]["query_id"] == "one"
 
 
+def test_what_was_clicked_in_a_request_was_seen_there(tmp_path: Path) -> None:
+    """A log without impressions: an order follows the click, over midnight as well."""
+    settings = shop(tmp_path)
+    queries = [query("q1", "10:00:00", query_response_hit_ids=[]), query("q2", "23:50:00", query_response_hit_ids=[])]
+    events = [
+        event("click", "a", "10:00:10", query_id="q1"),
+        event("click", "a", "10:00:20", query_id="q1"),
+        event("click", "b", "23:50:10", query_id="q2"),
+        event("order", "a", "10:50:00"),
+        event("order", "b", "23:51:00"),
+        event("order", "z", "23:52:00"),
+    ]
+    build(settings, queries, events)
+    orders = [r for r in stored(settings, "events") if r["action"] == "order"]
+    assert [(r["query_id"], r["attribution"]) for r in orders] == [
+        ("q1", "last_shown"),
+        ("q2", "last_shown"),
+        (None, "none"),
+    ]
+    assert not stored(settings, "impressions")
+    following = next_day()
+    later = {"day": following, "query_response_hit_ids": []}
+    land(settings, [query("q3", "00:01:00", **later)], [event("order", "b", "00:05:00", day=following)], day=following)
+    build_sessions(settings, [following])
+    (order,) = stored(settings, "events", following)
+    assert (order["query_id"], order["position"]) == ("q2", 1)
+
+
 def test_of_requests_at_one_moment_the_named_one_counts(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     build(settings, [query("q1"), query("q2"), query("q3")], [event("order", "a", query_id="q2")])

@@ -12,12 +12,11 @@ from features import build_sessions as building
 from features.build_sessions import (
     build_sessions,
     days_to_rebuild,
-    forget_other_days,
     lookback,
     read_report,
-    withdraw,
 )
 from features.landing import LandingError
+from features.publishing import forget_other_days
 from infra.contract.partitions import partition_file, written_days
 from infra.settings import Settings
 from tests.features.raw_log import (
@@ -195,32 +194,6 @@ def test_progress_and_the_folder_of_a_shop(tmp_path: Path) -> None:
     build_sessions(settings, [DAY], lambda message, share: told.append((message, share)))
     assert told == [(f"sessions of {DAY}", 0.0), ("sessions of 1 days", 1.0)]
     assert {p.name for p in settings.paths.root.iterdir()} == {"sessions", "quarantine", "reports", "sessions.lock"}
-
-
-def test_a_withdrawn_day_is_used_by_nobody_until_it_runs_again(tmp_path: Path, in_order: dict[str, bytes]) -> None:
-    settings = shop(tmp_path / "withdrawn")
-    land_three_days(settings)
-    build_sessions(settings, [DAY, NEXT, THIRD])
-    withdraw(settings, NEXT, ["Requests against the median of the days before: 0.1"])
-    assert not [table for table in settings.paths.sessions.iterdir() if partition_file(table, NEXT).exists()]
-    report = read_report(settings, NEXT)
-    assert report is not None
-    assert report.held
-    assert report.output is None
-    assert "against the median" in report.message
-    build_sessions(settings, days_to_rebuild(settings, [NEXT]))
-    assert files_of(settings) == in_order
-
-
-def test_a_day_without_requests_says_how_to_go_on(tmp_path: Path) -> None:
-    settings = shop(tmp_path)
-    land(settings, [query("q", "23:59:59")], [])
-    land(settings, [query("q", "23:59:59")], [], day=NEXT)
-    build_sessions(settings, [DAY, NEXT])
-    withdraw(settings, NEXT, [f"The day has requests: {NEXT}: 0"])
-    report = read_report(settings, NEXT)
-    assert report is not None
-    assert report.message.endswith("Remove its folder if the shop was closed, or land the day again and run again")
 
 
 def test_a_file_that_was_cut_is_told_in_a_sentence(tmp_path: Path) -> None:

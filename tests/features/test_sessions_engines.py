@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 from features.left_out import leave_out, left_out, mark_events
 from features.screening import DayWindow, open_baskets, screen_events, screen_requests
-from features.sessions import attributed_events, clean_requests, day_impressions, touched_impressions, with_sessions
+from features.sessions import (
+    attributed_events,
+    clean_requests,
+    day_impressions,
+    seen_items,
+    touched_impressions,
+    with_sessions,
+)
 from features.typed_ahead import typed_ahead
 from infra.contract.query_text import normalise
 from infra.contract.tables import EVENTS, IDS, IMPRESSIONS, LEFT_OUT, LOCATION, REQUESTS, TIME
@@ -175,15 +182,15 @@ def transform(engine: Any, load: Callable[..., Any], log: Tables) -> dict[str, A
     events = judged.filter(judged.reason.isnull())
     touched = keep("touched", touched_impressions(shown_before, before, events, screened))
     shown = keep("shown", day_impressions(screened, events, before, touched, WINDOW))
-    places = ["query_id", "item_id", "position"]
-    all_shown = shown.select(places).union(touched.select(places))
+    done = touched_impressions(raw["earlier_events"], before, events, screened)
+    seen = keep("seen", seen_items(shown, touched, events, done))
     return {
         "typed ahead": typed,
         "query reasons": screened.select("row_id", "reason", "user_id"),
         "event reasons": judged.drop("not_json", "action_line", "wrong_type"),
         "requests": clean_requests(screened, events, shown, WINDOW),
         "impressions": shown,
-        "events": attributed_events(events, with_sessions(asked, events), all_shown, WINDOW),
+        "events": attributed_events(events, with_sessions(asked, events), seen, WINDOW),
     }
 
 
@@ -258,6 +265,9 @@ def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dic
             carried[row["query_id"]].append(row["session_id"])
     requests = {r["query_id"]: r for r in [*log["earlier_requests"].to_pylist(), *found["requests"]]}
     shown = {(r["query_id"], r["item_id"]) for r in [*log["earlier_impressions"].to_pylist(), *found["impressions"]]}
+    clicks = [row for row in events if RAW.actions[row["action"]] == "click"]
+    clicks += [row for row in log["earlier_events"].to_pylist() if row["action"] == "click"]
+    shown |= {(row["query_id"], row["item_id"]) for row in clicks if row["query_id"]}
     result: dict[str, tuple[str | None, str]] = {}
     for row in events:
         action = RAW.actions[row["action"]]
