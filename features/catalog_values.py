@@ -35,10 +35,8 @@ CREATE OR REPLACE TEMP MACRO scalar_at(j, paths) AS
 CREATE OR REPLACE TEMP MACRO mapped(j, pattern) AS CASE
     WHEN json_keys(j) <> ['id'] AND len(list_filter(json_keys(j), lambda k: NOT regexp_full_match(k, pattern))) = 0
     THEN json_extract(j, '$.*') END;
-CREATE OR REPLACE TEMP MACRO first_text(values) AS
-    list_filter(list_transform(values, lambda e: as_id(e)), lambda t: t IS NOT NULL)[1];
-CREATE OR REPLACE TEMP MACRO flat_label(j) AS coalesce(as_id(j), first_text(json_extract(j, {_paths(_TEXT_KEYS)})),
-    first_text(mapped(j, '[a-z]{{2}}([-_][A-Za-z]{{2,4}})?')));
+CREATE OR REPLACE TEMP MACRO flat_label(j) AS coalesce(as_id(j), first_id(json_extract(j, {_paths(_TEXT_KEYS)})),
+    first_id(mapped(j, '[a-z]{{2}}([-_][A-Za-z]{{2,4}})?')));
 CREATE OR REPLACE TEMP MACRO label(j) AS coalesce(flat_label(j), list_filter(list_transform(
     json_extract(j, ['$.name', '$.value', '$.label']), lambda e: flat_label(e)), lambda t: t IS NOT NULL)[1]);
 CREATE OR REPLACE TEMP MACRO elements(j) AS CASE WHEN json_type(j) = 'ARRAY' THEN json_extract(j, '$[*]') ELSE [j] END;

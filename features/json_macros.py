@@ -24,6 +24,10 @@ CREATE OR REPLACE TEMP MACRO as_text(j) AS CASE
     WHEN json_type(j) = 'VARCHAR' OR is_number(j) THEN j ->> '$' END;
 CREATE OR REPLACE TEMP MACRO as_id(j) AS nullif(trim(as_text(j)), '');
 CREATE OR REPLACE TEMP MACRO as_key(j) AS list_filter([as_id(j)], lambda t: NOT says_none(t))[1];
+CREATE OR REPLACE TEMP MACRO first_id(listed) AS
+    list_filter(list_transform(listed, lambda e: as_id(e)), lambda t: t IS NOT NULL)[1];
+CREATE OR REPLACE TEMP MACRO first_key(listed) AS
+    list_filter(list_transform(listed, lambda e: as_key(e)), lambda t: t IS NOT NULL)[1];
 CREATE OR REPLACE TEMP MACRO is_blank(j) AS is_absent(j) OR NOT no_scalar(j) AND as_key(j) IS NULL;
 -- the list with nulls for blanks; one lambda for all elements, where a macro for each would be copied out
 CREATE OR REPLACE TEMP MACRO unless_blank(listed) AS

@@ -97,7 +97,7 @@ def _open_landing(settings: Settings) -> tuple[Any, str]:
             " fsspec package of its protocol is installed (s3fs for s3://, gcsfs for gs://)"
         ) from error
     if not found:
-        todo = "check --data (SHELFWISE_LANDING)" if settings.landing else "run the demo shop first"
+        todo = "check the path" if settings.landing else "run the demo shop first"
         raise LandingError(f"there is no landing folder at {url}: {todo}")
     return file_system, root.rstrip("/")
 

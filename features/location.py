@@ -31,11 +31,10 @@ CREATE OR REPLACE TEMP MACRO as_place(j) AS CASE WHEN len(as_id(j)) <= {MAX_TEXT
     THEN regexp_replace(as_id(j), '^(\d+)\.0+$', '\1') END;
 CREATE OR REPLACE TEMP MACRO degrees(t, bound) AS
     CASE WHEN try_cast(t AS DOUBLE) BETWEEN -bound AND bound THEN try_cast(t AS DOUBLE) END;
-CREATE OR REPLACE TEMP MACRO first_of(j, paths) AS
-    list_filter(list_transform(json_extract(j, paths), lambda e: as_id(e)), lambda t: t IS NOT NULL)[1];
 CREATE OR REPLACE TEMP MACRO point_of(j) AS CASE
-    WHEN json_type(opened(j)) = 'OBJECT' THEN [first_of(opened(j), ['$.lat', '$.latitude']),
-        first_of(opened(j), ['$.lon', '$.lng', '$.longitude'])]
+    WHEN json_type(opened(j)) = 'OBJECT' THEN [
+        first_id(json_extract(opened(j), ['$.lat', '$.latitude'])),
+        first_id(json_extract(opened(j), ['$.lon', '$.lng', '$.longitude']))]
     WHEN len(string_split(as_id(j), ',')) = 2 THEN string_split(as_id(j), ',') END;
 -- "Berlin" in a column called location is a text like any other, 95,200 is a point that is none
 CREATE OR REPLACE TEMP MACRO is_point(j) AS coalesce(json_type(opened(j)) = 'OBJECT'

@@ -49,25 +49,25 @@ def load_log(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
             except DocumentError as error:
                 raise LandingError(f"{files.day}: {error}") from error
         encodings |= encodings_read(engine, f"documents_{source}")
-    # What is told of each table before rows move between them.
+    # Each table is judged before rows move between them.
     moving = [source for source in listed if _has_envelopes(connection, source) or source == "either"]
     for source in moving:
-        connection.execute(_TOLD.format(source=source, default="NULL" if source == "either" else f"'{source}'"))
+        connection.execute(_ROUTED.format(source=source, default="NULL" if source == "either" else f"'{source}'"))
     for source in moving:
         for target in SOURCES:
             if target != source:
                 connection.execute(_MOVE.format(source=source, target=target))
         connection.execute(
-            f"DELETE FROM documents_{source} WHERE row_id IN (SELECT row_id FROM told_{source}"
+            f"DELETE FROM documents_{source} WHERE row_id IN (SELECT row_id FROM routed_{source}"
             f" WHERE target IS DISTINCT FROM '{source}')"
         )
-    strangers = connection.execute(
-        "SELECT file, count(*) FROM told_either WHERE target IS NULL GROUP BY ALL ORDER BY 1"
+    neither = connection.execute(
+        "SELECT file, count(*) FROM routed_either WHERE target IS NULL GROUP BY ALL ORDER BY 1"
     )
     unread = {
         files.either[file].name: f"is not read: none of its {rows:,} rows is a UBI query or event; if it is, name the"
         " file ubi_queries* or ubi_events*"
-        for file, rows in strangers.fetchall()
+        for file, rows in neither.fetchall()
     }
     counts = {s: connection.execute(f"SELECT count(*) FROM documents_{s}").fetchall()[0][0] for s in SOURCES}
     return LogRead(unread, encodings, counts)
@@ -80,8 +80,8 @@ def _has_envelopes(connection: Any, source: str) -> bool:
     return bool(found)
 
 
-_TOLD = """
-CREATE OR REPLACE TEMP TABLE told_{source} AS
+_ROUTED = """
+CREATE OR REPLACE TEMP TABLE routed_{source} AS
 WITH marked AS (
     SELECT row_id, file, document, is_action_line(document) AS action_line,
         coalesce(action_of(document) ->> '$._index', document ->> '$._index') AS own
@@ -108,5 +108,5 @@ _MOVE = """
 INSERT INTO documents_{target}
 SELECT (SELECT coalesce(max(row_id), -1) FROM documents_{target}) + row_number() OVER (ORDER BY row_id), file, raw,
     document
-FROM documents_{source} JOIN (SELECT row_id FROM told_{source} WHERE target = '{target}') USING (row_id)
+FROM documents_{source} JOIN (SELECT row_id FROM routed_{source} WHERE target = '{target}') USING (row_id)
 """

@@ -86,18 +86,16 @@ _WEAK_PATHS = ["$.id", "$.Id", "$.ID", "$._id", "$.item.id", "$.product.id", "$.
 _PLACE_PATHS = ["$.position.ordinal", "$.position", "$.ordinal", "$.index", "$.rank"]
 
 _MACROS = f"""
-CREATE OR REPLACE TEMP MACRO first_key(j, paths) AS
-    list_filter(list_transform(json_extract(j, paths), lambda e: as_key(e)), lambda t: t IS NOT NULL)[1];
 CREATE OR REPLACE TEMP MACRO listed_item(j) AS
-    {{'item_id': CASE WHEN json_type(j) = 'OBJECT' THEN coalesce(first_key(j, {_ELEMENT_PATHS}),
-        first_key(j, {_WEAK_PATHS})) ELSE as_key(j) END,
-      'position': try_cast(first_key(j, {_PLACE_PATHS}) AS BIGINT)}};
+    {{'item_id': CASE WHEN json_type(j) = 'OBJECT' THEN coalesce(first_key(json_extract(j, {_ELEMENT_PATHS})),
+        first_key(json_extract(j, {_WEAK_PATHS}))) ELSE as_key(j) END,
+      'position': try_cast(first_key(json_extract(j, {_PLACE_PATHS})) AS BIGINT)}};
 CREATE OR REPLACE TEMP MACRO is_item_list(path, elements) AS CASE
     WHEN len(elements) = 0 THEN false
-    WHEN json_type(elements[1]) = 'OBJECT' THEN first_key(elements[1], {_ELEMENT_PATHS}) IS NOT NULL
+    WHEN json_type(elements[1]) = 'OBJECT' THEN first_key(json_extract(elements[1], {_ELEMENT_PATHS})) IS NOT NULL
         OR list_contains({list(ITEM_LISTS)}, split_part(path, '.', -1))
-            AND len(list_filter(elements, lambda e: first_key(e, {_WEAK_PATHS}) IS NOT NULL
-                OR first_key(e, {_ELEMENT_PATHS}) IS NOT NULL)) > 0
+            AND len(list_filter(elements, lambda e: first_key(json_extract(e, {_WEAK_PATHS})) IS NOT NULL
+                OR first_key(json_extract(e, {_ELEMENT_PATHS})) IS NOT NULL)) > 0
     ELSE list_contains({list(_ID_LISTS)}, split_part(path, '.', -1)) AND as_key(elements[1]) IS NOT NULL END;
 CREATE OR REPLACE TEMP MACRO pair_key(e) AS coalesce(as_id(json_extract(e, '$.key')), as_id(json_extract(e, '$.name')));
 CREATE OR REPLACE TEMP MACRO is_pair_list(j) AS

@@ -11,6 +11,7 @@ from features.catalog import CatalogReport
 from features.catalog_names import ALIASES
 from features.day_report import DayReport, built_days, read_report, totals
 from features.landing import unread_in_landing
+from features.readiness.report import counted
 from features.rebuilt_requests import rebuilt_told
 from features.screening import BOT
 from infra.settings import Settings
@@ -62,10 +63,9 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     actions = totals(r.unknown_actions for r in reports)
     baskets = sum(report.basket_items for report in reports)
     rows = sum(report.rows_in for report in reports)
-    told = "1 day" if len(reports) == 1 else f"{len(reports)} days"
     left_out = f", {sum(ignored.values()):,} ignored ({_largest(ignored)})" if ignored else ""
     made = f", {baskets:,} events more made of baskets" if baskets else ""
-    lines = [f"Logs of {told}: {rows:,} rows read, {_refused(reasons)}{left_out}{made}."]
+    lines = [f"Logs of {counted(len(reports), 'day')}: {rows:,} rows read, {_refused(reasons)}{left_out}{made}."]
     lines += _rebuilt_lines(reports)
     if actions:
         lines.append(f"Unknown actions: {_largest(actions)}. Say in shelfwise.toml, under [raw.actions], what each is.")

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from features.adapters.run import Imported, import_logs
+from features.readiness.report import counted
 
 
 def import_and_print(console: Console, source: str, files: list[str], to: Path, **how: Any) -> Imported:
@@ -43,8 +44,10 @@ def print_import(console: Console, outcome: Imported, to: Path) -> None:
     if written.days:
         days = sorted(written.days)
         sums = {name: sum(rows.get(name, 0) for rows in written.days.values()) for name in ("queries", "events")}
-        told = ", ".join(f"{rows:,} rows of {name}" for name, rows in sums.items())
-        console.print(f"{to}: {len(days)} days from {days[0]} to {days[-1]}, {told}.", highlight=False, soft_wrap=True)
+        told = ", ".join(f"{counted(rows, 'row')} of {name}" for name, rows in sums.items())
+        console.print(
+            f"{to}: {counted(len(days), 'day')} from {days[0]} to {days[-1]}, {told}.", highlight=False, soft_wrap=True
+        )
     if written.catalog is not None:
         console.print(f"{to}/catalog.parquet: {written.catalog:,} rows.", highlight=False, soft_wrap=True)
     for note in outcome.notes:

@@ -17,6 +17,7 @@ from orchestration.shop import Source, shop_settings, source
 
 logger = logging.getLogger("shelfwise.landing")
 
+RANGE_TAGS = (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
 STILL_ARRIVING = timedelta(days=7)
 
 
@@ -108,7 +109,7 @@ def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
 
 def range_tags(first: date, last: date) -> dict[str, str]:
     """Tags of one run over the days ``first`` to ``last``."""
-    return {ASSET_PARTITION_RANGE_START_TAG: first.isoformat(), ASSET_PARTITION_RANGE_END_TAG: last.isoformat()}
+    return dict(zip(RANGE_TAGS, (first.isoformat(), last.isoformat()), strict=True))
 
 
 def landed_days(settings: Settings, keys: Iterable[str]) -> list[date]:

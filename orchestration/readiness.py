@@ -132,7 +132,7 @@ def _strip(days: tuple[DayLine, ...]) -> Text:
     means = [
         f"{name} {mean:,.0f}" for name, mean in zip(WEEKDAYS, weekday_means(days), strict=True) if mean is not None
     ]
-    return strip.append(f"\nMean by weekday: {', '.join(means)}.")
+    return strip.append(f"\nMean by weekday: {', '.join(means)}.") if means else strip
 
 
 def _parts(report: Readiness) -> Table:

@@ -6,18 +6,13 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    SENSOR_NAME_TAG,
-)
 
 from features.day_report import read_report
 from features.landing import LandingError
 from infra.run_lock import run_in_progress
 from infra.settings import Settings
 from orchestration.jobs import refresh_features
-from orchestration.partitions import fingerprints, range_tags, unbuilt, within_partitions
+from orchestration.partitions import RANGE_TAGS, fingerprints, range_tags, unbuilt, within_partitions
 from orchestration.shop import shop_settings
 
 LANDED = "shelfwise/landed"
@@ -31,7 +26,9 @@ def new_landing_days(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.
     """One run over the days that landed, or whose files changed, since they were built, and over those of a run that
     failed. No run key: Dagster never runs a key again, whatever became of its run."""
     settings = shop_settings()
-    records = context.instance.get_run_records(dg.RunsFilter(tags={SENSOR_NAME_TAG: "new_landing_days"}), limit=1)
+    records = context.instance.get_run_records(
+        dg.RunsFilter(tags=dg.DagsterRun.tags_for_sensor(new_landing_days)), limit=1
+    )
     run = records[0].dagster_run if records else None
     if run_in_progress(settings) or (run and not run.is_finished):
         return dg.SkipReason("A run on this shop is in progress.")
@@ -53,5 +50,5 @@ def left_by(settings: Settings, run: dg.DagsterRun, landed: Collection[date]) ->
     """The days of a failed run that may go through the next time: a day that is held, and with it those before, fails
     again until its files change."""
     held = [day for day in landed if (report := read_report(settings, day)) and report.held]
-    first, last = (run.tags.get(tag, "") for tag in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
+    first, last = (run.tags.get(tag, "") for tag in RANGE_TAGS)
     return [day for day in landed if first <= str(day) <= last and day > max(held, default=date.min)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -41,12 +43,13 @@ def print_releases(console: Console, settings: Settings) -> None:
         console.print(f"Shop {escape(settings.shop_name)} has no release yet: run shelfwise run.")
         return
     table = Table(title=f"Releases of shop {escape(settings.shop_name)}", title_justify="left", show_edge=False)
-    for column in ("release", "trained", "data until", "recall@100", "state"):
+    for column in ("release", "trained (UTC)", "data until", "recall@100", "state"):
         table.add_column(column, no_wrap=column in ("release", "state"))  # the others wrap on a narrow terminal
     for release in found:
         state = f"[{COLOURS[release.state]}]{release.state}[/]"
         trained = f"{release.trained_at:%Y-%m-%d %H:%M}" if release.trained_at else "unknown"
-        until = f"{release.data_until:%Y-%m-%d}" if release.data_until else "unknown"
+        # the window ends with its last day, at the midnight after it
+        until = f"{release.data_until - timedelta(microseconds=1):%Y-%m-%d}" if release.data_until else "unknown"
         table.add_row(release.id, trained, until, Text(release.recall), state)
     console.print(table)
     for release in found:

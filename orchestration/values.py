@@ -9,6 +9,8 @@ from typing import Any
 import dagster as dg
 from pydantic import TypeAdapter, ValidationError
 
+from infra.contract.partitions import write_json
+
 
 @dataclass(frozen=True)
 class CandidateRelease:
@@ -34,11 +36,7 @@ class JsonValues(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write a value in one step."""
-        file = self._file(context.asset_key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{context.run_id}")
-        temporary.write_bytes(TypeAdapter(type(obj)).dump_json(obj, indent=2))
-        temporary.replace(file)
+        write_json(self._file(context.asset_key), TypeAdapter(type(obj)).dump_python(obj, mode="json"))
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Read the value of the asset that a step names as its input, in the type that the step asks for.

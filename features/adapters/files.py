@@ -18,13 +18,13 @@ def local_files(request: ImportRequest) -> list[Path]:
     Remote ones are copied to ``request.work``. Hidden files, ``_SUCCESS`` and files of no bytes are none.
 
     Raises:
-        AdapterError: a path that names no file, or cannot be read.
+        AdapterError: a path that names no file, or a folder without any, or one that cannot be read.
     """
     found: dict[Path, None] = {}
     for place, text in enumerate(request.files):
         here = _found(request, text, request.work / "inputs" / f"{place:03d}")
         if not here:
-            raise AdapterError(f"{text} names no file: check the path")
+            raise AdapterError(f"{text} names no file with something in it: check the path")
         found |= dict.fromkeys(here)
     return list(found)
 

@@ -97,7 +97,7 @@ def _source(columns: Mapping[str, str], file: Path) -> str:
 
 
 _SQL = """
-CREATE MACRO told(t) AS CASE WHEN trim(t) NOT IN ('', 'UNKNOWN', '无品牌', '其他/other') THEN trim(t) END;
+CREATE MACRO stated(t) AS CASE WHEN trim(t) NOT IN ('', 'UNKNOWN', '无品牌', '其他/other') THEN trim(t) END;
 CREATE VIEW kuai_asked AS
 SELECT session_id, user_id, query, {start}::TIMESTAMPTZ + to_seconds(time_index * {tick}) AS time, impressed_item_ids,
     clicked_item_ids, purchased_item_ids, fre_country, CASE WHEN session_id IS NULL THEN 'no session_id'
@@ -116,8 +116,8 @@ UNION ALL
 SELECT 'purchase', session_id, user_id, user_id, session_id, time + INTERVAL 2 SECOND, unnest(purchased_item_ids)
 FROM kuai_asked WHERE why IS NULL;
 CREATE VIEW kuai_catalog AS
-SELECT item_id, item_title AS title, told(brand_name) AS brand, {'seller': told(seller_name)} AS attributes,
-    list_filter([told(category_level1_name), told(category_level2_name), told(category_level3_name)],
+SELECT item_id, item_title AS title, stated(brand_name) AS brand, {'seller': stated(seller_name)} AS attributes,
+    list_filter([stated(category_level1_name), stated(category_level2_name), stated(category_level3_name)],
         lambda t: t IS NOT NULL) AS category_path
 FROM kuai_items WHERE item_id IS NOT NULL;
 CREATE TABLE kuai_became AS

@@ -68,7 +68,8 @@ def import_logs(
     module = adapter(source)
     _check(source, module.OPTIONS, options or {}, days, zone)
     if re.match(r"\w{2,}:/", str(logs)):  # a Path of a URL has one of its slashes
-        raise AdapterError(f"--to {logs}: name a local folder, and copy it to its bucket afterwards")
+        url = re.sub(":/+", "://", str(logs), count=1)
+        raise AdapterError(f"--to {url}: name a local folder, and copy it to its bucket afterwards")
     logs = logs.expanduser().absolute()
     logs.mkdir(parents=True, exist_ok=True)
     with _locked(logs):

@@ -21,7 +21,7 @@ from features.readiness.learning import what_can_be_learned
 from features.readiness.parts import parts_of
 from features.readiness.raw_look import ignored_examples
 from features.readiness.rebuilt import rebuilt_gaps
-from features.readiness.report import DayLine, Joins, Learning, Readiness, Reason, Rows
+from features.readiness.report import DayLine, Joins, Learning, Readiness, Reason, Rows, sentence
 from features.readiness.sample import sampled_days
 from infra.contract.errors import TrainingSetError
 from infra.progress import Progress
@@ -241,5 +241,4 @@ def _encodings(found: _Found) -> dict[str, str]:
 
 
 def _sentence(error: Exception) -> str:
-    text = "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in str(error))
-    return text[:1].upper() + text[1:]
+    return sentence("".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in str(error)))

@@ -42,9 +42,10 @@ def weeks_of(days: Sequence[DayLine]) -> list[list[Cell]]:
 
 
 def weekday_means(days: Sequence[DayLine]) -> list[float | None]:
-    """Mean requests of each weekday from Monday on, over the days that were read; None where there is none."""
+    """Mean requests of each weekday from Monday on, over the days read that have any; None where none has."""
     means: list[float | None] = []
     for weekday in range(7):
-        counts = [line.requests for line in days if line.day.weekday() == weekday and line.state in READ]
+        of_weekday = [line for line in days if line.day.weekday() == weekday and line.state in READ]
+        counts = [line.requests for line in of_weekday if line.requests]
         means.append(sum(counts) / len(counts) if counts else None)
     return means

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from features.catalog import CatalogReport
 from features.catalog_names import ALIASES
 from features.readiness.parts import FEW_REQUESTS
-from features.readiness.report import DayLine, Gap, Joins, Learning, Ratio, Rows, counted
+from features.readiness.report import DayLine, Gap, Joins, Learning, Ratio, Rows, counted, sentence
 from infra.settings import Settings
 
 FEW_DAYS = 14
@@ -161,14 +161,17 @@ FIELD_GAPS: tuple[tuple[str, float, str], ...] = (
 """Field -> weight where it is absent, and what that costs."""
 
 
+_CALLED = {"category_path": "category", "attributes": "attributes such as colour or size"}
+
+
 def catalog_gaps(catalog: CatalogReport) -> Iterator[Gap]:
     """Fields that the catalogue lacks, values that could not be read, rows that were refused."""
     for field, weight, cost in FIELD_GAPS:
         filled = Ratio(catalog.filled[field], catalog.items)
         if _lacks(filled, 0.2):
             names = ALIASES[field][:4]
-            name = field.replace("_path", "")
-            one = name if name == "attributes" else f"a {name}"
+            name = _CALLED.get(field, field)
+            one = name if field == "attributes" else f"a {name}"
             what = f"{_minus(filled).told} items have no {name}" if filled.part else f"No item has {one}"
             column = f"Name the column {', '.join(names[:-1])} or {names[-1]}" if not filled.part else "Fill the column"
             yield Gap(weight * (_minus(filled).share or 0), what, cost, f"{column}, if the shop has it.")
@@ -194,10 +197,12 @@ def catalog_gaps(catalog: CatalogReport) -> Iterator[Gap]:
 def day_gaps(days: Sequence[DayLine], misnamed: Mapping[str, str]) -> Iterator[Gap]:
     """Days that are missing, left out or misnamed, and logs that are short."""
     for name, why in misnamed.items():
-        yield Gap(46, f"{name} {why.split(':')[0]}", "Nothing of it is read.", f"{_sentence(why.split(': ')[-1])}.")
+        yield Gap(
+            46, f"{name} {why.split(':')[0]}", "Nothing of it is read.", f"{sentence(why.split(': ')[-1].rstrip('.'))}."
+        )
     for line in days:
         if line.state == "left out":
-            yield Gap(38, f"{line.day} is passed over", "Nothing of it is used.", f"{_sentence(line.why)}.")
+            yield Gap(38, f"{line.day} is passed over", "Nothing of it is used.", f"{sentence(line.why.rstrip('.'))}.")
     used = [line.day for line in days if line.state in ("read", "not read")]
     gone = missing_days(used)
     if gone:
@@ -278,7 +283,3 @@ def other_gaps(spared: Sequence[str], unread: Mapping[str, Sequence[str]], guess
             "A wrong guess turns letters into others, and words that no query matches.",
             "Set SHELFWISE_RAW__ENCODING if the texts look wrong.",
         )
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".")

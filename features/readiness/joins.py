@@ -43,7 +43,7 @@ SELECT count(*), count(*) FILTER (carted), count(*) FILTER (ordered) FROM led SE
 
 _KNOWN = "SELECT count(*) FILTER (catalog.item_id IS NOT NULL), count(*) FROM {table} LEFT JOIN catalog USING (item_id)"
 
-_STRANGERS = f"""
+_UNKNOWN_IDS = f"""
 SELECT item_id FROM (SELECT item_id FROM impressions UNION ALL SELECT item_id FROM events)
 ANTI JOIN catalog USING (item_id) WHERE item_id IS NOT NULL
 GROUP BY item_id ORDER BY count(*) DESC, item_id LIMIT {SHOWN_IDS}
@@ -87,7 +87,7 @@ def measure_joins(settings: Settings, refused: Mapping[str, int]) -> Joins:
         nothing = (0, 0)
         shown_known = Ratio(*(row(_KNOWN.format(table="impressions")) if items else nothing))
         acted_known = Ratio(*(row(_KNOWN.format(table="events")) if items else nothing))
-        strangers = tuple(str(item) for (item,) in connection.execute(_STRANGERS).fetchall()) if items else ()
+        unknown = tuple(str(item) for (item,) in connection.execute(_UNKNOWN_IDS).fetchall()) if items else ()
         ours = connection.execute(f"SELECT item_id FROM catalog ORDER BY item_id LIMIT {SHOWN_IDS}").fetchall()
         positions = row("SELECT count(position), count(*) FROM events WHERE action = 'click'")
     little = any(r.share is not None and r.share < LITTLE for r in (shown_known, acted_known))
@@ -110,9 +110,9 @@ def measure_joins(settings: Settings, refused: Mapping[str, int]) -> Joins:
         items_met=Ratio(seen, items),
         items_in_graph=Ratio(led_to, items),
         funnel={"requests": requests, "shown": shown, "clicked": clicked, "carted": carted, "ordered": ordered},
-        unknown_ids=strangers,
+        unknown_ids=unknown,
         catalog_ids=tuple(str(item) for (item,) in ours),
-        ids_found_in=column_of_ids(settings, strangers) if little and strangers else "",
+        ids_found_in=column_of_ids(settings, unknown) if little and unknown else "",
     )
 
 

@@ -95,7 +95,7 @@ def _log_encoders(training: TrainingSettings, catalog: CatalogReport | None, joi
             "graph",
             "clicks, carts or orders that belong to a query",
             _state(joins.items_in_graph, training.graph),
-            f"queries led to {joins.items_in_graph.told} items of the catalogue"
+            f"{joins.items_in_graph.told} items of the catalogue have a query that led to them"
             if training.graph
             else "switched off (training.graph)",
         ),

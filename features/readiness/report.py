@@ -96,6 +96,13 @@ def counted(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def sentence(text: str) -> str:
+    """A text with a capital, unless it begins with the name of a file or column."""
+    first = text.split(" ", 1)[0].rstrip(".,:;")
+    named = any(mark in first for mark in "./=_-")
+    return text if named else text[:1].upper() + text[1:]
+
+
 @dataclass(frozen=True)
 class Joins:
     """What meets what, over the accepted days."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import pyarrow as pa
 
 EVENT_TIME = "event_timestamp"
 CREATED = "created"
 Entity = Literal["user", "item", "query"]
-ENTITIES: tuple[Entity, ...] = get_args(Entity)
 ENTITY_KEYS: dict[Entity, str] = {"user": "user_id", "item": "item_id", "query": "query"}
 """Entity of Feast -> the column that names one."""
 

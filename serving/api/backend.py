@@ -17,7 +17,7 @@ from infra.services import ServiceError
 from infra.settings import Settings
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.retriever import ONLINE_STORE_UNAVAILABLE, Retrieval, Retriever
-from serving.ubi_log.intake import Happening
+from serving.ubi_log.intake import UserEvent
 from training.release.manifest import ReleaseError
 from training.text import TextEncoderError
 
@@ -108,7 +108,7 @@ class Backend:
             return [ONLINE_STORE_UNAVAILABLE]
         return []
 
-    async def record_all(self, happenings: Sequence[Happening]) -> bool:
+    async def record_all(self, events: Sequence[UserEvent]) -> bool:
         """Record several events; whether the online store was away. One that it refuses is passed over.
 
         Raises:
@@ -116,7 +116,7 @@ class Backend:
         """
 
         def record(retriever: Retriever) -> bool:
-            for one in happenings:
+            for one in events:
                 with suppress(BadRequest):
                     retriever.record(one.user, one.action, query=one.query, item_id=one.item_id, time=one.time)
             return False

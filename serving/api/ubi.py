@@ -17,7 +17,7 @@ from serving.api.observe import note
 from serving.api.refusals import REFUSALS
 from serving.retriever import ONLINE_STORE_UNAVAILABLE
 from serving.ubi_log import UBI_EVENTS, UBI_QUERIES, Source, UbiLog
-from serving.ubi_log.intake import Happening, RowError, checked_row, happening_of, parse_rows
+from serving.ubi_log.intake import RowError, UserEvent, checked_row, parse_rows, user_event_of
 
 UBI_PATHS = (f"/{UBI_EVENTS}", f"/{UBI_QUERIES}")
 NOT_READY, OVERLOADED = "not_ready", "overloaded"
@@ -75,7 +75,7 @@ async def _take(
             problems.append(RowProblem(row=place, detail=str(error)))
     if sent and not rows:
         raise BadInputError("; ".join(f"row {p.row}: {p.detail}" for p in problems[:5]))
-    fallbacks = await _record(backend, [h for row in rows if (h := happening_of(source, row, settings.raw))])
+    fallbacks = await _record(backend, [h for row in rows if (h := user_event_of(source, row, settings.raw))])
     logged = append_rows(log, source, rows) if log else 0
     counted.fallbacks(fallbacks)
     note(request.scope, rows=len(rows), logged=logged, refused=len(problems), fallbacks=fallbacks)
@@ -100,12 +100,12 @@ def append_rows(log: UbiLog, source: Source, rows: Sequence[Mapping[str, Any]]) 
         raise BadInputError(f"a number that is not finite, or a text that is not Unicode: {error}") from error
 
 
-async def _record(backend: Backend, happenings: Sequence[Happening]) -> list[str]:
+async def _record(backend: Backend, events: Sequence[UserEvent]) -> list[str]:
     """Have the next searches know of it; what was away, if anything. The log is kept all the same."""
-    if not happenings:
+    if not events:
         return []
     try:
-        return [ONLINE_STORE_UNAVAILABLE] if await backend.record_all(happenings) else []
+        return [ONLINE_STORE_UNAVAILABLE] if await backend.record_all(events) else []
     except NotReadyError:
         return [NOT_READY]
     except OverloadedError:

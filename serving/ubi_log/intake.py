@@ -33,7 +33,7 @@ class RowError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Happening:
+class UserEvent:
     """What a row means to the next search of whoever it is of."""
 
     user: str
@@ -81,19 +81,19 @@ def checked_row(source: Source, row: Mapping[str, Any], raw: RawSettings, now: d
     return kept if source == UBI_QUERIES else {**kept, "event_id": kept.get("event_id") or new_id()}
 
 
-def happening_of(source: Source, row: Mapping[str, Any], raw: RawSettings) -> Happening | None:
+def user_event_of(source: Source, row: Mapping[str, Any], raw: RawSettings) -> UserEvent | None:
     """What a checked row means to the next search; None where it means nothing to it."""
     user = raw.person(_text(row.get("user_id")), _text(row.get("client_id")))
     if user is None:
         return None
     time = datetime.fromisoformat(row["timestamp"])
     if source == UBI_QUERIES:
-        return Happening(user=user, action="search", query=row["user_query"], time=time) if row["user_query"] else None
+        return UserEvent(user=user, action="search", query=row["user_query"], time=time) if row["user_query"] else None
     item = item_of(row)
     meaning = raw.meaning(str(row["action_name"]).strip())
     if item is None or meaning not in ("click", "cart", "order"):
         return None
-    return Happening(user=user, action=meaning, item_id=item, time=time)
+    return UserEvent(user=user, action=meaning, item_id=item, time=time)
 
 
 def item_of(row: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from features.store import apply, offline, point_in_time
 from features.store.definitions import views
 from features.store.repository import open_store
 from infra.contract.names import FEATURE_SERVICE
-from infra.contract.tables import ENTITIES, ITEM_FACTS, TIME, Entity, feature_names
+from infra.contract.tables import ENTITY_KEYS, ITEM_FACTS, TIME, Entity, feature_names
 from infra.settings import Settings
 from tests.features.feature_tables import START, Row, latest, value_of, write
 
@@ -50,7 +50,7 @@ def expected(settings: Settings, name: Entity, rows: list[Row], asked: list[tupl
     }
 
 
-@pytest.mark.parametrize("name", ENTITIES)
+@pytest.mark.parametrize("name", ENTITY_KEYS)
 @pytest.mark.parametrize("chunk_rows", [64, 100_000])
 def test_equals_the_oracle(settings: Settings, name: Entity, chunk_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "CHUNK_ROWS", chunk_rows)

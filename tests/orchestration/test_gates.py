@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -158,7 +159,7 @@ def test_damaged_releases_are_listed(tmp_path: Path) -> None:
 def test_ids_and_states_are_whole_on_any_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [
         ReleaseStatus("65757b8cd905", END, END, "0.876 [0.839, 0.910]", "previous", []),
-        ReleaseStatus("fc81a31d4249", END, END, "0.876 [0.839, 0.910]", "unproven", []),
+        ReleaseStatus("fc81a31d4249", END, datetime(2026, 3, 9, tzinfo=UTC), "0.876 [0.839, 0.910]", "unproven", []),
     ]
     monkeypatch.setattr(show, "release_statuses", lambda _: found)
     for width in (50, 80):
@@ -166,6 +167,7 @@ def test_ids_and_states_are_whole_on_any_terminal(tmp_path: Path, monkeypatch: p
         for text in ("65757b8cd905", "fc81a31d4249", "previous", "unproven"):
             assert text in told
     assert "0.876 [0.839, 0.910]" in told
+    assert "2026-03-08" in told and "(UTC)" in told  # the window of the data ends at the midnight after its last day
     assert max(map(len, told.splitlines())) <= 80
 
 

@@ -28,7 +28,7 @@ def test_it_says_what_became_of_each_event_and_what_is_next(tmp_path: Path) -> N
     assert "stare event of no known meaning 1 1" in told
     assert "row left out: neither a query, nor an event, nor an item 1" in told
     assert "4 rows read, 1 of them left out" in told
-    assert "1 days from 2026-05-10 to 2026-05-10, 1 rows of queries, 2 rows of events" in told
+    assert "1 day from 2026-05-10 to 2026-05-10, 1 row of queries, 2 rows of events" in told
     assert f"shelfwise check {tmp_path / 'logs'}" in told
 
 

@@ -178,16 +178,18 @@ def test_a_catalogue_is_not_written_over(tmp_path: Path) -> None:
 def test_paths_that_name_nothing_and_other_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # where a URL that is taken for a path would make a folder
     logs = tmp_path / "logs"
+    (tmp_path / "bare").mkdir()
     file = dump(tmp_path / "dump.ndjson", query("q1"))
     cases: list[tuple[str, dict[str, Any]]] = [
         ("raise --memory", {"memory": "1MB"}),
         ("write a size such as 2GB", {"memory": "lots"}),
-        ("names no file", {"files": [str(tmp_path / "none*.json")]}),
+        ("names no file with something in it", {"files": [str(tmp_path / "none*.json")]}),
+        ("bare names no file with something in it", {"files": [str(tmp_path / "bare")]}),
         ("cannot be read", {"files": ["nosuchprotocol://bucket/x"]}),
         ("is no time zone", {"zone": "Mars/Base"}),
         ("there is no adapter", {"source": "excel"}),
         ("has no option", {"options": {"index": "x"}}),
-        ("name a local folder", {"logs": Path("s3://bucket/logs")}),
+        ("--to s3://bucket/logs: name a local folder", {"logs": Path("s3://bucket/logs")}),
         (r"\.docx is not read", {"files": [dump(tmp_path / "log.docx", query("q1"))]}),
         ("cannot be read, one is damaged", {"files": [damaged(tmp_path / "broken.parquet")]}),
     ]

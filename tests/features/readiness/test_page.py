@@ -6,7 +6,7 @@ import pytest
 
 from features.readiness.calendar import weekday_means, weeks_of
 from features.readiness.page import short
-from features.readiness.report import DayLine, Ratio, counted
+from features.readiness.report import DayLine, Ratio, counted, sentence
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,16 @@ def test_one_and_many() -> None:
     assert [counted(n, "day") for n in (0, 1, 2_000)] == ["0 days", "1 day", "2,000 days"]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("it is not over", "It is not over"), ("catalog.parquet cannot be read", "catalog.parquet cannot be read"),
+     ("dt=2026-05-10 holds nothing", "dt=2026-05-10 holds nothing"), ("ubi_queries: none", "ubi_queries: none"),
+     ("no. of rows", "No. of rows"), ("", "")],
+)  # fmt: skip
+def test_a_sentence_leaves_names_as_they_are(text: str, told: str) -> None:
+    assert sentence(text) == told
+
+
 def test_weeks_begin_on_monday_and_hold_every_day_once() -> None:
     first = date(2026, 5, 6)  # a Wednesday
     days = [DayLine(first + timedelta(days=n), "read", requests=10 * (n + 1)) for n in (0, 1, 4, 9)]
@@ -47,5 +57,7 @@ def test_weekday_means_leave_out_days_that_were_not_read() -> None:
         DayLine(monday, "read", requests=10),
         DayLine(monday + timedelta(days=7), "held", requests=30),
         DayLine(monday + timedelta(days=14), "not read"),
+        DayLine(monday + timedelta(days=21), "held", requests=0),
+        DayLine(monday + timedelta(days=6), "held", requests=0),
     ]
     assert weekday_means(days) == [20.0, *[None] * 6]

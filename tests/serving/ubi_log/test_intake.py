@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.settings import RawSettings
-from serving.ubi_log.intake import RowError, checked_row, happening_of, item_of, parse_rows, read_time
+from serving.ubi_log.intake import RowError, checked_row, item_of, parse_rows, read_time, user_event_of
 from serving.ubi_log.rows import Source, line_of
 
 NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
@@ -44,15 +44,15 @@ def test_what_ubi_js_sends_is_kept_whole() -> None:
     assert kept.pop("event_id")
     assert kept.pop("timestamp") == "2026-11-28T09:29:00.123000+00:00"
     assert kept == {name: value for name, value in EVENT.items() if name != "timestamp"}
-    happening = happening_of("ubi_events", checked_row("ubi_events", EVENT, RAW, NOW), RAW)
-    assert happening is not None
-    assert (happening.user, happening.action, happening.item_id) == ("c1", "cart", "i7")
+    found = user_event_of("ubi_events", checked_row("ubi_events", EVENT, RAW, NOW), RAW)
+    assert found is not None
+    assert (found.user, found.action, found.item_id) == ("c1", "cart", "i7")
 
 
 def test_a_search_of_elsewhere_is_one_for_the_next_search_too() -> None:
-    happening = happening_of("ubi_queries", checked_row("ubi_queries", QUERY, RAW, NOW), RAW)
-    assert happening is not None
-    assert (happening.user, happening.action, happening.query, happening.time) == ("c1", "search", "mug", NOW)
+    found = user_event_of("ubi_queries", checked_row("ubi_queries", QUERY, RAW, NOW), RAW)
+    assert found is not None
+    assert (found.user, found.action, found.query, found.time) == ("c1", "search", "mug", NOW)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_any_row_is_refused_or_has_a_time_and_an_owner(source: Source, row: dict
     happened = read_time(kept["timestamp"])
     assert NOW - RAW.late_window < happened < NOW + RAW.ahead_window
     assert set(row) - {"timestamp", "@timestamp", "event_id"} <= set(kept)
-    happening_of(source, kept, RAW)
+    user_event_of(source, kept, RAW)
     item_of(kept)
     try:
         line = line_of(kept)
