@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -60,7 +60,9 @@ class SessionJudge:
         measures = session_measures(settings, report, tables, earlier)
         seen: Seen = {str(name): value for name, value in measures.iloc[0].items()}
         own = {} if report.held else dict(_own_bounds(settings, self._history(settings, report.day), seen))
-        result = validate(settings, session_suite(settings, own), measures, report.day.isoformat())
+        suite = session_suite(settings, own)
+        measured = replace(suite, rules=tuple(rule for rule in suite.rules if rule.measure in measures))
+        result = validate(settings, measured, measures, report.day.isoformat())
         if report.held:
             failed = [o for o in result.failed if o.column not in TOLD_BY_REPORT]
             return Verdict(tuple(_sentence(o, report.day) for o in failed), checked=result.to_json())

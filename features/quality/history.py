@@ -144,13 +144,16 @@ class History:
 
 def history_of(settings: Settings, day: date) -> History:
     """The accepted days that a day is compared with."""
-    checks = settings.checks
-    first = day - timedelta(weeks=checks.history_weeks)
-    if checks.history_from and checks.history_from <= day:
-        first = max(first, checks.history_from)
+    first = first_compared(day, settings.checks)
     reports = (read_report(settings, d) for d in built_days(settings) if first <= d < day)
     past = (PastDay(r.day, r.figures) for r in reports if r is not None and r.output is not None and r.figures)
-    return History(day, tuple(past), checks)
+    return History(day, tuple(past), settings.checks)
+
+
+def first_compared(day: date, checks: CheckSettings) -> date:
+    """The first day that a day is compared with."""
+    first = day - timedelta(weeks=checks.history_weeks)
+    return max(first, checks.history_from) if checks.history_from and checks.history_from <= day else first
 
 
 def _deviation(values: Sequence[float]) -> float:

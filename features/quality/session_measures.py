@@ -122,14 +122,14 @@ def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:
 def _report_measures(report: DayReport, tables: Mapping[str, Path]) -> pd.DataFrame:
     """What the builder wrote about the day, and whether the tables agree with it."""
     refused = sum(report.reasons.values())
-    lost = sum(abs(_stored_rows(tables[name], report.day) - report.rows_out[name]) for name in TABLES)
     row = {
         "held": report.message if report.held else None,
         "bad_share": report.bad_share,
         "rows_unaccounted": report.rows_in + report.basket_items - report.clean - report.ignored - refused,
         "quarantine_missing": refused - _stored_rows(tables["quarantine"], report.day),
-        "rows_lost": None if report.held else lost,
     }
+    if not report.held:
+        row["rows_lost"] = sum(abs(_stored_rows(tables[name], report.day) - report.rows_out[name]) for name in TABLES)
     return pd.DataFrame([row], index=pd.Index([report.day.isoformat()], name=DAY))
 
 

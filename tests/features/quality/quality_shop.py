@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features import day_report
-from features.day_report import DayReport
-from features.quality import SuiteResult
+from features.day_report import DayReport, built_days, read_report
+from features.publishing import Verdict, accepted_tables
+from features.quality import SessionJudge, SuiteResult
 from features.quality.training_set import LABELS
 from infra.contract import tables
 from infra.contract.partitions import partition_file, write_json, write_parquet, write_partition
@@ -25,6 +26,7 @@ LAST = DAYS[-1]
 ITEMS = [f"i{n}" for n in range(12)]
 SHOWN = 4
 REQUESTS_PER_DAY = 3
+FIGURES = {"requests": 3, "impressions": 12, "clicks": 3, "carts": 0, "orders": 1, "anonymous_share": 0}
 Row = dict[str, Any]
 Change = Callable[[list[Row]], Any]
 
@@ -37,6 +39,7 @@ def at(day: date, hour: int, **parts: int) -> datetime:
 def write_shop(settings: Settings, days: Sequence[date] = DAYS) -> None:
     """Catalogue, days of sessions and features, and a training set of the first five, all healthy."""
     write_parquet(settings.paths.catalog, table(tables.CATALOG, [catalog_item(i) for i in ITEMS]), tables.CATALOG)
+    write_json(settings.paths.reports / "catalog.json", {"columns": {"item_id": "sku"}})
     for day in days:
         write_sessions(settings, day)
         write_features(settings, day)
@@ -104,6 +107,7 @@ def write_report(settings: Settings, day: date, **changes: Any) -> None:
         output="",
         settings="",
         seconds=0.1,
+        figures=FIGURES,
     )
     day_report.write_report(settings, replace(report, **changes))
 
@@ -190,6 +194,19 @@ def twice(rows: list[Row]) -> None:
 def training_file(settings: Settings, name: str) -> Path:
     """A training table of the last day, which validates."""
     return partition_file(settings.paths.training_set / name, LAST)
+
+
+def judge_day(settings: Settings, day: date) -> Verdict:
+    """What the rules say of a day that lies in the tables."""
+    report = read_report(settings, day)
+    assert report is not None
+    earlier = [d for d in built_days(settings) if d < day][-5:]
+    return SessionJudge().judge(settings, report, accepted_tables(settings), earlier)
+
+
+def check_day(settings: Settings, day: date) -> SuiteResult:
+    """Each rule on a day that lies in the tables."""
+    return SuiteResult.from_json(judge_day(settings, day).checked)
 
 
 def broken_rules(result: SuiteResult) -> set[str]:

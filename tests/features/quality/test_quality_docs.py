@@ -13,12 +13,12 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from features.quality import SuiteResult, as_markdown, check_catalog, check_features, check_sessions, check_training_set
+from features.quality import SuiteResult, as_markdown, check_catalog, check_features, check_training_set
 from features.quality.rules import Absent, AtLeast, Between, Suite
 from features.quality.validation import validate
 from infra.contract.partitions import partition_file
 from infra.settings import CheckSettings, Settings
-from tests.features.quality.quality_shop import DAYS, LAST, change, put, write_report, write_shop
+from tests.features.quality.quality_shop import DAYS, LAST, change, check_day, put, write_report, write_shop
 
 LOADING = {"script", "link", "img", "iframe", "object", "embed", "source", "video", "audio", "base", "form"}
 
@@ -54,7 +54,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Su
     change(partition_file(shop.paths.sessions / "events", LAST), put(action="hover"))
     write_report(shop, LAST, held=True, reasons={"no_time <b>": 9}, kept_previous=True)
     results = [
-        check_sessions(shop, DAYS),
+        check_day(shop, LAST),
         check_features(shop, DAYS),
         check_training_set(shop),
         check_catalog(shop),
@@ -102,7 +102,7 @@ def test_markdown_shows_broken_rules_first(checked: tuple[Settings, list[SuiteRe
 
 def test_only_the_latest_validations_are_kept(shop: Settings) -> None:
     settings = shop.model_copy(update={"checks": CheckSettings(kept_validations=2)})
-    check_sessions(settings, [DAYS[0]])
+    check_day(settings, DAYS[0])
     kept = [check_catalog(settings).data_docs for _ in range(3)][1:]
     pages = sorted(settings.paths.data_docs.glob("validations/catalog/**/*.html"))
     assert pages == sorted(kept)
@@ -111,8 +111,8 @@ def test_only_the_latest_validations_are_kept(shop: Settings) -> None:
 
 def test_the_index_says_when_a_day_was_judged(shop: Settings) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    check_sessions(shop, [DAYS[0]])
-    check_sessions(shop, [DAYS[1]])
+    check_day(shop, DAYS[0])
+    check_day(shop, DAYS[1])
     text = Page(shop.paths.data_docs / "index.html").text
     first, second = (datetime.fromisoformat(t + "+00:00") for t in re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", text))
     assert before <= second <= first <= datetime.now(UTC)

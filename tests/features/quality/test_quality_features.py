@@ -57,7 +57,6 @@ CASES: list[tuple[str, Change, str]] = [
     ("item", put(click_rate=float("nan")), "item_rates_outside"),
     ("item", put(price=-1.0), "item_scalars_outside"),
     ("item", put(age_days=-0.5), "item_scalars_outside"),
-    ("item", put(item_id="gone"), "item_unknown_share"),
     ("query", put(query=None), "query_with_nulls"),
     ("query", twice, "query_repeated"),
     ("query", put(event_timestamp=DAY + HOUR), "query_outside_day"),

@@ -91,11 +91,14 @@ def test_a_set_without_train_requests_fails(shop: Settings) -> None:
     assert broken_rules(check_training_set(shop)) == {"train_requests", "train_labelled"}
 
 
-def test_unknown_items_break_their_share(shop: Settings) -> None:
-    write_parquet(
-        shop.paths.catalog, table(tables.CATALOG, [catalog_item(i) for i in ITEMS if i != ITEMS[1]]), tables.CATALOG
-    )
-    assert broken_rules(check_training_set(shop)) == {"unknown_item_share"}
+def test_delisted_items_are_in_order_and_ids_that_do_not_meet_are_not(shop: Settings) -> None:
+    def catalogue(*items: str) -> None:
+        write_parquet(shop.paths.catalog, table(tables.CATALOG, [catalog_item(i) for i in items]), tables.CATALOG)
+
+    catalogue(*(item for item in ITEMS if item not in ITEMS[1:4]))
+    assert broken_rules(check_training_set(shop)) == set()
+    catalogue("other")
+    assert broken_rules(check_training_set(shop)) == {"unknown_item_share", "random_unavailable"}
 
 
 def test_an_item_of_the_future_is_no_random_negative(shop: Settings) -> None:

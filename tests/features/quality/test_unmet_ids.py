@@ -9,7 +9,8 @@ import pytest
 
 from features.build_sessions import build_sessions
 from features.catalog import CatalogError, build_catalog
-from features.quality import unmet_ids
+from features.publishing import accepted_tables
+from features.quality.unmet_ids import UnmetIds
 from infra.settings import Settings
 from tests.features.catalog_files import items, landing
 from tests.features.raw_log import DAY, event, land, ndjson, query, shop, stored
@@ -25,7 +26,7 @@ def message(settings: Settings, hits: list[str], catalog: list[dict[str, Any]] =
     build_catalog(settings)
     land(settings, [query("q1", query_response_hit_ids=hits)], [event("click", hits[0], query_id="q1")])
     build_sessions(settings, [DAY])
-    return unmet_ids(settings, [DAY])
+    return UnmetIds().told(settings, DAY, accepted_tables(settings), "do otherwise")
 
 
 def test_ids_that_meet_are_no_word_worth(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_ids_written_otherwise(tmp_path: Path) -> None:
 def test_ids_that_no_column_has(tmp_path: Path) -> None:
     says = message(shop(tmp_path), ["S-1", "S-2", "gone"])
     assert says.startswith("1 of the 3 items that the log names are not in the catalogue: the log has 'gone'")
-    assert "raise SHELFWISE_CHECKS__MAX_UNKNOWN_ITEM_SHARE" in says
+    assert says.endswith("or, if these items are no longer sold, do otherwise")
 
 
 def test_rows_without_the_chosen_id_keep_the_one_they_had(tmp_path: Path) -> None:
