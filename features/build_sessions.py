@@ -135,13 +135,14 @@ def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
     earlier = _accepted_before(settings, day)
     eventless = not files.events and other_days_have_events(settings, day)
     places, staged = accepted_tables(settings), staged_tables(settings)
-    inputs = _inputs(settings, files, earlier, eventless, places)
-    key = judge.key(settings, day) if judge else ""
     previous = read_report(settings, day)
+    fingerprint = previous.fingerprint if previous and previous.stamps == files.stamps else files.fingerprint
+    inputs = _inputs(settings, files, fingerprint, earlier, eventless, places)
+    key = judge.key(settings, day) if judge else ""
     in_use = previous.output if previous and previous.output == _output(places, day) else None
     figures = previous.figures if previous and in_use else {}
     if previous and previous.inputs == inputs and previous.output == in_use and _told_apart(files):
-        report = replace(previous, settings=settings_hash(settings))
+        report = replace(previous, stamps=files.stamps, settings=settings_hash(settings))
         if judge and previous.judged != key and not previous.failed_rules:
             verdict = judge.judge(settings, report, places, list(earlier))
             report = replace(_ruled(report, verdict, in_use, figures), judged=key)
@@ -162,7 +163,8 @@ def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
             write_partition(staged[name], day, in_order, STAGED_TABLES[name])
     report = DayReport(
         day=day,
-        fingerprint=files.fingerprint,
+        fingerprint=fingerprint,
+        stamps=files.stamps,
         files=tuple(f.name for f in files.all if f.name not in read.unread),
         sources=counts.sources,
         rows_in=sum(c.rows_in for c in counts.sources.values()),
@@ -200,7 +202,7 @@ def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
     tables_in_use = places if report.held else staged
     report = replace(
         report,
-        inputs=_inputs(settings, files, earlier, eventless, tables_in_use),
+        inputs=_inputs(settings, files, fingerprint, earlier, eventless, tables_in_use),
         aliases=_aliases(settings, day, tables_in_use),
         seconds=round(time.perf_counter() - started, 3),
     )
@@ -271,12 +273,17 @@ def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
 
 
 def _inputs(
-    settings: Settings, files: DayFiles, earlier: Mapping[date, str], eventless: bool, tables: Mapping[str, Path]
+    settings: Settings,
+    files: DayFiles,
+    fingerprint: str,
+    earlier: Mapping[date, str],
+    eventless: bool,
+    tables: Mapping[str, Path],
 ) -> str:
     content = {
         "version": VERSION,
         "columns": {name: columns_of(schema) for name, schema in DAY_TABLES.items()},
-        "files": files.fingerprint,
+        "files": fingerprint,
         "aliases": _aliases(settings, files.day, tables),
         "unread": dict(files.unread),
         "eventless": eventless,

@@ -35,7 +35,9 @@ class DayReport:
 
     day: date
     fingerprint: str
-    """Of the landing files that were read."""
+    """Hash of what the landing files held that were read."""
+    stamps: str
+    """Hash of their stamps: where they are the same, their content need not be looked at."""
     files: tuple[str, ...]
     sources: Mapping[str, SourceCounts]
     rows_in: int

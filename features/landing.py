@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -16,6 +16,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from features.file_names import READ, day_for, is_catalog, is_hidden, log_source, version_in, why_unread
+from infra.contract.content import file_hash
 from infra.settings import Settings
 
 _DAY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
@@ -43,6 +44,13 @@ class LandingFile:
     """ETag, checksum or modification time: changes where the content changes."""
     changed: float | None = None
     """When it was last written, in seconds since 1970; None where the file system does not tell."""
+    local: bool = False
+    """Whether ``path`` is one of this machine."""
+
+    @property
+    def content(self) -> str:
+        """Hash of what it holds; of a remote file its stamp, which spares fetching it."""
+        return (self.local and file_hash(Path(self.path))) or self.stamp
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,18 @@ class DayFiles:
         return (*self.queries, *self.events, *self.either)
 
     @property
+    def stamps(self) -> str:
+        """Hash of names, sizes and stamps, without a look into a file: where it is the same, so are the files."""
+        return _hash_of((f.name, str(f.size), f.stamp) for f in self.all)
+
+    @property
     def fingerprint(self) -> str:
-        """Changes where a file of the day is added, taken away or replaced."""
-        return fingerprint(self.all)
+        """Hash of names and contents: a copied or restored log has the same, whenever its files were written."""
+        return _hash_of((f.name, f.content) for f in self.all)
 
 
-def fingerprint(files: Sequence[LandingFile]) -> str:
-    """Hash of names, sizes and stamps."""
-    listed = "\n".join(f"{f.name}\t{f.size}\t{f.stamp}" for f in sorted(files, key=lambda f: f.name))
-    return hashlib.sha256(listed.encode()).hexdigest()
+def _hash_of(listed: Iterable[tuple[str, ...]]) -> str:
+    return hashlib.sha256("\n".join("\t".join(line) for line in sorted(listed)).encode()).hexdigest()
 
 
 def landing_url(settings: Settings) -> str:
@@ -168,7 +179,7 @@ def _top(name: str) -> str:
     return parts[1] if _day_named(parts[0]) and len(parts) > 1 else parts[0]
 
 
-def _listed(entry: dict[str, Any], name: str) -> LandingFile:
+def _listed(file_system: Any, entry: dict[str, Any], name: str) -> LandingFile:
     stamp = next(
         (entry[k] for k in ("ETag", "etag", "md5Hash", "checksum", "LastModified", "mtime", "created") if k in entry),
         "",
@@ -177,7 +188,8 @@ def _listed(entry: dict[str, Any], name: str) -> LandingFile:
     if isinstance(written, str):
         written = datetime.fromisoformat(written)
     changed = written.timestamp() if isinstance(written, datetime) else written
-    return LandingFile(entry["name"], name, int(entry.get("size") or 0), str(stamp), changed)
+    local = isinstance(file_system, LocalFileSystem)
+    return LandingFile(entry["name"], name, int(entry.get("size") or 0), str(stamp), changed, local)
 
 
 def _files_under(file_system: Any, folder: str) -> list[LandingFile]:
@@ -185,7 +197,7 @@ def _files_under(file_system: Any, folder: str) -> list[LandingFile]:
     listing = file_system.find(folder, detail=True)
     prefix = folder.rstrip("/") + "/"
     named = [(path.removeprefix(prefix), entry) for path, entry in sorted(listing.items())]
-    return [_listed(entry, name) for name, entry in named if not is_hidden(name)]
+    return [_listed(file_system, entry, name) for name, entry in named if not is_hidden(name)]
 
 
 def day_files(settings: Settings, day: date) -> DayFiles:
@@ -274,7 +286,7 @@ def _catalogs_of(file_system: Any, folder: str, day: date | None) -> tuple[list[
         if is_hidden(name) or not is_catalog(name):
             continue
         folder_of_parts = entry["type"] == "directory"
-        parts = _files_under(file_system, entry["name"]) if folder_of_parts else [_listed(entry, "")]
+        parts = _files_under(file_system, entry["name"]) if folder_of_parts else [_listed(file_system, entry, "")]
         named = [replace(part, name=f"{within}{name}/{part.name}".rstrip("/")) for part in parts]
         unread |= {part.name: why for part in named if (why := why_unread(part.name))}
         if readable := [part for part in named if part.name not in unread]:

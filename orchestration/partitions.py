@@ -11,7 +11,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from features.catalog import find_catalog
 from features.day_report import read_report, settings_hash
-from features.landing import LandingError, day_files, landing_days
+from features.landing import DayFiles, LandingError, day_files, landing_days
 from infra.settings import Settings, get_settings
 from orchestration.shop import Source, shop_settings, source
 
@@ -38,8 +38,8 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
-def fingerprints(settings: Settings, among: Collection[date] | None = None) -> dict[date, str]:
-    """The days that have landed, each with the fingerprint of its files. A folder without queries is still landing.
+def landed_files(settings: Settings, among: Collection[date] | None = None) -> dict[date, DayFiles]:
+    """The days that have landed, each with its files. A folder without queries is still landing.
 
     Args:
         among: look at no other days than these; behind a URL each costs a listing.
@@ -49,21 +49,23 @@ def fingerprints(settings: Settings, among: Collection[date] | None = None) -> d
         if among is not None and day not in among:
             continue
         try:
-            found[day] = day_files(settings, day).fingerprint
+            found[day] = day_files(settings, day)
         except LandingError as error:
             logger.warning("%s is left out: %s", day, error)
     return found
 
 
-def is_built(settings: Settings, day: date, fingerprint: str) -> bool:
-    """Whether the sessions of a day were built (or held) from the files that are there, under these settings."""
-    report = read_report(settings, day)
-    return report is not None and (report.fingerprint, report.settings) == (fingerprint, settings_hash(settings))
+def is_built(settings: Settings, files: DayFiles) -> bool:
+    """Whether the sessions of a day were built (or held) from what its files hold, under these settings."""
+    report = read_report(settings, files.day)
+    if report is None or report.settings != settings_hash(settings):
+        return False
+    return report.stamps == files.stamps or report.fingerprint == files.fingerprint
 
 
-def unbuilt(settings: Settings, landed: Mapping[date, str]) -> list[date]:
-    """Those of the days with these fingerprints that are new or changed, in order."""
-    return sorted(day for day, fingerprint in landed.items() if not is_built(settings, day, fingerprint))
+def unbuilt(settings: Settings, landed: Mapping[date, DayFiles]) -> list[date]:
+    """Those of the days that are new or changed, in order."""
+    return sorted(day for day, files in landed.items() if not is_built(settings, files))
 
 
 def within_partitions(days: Iterable[date]) -> list[date]:
@@ -99,7 +101,7 @@ def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
         return asked
     if not given:
         return first, last  # other demo settings make other days; unchanged ones are left as they are
-    landed = fingerprints(settings)
+    landed = landed_files(settings)
     days = within_partitions(landed)
     if not days:
         raise LandingError(f"no day of the logs, {first} to {last}, is over and has its queries")
@@ -114,7 +116,7 @@ def range_tags(first: date, last: date) -> dict[str, str]:
 
 def landed_days(settings: Settings, keys: Iterable[str]) -> list[date]:
     """Those of the partition keys that have logs: a backfill may run over days on which nothing landed."""
-    return sorted(fingerprints(settings, set(map(date.fromisoformat, keys))))
+    return sorted(landed_files(settings, set(map(date.fromisoformat, keys))))
 
 
 DAYS = daily_partitions(shop_settings())

@@ -12,7 +12,7 @@ from features.landing import LandingError
 from infra.run_lock import run_in_progress
 from infra.settings import Settings
 from orchestration.jobs import refresh_features
-from orchestration.partitions import RANGE_TAGS, fingerprints, range_tags, unbuilt, within_partitions
+from orchestration.partitions import RANGE_TAGS, landed_files, range_tags, unbuilt, within_partitions
 from orchestration.shop import shop_settings
 
 LANDED = "shelfwise/landed"
@@ -33,14 +33,14 @@ def new_landing_days(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.
     if run_in_progress(settings) or (run and not run.is_finished):
         return dg.SkipReason("A run on this shop is in progress.")
     try:
-        landed = fingerprints(settings)
+        landed = landed_files(settings)
     except LandingError as error:
         return dg.SkipReason(str(error))
     left = left_by(settings, run, landed) if run and run.is_failure else []
     days = within_partitions({*unbuilt(settings, landed), *left})
     if not days:
         return dg.SkipReason("Every day that landed is built.")
-    files = hashlib.sha256(json.dumps([(str(day), landed[day]) for day in days]).encode()).hexdigest()
+    files = hashlib.sha256(json.dumps([(str(day), landed[day].stamps) for day in days]).encode()).hexdigest()
     if run and run.tags.get(LANDED) == files and datetime.now(UTC) - records[0].create_timestamp < AGAIN_AFTER:
         return dg.SkipReason(f"Asked for less than {AGAIN_AFTER} ago.")
     return dg.RunRequest(tags=range_tags(days[0], days[-1]) | {LANDED: files})

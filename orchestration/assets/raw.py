@@ -25,7 +25,7 @@ from infra.contract.tables import SESSION_TABLES
 from infra.settings import Settings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, not_retried, progress_to
 from orchestration.metadata import bar_plot, table
-from orchestration.partitions import DAYS, fingerprints, landed_days
+from orchestration.partitions import DAYS, landed_days, landed_files
 from orchestration.shop import Source, claim_shop, shop_settings, source
 from orchestration.versions import by_day, code_version, data_version
 
@@ -55,8 +55,8 @@ def landing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult 
         if kind is not Source.GIVEN:
             forget_other_days(settings, days)
         asked = set(map(date.fromisoformat, context.partition_keys))
-        landed = fingerprints(settings, asked)
-    versions = {day: data_version(landed.get(day)) for day in asked}
+        landed = landed_files(settings, asked)
+    versions = {day: data_version(landed[day].fingerprint if day in landed else None) for day in asked}
     result: dg.MaterializeResult = dg.MaterializeResult(
         metadata={
             "source": kind.value,

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from features.build_sessions import build_sessions
+from features.day_report import read_report
 from features.landing import (
     LandingError,
     catalog_files,
@@ -101,13 +103,31 @@ def test_files_are_found_by_name_in_parts_and_in_folders(tmp_path: Path) -> None
     assert files.unread["ubi_events.xlsx"].startswith(".xlsx is not read")
 
 
-def test_the_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
+def test_the_fingerprint_is_of_what_the_files_hold(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    folder = land(settings, [query("q1")], [])
-    first = day_files(settings, DAY).fingerprint
-    assert day_files(settings, DAY).fingerprint == first
+    folder = land(settings, [query("q1")], [event("click", "a", query_id="q1")])
+    listed, queries = day_files(settings, DAY), folder / "ubi_queries.ndjson"
+    first = listed.fingerprint
+    os.utime(queries, (1e9, 1e9))
+    touched = day_files(settings, DAY)
+    assert touched.fingerprint == first
+    assert touched.stamps != listed.stamps
+    queries.write_text(queries.read_text().replace("q1", "q2"))
+    changed = day_files(settings, DAY)
+    assert changed.fingerprint != first
     (folder / "ubi_events-late.ndjson").write_text("{}")
-    assert day_files(settings, DAY).fingerprint != first
+    assert day_files(settings, DAY).fingerprint not in {first, changed.fingerprint}
+
+
+def test_a_log_that_was_copied_again_is_built_already(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    folder = land(settings, [query("q1")], [event("click", "a", query_id="q1")])
+    (built,) = build_sessions(settings, [DAY])
+    for file in folder.iterdir():
+        os.utime(file, (1e9, 1e9))
+    (again,) = build_sessions(settings, [DAY])
+    assert again == replace(built, stamps=day_files(settings, DAY).stamps) != built
+    assert read_report(settings, DAY) == again
 
 
 def test_the_files_of_a_day_are_one_log(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def built(monkeypatch: pytest.MonkeyPatch) -> set[date]:
     """The days that count as built; a test adds to it."""
     days: set[date] = set()
-    monkeypatch.setattr(partitions, "is_built", lambda settings, day, fingerprint: day in days)
+    monkeypatch.setattr(partitions, "is_built", lambda settings, files: files.day in days)
     return days
 
 

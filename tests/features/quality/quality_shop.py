@@ -90,6 +90,7 @@ def write_report(settings: Settings, day: date, **changes: Any) -> None:
     report = DayReport(
         day=day,
         fingerprint="",
+        stamps="",
         files=("ubi_queries.parquet",),
         sources={},
         rows_in=40,
