@@ -79,7 +79,7 @@ def session_measures(
             ),
             _shown_miscounted(rows["requests"], rows["impressions"]),
             _funnel(rows["requests"], rows["events"]),
-            *_attribution(rows["events"], wide["requests"], wide["impressions"]),
+            *_attribution(rows["events"], wide),
             _without_request(rows["impressions"], wide["requests"], "impressions_without_request"),
             _without_request(rows["events"], wide["requests"], "events_without_request"),
             repeats(wide["requests"], ["query_id"], "requests_repeated"),
@@ -184,14 +184,23 @@ def _funnel(requests: Any, events: Any) -> pd.DataFrame:
     return count_per_day(of_day, "clicked_pairs")
 
 
-def _attribution(events: Any, requests: Any, impressions: Any) -> list[pd.DataFrame]:
-    """Events attributed to what their request did not show, or to a request after them; and unclear ones."""
+def _attribution(events: Any, wide: Mapping[str, Any]) -> list[pd.DataFrame]:
+    """Events attributed to what their request did not show, or to a request after them; and unclear ones.
+
+    What a click names as clicked in a request was seen there (``sessions.seen_items``): not all logs tell impressions.
+
+    Args:
+        events: Of the day; wide: session tables of the day and of those before.
+    """
+    pair = ["query_id", "item_id"]
+    clicks = wide["events"].filter(ibis._.action == "click", ibis._.attribution == "logged")
+    seen = wide["impressions"].select(pair).union(clicks.select(pair))
     shown = events.filter(events.attribution == "last_shown")
-    known = requests.select("query_id", requested=requests.time)
+    known = wide["requests"].select("query_id", requested=wide["requests"].time)
     timed = shown.join(known, "query_id")
     unclear = (events.attribution == "none") != events.query_id.isnull()
     return [
-        count_per_day(shown.anti_join(impressions, ["query_id", "item_id"]), "events_not_shown"),
+        count_per_day(shown.anti_join(seen, pair), "events_not_shown"),
         count_per_day(timed.filter(timed.time < timed.requested), "events_before_request"),
         per_day(
             events,

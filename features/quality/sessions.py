@@ -42,7 +42,7 @@ def session_suite(settings: Settings, own: Mapping[str, Bounds]) -> Suite:
         none_of("shown_miscounted", "A request counts the items that it showed"),
         AtLeast("impressions", "requests_shown", "Funnel: impressions against requests that showed something"),
         AtLeast("impressions", "clicked_pairs", "Funnel: impressions against items clicked, carted or ordered"),
-        none_of("events_not_shown", "What is attributed to a request as shown was shown in it"),
+        none_of("events_not_shown", "What is attributed to a request as shown was shown, or clicked, in it"),
         none_of("events_before_request", "Nothing is attributed to a later request"),
         none_of("attribution_unclear", "An event names a request exactly where it is attributed"),
         none_of("actions_unknown", "An event is a click, a cart or an order"),

@@ -123,4 +123,4 @@ def _remedy(best: tuple[Any, ...] | None, column: str, whose: str, otherwise: st
         )
     if plain_name(key) == plain_name(column):
         return f"Its column {key} has {ids:,} of {whose}: the catalogue was landed after it was built, build it again"
-    return f"The log's ids are in its column {key} ({ids:,} of {whose}): set SHELFWISE_RAW__ITEM_ID={key} and run again"
+    return f"The log's ids are in its column {key} ({ids:,} of {whose}): set SHELFWISE_RAW__ITEM_ID={key}"

@@ -150,7 +150,9 @@ def _choose(settings: Settings, landed: Sequence[date], sample: float | int | No
 
 
 def _read_days(settings: Settings, days: Sequence[date], found: _Found, tell: Progress) -> None:
-    judge = SessionJudge(own_history=not any(line.state == "not read" for line in found.days.values()))
+    sampled = any(line.state == "not read" for line in found.days.values())
+    # The rules look items up in the catalogue; where there is none, that is what to mend first.
+    judge = SessionJudge(own_history=not sampled) if found.catalog else None
     for done, day in enumerate(days):
         tell(f"{day}", 0.05 + 0.75 * done / len(days))
         try:
