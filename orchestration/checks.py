@@ -42,9 +42,12 @@ HELD_SHOWN = 3
 def to_check_result(result: quality.SuiteResult, told: str = "") -> dg.AssetCheckResult:
     """A Great Expectations result as Dagster shows it, with the link to its page in Data Docs.
 
+    The link is to where ``shelfwise ui`` serves it: a browser follows no link from the UI to a file.
+
     Args:
         told: what is wrong, where somebody can say it better than the rules that were broken.
     """
+    settings = shop_settings()
     return dg.AssetCheckResult(
         passed=result.success,
         severity=dg.AssetCheckSeverity.ERROR,
@@ -53,8 +56,10 @@ def to_check_result(result: quality.SuiteResult, told: str = "") -> dg.AssetChec
             "expectations": result.evaluated,
             "failed": len(result.failed),
             "outcomes": dg.MetadataValue.md(quality.as_markdown(result)),
-            "data docs": dg.MetadataValue.url(data_docs_url(result.data_docs)),
-            "data docs file": dg.MetadataValue.path(str(result.data_docs)),
+            "data docs": dg.MetadataValue.url(
+                f"http://127.0.0.1:{settings.ui.docs_port}/{quote(str(result.data_docs))}"
+            ),
+            "data docs file": dg.MetadataValue.path(str(settings.paths.data_docs / result.data_docs)),
         },
     )
 
@@ -67,12 +72,6 @@ def nothing_landed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResul
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"No logs landed for {asked.start} to {asked.end}: run again when they have.",
     )
-
-
-def data_docs_url(page: Path) -> str:
-    """Where ``shelfwise ui`` serves a page of Data Docs: a browser follows no link from the UI to a file."""
-    settings = shop_settings()
-    return f"http://127.0.0.1:{settings.ui.docs_port}/{quote(str(page.relative_to(settings.paths.data_docs)))}"
 
 
 @dg.asset_check(asset=catalog, blocking=True)

@@ -30,7 +30,8 @@ class ExpectationOutcome:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One suite on one batch: ``scope`` says which rows, ``data_docs`` is the page of this validation."""
+    """One suite on one batch: ``scope`` says which rows, ``data_docs`` is the page of this validation,
+    within ``settings.paths.data_docs``: a shop's folder may move."""
 
     suite: str
     scope: str

@@ -39,8 +39,8 @@ def validate(settings: Settings, suite: Suite, measures: pd.DataFrame, scope: st
         context = _context(folder, settings.paths.data_docs)
         _forget_old(context, suite.name, keep=settings.checks.kept_validations - 1)
         key, result = _run(context, suite, measures, scope)
-    page = settings.paths.data_docs.joinpath("validations", *key.to_tuple()).with_suffix(".html")
-    if not page.exists():
+    page = Path("validations", *key.to_tuple()).with_suffix(".html")
+    if not (settings.paths.data_docs / page).exists():
         raise RuntimeError(f"Data Docs wrote no page at {page}: see the log of great_expectations for the error")
     outcomes = outcomes_of(result.results)
     return SuiteResult(suite.name, scope, all(o.success for o in outcomes), outcomes, page)

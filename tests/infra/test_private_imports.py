@@ -61,8 +61,8 @@ def names_in(source: str) -> list[str]:
 
 
 def is_private(name: str) -> bool:
-    """Whether a part of a dotted name is private: begins with one underscore."""
-    return any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+    """Whether a part of a dotted name is private: begins with one underscore, and is more than that (``ibis._``)."""
+    return any(part.startswith("_") and part != "_" and not part.startswith("__") for part in name.split("."))
 
 
 def is_ending(name: str) -> bool:

@@ -143,7 +143,7 @@ def test_without_lists_events_follow_the_last_search_and_the_cost_is_told(tmp_pa
     shop = shop_of("ga4", tmp_path, write(tmp_path / "events_20260510.json", visit(lists=False)))
     of = {r["query_id"]: r["query_text"] for r in shop.rows("requests")}
     events = [(r["action"], r["item_id"], of.get(r["query_id"])) for r in shop.rows("events")]
-    assert ("cart", "b", "501") in events and ("order", "b", None) in events
+    assert ("cart", "b", "lamp") in events and ("order", "b", "lamp") in events
     assert any("nobody knows what was shown" in note for note in shop.imported.notes)
 
 

@@ -81,7 +81,7 @@ def test_one_file_of_all_indices(tmp_path: Path, form: str) -> None:
         ("click", "a", "q2"),
         ("click", "b", "q1"),
         ("order", "a", None),
-        ("order", "b", None),
+        ("order", "b", "q1"),
     ]
     assert {i["item_id"]: i["title"] for i in shop.items()} == dict(
         zip(IDS, ["Thing a", "Thing b", "Thing c", "Other", "Other"], strict=True)

@@ -64,8 +64,9 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Su
 
 def test_every_page_stands_alone(checked: tuple[Settings, list[SuiteResult]]) -> None:
     settings, results = checked
-    pages = sorted(settings.paths.data_docs.rglob("*.html"))
-    assert {result.data_docs for result in results} | {settings.paths.data_docs / "index.html"} == set(pages)
+    site = settings.paths.data_docs
+    pages = sorted(site.rglob("*.html"))
+    assert {site / result.data_docs for result in results} | {site / "index.html"} == set(pages)
     for path in pages:
         page, source = Page(path), path.read_text(encoding="utf-8")
         assert page.loads == []
@@ -79,8 +80,8 @@ def test_every_page_stands_alone(checked: tuple[Settings, list[SuiteResult]]) ->
 
 
 def test_a_page_says_what_failed_with_which_figures(checked: tuple[Settings, list[SuiteResult]]) -> None:
-    result = checked[1][0]
-    page = Page(result.data_docs)
+    settings, (result, *_) = checked
+    page = Page(settings.paths.data_docs / result.data_docs)
     assert "sessions: failed" in " ".join(page.text.split())
     assert "no_time <b> 9" in page.text
     failed = next(o for o in result.failed if o.column == "held")
@@ -105,7 +106,7 @@ def test_only_the_latest_validations_are_kept(shop: Settings) -> None:
     check_day(settings, DAYS[0])
     kept = [check_catalog(settings).data_docs for _ in range(3)][1:]
     pages = sorted(settings.paths.data_docs.glob("validations/catalog/**/*.html"))
-    assert pages == sorted(kept)
+    assert pages == sorted(settings.paths.data_docs / page for page in kept)
     assert len(list(settings.paths.data_docs.glob("validations/sessions/**/*.html"))) == 1
 
 
@@ -131,7 +132,7 @@ def test_an_exception_inside_the_library_is_a_broken_rule(shop: Settings) -> Non
     assert "gone" in gone.error
     assert gone.observed == "not judged"
     assert "error: " in as_markdown(result)
-    page = Page(result.data_docs).text
+    page = Page(shop.paths.data_docs / result.data_docs).text
     assert "error while it was judged" in page
     assert gone.error in page
 
