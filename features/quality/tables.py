@@ -11,8 +11,7 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
-from features.engine import read_catalog, read_days
-from infra.settings import Settings
+from features.engine import read_days
 
 DAY = "day"
 
@@ -21,11 +20,6 @@ def read_with_day(backend: Any, table: Path, days: Sequence[date], schema: pa.Sc
     """The rows of those of ``days`` that ``table`` holds, with their partition's day as text in ``day``."""
     rows = read_days(backend, table, days, schema)
     return rows.mutate(**{DAY: rows.landed.cast("string")}).drop("landed")
-
-
-def catalog_ids(backend: Any, settings: Settings) -> Any:
-    """``item_id, known``: the ids of the catalogue, each once, with ``known`` true."""
-    return read_catalog(backend, settings).select("item_id").distinct().mutate(known=True)
 
 
 def per_day(rows: Any, **measures: Any) -> pd.DataFrame:
@@ -54,11 +48,6 @@ def repeats(rows: Any, key: Sequence[str], name: str) -> pd.DataFrame:
     groups = rows.group_by(list(key)).agg(n=rows.count(), latest=rows[DAY].max())
     groups = groups.filter(groups.n > 1)
     return per_day(groups.mutate(**{DAY: groups.latest}), **{name: (groups.n - 1).sum()})
-
-
-def unknown_items(rows: Any, catalog: Any, name: str) -> pd.DataFrame:
-    """How many of a day's rows have an item that is not in the catalogue, indexed by day."""
-    return count_per_day(rows.anti_join(catalog, "item_id"), name)
 
 
 def on_days(days: Sequence[date], frames: Sequence[pd.DataFrame], counted_on: Sequence[date]) -> pd.DataFrame:
