@@ -66,13 +66,11 @@ class SessionJudge:
         if report.held:
             failed = [o for o in result.failed if o.column not in TOLD_BY_REPORT]
             return Verdict(tuple(_sentence(o, report.day) for o in failed), checked=result.to_json())
-        sentences = []
-        for outcome in result.failed:
-            if outcome.column in ("known_share", *UNKNOWN):
-                unmet = self._unmet.told(settings, report.day, tables, remedy(outcome.column, report.day))
-                sentences.append(f"{_seen(outcome)}. {unmet}")
-            else:
-                sentences.append(_sentence(outcome, report.day))
+        of_items = [o for o in result.failed if o.column in ("known_share", *UNKNOWN)]
+        sentences = [_sentence(o, report.day) for o in result.failed if o not in of_items]
+        if of_items:
+            unmet = self._unmet.told(settings, report.day, tables, remedy(of_items[0].column, report.day))
+            sentences.append(f"{'; '.join(map(_seen, of_items))}. {unmet}")
         figures = {name: float(seen[name]) for name in FIGURES if not math.isnan(seen[name])}
         warnings = [*_unusual(seen, own, result), *self._unknown(settings, report.day, seen, result, tables)]
         return Verdict(tuple(sentences), tuple(warnings), figures, result.to_json())
