@@ -40,8 +40,8 @@ _COUNTS = {
     "requests_shown": "FROM requests WHERE shown > 0",
     **{f"{action}s": f"FROM events WHERE action = '{action}'" for action in INTERACTIONS},
     "shown_miscounted": """FROM requests LEFT JOIN (
-        SELECT query_id, count(*) AS landed FROM impressions GROUP BY query_id) USING (query_id)
-        WHERE coalesce(shown, 0) <> coalesce(landed, 0)""",
+        SELECT query_id, count(*) AS found FROM impressions GROUP BY query_id) USING (query_id)
+        WHERE coalesce(shown, 0) <> coalesce(found, 0)""",
     "clicked_pairs": """FROM (SELECT DISTINCT query_id, item_id FROM events) SEMI JOIN (
         FROM requests WHERE shown > 0) USING (query_id)""",
     "events_not_shown": """FROM events ANTI JOIN (
