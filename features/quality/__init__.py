@@ -8,6 +8,7 @@ holds for all rows, and no query text or user id gets into a report.
 from features.quality.catalog import check_catalog
 from features.quality.day_judge import SessionJudge
 from features.quality.feature_views import check_features
+from features.quality.history import first_run_until
 from features.quality.results import ExpectationOutcome, SuiteResult, as_markdown, together
 from features.quality.training_set import check_training_set
 
@@ -19,5 +20,6 @@ __all__ = [
     "check_catalog",
     "check_features",
     "check_training_set",
+    "first_run_until",
     "together",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from statistics import median
 
 from features.day_report import built_days, read_report
+from infra.contract.partitions import write_json
 from infra.settings import CheckSettings, Settings
 
 SAME_WEEKDAYS = 2
@@ -42,6 +44,11 @@ class Bounds:
     usual_high: float | None = None
     against: str = ""
     """The days that the bounds follow from, with their figures."""
+
+    @property
+    def told_only(self) -> Bounds:
+        """The same, by which nothing fails."""
+        return replace(self, low=None, high=None)
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,18 @@ def history_of(settings: Settings, day: date) -> History:
     reports = (read_report(settings, d) for d in built_days(settings) if first <= d < day)
     past = (PastDay(r.day, r.figures) for r in reports if r is not None and r.output is not None and r.figures)
     return History(day, tuple(past), settings.checks)
+
+
+def first_run_until(settings: Settings, days: Sequence[date]) -> date:
+    """The last day of the shop's first run; where no day was read before, that of ``days``, which is noted."""
+    noted = settings.paths.reports / "first_run.json"
+    if noted.exists():
+        return date.fromisoformat(json.loads(noted.read_text(encoding="utf-8"))["until"])
+    until = max(built_days(settings) or days, default=None)
+    if until is None:
+        return date.min
+    write_json(noted, {"until": until.isoformat()})
+    return until
 
 
 def first_compared(day: date, checks: CheckSettings) -> date:

@@ -152,11 +152,11 @@ def _choose(settings: Settings, landed: Sequence[date], sample: float | int | No
 def _read_days(settings: Settings, days: Sequence[date], found: _Found, tell: Progress) -> None:
     sampled = any(line.state == "not read" for line in found.days.values())
     # The rules look items up in the catalogue; where there is none, that is what to mend first.
-    judge = SessionJudge(own_history=not sampled) if found.catalog else None
+    judge = SessionJudge(own_history=not sampled, explained_until=max(days, default=date.min))
     for done, day in enumerate(days):
         tell(f"{day}", 0.05 + 0.75 * done / len(days))
         try:
-            (report,) = build_sessions(settings, [day], judge=judge)
+            (report,) = build_sessions(settings, [day], judge=judge if found.catalog else None)
         except LandingError as error:
             found.days[day] = DayLine(day, "held", why=str(error))
             found.stops.append(_sentence(error))

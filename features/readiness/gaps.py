@@ -203,6 +203,15 @@ def day_gaps(days: Sequence[DayLine], misnamed: Mapping[str, str]) -> Iterator[G
     for line in days:
         if line.state == "left out":
             yield Gap(38, f"{line.day} is passed over", "Nothing of it is used.", f"{sentence(line.why.rstrip('.'))}.")
+    if unusual := [line for line in days if line.state == "read" and line.why]:
+        named = ", ".join(str(line.day) for line in unusual[:3]) + (", ..." if len(unusual) > 3 else "")
+        yield Gap(
+            18,
+            f"Something is unusual about {counted(len(unusual), 'day')}: {named}",
+            f"{unusual[0].day}: {unusual[0].why}.",
+            "Land a day again that is not whole. A first run takes them as they are; from then on days are held that"
+            " differ as much from the days before.",
+        )
     used = [line.day for line in days if line.state in ("read", "not read")]
     gone = missing_days(used)
     if gone:

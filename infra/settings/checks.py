@@ -11,8 +11,8 @@ from infra.settings.base import Count, Group, NonNegative, Share
 
 class CheckSettings(Group):
     """Bounds of the data checks. A day is compared with the shop's own accepted days before it: with those of its
-    weekday where there are two, else with the last ones where there are three; before that nothing of it fails,
-    it is told."""
+    weekday where there are two, else with the last ones where there are three; before that, and of
+    the days of a shop's first run, it is told and nothing fails."""
 
     history_weeks: Count = 8
     """Weeks before a day whose accepted days it is compared with."""

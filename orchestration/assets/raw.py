@@ -110,7 +110,8 @@ def sessions(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult
         readdressed = map(str, days_of_other_aliases(settings))
         asked = landed_days(settings, [*context.partition_keys, *readdressed])
         days_to_build = days_to_rebuild(settings, asked)
-        reports = build_sessions(settings, days_to_build, progress_to("sessions"), quality.SessionJudge())
+        judge = quality.SessionJudge(explained_until=quality.first_run_until(settings, days_to_build))
+        reports = build_sessions(settings, days_to_build, progress_to("sessions"), judge)
     days = {report.day: report.clean for report in reports}
     asked_keys = map(date.fromisoformat, context.partition_keys)
     versions = {day: sessions_version(settings, day) for day in {*days, *asked_keys}}

@@ -12,7 +12,7 @@ import pytest
 from features.build_sessions import build_sessions
 from features.catalog import build_catalog
 from features.day_report import DayReport
-from features.quality import SessionJudge, SuiteResult, together
+from features.quality import SessionJudge, SuiteResult, first_run_until, together
 from infra.settings import CheckSettings, Settings
 from tests.features.raw_log import DAY, event, land, query
 
@@ -72,6 +72,26 @@ def test_a_first_run_explains_delisted_goods_small_days_and_weekends(tmp_path: P
     assert "the catalogue 's0' (its column sku)" in warnings[-1]
     sunday = next(warning for warning in reports[6].warnings if warning.startswith("Requests"))
     assert sunday.startswith("Requests: 4, against the last 6 days: 2026-05-15 100, 2026-05-14 90")
+
+
+def test_a_first_run_tells_of_odd_days_and_later_ones_are_held(tmp_path: Path) -> None:
+    settings = new_shop(tmp_path)
+    volumes = [200, 200, 200, 3, 200]
+
+    def nightly(*days: date) -> list[DayReport]:
+        judge = SessionJudge(explained_until=first_run_until(settings, days))
+        return build_sessions(settings, days, judge=judge)
+
+    days = [land_day(settings, n, v) for n, v in enumerate(volumes)]
+    reports = nightly(*days)
+    assert [r.held for r in reports] == [False] * 5
+    assert [r.warnings for r in reports if r.day != days[3]] == [()] * 4
+    assert reports[3].warnings[0].startswith("Requests: 3, against the last 3 days: 2026-05-12 200")
+    (later,) = nightly(land_day(settings, 5, 3))
+    assert later.held
+    (again,) = nightly(land_day(settings, 3, 2))
+    assert not again.held
+    assert first_run_until(settings, [later.day]) == days[-1]
 
 
 def test_ids_that_do_not_meet_hold_even_the_first_day_and_name_the_setting(tmp_path: Path) -> None:

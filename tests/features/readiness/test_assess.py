@@ -197,9 +197,12 @@ def test_a_day_of_few_requests_is_told_with_the_days_before(tmp_path: Path) -> N
     settings = new_shop(tmp_path, checks=CheckSettings(volume_noise=0, min_first_weekday_share=0.3))
     last = DAYS[3] + timedelta(days=1)
     land(settings, queries(last)[:2], events(last)[:1], day=last)
-    (stop,) = assess(settings).stops
-    assert re.search(r"Requests, by the shop's own days: 2026-05-14: 2 .*2026-05-13 8.*HISTORY_FROM=2026-05-14", stop)
-    assert assess(settings, sample=4).stops == ()
+    report = assess(settings)
+    assert report.stops == ()
+    (gap,) = (gap for gap in report.gaps if "unusual" in gap.what)
+    assert gap.what == "Something is unusual about 1 day: 2026-05-14"
+    assert re.search(r"Requests: 2, against the last 4 days: 2026-05-13 8, ", gap.cost)
+    assert "unusual" not in gaps(assess(settings, sample=4))
 
 
 def test_judged_folders_need_no_day(tmp_path: Path) -> None:
