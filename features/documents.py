@@ -21,7 +21,7 @@ from features.csv_text import csv_source, rewrite_csv
 from features.file_names import format_in
 from features.json_values import HEAD_CHARS, JsonListError, document_lines, shape_of
 from features.sql_text import identifier, quoted
-from features.text_files import Encoding, encoding_of, opened, utf8_blocks
+from features.text_files import Encoding, NotTextError, encoding_of, opened, utf8_blocks
 
 MAX_LINE_CHARS = 64 * 2**20
 """A longer line is cut, which makes it no JSON: one runaway line costs a row, not the day."""
@@ -67,7 +67,7 @@ def load_documents(
     for index, (file, name) in enumerate(zip(files, names, strict=True)):
         try:
             written = _insert_file(connection, table, file, name, index, rows, encoding)
-        except (duckdb.Error, pa.ArrowException, OSError, EOFError, JsonListError) as error:
+        except (duckdb.Error, pa.ArrowException, OSError, EOFError, JsonListError, NotTextError) as error:
             told = (str(error).splitlines() or [type(error).__name__])[0]  # DuckDB's next lines are our SQL
             raise DocumentError(
                 f"{name} cannot be read, it is damaged or not what its name says ({told.rstrip('.')});"

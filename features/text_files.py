@@ -24,6 +24,10 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte-order marks, the longer ones first: that of UTF-16 begins that of UTF-32."""
+CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r\f\x1b"))
+CONTROL_SHARE = 0.05
+LEAST_CONTROLS = 16
+"""So many bytes that no text has, and such a share of the first ones, tell a file that is none; of noise a tenth are."""
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _CANDIDATES = [
@@ -40,6 +44,10 @@ class Encoding:
     name: str
     how: str
     """``mark`` (at its start), ``setting``, ``utf-8`` (it is), or ``guessed``."""
+
+
+class NotTextError(ValueError):
+    """A file that is named as text and holds something else."""
 
 
 @contextmanager
@@ -59,6 +67,9 @@ def encoding_of(file: Path, name: str, setting: str | None = None) -> Encoding:
 
     One damaged byte does not turn the other letters of a file of UTF-8 into those of another encoding: a file is none
     only where most of what is not ASCII is no UTF-8. Then charset-normalizer guesses from ``SAMPLE_BYTES``.
+
+    Raises:
+        NotTextError: it is not text.
     """
     with opened(file, name) as stream:
         block = stream.read(BLOCK_BYTES)
@@ -69,6 +80,9 @@ def encoding_of(file: Path, name: str, setting: str | None = None) -> Encoding:
             return Encoding(setting, "setting")
         if (wide := _wide(block[:SAMPLE_BYTES])) is not None:
             return Encoding(wide, "guessed")
+        controls = len(block[:SAMPLE_BYTES]) - len(block[:SAMPLE_BYTES].translate(None, CONTROLS))
+        if controls >= LEAST_CONTROLS and controls > CONTROL_SHARE * len(block[:SAMPLE_BYTES]):
+            raise NotTextError("it begins with bytes that no text has")
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         letters = bad = 0
         sample = b""

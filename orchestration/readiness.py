@@ -118,7 +118,7 @@ def print_check(console: Console, checked: Checked) -> None:
 def _strip(days: tuple[DayLine, ...]) -> Text:
     """Requests a day as bars, a held or failed day in red, one without logs as a blank; then the mean by weekday."""
     shown = days[-STRIP_DAYS:]
-    most = max((line.requests for line in shown), default=0) or 1
+    most = max((line.requests for line in shown), default=0)
     strip = Text(f"{shown[0].day} ")
     for line in shown:
         if line.state == "not read":
@@ -126,7 +126,7 @@ def _strip(days: tuple[DayLine, ...]) -> Text:
         elif line.state == "left out":
             strip.append("x", "red")
         else:
-            bar = STEPS[round((len(STEPS) - 1) * line.requests / most)]
+            bar = STEPS[round((len(STEPS) - 1) * line.requests / max(most, 1))]
             strip.append(bar, "" if line.state == "read" else "red")
     strip.append(f" {shown[-1].day}  requests a day, at most {most:,}")
     means = [

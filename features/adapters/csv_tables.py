@@ -13,7 +13,7 @@ from features.adapters.files import local_files
 from features.catalog_names import plain_name
 from features.csv_text import csv_source, dialect_of, rewrite_csv
 from features.sql_text import identifier
-from features.text_files import BLOCK_BYTES, encoding_of
+from features.text_files import BLOCK_BYTES, NotTextError, encoding_of
 
 
 class Columns:
@@ -74,12 +74,15 @@ def view_csv(
     """As ``load_csv``, but a view that reads the files when it is asked; ``RAGGED_SQL`` counts the others then.
 
     Raises:
-        AdapterError: a file has no header line.
+        AdapterError: a file has no header line, or is no text.
     """
     sources = []
     names: dict[str, None] = {}
     for place, file in enumerate(files if files is not None else local_files(request)):
-        encoding = encoding_of(file, file.name, None)
+        try:
+            encoding = encoding_of(file, file.name, None)
+        except NotTextError as error:
+            raise AdapterError(f"{file.name} is no CSV: {error}; export it again") from error
         dialect, plain = dialect_of(file) if encoding.how == "utf-8" and _is_plain(file) else None, file
         if dialect is None:
             plain = request.work / f"{view}-{place:03d}.csv"

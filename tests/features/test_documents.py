@@ -6,6 +6,7 @@ import bz2
 import decimal
 import gzip
 import json
+import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -223,6 +224,18 @@ def test_bytes_that_are_no_text_leave_the_other_columns(duckdb_engine: Any, tmp_
     pq.write_table(table, tmp_path / "source.parquet")
     found = read(duckdb_engine, tmp_path, "x.parquet", (tmp_path / "source.parquet").read_bytes())
     assert found == [{"id": "a", "picture": None}, {"id": "b", "picture": "ok"}]
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.ndjson", "part-0"])
+def test_noise_under_the_name_of_a_text_is_named(duckdb_engine: Any, tmp_path: Path, name: str) -> None:
+    noise = random.Random(7).randbytes(4096)
+    with pytest.raises(DocumentError, match=rf"{name} cannot be read, .*bytes that no text has"):
+        read(duckdb_engine, tmp_path, name, noise)
+
+
+def test_a_few_odd_bytes_are_still_text(duckdb_engine: Any, tmp_path: Path) -> None:
+    lines = ["id,title", *(f"{n},a title of some length {n}\x01" for n in range(50))]
+    assert len(read(duckdb_engine, tmp_path, "x.csv", "\n".join(lines).encode())) == 50
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv.gz", "x.json", "part-0"])
