@@ -27,7 +27,7 @@ MARKS = (
 CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r\f\x1b"))
 CONTROL_SHARE = 0.05
 LEAST_CONTROLS = 16
-"""So many bytes that no text has, and such a share of the first ones, tell a file that is none; of noise a tenth are."""
+"""So many bytes that no text has, and such a share of the first ones, tell a file that is none; noise has a tenth."""
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _CANDIDATES = [
