@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -76,6 +76,14 @@ class UnmetIds:
         """An id of each side."""
         with open_engine(settings) as engine:
             return _meet(engine, settings, day, tables)[2]
+
+
+def column_of_ids(settings: Settings, ids: Sequence[str]) -> str:
+    """The column of the catalogue's files that has at least half of some ids as they are; empty where none has."""
+    with open_engine(settings) as engine:
+        engine.con.execute("CREATE TABLE logged AS SELECT unnest(?::VARCHAR[]) AS item_id, false AS met", [list(ids)])
+        best = _best_column(engine, settings, len(ids))
+    return str(best[0]) if best and best[2] else ""
 
 
 def _meet(engine: Any, settings: Settings, day: date, tables: Mapping[str, Path]) -> tuple[int, int, str]:

@@ -39,7 +39,8 @@ def _item_gaps(joins: Joins) -> Iterator[Gap]:
     for ratio, what in ((joins.shown_known, "impressions"), (joins.acted_known, "clicks, carts and orders")):
         if _lacks(ratio, NOTABLE):
             unknown = _minus(ratio)
-            column = f"The catalogue's column {joins.ids_found_in} has the log's ids: name it item_id"
+            other = joins.ids_found_in
+            column = f"The catalogue's column {other} has the log's ids: set SHELFWISE_RAW__ITEM_ID={other}"
             sides = (
                 f"The log has {', '.join(joins.unknown_ids)}, the catalogue {', '.join(joins.catalog_ids)}:"
                 " name items alike, or bring a catalogue that still has the delisted ones"
@@ -48,7 +49,7 @@ def _item_gaps(joins: Joins) -> Iterator[Gap]:
                 60 + 35 * (unknown.share or 0),
                 f"{unknown.told} {what} are of items that the catalogue does not have",
                 "Their rows are left out of training, and a request that led to none but these is no example.",
-                f"{column if joins.ids_found_in else sides}.",
+                f"{column if other else sides}.",
             )
             return
 

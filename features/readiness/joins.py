@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from features.documents import load_documents
 from features.engine import open_engine, read_catalog, read_days
-from features.json_macros import create_macros
-from features.landing import catalog_files, local_copies
+from features.quality.unmet_ids import column_of_ids
 from features.readiness.report import Joins, Ratio
 from infra.contract.names import INTERACTIONS
 from infra.contract.partitions import written_days
@@ -124,20 +122,3 @@ def _create_views(engine: Any, settings: Settings) -> None:
         engine.create_view("catalog", read_catalog(engine, settings).select("item_id"))
     else:
         engine.create_table("catalog", schema={"item_id": "string"})
-
-
-def column_of_ids(settings: Settings, ids: tuple[str, ...]) -> str:
-    """The column of the catalogue's files whose values hold most of ``ids``; empty where none does."""
-    files = [file for _, file in catalog_files(settings)]
-    with open_engine(settings) as engine, local_copies(settings, files) as copies:
-        load_documents(engine, "documents", copies, [file.name for file in files], settings.raw.encoding)
-        create_macros(engine)
-        found = engine.con.execute(
-            """
-            SELECT e.key FROM documents, json_each(body_of(document)) AS e
-            WHERE NOT is_action_line(document) AND list_contains(?, as_id(e.value))
-            GROUP BY e.key ORDER BY count(DISTINCT as_id(e.value)) DESC, e.key LIMIT 1
-            """,
-            [list(ids)],
-        ).fetchone()
-    return str(found[0]) if found else ""

@@ -112,7 +112,7 @@ def test_ids_of_another_column_are_found(settings: Settings) -> None:
     other_ids(settings)
     report = assess(settings)
     assert report.joins and report.joins.ids_found_in == "shelf"
-    assert report.gaps[0].remedy == "The catalogue's column shelf has the log's ids: name it item_id."
+    assert report.gaps[0].remedy == "The catalogue's column shelf has the log's ids: set SHELFWISE_RAW__ITEM_ID=shelf."
 
 
 def test_days_that_are_passed_over_missing_or_misnamed(settings: Settings) -> None:
