@@ -183,6 +183,7 @@ def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
         rebuilt_requests=counts.rebuilt_requests,
         named_by_text=counts.named_by_text,
         bad_actions=counts.bad_actions,
+        wrong_fields=tuple(counts.wrong_fields),
         bots=bots.named,
         bot_clients=bots.clients,
         spared=bots.spared,

@@ -163,11 +163,12 @@ def _build(
     if count == 0 or bad_share > settings.raw.max_bad_share:
         counts = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
         kept = " The catalogue in use stays as it was." if settings.paths.catalog.exists() else ""
+        example = connection.execute("SELECT left(raw, 200) FROM refused ORDER BY row_id LIMIT 1").fetchone()
+        once = " Each id may be there once." if "duplicate_id" in reasons else ""
         raise CatalogError(
-            f"{bad_share:.1%} of the catalogue's {rows_in:,} rows were refused ({counts or 'none left'}).{kept}"
-            f" Columns found: {', '.join(found[:30])}. See"
-            f" {settings.paths.catalog.with_name('quarantine.parquet')}, mend the files and run again, or raise"
-            " SHELFWISE_RAW__MAX_BAD_SHARE"
+            f"{bad_share:.1%} of the catalogue's {rows_in:,} rows were refused ({counts or 'none left'})"
+            f"{f', such as {example[0]}' if example else ''}.{once}{kept} Columns found: {', '.join(found[:30])}. Mend"
+            " the files and run again, or raise SHELFWISE_RAW__MAX_BAD_SHARE"
         )
     write_parquet(settings.paths.catalog, batches_of(engine, items), CATALOG)
     aliases = engine.table("aliases").order_by("alias_id")

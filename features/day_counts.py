@@ -8,7 +8,7 @@ from typing import Any
 
 from features.day_report import SourceCounts
 from features.day_screening import SOURCES
-from features.lacking import bad_actions
+from features.lacking import bad_actions, wrong_fields
 from features.rebuilt_requests import rebuilt_counts
 from features.screening import ACTION_LINE, HARMLESS
 from infra.settings import RawSettings
@@ -32,6 +32,7 @@ class DayCounts:
     rebuilt_requests: Mapping[str, int]
     named_by_text: int
     bad_actions: Mapping[str, str]
+    wrong_fields: Sequence[str]
 
     @property
     def bad_share(self) -> float:
@@ -85,6 +86,7 @@ def count_day(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> DayCo
         rebuilt_requests=rebuilt,
         named_by_text=named_by_text,
         bad_actions=bad_actions(engine, raw),
+        wrong_fields=wrong_fields(engine),
         reasons=dict(rows("SELECT reason, count(*) FROM quarantine GROUP BY ALL ORDER BY ALL")),
         examples=dict(examples),
         rows_out={name: int(table.count().execute()) for name, table in tables.items()},

@@ -16,6 +16,9 @@ from infra.contract.partitions import write_json
 from infra.contract.tables import SESSION_TABLES, columns_of
 from infra.settings import Settings
 
+MOST_ROWS = 0.5
+"""Share of refused rows above which no bound is to be raised: the log is not read as it was meant."""
+
 
 @dataclass(frozen=True)
 class SourceCounts:
@@ -77,6 +80,8 @@ class DayReport:
     """Events without a query id that took one by their text and person."""
     bad_actions: Mapping[str, str] = field(default_factory=dict)
     """Action of which too many rows were refused -> how many, why, and an example."""
+    wrong_fields: tuple[str, ...] = ()
+    """Which fields of rows refused as ``wrong_type`` are not what they should be: a sentence each."""
     bots: Sequence[Bot] = ()
     """The clients that no person can be whose rows were left out, those with the most rows."""
     bot_clients: int = 0
@@ -115,9 +120,11 @@ class DayReport:
             counts = ", ".join(f"{reason} {n:,}" for reason, n in _largest_first(self.reasons))
             setting = "SHELFWISE_RAW__MAX_BAD_ACTION_SHARE" if self.bad_actions else "SHELFWISE_RAW__MAX_BAD_SHARE"
             actions = "".join(f"; {action}: refused {what}" for action, what in self.bad_actions.items())
+            wrong = "".join(f"; {sentence}" for sentence in self.wrong_fields)
+            bound = f", or raise {setting}," if self.bad_share <= MOST_ROWS else ""
             parts.append(
-                f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}){actions}; {rest}. Mend"
-                f" the files, or raise {setting}, and run again"
+                f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}){wrong}{actions}; {rest}."
+                f" Mend the files{bound} and run again"
             )
         if self.rebuilt_requests and not self.sources["ubi_queries"].rows_in:
             parts.append(
@@ -180,7 +187,7 @@ def report_from(stored: Mapping[str, Any]) -> DayReport | None:
         return None
     values = {name: stored[name] for name in names}
     values["day"] = date.fromisoformat(values["day"])
-    for name in ("files", "failed_rules", "warnings", "spared"):
+    for name in ("files", "failed_rules", "warnings", "spared", "wrong_fields"):
         values[name] = tuple(values[name])
     values["bots"] = tuple(Bot(**bot) for bot in values["bots"])
     values["sources"] = {name: SourceCounts(**counts) for name, counts in values["sources"].items()}

@@ -70,6 +70,7 @@ CREATE OR REPLACE TEMP MACRO undated(j) AS CASE
 CREATE OR REPLACE TEMP MACRO as_time(j) AS list_transform(
     list_transform(list_transform([j], lambda e: as_id(undated(e))), lambda s: parsed_time(s)),
     lambda t: within_reason(t))[1];
+CREATE OR REPLACE TEMP MACRO field_is(name, j) AS concat(name, ' ', left(j::VARCHAR, 80));
 CREATE OR REPLACE TEMP MACRO unreadable_time(j, read) AS read IS NULL AND NOT is_absent(j)
     AND NOT coalesce(json_type(j) = 'VARCHAR' AND as_id(j) IS NULL, false);
 CREATE OR REPLACE TEMP MACRO opened(j) AS CASE

@@ -16,6 +16,11 @@ LOOKED_FOR = {
     "no_text": "user_query",
 }
 """Reason -> the names that a field was looked for by, in any spelling and at any level."""
+NO_FORM = {
+    "timestamp": "is no ISO 8601 or HTTP date and no number since 1970",
+    "query_response_hit_ids": "is no list of ids",
+}
+"""Field -> what is wrong with a value of it; of the others that it is no single text or number."""
 LEAST_REQUESTS = 10
 """Requests without any text from which that is no quiet day of people who browse."""
 UNEXPLAINED_SHARE = 0.1
@@ -62,6 +67,23 @@ def bad_actions(engine: Any, raw: RawSettings) -> dict[str, str]:
         looked = _looked_for(engine, "ubi_events", reason) if refused == count else ""
         told[kind] = f"{refused:,} of {count:,} rows ({reason}), such as {example}{looked}"
     return told
+
+
+def wrong_fields(engine: Any) -> tuple[str, ...]:
+    """A sentence for each field that rows refused as ``wrong_type`` have in a form that is not read."""
+    found = engine.con.execute(
+        """
+        SELECT split_part(wrong_field, ' ', 1) AS field, count(DISTINCT row_id), min(wrong_field) FROM (
+            SELECT 'queries', row_id, wrong_field FROM screened_ubi_queries WHERE reason = 'wrong_type'
+            UNION ALL SELECT 'events', row_id, wrong_field FROM screened_ubi_events WHERE reason = 'wrong_type'
+        ) GROUP BY ALL ORDER BY 2 DESC, 1
+        """
+    ).fetchall()
+    return tuple(
+        f"{field} of {rows:,} {'row' if rows == 1 else 'rows'} {NO_FORM.get(field, 'is no single text or number')},"
+        f" such as {example.removeprefix(field).strip()}"
+        for field, rows, example in found
+    )
 
 
 def what_all_rows_lack(engine: Any, raw: RawSettings) -> str:

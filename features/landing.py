@@ -101,12 +101,14 @@ def _open_landing(settings: Settings) -> tuple[Any, str]:
         file_system, root = url_to_fs(url)
         # A listing kept from before would hide the files that landed since.
         file_system.invalidate_cache()
-        found = file_system.isdir(root)
+        found, is_file = file_system.isdir(root), file_system.isfile(root)
     except (ImportError, ValueError, OSError) as error:
         raise LandingError(
             f"the landing folder {url} cannot be opened: {error}. Check the URL and its credentials, and that the"
             " fsspec package of its protocol is installed (s3fs for s3://, gcsfs for gs://)"
         ) from error
+    if is_file:
+        raise LandingError(f"{url} is a file: name the folder that has the days' folders (dt=YYYY-MM-DD) in it")
     if not found:
         todo = "check the path" if settings.landing else "run the demo shop first"
         raise LandingError(f"there is no landing folder at {url}: {todo}")

@@ -124,9 +124,13 @@ WITH named AS (
     FROM named
 )
 SELECT row_id, not_json, action_line,
-    no_scalar(query_id) OR no_person(user_id) OR no_person(client_id) OR no_scalar(query_text)
-        OR unreadable_time(time, time_read)
-        OR NOT (is_absent(hits) OR is_list) OR len(list_filter(elements, lambda e: no_scalar(e))) > 0 AS wrong_type,
+    CASE WHEN no_scalar(query_id) THEN field_is('query_id', query_id)
+        WHEN no_person(user_id) THEN field_is('user_id', user_id)
+        WHEN no_person(client_id) THEN field_is('client_id', client_id)
+        WHEN no_scalar(query_text) THEN field_is('user_query', query_text)
+        WHEN unreadable_time(time, time_read) THEN field_is('timestamp', time)
+        WHEN NOT (is_absent(hits) OR is_list) OR len(list_filter(elements, lambda e: no_scalar(e))) > 0
+            THEN field_is('query_response_hit_ids', hits) END AS wrong_field, wrong_field IS NOT NULL AS wrong_type,
     as_key(query_id) AS query_id, as_person(user_id, {guests}) AS user_id, as_person(client_id, {guests}) AS client_id,
     as_person(session_id, {guests}) AS session_id, coalesce(as_text(query_text), '') AS query_text,
     time_read AS time, list_transform(elements, lambda e: as_id(e)) AS hits, agent, content, country, language, zip,
@@ -178,8 +182,13 @@ WITH named AS (
     FROM {target}_picked AS p LEFT JOIN {target}_elsewhere AS o USING (row_id)
 ), typed AS (
     SELECT row_id, not_json, action_line,
-        no_scalar(query_id) OR no_person(user_id) OR no_person(client_id) OR no_scalar(action)
-            OR no_scalar(item_id) AND basket IS NULL OR unreadable_time(time, time_read) AS wrong_type,
+        CASE WHEN no_scalar(query_id) THEN field_is('query_id', query_id)
+            WHEN no_person(user_id) THEN field_is('user_id', user_id)
+            WHEN no_person(client_id) THEN field_is('client_id', client_id)
+            WHEN no_scalar(action) THEN field_is('action_name', action)
+            WHEN no_scalar(item_id) AND basket IS NULL THEN field_is('object_id', item_id)
+            WHEN unreadable_time(time, time_read) THEN field_is('timestamp', time) END AS wrong_field,
+        wrong_field IS NOT NULL AS wrong_type,
         logged_id, lower(as_id(action)) AS action, as_key(query_id) AS query_id,
         as_person(user_id, {guests}) AS user_id, as_person(client_id, {guests}) AS client_id,
         as_person(session_id, {guests}) AS session_id, as_key(item_id) AS item_id,

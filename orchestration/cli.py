@@ -108,7 +108,7 @@ def import_(
 ) -> None:
     """Turn another log or catalogue into UBI day folders, and say what each of its events became.
 
-    Exit code 1 where nothing came of it.
+    Exit code 1 where nothing came of it, or of its log.
     """
     from orchestration.importing import import_and_print
 
@@ -116,7 +116,7 @@ def import_(
     given = dict(option.partition("=")[::2] for option in options or [])
     how = {"zone": zone, "replace": replace, "memory": memory, "raw": get_settings().raw}
     outcome = import_and_print(console, source, files, to, days=days, options=given, **how)
-    raise typer.Exit(0 if outcome.written.days or outcome.written.catalog is not None else 1)
+    raise typer.Exit(0 if outcome.complete else 1)
 
 
 @app.command()

@@ -37,8 +37,9 @@ def print_import(console: Console, outcome: Imported, to: Path) -> None:
         column.justify = "right"
     console.print(table)
     written = outcome.written
-    left_out = sum(rows for _, became, rows, _ in outcome.became if became.startswith("left out"))
-    console.print(f"{outcome.rows_in:,} rows read, {left_out:,} of them left out as the table says.", highlight=False)
+    console.print(
+        f"{outcome.rows_in:,} rows read, {outcome.left_out:,} of them left out as the table says.", highlight=False
+    )
     if written.outside:
         console.print(f"{written.outside:,} rows made of them are of days that were not asked for.", highlight=False)
     if written.days:
@@ -52,7 +53,8 @@ def print_import(console: Console, outcome: Imported, to: Path) -> None:
         console.print(f"{to}/catalog.parquet: {written.catalog:,} rows.", highlight=False, soft_wrap=True)
     for note in outcome.notes:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
+    if not outcome.complete:
+        what = "Nothing was" if written.catalog is None else "No day was"
+        console.print(f"[red]{what} written.[/] The table says what became of each row.")
     if written.days or written.catalog is not None:
         console.print(f"Next: shelfwise check {to}, then shelfwise run --data {to}", highlight=False, soft_wrap=True)
-    else:
-        console.print("[red]Nothing was written.[/]")

@@ -42,7 +42,7 @@ STEPS: Mapping[str, str] = {
 ``reason``: why an event of use is left out all the same. ``dt``: its day folder, null: the UTC day. ``query_id``: the
 source's own, where it has one. ``event_id``: equal for what was delivered twice; ``order_id``: for what was sent twice.
 ``item_ids``, ``positions`` and ``goods`` go together, the last where a catalogue is wanted; positions count from the
-source's own start.
+source's own start, and from one where one of them is zero.
 """
 
 
@@ -63,6 +63,8 @@ def ubi_of_steps(
         rows_in: Rows that were read from the source.
         notes: What the adapter has to say.
     """
+    if count(connection, "SELECT count(*) FROM steps WHERE list_contains(positions, 0)"):
+        connection.execute("UPDATE steps SET positions = [p + 1 for p in positions] WHERE positions IS NOT NULL")
     sessions = count(connection, "SELECT count(*) FROM steps WHERE kind IS NOT NULL AND session_id IS NULL")
     with watched(connection, request.progress, "putting visits together"):
         connection.execute(VISITS_SQL.format(session="session_id IS NULL" if sessions else "false"))

@@ -13,6 +13,7 @@ from statistics import median
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
+import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from features.adapters.base import AdapterError, ImportProgress, ImportRequest, adapter
@@ -33,6 +34,16 @@ class Imported:
     """Event of the source, what it became, rows of the source, rows written."""
     written: Written
     notes: Sequence[str]
+
+    @property
+    def left_out(self) -> int:
+        """Rows of the source that came to nothing."""
+        return sum(rows for _, became, rows, _ in self.became if became.startswith("left out"))
+
+    @property
+    def complete(self) -> bool:
+        """Whether days were written, or a catalogue of at least half of the rows: else they were rows of a log."""
+        return bool(self.written.days) or (self.written.catalog is not None and self.left_out <= self.rows_in / 2)
 
 
 def import_logs(
@@ -128,9 +139,17 @@ def _errors_told(memory: str) -> Iterator[None]:
         raise AdapterError(
             f"{memory} of memory do not suffice, or the disk is full ({told}): raise --memory"
         ) from error
-    except (DocumentError, duckdb.InvalidInputException, duckdb.IOException) as error:
-        told = str(error).splitlines()[0]
-        raise AdapterError(f"the files cannot be read, one is damaged or not what its name says ({told})") from error
+    except (DocumentError, duckdb.InvalidInputException, duckdb.IOException, pa.ArrowException, EOFError) as error:
+        raise _damaged(error) from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk, or the network; what a packed file lacks has no number
+            raise
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> AdapterError:
+    told = (str(error).splitlines() or [type(error).__name__])[0]
+    return AdapterError(f"the files cannot be read, one is damaged or not what its name says ({told})")
 
 
 @contextmanager

@@ -204,12 +204,21 @@ def day_gaps(days: Sequence[DayLine], misnamed: Mapping[str, str]) -> Iterator[G
     for line in days:
         if line.state == "left out":
             yield Gap(38, f"{line.day} is passed over", "Nothing of it is used.", f"{sentence(line.why.rstrip('.'))}.")
-    if unusual := [line for line in days if line.state == "read" and line.why]:
+    unusual = [line for line in days if line.state == "read" and line.why]
+    if unusual and unusual[-1] == days[-1] and days[-1].why.startswith("Requests: "):
+        last = unusual.pop()
+        yield Gap(
+            72,
+            f"The last day, {last.day}, is not like those before, and it judges what they taught",
+            f"{last.why}.",
+            "If it is not whole, leave it out: take its folder away, or import with --until the day before.",
+        )
+    if unusual:
         named = ", ".join(str(line.day) for line in unusual[:3]) + (", ..." if len(unusual) > 3 else "")
         yield Gap(
             18,
             f"Something is unusual about {counted(len(unusual), 'day')}: {named}",
-            f"{unusual[0].day}: {unusual[0].why}.",
+            " ".join(f"{line.day}: {line.why}." for line in unusual[:3]),
             "Land a day again that is not whole. A first run takes them as they are; from then on days are held that"
             " differ as much from the days before.",
         )

@@ -13,7 +13,7 @@ from features.quality.results import ExpectationOutcome
 from features.quality.rules import Absent, Suite
 from features.quality.training_set import KEY, SPLITS, training_suite
 from features.quality.validation import validate
-from features.readiness.report import Joins, Learning
+from features.readiness.report import Joins, Learning, counted
 from infra.contract.names import LEAST_CLICKED_REQUESTS
 from infra.settings import Settings
 
@@ -31,7 +31,8 @@ def session_stops(reports: Sequence[DayReport]) -> list[str]:
     held = [report for report in reports if report.held]
     stops = [report.message for report in held[:HELD_SHOWN]]
     if len(held) > HELD_SHOWN:
-        stops.append(f"{len(held) - HELD_SHOWN} more days are held, the last {held[-1].day}")
+        more = len(held) - HELD_SHOWN
+        stops.append(f"{counted(more, 'day')} more {'is' if more == 1 else 'are'} held, the last {held[-1].day}")
     return stops
 
 

@@ -34,6 +34,7 @@ def test_days_come_in_order_and_other_names_are_left_alone(tmp_path: Path) -> No
     ("make", "says"),
     [
         (lambda root: None, "there is no landing folder"),
+        (lambda root: root.write_text("x"), "is a file: name the folder"),
         (lambda root: root.mkdir(), "holds no day: expected folders dt=YYYY-MM-DD"),
         (
             lambda root: (root / "dt=2026-3-1").mkdir(parents=True),

@@ -146,6 +146,18 @@ def test_harmless_rows_are_ignored_each_for_its_reason(tmp_path: Path) -> None:
     }
 
 
+def test_a_field_of_another_form_is_named_with_what_it_should_be(tmp_path: Path) -> None:
+    queries = [query(f"q{n}", timestamp="04.05.2026 10:01:00") for n in range(3)]
+    queries += [query("q9", query_response_hit_ids=[{"sku": "1", "score": 0.5}])]
+    report = build(shop(tmp_path), queries, [event("click", "a", user="u1")])
+    assert report.wrong_fields == (
+        'timestamp of 3 rows is no ISO 8601 or HTTP date and no number since 1970, such as "04.05.2026 10:01:00"',
+        'query_response_hit_ids of 1 row is no list of ids, such as [{"sku":"1","score":0.5}]',
+    )
+    assert report.wrong_fields[0] in report.message
+    assert "SHELFWISE" not in report.message
+
+
 def test_an_action_that_is_mostly_refused_holds_the_day(tmp_path: Path) -> None:
     queries = [query(f"q{n}") for n in range(400)]
     orders = [event("order", {"broken": n}, user=f"u{n}", event_id=f"o{n}") for n in range(4)]

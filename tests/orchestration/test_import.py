@@ -54,6 +54,12 @@ def test_options_reach_the_import_and_errors_are_sentences(
     result = CliRunner().invoke(app, [*arguments, "--from", "2026-05-11", "--zone", "Europe/Berlin"])
     assert result.exit_code == 1
     assert "Nothing was written" in result.output
+    rows = [query(f"q{n}", timestamp="one day") for n in range(3)]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "products.csv").write_text("sku,name\na,Lamp\n")
+    result = CliRunner().invoke(app, [*arguments[:3], str(tmp_path / "products.csv"), *arguments[3:]])
+    assert result.exit_code == 1
+    assert "No day was written" in result.output
     monkeypatch.setattr(sys, "argv", ["shelfwise", *arguments, "--set", "index=x"])
     with pytest.raises(SystemExit) as left:
         main()

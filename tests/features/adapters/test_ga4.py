@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Sequence
 from datetime import date
@@ -145,6 +146,21 @@ def test_without_lists_events_follow_the_last_search_and_the_cost_is_told(tmp_pa
     events = [(r["action"], r["item_id"], of.get(r["query_id"])) for r in shop.rows("events")]
     assert ("cart", "b", "lamp") in events and ("order", "b", "lamp") in events
     assert any("nobody knows what was shown" in note for note in shop.imported.notes)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_places_are_counted_from_one(tmp_path: Path, first: int) -> None:
+    rows = [ga("view_search_results", 0, search_term="red lamp")]
+    rows += [ga("select_item", 10 + n, item(i, first + n)) for n, i in enumerate("ab")]
+    shop = shop_of("ga4", tmp_path, write(tmp_path / "events_20260510.json", rows))
+    assert sorted((r["item_id"], r["position"]) for r in shop.rows("events")) == [("a", 1), ("b", 2)]
+
+
+def test_a_packed_file_cut_short_is_told(tmp_path: Path) -> None:
+    whole = gzip.compress("".join(f"{json.dumps(row)}\n" for row in visit() * 50).encode())
+    (tmp_path / "events_20260510.json.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AdapterError, match="the files cannot be read, one is damaged"):
+        import_logs("ga4", [str(tmp_path / "events_20260510.json.gz")], tmp_path / "logs")
 
 
 def test_a_search_repeated_is_one_request_and_other_visits_stay_apart(tmp_path: Path) -> None:
