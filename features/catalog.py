@@ -54,6 +54,8 @@ class CatalogReport:
     is read as ISO-8601, epoch or day.month.year."""
     filled: Mapping[str, int]
     """Items that have a value, by field."""
+    unused_columns: tuple[str, ...] = ()
+    """Columns that nothing is read from."""
     variants: int = 0
     """Rows that are a variant of a product that another row stands for."""
     encodings: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class CatalogReport:
             "columns": dict(self.columns),
             "read as attributes": list(self.attribute_columns),
             "read as description": list(self.description_columns),
+            "columns not read": list(self.unused_columns),
             "unreadable": dict(self.unreadable),
             "variants": self.variants,
             "filled": dict(self.filled),
@@ -204,6 +207,7 @@ def _report(
     filled = [f"count({name})" for name in texts] + [f"count(*) FILTER (len({name}) > 0)" for name in lists]
     variants = int(rows("SELECT count(*) FROM candidates WHERE reason IS NULL AND is_variant")[0][0])
     roles = rows("SELECT role, key FROM roles ORDER BY ALL")
+    used = {key for _, key in roles} | {key for (key,) in rows("SELECT key FROM fields WHERE field IS NOT NULL")}
     return CatalogReport(
         files=tuple(file.name for _, file in dated),
         rows_in=rows_in - lines,
@@ -217,6 +221,11 @@ def _report(
         ),
         attribute_columns=tuple(key for role, key in roles if role == "attribute"),
         description_columns=tuple(key for role, key in roles if role == "description"),
+        unused_columns=tuple(
+            key
+            for (key,) in rows("SELECT DISTINCT key FROM entries ORDER BY key")
+            if key not in used and not any(other.startswith(f"{key}.") for other in used)
+        ),
         unreadable=dict(rows(UNREADABLE_SQL)),
         filled=dict(zip((*texts, *lists), rows(f"SELECT {', '.join(filled)} FROM items")[0], strict=True)),
         variants=variants,

@@ -64,7 +64,7 @@ def bad_actions(engine: Any, raw: RawSettings) -> dict[str, str]:
             WHERE kind = ? AND reason = ? ORDER BY row_id LIMIT 1""",
             [kind, reason],
         ).fetchall()
-        looked = _looked_for(engine, "ubi_events", reason) if refused == count else ""
+        looked = looked_for(engine, "ubi_events", reason) if refused == count else ""
         told[kind] = f"{refused:,} of {count:,} rows ({reason}), such as {example}{looked}"
     return told
 
@@ -105,9 +105,9 @@ def what_all_rows_lack(engine: Any, raw: RawSettings) -> str:
         {"reasons": list(REASONS)},
     ).fetchall()
     if not requests and reasons == 1 and refused >= raw.min_action_rows and reason in LOOKED_FOR:
-        return f"all {refused:,} rows of its queries are refused ({reason}){_looked_for(engine, 'ubi_queries', reason)}"
+        return f"all {refused:,} rows of its queries are refused ({reason}){looked_for(engine, 'ubi_queries', reason)}"
     if requests >= LEAST_REQUESTS and not texts:
-        return f"none of its {requests:,} requests has a text{_looked_for(engine, 'ubi_queries', 'no_text')}"
+        return f"none of its {requests:,} requests has a text{looked_for(engine, 'ubi_queries', 'no_text')}"
     known, unknown, names = engine.con.execute(
         """
         WITH counts AS (
@@ -128,7 +128,7 @@ def what_all_rows_lack(engine: Any, raw: RawSettings) -> str:
     return ""
 
 
-def _looked_for(engine: Any, source: str, reason: str) -> str:
+def looked_for(engine: Any, source: str, reason: str) -> str:
     """Where a field was looked for, and what keys the rows have; empty for a reason that is about no field."""
     names = LOOKED_FOR.get(reason)
     if names is None:
@@ -147,4 +147,6 @@ def _looked_for(engine: Any, source: str, reason: str) -> str:
         SELECT key FROM keys GROUP BY key ORDER BY count(*) DESC, key LIMIT {KEYS}
         """
     ).fetchall()
-    return f". Looked for: {names}; the rows have {', '.join(key for (key,) in rows)}"
+    return (
+        f". Looked for: {names}; the rows have {', '.join(key for (key,) in rows)}: if one of these is it, rename it so"
+    )

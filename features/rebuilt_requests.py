@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from features.lacking import looked_for
 from features.screening import DayWindow, kind_of
 from features.sessions import LEAST_SESSION_CHARS
 from infra.contract.query_text import normalised
@@ -109,9 +110,11 @@ def rebuilt_told(counts: Mapping[str, int]) -> str:
 
 def why_none_rebuilt(engine: Any) -> str:
     """Why a day without rows of queries has no request all the same; empty where its events told some."""
-    ((made, rows, texts),) = engine.con.execute(
-        "SELECT (SELECT count(*) FROM rebuilt_requests), count(*), count(query_text) FROM raw_ubi_events"
-        " WHERE NOT action_line"
+    ((made, rows, texts, times, people),) = engine.con.execute(
+        "SELECT (SELECT count(*) FROM rebuilt_requests), count(*), count(query_text),"
+        " count(time) FILTER (query_text IS NOT NULL),"
+        " count(coalesce(query_id, user_id, client_id, session_id)) FILTER (query_text IS NOT NULL)"
+        " FROM raw_ubi_events WHERE NOT action_line"
     ).fetchall()
     if made:
         return ""
@@ -120,7 +123,8 @@ def why_none_rebuilt(engine: Any) -> str:
     if texts:
         return (
             f"none of the {texts:,} events that carry a text (user_query) can be read as one of a search of that day:"
-            " they need a readable time of the day, and a query_id or somebody who did it. Land its ubi_queries as well"
+            f" {times:,} of them have a readable time, {people:,} a query_id or somebody who did it"
+            f"{looked_for(engine, 'ubi_events', 'no_user' if times else 'no_time')}"
         )
     return (
         f"none of its {rows:,} events carries user_query, so that no request can be rebuilt from them either. Land its"

@@ -37,6 +37,8 @@ def catalog_lines(settings: Settings) -> list[str]:
             read.append(f"{_some(columns)} as {what}")
     if read:
         lines.append(f"Columns read: {'; '.join(read)}.")
+    if report.unused_columns:
+        lines.append(f"Columns not read: {_some(report.unused_columns)}.")
     if not report.filled["title"]:
         *most, last = ALIASES["title"][:4]
         lines.append(f"No column was read as title: if there is one, name it {', '.join(most)} or {last}.")

@@ -170,7 +170,7 @@ def catalog_gaps(catalog: CatalogReport) -> Iterator[Gap]:
     for field, weight, cost in FIELD_GAPS:
         filled = Ratio(catalog.filled[field], catalog.items)
         if _lacks(filled, 0.2):
-            names = ALIASES[field][:4]
+            names = list(dict.fromkeys([*(name for name in ALIASES[field] if name == field), *ALIASES[field]]))[:4]
             name = _CALLED.get(field, field)
             one = name if field == "attributes" else f"a {name}"
             what = f"{_minus(filled).told} items have no {name}" if filled.part else f"No item has {one}"

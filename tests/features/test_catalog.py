@@ -334,6 +334,18 @@ def test_parquet_maps_structs_and_gaps(tmp_path: Path) -> None:
     assert (first["available_from"], second["available_from"]) == (datetime(2026, 1, 1, tzinfo=UTC), EPOCH)
 
 
+def test_columns_that_nothing_is_read_from_are_named(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    rows = [
+        {"sku": n, "name": "Lamp", "offers": {"price": 3}, "pricing": {"net": 2.5}, "seen": {"by": ["a", "b"]}}
+        for n in range(3)
+    ]
+    write(landing(settings), rows)
+    report = build_catalog(settings)
+    assert report.unused_columns == ("pricing", "seen")
+    assert (report.filled["price"], report.columns["price"]) == (3, "offers.price")
+
+
 def test_the_latest_version_of_an_item_counts_and_its_first_day_bounds_it(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     root = landing(settings)

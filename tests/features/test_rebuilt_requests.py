@@ -253,3 +253,6 @@ def test_a_day_of_events_alone_that_tells_no_request_says_so(
     assert report.held
     why = "none of the 3 events that carry a text" if text else "none of its 3 events carries user_query"
     assert "there is no row of queries in its files" in report.message and why in report.message
+    if text:
+        assert "0 of them have a readable time, 3 a query_id or somebody who did it" in report.message
+        assert "Looked for: timestamp, @timestamp, time; the rows have " in report.message
