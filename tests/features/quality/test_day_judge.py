@@ -16,6 +16,7 @@ from features.quality import SessionJudge, SuiteResult, first_run_until, togethe
 from infra.settings import CheckSettings, Settings
 from tests.features.raw_log import DAY, event, land, query
 
+pytestmark = pytest.mark.slow
 FIRST = DAY  # a Sunday
 SOLD = [f"s{n}" for n in range(50)]
 

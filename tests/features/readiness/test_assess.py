@@ -15,6 +15,8 @@ from infra.settings import CheckSettings, RawSettings, Settings
 from tests.features.raw_log import event, land, query
 from tests.features.readiness.shop import DAYS, catalogue, events, new_shop, queries
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
