@@ -115,8 +115,7 @@ def _log_encoders(training: TrainingSettings, catalog: CatalogReport | None, joi
             place,
             "switched off (training.location)"
             if not training.location
-            else f"where they are is known of {' and '.join(where)}"
-            f"{'' if len(where) == 2 else ' alone'}"
+            else f"where they are is known of {' and '.join(where)}{'' if len(where) == 2 else ' alone'}"
             if where
             else "nothing says where items or people are",
         ),

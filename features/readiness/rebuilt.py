@@ -39,8 +39,8 @@ def rebuilt_gaps(rows: Rows, joins: Joins, days: int) -> Iterator[Gap]:
     yield Gap(
         25 + 35 * share,
         f"{rebuilt.told} requests were not logged, but rebuilt from events that carry their text",
-        "A search of which no event tells is missing, so that too many may seem to lead to a click; each is timed by its"
-        " first event; "
+        "A search of which no event tells is missing, so that too many may seem to lead to a click; each is timed by"
+        " its first event; "
         + (
             "and as no impression was logged, nobody knows what was shown and passed over."
             if blind
