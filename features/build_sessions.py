@@ -15,6 +15,7 @@ from typing import Any
 from features.bots import Bots
 from features.day_counts import count_day
 from features.day_report import (
+    VERSION,
     DayReport,
     built_days,
     read_report,
@@ -54,8 +55,6 @@ ORDER = {
     "left_out": ("query_id",),
     "quarantine": ("source", "row_id"),
 }
-VERSION = 6
-"""Raised where the same logs give other tables than before: days built by an older version are built again."""
 
 
 def build_sessions(

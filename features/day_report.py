@@ -13,9 +13,11 @@ from typing import Any
 
 from features.bots import Bot
 from infra.contract.partitions import write_json
-from infra.contract.tables import SESSION_TABLES, columns_of
+from infra.contract.tables import DAY_TABLES, columns_of
 from infra.settings import Settings
 
+VERSION = 6
+"""Raised where the same logs give other tables than before: days built by an older version are built again."""
 MOST_ROWS = 0.5
 """Share of refused rows above which no bound is to be raised: the log is not read as it was meant."""
 
@@ -65,7 +67,7 @@ class DayReport:
     output: str | None
     """Hash of the tables of the day that are in use; None where none are."""
     settings: str
-    """Hash of the settings that decide what is refused and when a day is held, and of the tables' columns."""
+    """``settings_hash`` of the run that built or last looked at the day."""
     seconds: float
     aliases: str = ""
     """Hash of the variants' ids that led to products of the tables; see ``variants.aliases_key``."""
@@ -153,9 +155,9 @@ def totals(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
 
 
 def settings_hash(settings: Settings) -> str:
-    """Changes where a setting does that decides what becomes of a day's rows, or a column of their tables."""
-    columns = [columns_of(schema) for schema in SESSION_TABLES.values()]
-    content = [settings.raw.model_dump(mode="json"), settings.checks.model_dump(mode="json"), columns]
+    """Changes with what decides what becomes of a day's rows: settings, the code's version, the tables' columns."""
+    columns = [columns_of(schema) for schema in DAY_TABLES.values()]
+    content = [VERSION, settings.raw.model_dump(mode="json"), settings.checks.model_dump(mode="json"), columns]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

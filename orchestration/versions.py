@@ -12,7 +12,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 
 import demoshop.landing
-import features.build_sessions
+import features.day_report
 import features.freshness
 import features.training_set
 import training.data.array_builder
@@ -24,7 +24,7 @@ from orchestration.partitions import DAYS
 CODE_VERSIONS: Mapping[str, tuple[int, ...]] = {
     "landing": (demoshop.landing.VERSION,),
     "catalog": (2,),
-    "sessions": (features.build_sessions.VERSION,),
+    "sessions": (features.day_report.VERSION,),
     "user_features": (features.freshness.VERSION,),
     "item_features": (features.freshness.VERSION,),
     "query_features": (features.freshness.VERSION,),

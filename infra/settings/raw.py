@@ -76,7 +76,7 @@ class RawSettings(Group):
     ahead_window: Duration = timedelta(days=1)
     """A row that claims to be later than the end of its landing day by more than this goes to quarantine."""
     max_bad_share: Share = 0.05
-    """A day with a larger share of quarantined rows is held: nothing of it is used until it is run again."""
+    """A day with a larger share of quarantined rows is held: its last accepted version, if any, stays in use."""
     max_bad_action_share: Share = 0.5
     """A day is held as well where a larger share of one action's rows (impressions, clicks, carts or orders) is
     quarantined, however few they are; never stricter than ``max_bad_share``."""

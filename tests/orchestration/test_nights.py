@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,9 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
+from features import day_report
+from features.build_sessions import build_sessions
+from features.landing import day_files
 from infra.run_lock import one_run
 from infra.settings import Settings
 from orchestration import partitions, run_lock, sensors
@@ -17,6 +21,7 @@ from orchestration.definitions import defs
 from orchestration.partitions import DAYS, range_tags
 from orchestration.schedules import nightly_retrain
 from orchestration.sensors import LANDED, new_landing_days
+from tests.features import raw_log
 
 FIRST = date.fromisoformat(DAYS.get_partition_keys()[0])
 LOG = [FIRST + timedelta(days=n) for n in range(4)]
@@ -128,3 +133,22 @@ def test_the_sensor_waits_for_a_run(shop: Settings, built: set[date], instance: 
     instance.report_run_canceled(run)
     built.update(LOG)
     assert asked(instance) == {}
+
+
+def test_a_day_is_built_until_its_files_or_the_code_are_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = raw_log.shop(tmp_path)
+    folder = raw_log.land(settings, [raw_log.query("q1")], [raw_log.event("click", "a", query_id="q1")])
+
+    def is_built() -> bool:
+        return partitions.is_built(settings, day_files(settings, raw_log.DAY))
+
+    assert not is_built()
+    build_sessions(settings, [raw_log.DAY])
+    assert is_built()
+    os.utime(folder / "ubi_queries.ndjson", (1e9, 1e9))
+    assert is_built(), "the same content, copied again"
+    with monkeypatch.context() as patch:
+        patch.setattr(day_report, "VERSION", day_report.VERSION + 1)
+        assert not is_built()
+    (folder / "ubi_events.ndjson").write_text("")
+    assert not is_built()
