@@ -30,7 +30,7 @@ down: $(VENV)/.run ## stop embedded services that are left
 test: check ## lint, types, import contracts, every test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-fast: check ## as test, without Spark, servers, kills and whole runs: 3.5 minutes on two cores
+fast: check ## as test, without Spark, servers, kills and whole runs
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 	  -m 'not spark and not server and not kill and not slow'
 

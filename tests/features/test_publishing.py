@@ -138,6 +138,7 @@ class Died(BaseException):
     """A run that dies at a moment."""
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("first", [True, False], ids=["first version", "new version"])
 def test_a_run_that_dies_anywhere_leaves_the_old_version_or_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool

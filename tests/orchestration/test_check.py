@@ -13,6 +13,8 @@ from tests.features.readiness.shop import DAYS, events, queries
 from tests.features.readiness.shop import new_shop as new_logs
 from tests.orchestration.conftest import SmallShop
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shop(new_shop: Callable[[], SmallShop]) -> SmallShop:
@@ -32,7 +34,6 @@ def test_a_shop_that_ran_is_ready(demo_shop: SmallShop, tmp_path: Path) -> None:
     assert sorted((path, path.stat().st_mtime_ns) for path in demo_shop.home.rglob("*")) == before
 
 
-@pytest.mark.slow
 def test_a_run_stops_where_the_check_says_so(shop: SmallShop, tmp_path: Path) -> None:
     landing = Path(str(new_logs(tmp_path).landing))
     settings = shop.settings(landing)

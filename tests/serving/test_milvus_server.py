@@ -19,9 +19,12 @@ from serving.served import load_served
 from tests.serving.small_shop import HOSTILE, Shop, make_shop
 from tests.serving.test_retriever import PATIENT, wait_for
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("milvus") is None, reason="the server has wheels for Linux on x86_64 only"
-)
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(
+        importlib.util.find_spec("milvus") is None, reason="the server has wheels for Linux on x86_64 only"
+    ),
+]
 
 PATIENT_SERVING = ServingSettings(refresh_seconds=0.2, cache_size=0, index_timeout_ms=5_000, deadline_ms=5_000)
 
