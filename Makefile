@@ -14,7 +14,7 @@ help: ## this list
 run: $(VENV)/.run ## demo shop (or DATA) -> sessions -> features -> towers -> release, live
 	$(BIN)/shelfwise run $(DATA_OPTION)
 
-check-data: $(VENV)/.run ## is DATA ready for a run? in seconds, before any training
+check-data: $(VENV)/.run ## is DATA ready for a run? before any training
 	$(BIN)/shelfwise check $(DATA)
 
 ui: $(VENV)/.run ## Dagster UI on the workspace

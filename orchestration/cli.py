@@ -116,7 +116,7 @@ def import_(
     given = dict(option.partition("=")[::2] for option in options or [])
     how = {"zone": zone, "replace": replace, "memory": memory, "raw": get_settings().raw}
     outcome = import_and_print(console, source, files, to, days=days, options=given, **how)
-    raise typer.Exit(0 if outcome.complete else 1)
+    raise typer.Exit(0 if outcome.succeeded else 1)
 
 
 @app.command()

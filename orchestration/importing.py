@@ -53,7 +53,7 @@ def print_import(console: Console, outcome: Imported, to: Path) -> None:
         console.print(f"{to}/catalog.parquet: {written.catalog:,} rows.", highlight=False, soft_wrap=True)
     for note in outcome.notes:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
-    if not outcome.complete:
+    if not outcome.succeeded:
         what = "Nothing was" if written.catalog is None else "No day was"
         console.print(f"[red]{what} written.[/] The table says what became of each row.")
     if written.days or written.catalog is not None:

@@ -41,7 +41,7 @@ class Imported:
         return sum(rows for _, became, rows, _ in self.became if became.startswith("left out"))
 
     @property
-    def complete(self) -> bool:
+    def succeeded(self) -> bool:
         """Whether days were written, or a catalogue of at least half of the rows: else they were rows of a log."""
         return bool(self.written.days) or (self.written.catalog is not None and self.left_out <= self.rows_in / 2)
 
