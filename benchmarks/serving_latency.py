@@ -29,7 +29,7 @@ FIRST = (
     "print((time.perf_counter() - t) * 1000)"
 )
 WARM_UP = 50
-STEPS = ("features", "tower", "search", "own")
+STEPS = ("features", "tower", "search", "ranking", "own")
 BATCH = 32
 TURN = 25
 

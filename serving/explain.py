@@ -11,24 +11,60 @@ import numpy as np
 from infra.contract.names import ITEM_COUNTS
 from infra.contract.request import RequestContext
 from serving.hits import Hit, Match, Why
+from serving.ranking import Ranked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from serving.filters import Filter
+    from serving.served import ServedRelease
     from training.release.release import Release
 
 
-def explained(release: Release, vector: NDArray[np.float32], hits: Sequence[Hit], context: RequestContext) -> list[Hit]:
-    """The hits, each with its ``why``. ``vector`` is the query's, [width + f]."""
+def explained(
+    served: ServedRelease,
+    text: str,
+    context: RequestContext,
+    wanted: Filter,
+    vector: NDArray[np.float32],
+    towers: NDArray[np.integer[Any]],
+    hits: Sequence[Hit],
+) -> list[Hit]:
+    """The hits, each with its ``why``.
+
+    Args:
+        text: the normalised query; vector: its own, [width + f]; towers: what the towers found, best first.
+    """
+    release = served.release
     rows = release.encoder.rows([hit.item_id for hit in hits])
-    parts = score_parts(release, vector, release.items.vectors[rows])
+    ranked = _ranked(served, text, context, wanted, vector, towers.astype(np.int64))
+    parts = {} if served.ranking else score_parts(release, vector, release.items.vectors[rows])
     taste = _Taste.of(release, context)
+
+    def why(place: int, hit: Hit, item: Mapping[str, Any]) -> Why:
+        own = {name: float(values[place]) for name, values in parts.items()}
+        if served.ranking:
+            own = {"beyond": hit.score}
+        found = ranked.get(rows[place], Ranked(own, {}))
+        return Why(found.parts, found.places, taste.matches(item), _met(item))
+
     return [
-        replace(
-            hit, why=Why({name: float(values[i]) for name, values in parts.items()}, taste.matches(item), _met(item))
-        )
+        replace(hit, why=why(i, hit, item))
         for i, (hit, item) in enumerate(zip(hits, release.items.rows(rows), strict=True))
     ]
+
+
+def _ranked(
+    served: ServedRelease,
+    text: str,
+    context: RequestContext,
+    wanted: Filter,
+    vector: NDArray[np.float32],
+    towers: NDArray[np.int64],
+) -> dict[int, Ranked]:
+    if served.ranking is None:
+        return {}
+    return served.ranking.explain(text, context, vector, towers, served.exact.mask(wanted))
 
 
 def score_parts(

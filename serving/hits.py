@@ -27,7 +27,13 @@ class Why:
     __pydantic_config__: ClassVar[dict[str, bool]] = DESCRIBED
 
     parts: dict[str, float]
-    """The score's parts, which add up to it: `learned`, `text` (what a text encoder says) and `boost` (quality)."""
+    """The score's parts, which add up to it: `towers` (what they learned), `quality` (the prior in the index), `text`
+    (BM25), `graph` (what led to the item for this query or one like it), `user` (what this user did with the item, its
+    brand and its category) and `item` (its price, rating, age and rates). Of a release without a second stage:
+    `learned`, `text` (what a text encoder says) and `boost` (quality). A hit beyond all candidates has `beyond` alone."""
+    sources: dict[str, int]
+    """What found the item, with its place there from 1: `towers`, `lexical` and `graph`; none of these where the user
+    ordered it before, or where the release has no second stage."""
     matched: tuple[Match, ...]
     """What the item has in common with the user's history."""
     stages: dict[str, int]
@@ -42,7 +48,8 @@ class Hit:
 
     item_id: str
     score: float
-    """The cosine of query and item vector, and the boost where the release boosts."""
+    """What hits are ordered by: the ranker's score; of a release without one the cosine of query and item vector, and
+    the boost where it boosts."""
     why: Why | None = None
     """Where `explain` was asked for."""
     item: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Unpack, cast
+from typing import Any, ClassVar, NamedTuple, Unpack, cast
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from serving.request_context import context_of, is_personal
 from serving.request_features import RequestFeatures
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
+from training.ranking.candidates import DEPTH
 
 ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"
@@ -56,7 +57,7 @@ class Retrieval:
     cached: bool
     """Whether the same context was answered lately: then neither tower nor search ran."""
     timings_ms: dict[str, float]
-    """Milliseconds per step: `features`, `tower`, `search`, `own` (all else), `total`."""
+    """Milliseconds per step: `features`, `tower`, `search`, `ranking`, `own` (all else), `total`."""
     features: dict[str, list[str]] | None = None
     """The user's history as it was known; only where an explanation was asked for."""
 
@@ -67,8 +68,20 @@ class Answer:
     take ten times the memory, and the garbage collector would visit each."""
 
     vector: NDArray[np.float32]
+    towers: NDArray[np.int32]
+    """What the towers found, which an explanation looks at again; none where nothing else orders it."""
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
+
+
+class _Search(NamedTuple):
+    """What is to be found for a request whose context was not answered lately."""
+
+    text: str
+    context: RequestContext
+    vector: NDArray[np.float32]
+    k: int
+    wanted: Filter
 
 
 class Retriever:
@@ -150,17 +163,25 @@ class Retriever:
         if new:
             with watch.step("tower"):
                 vectors = served.release.encoder.encode_many([texts[i] for i in new], [contexts[i] for i in new])
-            with watch.step("search"):
-                found, fell_back = self._search(served, vectors, [(requests[i].k, wanted[i]) for i in new], watch)
-            for i, vector, (rows, scores) in zip(new, vectors, found, strict=True):
-                answers[i] = answer = Answer(vector.copy(), rows.astype(np.int32), scores)
+            searches = [
+                _Search(texts[i], contexts[i], vector, requests[i].k, wanted[i])
+                for i, vector in zip(new, vectors, strict=True)
+            ]
+            found, fell_back = self._answers(served, searches, watch)
+            for i, answer in zip(new, found, strict=True):
+                answers[i] = answer
                 if requests[i].k <= LARGEST_CACHED_K:
                     self._contexts.put(keys[i], answer)
         if fell_back or not self._live.index_up:
             fallbacks.append(INDEX_UNAVAILABLE)
         retrievals = [
-            self._retrieval(served, request, context, answer, list(fallbacks), cached=i not in answered_anew)
-            for i, (request, context, answer) in enumerate(zip(requests, contexts, answers, strict=True))
+            self._retrieval(
+                served, request, _Search(text, context, answer.vector, request.k, parsed), answer, list(fallbacks),
+                cached=i not in answered_anew,
+            )
+            for i, (request, text, context, parsed, answer) in enumerate(
+                zip(requests, texts, contexts, wanted, answers, strict=True)
+            )
             if answer is not None
         ]
         timings = watch.total()
@@ -272,45 +293,52 @@ class Retriever:
         self,
         served: ServedRelease,
         request: Request,
-        context: RequestContext,
+        search: _Search,
         answer: Answer,
         fallbacks: list[str],
         cached: bool,
     ) -> Retrieval:
         hits = served.hits(answer.rows, answer.scores)
         if request.explain:
-            hits = explained(served.release, answer.vector, hits, context)
+            hits = explained(served, search.text, search.context, search.wanted, answer.vector, answer.towers, hits)
         if request.items:
             known = served.release.items.rows(answer.rows)
             hits = [replace(hit, item=item) for hit, item in zip(hits, known, strict=True)]
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
-            personalized=is_personal(context, served.release.encoder.towers.config),
+            personalized=is_personal(search.context, served.release.encoder.towers.config),
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},
-            features={name: list(getattr(context, name)) for name in USER_LISTS} if request.explain else None,
+            features={name: list(getattr(search.context, name)) for name in USER_LISTS} if request.explain else None,
         )
 
-    def _search(
-        self, served: ServedRelease, vectors: NDArray[np.float32], asked: Sequence[tuple[int, Filter]], watch: Stopwatch
-    ) -> tuple[list[tuple[NDArray[np.int64], NDArray[np.float32]]], bool]:
-        """Rows and scores for each vector [n, d], its k and filter; and whether exact search in memory stood in for an
-        index that is away, or for one that there was no time left to ask."""
-        found = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(asked)
+    def _answers(
+        self, served: ServedRelease, searches: Sequence[_Search], watch: Stopwatch
+    ) -> tuple[list[Answer], bool]:
+        """What is served for each search; and whether exact search in memory stood in for an index that is away, or for
+        one that there was no time left to ask."""
+        answers: dict[int, Answer] = {}
         fell_back = False
-        for k, wanted in dict.fromkeys(asked):
-            places = [i for i, one in enumerate(asked) if one == (k, wanted)]
+        for k, wanted in dict.fromkeys((search.k, search.wanted) for search in searches):
+            places = [i for i, search in enumerate(searches) if (search.k, search.wanted) == (k, wanted)]
+            group = [searches[i] for i in places]
+            vectors = np.stack([search.vector for search in group])
             left_s = self._settings.serving.deadline_ms / 1000 - watch.elapsed_s()
-            try:
-                hits = self._live.search(served, vectors[places], k, wanted, left_s)
-            except IndexUnavailable:
-                fell_back = True
-                hits = served.search_memory(vectors[places], k, wanted)
-            for place, of_place in zip(places, hits, strict=True):
-                found[place] = of_place
-        return found, fell_back
+            with watch.step("search"):
+                try:
+                    towers = self._live.search(served, vectors, served.depth(k), wanted, left_s)
+                except IndexUnavailable:
+                    fell_back = True
+                    towers = served.search_memory(vectors, served.depth(k), wanted)
+            with watch.step("ranking"):
+                texts, contexts = [search.text for search in group], [search.context for search in group]
+                found = served.ranked(texts, contexts, vectors, towers, k, wanted)
+            for place, vector, (seen, _), (rows, scores) in zip(places, vectors, towers, found, strict=True):
+                looked_at = seen[: DEPTH if served.ranking else 0].astype(np.int32)
+                answers[place] = Answer(vector, looked_at, rows.astype(np.int32), scores)
+        return [answers[i] for i in range(len(searches))], fell_back
 
 
 def _clock_offset(served: ServedRelease, batch: timedelta | None) -> timedelta:

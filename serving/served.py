@@ -11,6 +11,7 @@ import numpy as np
 
 from features.store.clock import clock_offset
 from infra.contract.names import FEATURE_SERVICE
+from infra.contract.request import NO_CONTEXT
 from infra.settings import Settings
 from serving.errors import IndexUnavailable
 from serving.fields import FilterFields, filter_fields, frequent_values
@@ -22,12 +23,21 @@ from serving.index.kinds import choice_of
 from serving.index.memory import MemoryIndex
 from serving.index.milvus import MilvusIndex
 from serving.index.names import names_of
+from serving.ranking import Ranking
+from training.ranking.candidates import DEPTH
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
 
+    from infra.contract.request import RequestContext
     from serving.connection import Connection
     from training.release.release import Release
+
+    Best: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
+    """Rows of items and their scores, best first."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +54,13 @@ class ServedRelease:
     """How far the wall clock is ahead of the shop's time: not zero where an old log is replayed."""
     min_score: float | None = None
     """Hits whose cosine is below it are left out; None: none."""
+    ranking: Ranking | None = None
+    """The second stage; None: what the towers find is what is served."""
 
     def search(
         self, vectors: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float | None = None
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Rows and scores of the best k items that match, best first, for each of ``vectors`` [n, d].
+    ) -> list[Best]:
+        """Rows and scores of the best k items that match by the towers, best first, for each of ``vectors`` [n, d].
 
         Args:
             timeout_s: as in :class:`serving.index.found.VectorIndex`.
@@ -58,9 +70,7 @@ class ServedRelease:
         """
         return self._kept(vectors, self.index.search(vectors, k, wanted, timeout_s))
 
-    def search_memory(
-        self, vectors: NDArray[np.float32], k: int, wanted: Filter
-    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    def search_memory(self, vectors: NDArray[np.float32], k: int, wanted: Filter) -> list[Best]:
         """As :meth:`search`, exactly, and without an index that could be away."""
         return self._kept(vectors, self.exact.search(vectors, k, wanted))
 
@@ -68,19 +78,44 @@ class ServedRelease:
         """What was found, by item id. ``rows`` and ``scores`` are [k]."""
         return list(map(Hit, self._item_ids[rows].tolist(), scores.tolist()))
 
-    def _kept(self, vectors: NDArray[np.float32], found: Found) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    def depth(self, k: int) -> int:
+        """How many items the towers have to find where ``k`` are to be served."""
+        return k if self.ranking is None else max(k, DEPTH)
+
+    def ranked(
+        self,
+        texts: Sequence[str],
+        contexts: Sequence[RequestContext],
+        vectors: NDArray[np.float32],
+        towers: Sequence[Best],
+        k: int,
+        wanted: Filter,
+    ) -> list[Best]:
+        """Rows and scores of the best k items of n requests by the second stage, where there is one.
+
+        Args:
+            texts: normalised queries; vectors: theirs, [n, d]; towers: what :meth:`search` found ``depth(k)`` deep.
+        """
+        if self.ranking is None:
+            return list(towers)
+        found = self.ranking.order(texts, contexts, vectors, [rows for rows, _ in towers], k, self.exact.mask(wanted))
+        if self.min_score is None:
+            return found
+        return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
+
+    def _kept(self, vectors: NDArray[np.float32], found: Found) -> list[Best]:
         if self.min_score is None:
             return list(zip(found.rows, found.scores, strict=True))
-        kept = self._cosines(vectors, found) >= self.min_score
-        return [(rows[keep], scores[keep]) for rows, scores, keep in zip(found.rows, found.scores, kept, strict=True)]
+        return [
+            self._near(vector, rows, scores)
+            for vector, rows, scores in zip(vectors, found.rows, found.scores, strict=True)
+        ]
 
-    def _cosines(self, vectors: NDArray[np.float32], found: Found) -> NDArray[np.float32]:
-        """Scores before the boost, [n, k]."""
-        boosted = len(self.release.manifest.config["boosting"]["weights"])
-        if not boosted:
-            return found.scores
-        quality = self.release.items.vectors[found.rows, -boosted:]
-        return np.asarray(found.scores - np.einsum("nkf,nf->nk", quality, vectors[:, -boosted:]))
+    def _near(self, vector: NDArray[np.float32], rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Best:
+        """Those of cosine ``min_score`` or more."""
+        width = len(vector) - len(self.release.manifest.config["boosting"]["weights"])
+        keep = self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score
+        return rows[keep], scores[keep]
 
     @cached_property
     def _item_ids(self) -> NDArray[np.object_]:
@@ -147,6 +182,7 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
                 check_collection(connection.client(), name, release)
         if choice.type != "FLAT":
             index = MemoryIndex(release.items.vectors, fields.columns, choice, threads)
+    ranker = release.ranker
     return ServedRelease(
         release=release,
         index=index,
@@ -154,6 +190,7 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
         fields=fields,
         clock_offset=clock_offset(release.manifest.trained_at, release.manifest.data_until),
         min_score=settings.serving.min_score,
+        ranking=None if ranker is None else Ranking(release, ranker),
     )
 
 
@@ -168,4 +205,5 @@ def warm(served: ServedRelease, connection: Connection | None = None, timeout_s:
         served.index.prove(connection.client(), vector.shape[1], timeout_s)
     if not served.index.search(vector, 1, Filter()).rows.size:
         raise IndexUnavailable(f"the index of release {served.release.id} answers with nothing")
-    served.search_memory(vector, 1, Filter())
+    towers = served.search_memory(vector, served.depth(1), Filter())
+    served.ranked(["warm up"], [NO_CONTEXT], vector, towers, 1, Filter())

@@ -12,7 +12,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
-        self._steps = dict.fromkeys(("features", "tower", "search"), 0.0)
+        self._steps = dict.fromkeys(("features", "tower", "search", "ranking"), 0.0)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

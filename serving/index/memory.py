@@ -16,6 +16,7 @@ from serving.index.kinds import IndexChoice
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from serving.filters import Filter
 
@@ -81,6 +82,11 @@ class MemoryIndex:
         """How many items match."""
         matching = self._matches(wanted)
         return len(self._vectors) if matching is None else len(matching.rows)
+
+    def mask(self, wanted: Filter) -> NDArray[np.bool_] | None:
+        """Which items match, [items]; None: all."""
+        matching = self._matches(wanted)
+        return None if matching is None else matching.mask
 
     def tuned(self, choice: IndexChoice) -> MemoryIndex:
         """The same index, searched with other parameters; what was built is shared."""

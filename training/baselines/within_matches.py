@@ -7,9 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.baselines.available import search_distinct
-from training.baselines.bm25 import Bm25, catalog_text
 from training.baselines.popularity import popularity_ranking
 from training.data.arrays import Arrays
+from training.ranking.bm25 import Bm25, catalog_text
 
 I64 = NDArray[np.int64]
 LEAST_SHARE = 0.8

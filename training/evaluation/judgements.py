@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from training.baselines import Bm25, catalog_text, reciprocal_rank_fusion
+from training.baselines import reciprocal_rank_fusion
 from training.evaluation.intervals import summary_rows
 from training.evaluation.metrics import DEPTH, MEASURES, Values, per_request
 from training.model.search import exact_top
+from training.ranking.bm25 import Bm25, catalog_text
 
 I64 = NDArray[np.int64]
 

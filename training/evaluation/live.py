@@ -26,10 +26,11 @@ from training.data.items import item_tokens, label_rows
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.scalars import QuantileTransform
-from training.evaluation.methods import Method, vector_method
+from training.evaluation.methods import Method, served_method, vector_method
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.towers import TowerConfig
 from training.quality_prior import QualityFeatures, items_with_quality, quality_figures, query_with_prior
+from training.ranking.second_stage import SecondStage
 from training.release.manifest import TEXT_ENCODER, ReleaseError
 from training.release.release import Release, load_release
 from training.text import TextEncoderError, embed, item_texts, load_saved, load_text_encoder
@@ -48,21 +49,24 @@ class LiveRelease:
     release: Release
     arrays: Arrays
 
-    def method(self, rate_prior: float) -> Method:
-        """Search over its own vectors of the items as of the cut, boosted where it boosts."""
+    def method(self, settings: Settings) -> Method:
+        """Search over its own vectors of the items as of the cut, boosted and ranked where it boosts and ranks."""
         towers, arrays = self.release.encoder.towers, self.arrays
         prior = self.release.manifest.config["boosting"]
         weights = np.array(prior["weights"], dtype=np.float32)
         items = encode_catalog(towers, arrays, arrays.cut, kept=self.release.manifest.config["training"]["graph_kept"])
         if len(weights):
-            figures = quality_figures(arrays, arrays.cut, rate_prior)
+            figures = quality_figures(arrays, arrays.cut, settings.features.rate_prior)
             items = items_with_quality(items, QualityFeatures.from_json(prior).apply(figures))
 
         def encode(requests: NDArray[np.int64]) -> NDArray[np.float32]:
             vectors = encode_requests(towers, arrays, requests)
             return query_with_prior(vectors, weights) if len(weights) else vectors
 
-        return vector_method(arrays, items, encode)
+        if self.release.ranker is None:
+            return vector_method(arrays, items, encode)
+        stage = SecondStage.of(arrays, items, towers.config.width, encode, arrays.cut)
+        return served_method(stage, self.release.ranker)
 
 
 def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
@@ -85,16 +89,16 @@ def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
             f" {settings.training.buckets:,}"
         )
     fitted = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
-    read = _with_numeric(arrays, config, fitted, release.id)
+    read = arrays
+    if config.item_numeric or release.ranker is not None:
+        read = _with_numeric(arrays, fitted, release.id)
     read = _with_requests(read, settings, release, fitted)
     read = _with_tokens(read, config, LocationBuckets.from_json(fitted["location"]), release.id)
     return LiveRelease(release, replace(read, text=_text_vectors(settings, arrays, release, fitted)))
 
 
-def _with_numeric(arrays: Arrays, config: TowerConfig, fitted: dict[str, Any], name: str) -> Arrays:
+def _with_numeric(arrays: Arrays, fitted: dict[str, Any], name: str) -> Arrays:
     """Item figures by the release's own quantiles."""
-    if not config.item_numeric:
-        return arrays
     if "item_figures" not in fitted:
         raise NotComparable(f"release {name} does not carry how it reads the figures of items")
     transform = QuantileTransform.from_json(fitted["item_figures"])

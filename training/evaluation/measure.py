@@ -17,12 +17,13 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.data.held_out import stopping_and_judging
 from training.evaluation.intervals import QUANTILES, RESAMPLES, difference_rows, summary_rows
 from training.evaluation.live import LIVE, NotComparable, read_live
-from training.evaluation.methods import BOOSTED, TOWERS, Searches, nightly_methods, searches_of
+from training.evaluation.methods import BOOSTED, SERVED, TOWERS, Searches, nightly_methods, searches_of
 from training.evaluation.metrics import DEPTH, MEASURES, Values
 from training.evaluation.report import MAIN_MEASURE, EvaluationReport, write_evaluation
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, values_of
 from training.run.candidate import QUALITY_PRIOR, load_candidate, load_prior
+from training.run.ranking import load_ranker
 
 I64 = NDArray[np.int64]
 DAY = int(timedelta(days=1).total_seconds() * 1e6)
@@ -49,13 +50,14 @@ def evaluate(
     towers = load_candidate(candidate_dir)
     arrays = prepare_arrays(settings)
     prior = load_prior(candidate_dir) if (candidate_dir / QUALITY_PRIOR).exists() else None
-    names = list(methods or nightly_methods(settings.training, arrays, prior))
-    searches = searches_of(settings, arrays, towers, prior)
+    ranker = load_ranker(candidate_dir)
+    names = list(methods or nightly_methods(settings.training, arrays, prior, ranker))
+    searches = searches_of(settings, arrays, towers, prior, ranker)
     told: dict[str, Any] = {"release": live.name if live else None, "left_out": None if live else "nothing is live"}
     if live is not None:
         try:
             own = read_live(settings, arrays, live)
-            searches = searches.with_method(LIVE, lambda: own.method(settings.features.rate_prior))
+            searches = searches.with_method(LIVE, lambda: own.method(settings))
             names.append(LIVE)
         except NotComparable as error:
             told["left_out"] = str(error)
@@ -88,7 +90,7 @@ def measure(
     day, labels = following_days(arrays, requests)
     user = arrays.request_user[requests].astype(np.int64)
     user = np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user)))  # unknown: each somebody else
-    serving = BOOSTED if BOOSTED in names else TOWERS
+    serving = next(name for name in (SERVED, BOOSTED, TOWERS) if name in names or name == TOWERS)
 
     def part(chosen: NDArray[np.bool_], of: Mapping[str, Values]) -> dict[str, Any]:
         kept = {method: {name: v[chosen] for name, v in per_measure.items()} for method, per_measure in of.items()}

@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 
 from infra.settings import Settings, TrainingSettings
 from training.baselines import (
-    Bm25,
-    RandomWalk,
     bm25_top,
-    catalog_text,
     item_quality,
     popular_top,
     popular_within_matches,
@@ -28,6 +25,12 @@ from training.model.encoding import encode_catalog, encode_requests
 from training.model.search import exact_top
 from training.model.towers import Towers
 from training.quality_prior import QualityPrior, items_with_quality, query_with_prior
+from training.ranking.bm25 import Bm25, catalog_text
+from training.ranking.fitting import FittedRanker
+from training.ranking.random_walk import RandomWalk
+from training.ranking.ranker import LinearRanker
+from training.ranking.second_stage import SecondStage
+from training.run.ranking import second_stage
 
 I64 = NDArray[np.int64]
 Method = Callable[[I64], I64]
@@ -36,25 +39,31 @@ Fusion = tuple[str, ...]
 """Methods whose rankings are fused."""
 
 FUSIONS: dict[str, Fusion] = {"hybrid": ("towers", "bm25"), "zero-shot + bm25": ("zero-shot", "bm25")}
+SERVED = "served"
+"""What ``retrieve()`` answers: candidates of all sources in the ranker's order."""
 TOWERS = "towers"
 BOOSTED = "towers, boosted"
 WITHIN_MATCHES = "popularity within bm25 matches"
 ALL = (
-    TOWERS, BOOSTED, "towers, not personalized", "hybrid", "bm25", "bm25 x quality", "random walk", "popularity",
+    SERVED, TOWERS, BOOSTED, "towers, not personalized", "hybrid", "bm25", "bm25 x quality", "random walk", "popularity",
     WITHIN_MATCHES, "zero-shot", "zero-shot + bm25",
 )  # fmt: skip
 BASELINES = ("bm25", "bm25 x quality", "random walk", "popularity", WITHIN_MATCHES, "zero-shot", "zero-shot + bm25")
 """What has nothing of the towers in it."""
 
 
-def nightly_methods(training: TrainingSettings, arrays: Arrays, prior: QualityPrior | None) -> tuple[str, ...]:
-    """What every night measures; boosted towers where weights are in force, the zero-shot encoder only where its
+def nightly_methods(
+    training: TrainingSettings, arrays: Arrays, prior: QualityPrior | None, ranker: FittedRanker | None
+) -> tuple[str, ...]:
+    """What every night measures; what is served where a ranker was fitted, boosted towers where weights are in force, the zero-shot encoder only where its
     vectors are there anyway, popularity not once more within matches."""
     left_out = {WITHIN_MATCHES}
     if training.text_encoder != ENCODER or arrays.text is None:
         left_out |= {name for name in ALL if "zero-shot" in name}
     if prior is None or not prior.weights.on:
         left_out.add(BOOSTED)
+    if ranker is None:
+        left_out.add(SERVED)
     return tuple(name for name in ALL if name not in left_out)
 
 
@@ -84,8 +93,15 @@ class Searches:
         return list(dict.fromkeys(part for name in names for part in self.fusions.get(name, (name,))))
 
 
-def searches_of(settings: Settings, arrays: Arrays, towers: Towers, prior: QualityPrior | None = None) -> Searches:
-    """All methods over ``arrays``; items are as they were known at the cut. Boosted towers need ``prior``."""
+def searches_of(
+    settings: Settings,
+    arrays: Arrays,
+    towers: Towers,
+    prior: QualityPrior | None = None,
+    ranker: FittedRanker | None = None,
+) -> Searches:
+    """All methods over ``arrays``; items are as they were known at the cut. Boosted towers need ``prior``, what is
+    served needs ``ranker``."""
     text_index: list[Bm25] = []
 
     def bm25() -> Bm25:
@@ -144,7 +160,14 @@ def searches_of(settings: Settings, arrays: Arrays, towers: Towers, prior: Quali
     }
     if prior is not None:
         makers[BOOSTED] = lambda: boosted(prior)
+    if ranker is not None:
+        makers[SERVED] = lambda: served_method(second_stage(settings, arrays, towers, prior), ranker.ranker)
     return Searches(makers, FUSIONS)
+
+
+def served_method(stage: SecondStage, ranker: LinearRanker) -> Method:
+    """What is served: the candidates of all sources in the ranker's order."""
+    return lambda requests: stage.search(ranker, requests, DEPTH)
 
 
 def vector_method(

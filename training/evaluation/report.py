@@ -37,7 +37,8 @@ class EvaluationReport:
     """Per part of the evaluation."""
     differences: dict[str, dict[str, float]] = field(default_factory=dict)
     serving: str = "towers"
-    """The method that the candidate would serve with: boosted towers where it boosts."""
+    """The method that the candidate would serve with: ``served``, the ranker's order; of a candidate without one, the
+    towers, boosted where it boosts."""
     users: int | None = None
     """Who made the requests, one who is not known counting as somebody else each time; None where an older version
     did not count them."""

@@ -90,6 +90,10 @@ class QueryEncoder:
         """The release's rows of those items that it knows, in their order."""
         return [self._row_of[item] for item in items if item in self._row_of]
 
+    def numbers(self, items: Sequence[str]) -> list[int]:
+        """The release's row of each item, -1 of one that it does not know."""
+        return [self._row_of.get(item, -1) for item in items]
+
     def _histories(
         self, first: int, contexts: Sequence[RequestContext], searched: Sequence[Sequence[str]]
     ) -> Histories:

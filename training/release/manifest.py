@@ -23,9 +23,9 @@ from infra.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 3
-ITEM_FILES = {2: "items.json", 3: "items.parquet"}
-"""Schema version -> the file of the item table. A release of the version before still serves: an upgrade must
+SCHEMA_VERSION = 4
+ITEM_FILES = {2: "items.json", 3: "items.parquet", 4: "items.parquet"}
+"""Schema version -> the file of the item table. A release of the versions before still serves: an upgrade must
 not stop a shop."""
 MANIFEST = "manifest.json"
 CLOCK = "clock.json"
@@ -37,8 +37,14 @@ IDENTITY = (
     "model.safetensors",
     "preprocessing.json",
 )
+RANKER, ITEM_NUMERIC = "ranker.json", "item_numeric.safetensors"
+RANKING = (RANKER, ITEM_NUMERIC)
+"""The second stage's order and what it reads of items; from schema version 4 on."""
+LEXICAL, GRAPH = "lexical", "graph"
+"""Folders of its sources: BM25 over the items' text, and the walks of the query-item graph."""
 TEXT_ENCODER = "text_encoder"
 """Folder of the text encoder's files, where the query tower reads one."""
+FOLDERS = (TEXT_ENCODER, LEXICAL, GRAPH)
 DESCRIPTION = (CLOCK, "evaluation.json", "model_card.md", "training.json")
 INDEX = "index.json"
 """Which index searches the item vectors, as measured on one machine. What was chosen and what it loses is part of the
@@ -106,8 +112,9 @@ def verify_release(path: Path) -> dict[str, Any]:
             f"release {path.name} has schema version {schema}, this program reads"
             f" {' and '.join(map(str, ITEM_FILES))}: train again"
         )
-    listed = {file for file in files if not file.startswith(f"{TEXT_ENCODER}/")}
-    if listed - {INDEX} != {*IDENTITY, *DESCRIPTION} - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}:
+    listed = {file for file in files if file.split("/")[0] not in FOLDERS}
+    expected = {*IDENTITY, *DESCRIPTION, *RANKING} if schema >= 4 else {*IDENTITY, *DESCRIPTION}
+    if listed - {INDEX} != expected - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}:
         raise ReleaseError(
             f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release: copy it again or"
             " train again"

@@ -1,7 +1,7 @@
 """A release: one trained model with all that must go live together, in an immutable, content-addressed folder.
 
-It is three things: its manifest, its item table and its query encoder. Pushing, listing and checking a release read the
-first two and load neither torch nor a text encoder; the third is loaded when a query is first to be encoded.
+It is four things: its manifest, its item table, its query encoder and its second stage. Pushing, listing and checking a
+release read the first two and load neither torch nor a text encoder; the others are loaded when a query is first asked.
 """
 
 from __future__ import annotations
@@ -9,13 +9,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from training.release.items import ItemTable
-from training.release.manifest import TEXT_ENCODER, Manifest, read_json, read_manifest
+from training.release.manifest import (
+    GRAPH,
+    ITEM_NUMERIC,
+    LEXICAL,
+    RANKER,
+    TEXT_ENCODER,
+    Manifest,
+    ReleaseError,
+    read_json,
+    read_manifest,
+)
 
 if TYPE_CHECKING:
     from training.model.query_encoder import QueryEncoder
+    from training.ranking.bm25 import Bm25
+    from training.ranking.features import ItemColumns
+    from training.ranking.query_graph import QueryGraph
+    from training.ranking.ranker import LinearRanker
+
+
+class Sources(NamedTuple):
+    """The second stage's own part of a release."""
+
+    lexical: Bm25
+    graph: QueryGraph
+    items: ItemColumns
 
 
 @dataclass(frozen=True)
@@ -37,6 +59,20 @@ class Release:
             TextEncoderError: the release reads text with weights that are not installed here.
         """
         return _load_encoder(self.manifest, self.items.ids)
+
+    @cached_property
+    def ranker(self) -> LinearRanker | None:
+        """What orders the candidates; None for a release of before there was one, which serves what its towers find.
+
+        Raises:
+            ReleaseError: it ranks by features that this program does not have.
+        """
+        return _load_ranker(self.manifest)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """What finds candidates besides the towers, and what is read of items; of a release that has a ranker."""
+        return _load_sources(self)
 
 
 def load_release(path: Path) -> Release:
@@ -78,3 +114,35 @@ def _load_encoder(manifest: Manifest, item_ids: list[str]) -> QueryEncoder:
     )
     prior = np.array(manifest.config["boosting"]["weights"], dtype=np.float32)
     return QueryEncoder(towers.eval(), tokens, item_ids, preprocessing, prior)
+
+
+def _load_ranker(manifest: Manifest) -> LinearRanker | None:
+    from training.ranking.features import PAIR_FEATURES
+    from training.ranking.ranker import LinearRanker
+
+    file = manifest.path / RANKER
+    if not file.exists():
+        return None
+    ranker = LinearRanker.from_json(read_json(file))
+    names = read_json(manifest.path / "preprocessing.json")["item_figures"]["names"]
+    if ranker.features != (*PAIR_FEATURES, *names):
+        raise ReleaseError(
+            f"release {manifest.id} ranks by features that this program does not have: start it again if the release is"
+            " newer than it, else train again"
+        )
+    return ranker
+
+
+def _load_sources(release: Release) -> Sources:
+    from safetensors.numpy import load_file
+
+    from training.ranking.bm25 import Bm25
+    from training.ranking.features import ItemColumns
+    from training.ranking.query_graph import QueryGraph
+
+    path, items = release.manifest.path, release.items
+    numeric = load_file(path / ITEM_NUMERIC)["numeric"]
+    names = read_json(path / "preprocessing.json")["item_figures"]["names"]
+    width = release.manifest.config["width"] - len(release.manifest.config["boosting"]["weights"])
+    columns = ItemColumns.of(items.table, items.vectors, width, numeric, names)
+    return Sources(Bm25.load(path / LEXICAL, len(items.ids)), QueryGraph.load(path / GRAPH), columns)

@@ -20,12 +20,21 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import EvaluationReport
 from training.model.towers import Towers
 from training.quality_prior import QualityPrior
+from training.ranking.bm25 import Bm25, catalog_text
+from training.ranking.candidates import DEPTH
+from training.ranking.fitting import FittedRanker
+from training.ranking.query_graph import QueryGraph
+from training.ranking.second_stage import LEXICAL_FIELDS
 from training.release.items import write_items
 from training.release.manifest import (
     CHOICE,
+    GRAPH,
     INDEX,
     ITEM_FILES,
+    ITEM_NUMERIC,
+    LEXICAL,
     MANIFEST,
+    RANKER,
     SCHEMA_VERSION,
     TEXT_ENCODER,
     content_id,
@@ -41,6 +50,7 @@ from training.run.candidate import (
     read_index,
     read_training,
 )
+from training.run.ranking import load_ranker
 from training.text import TextEncoderError, load_text_encoder
 from training.versions import code_version
 
@@ -101,6 +111,11 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     flat = {f"{g}.offsets": rows.offsets for g, rows in tokens.items()} | {f"{g}.ids": r.ids for g, r in tokens.items()}
     save_file({name: values.copy() for name, values in flat.items()}, folder / "item_tokens.safetensors")
     write_items(folder / ITEM_FILES[SCHEMA_VERSION], _with_counts(arrays))
+    ranker = load_ranker(candidate_dir)
+    if ranker is None:
+        raise FileNotFoundError(f"nothing orders the candidates of {candidate_dir}: fit its ranker first")
+    _write_json(folder / RANKER, ranker.to_json())
+    write_sources(arrays, folder)
     _write_json(folder / "config.json", config)
     _write_json(folder / "evaluation.json", evaluation.to_json())
     if index:
@@ -110,8 +125,16 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
         folder / "clock.json", {"trained_at": trained_at.isoformat(), "released_at": datetime.now(UTC).isoformat()}
     )
     (folder / "model_card.md").write_text(
-        _model_card(config, training, evaluation, index, trained_at, _first_request(arrays)), encoding="utf-8"
+        _model_card(config, training, evaluation, index, ranker, trained_at, _first_request(arrays)), encoding="utf-8"
     )
+
+
+def write_sources(arrays: Arrays, folder: Path) -> None:
+    """What the second stage searches and reads besides the vectors, as of the end of the log."""
+    numeric = arrays.item_transform.apply(arrays.item_features(arrays.end))
+    save_file({"numeric": numeric}, folder / ITEM_NUMERIC)
+    Bm25(catalog_text(arrays.catalog(), LEXICAL_FIELDS)).save(folder / LEXICAL)
+    QueryGraph.of(arrays.edges, arrays.query_texts(), arrays.end, DEPTH).save(folder / GRAPH)
 
 
 def _config(
@@ -159,6 +182,7 @@ def _model_card(
     training: Mapping[str, Any],
     evaluation: EvaluationReport,
     index: Mapping[str, Any],
+    ranker: FittedRanker,
     trained_at: datetime,
     first_request: datetime,
 ) -> str:
@@ -166,7 +190,7 @@ def _model_card(
     lines = [
         f"# Towers for the shop `{config['shop']}`",
         "",
-        "Query and item tower for personalized retrieval: the dot product of their unit vectors is the score.",
+        "Query and item tower, BM25 and walks on the query-item graph find candidates; a ranker orders them.",
         "",
         f"- Trained {trained_at:%Y-%m-%d %H:%M} UTC on requests from {first_request:%Y-%m-%d %H:%M}",
         f"  to {window['cut']}, validated on those until {window['end']}.",
@@ -176,6 +200,7 @@ def _model_card(
         f"- Item fields on: {', '.join(towers['groups'])}.",
         f"- {config['width']} dimensions, {towers['buckets']:,} hashed token buckets.",
         f"- Index: {_index_in_words(index)}.",
+        f"- Order of the candidates: {ranker.order}.",
         *_trained_with(training),
         "",
         f"## Evaluation: {evaluation.truth} of {evaluation.requests:,} validation requests, whole catalogue",
@@ -187,8 +212,8 @@ def _model_card(
         "## Limits",
         "",
         "Learned from what an engine showed and people clicked, with the biases of both. An item that the catalogue",
-        "does not have at the time of the release is not found. What history adds is the difference between the first",
-        "two rows.",
+        "does not have at the time of the release is not found. What history adds to the towers is the difference between",
+        "their two rows.",
     ]
     return "\n".join(lines) + "\n"
 

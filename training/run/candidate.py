@@ -23,6 +23,7 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TRAINING = "training.json"
 QUALITY_PRIOR = "quality_prior.json"
+RANKER = "ranker.json"
 EVALUATION = "evaluation.json"
 TUNING_REQUESTS = 200
 """The latest requests, whose vectors the index tuner and the gate on the index search for."""
@@ -32,7 +33,7 @@ def save_candidate(folder: Path, towers: Towers, training: dict[str, Any]) -> No
     """Write weights, tower configuration and what the trainer reports."""
     folder.mkdir(parents=True, exist_ok=True)
     # First: what was found out about other weights says nothing about these, and a run may be killed in between.
-    for name in (QUALITY_PRIOR, INDEX, EVALUATION):
+    for name in (QUALITY_PRIOR, RANKER, INDEX, EVALUATION):
         (folder / name).unlink(missing_ok=True)
     save_file({k: v.contiguous().cpu() for k, v in towers.state_dict().items()}, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(towers.config.to_json(), indent=2), encoding="utf-8")
@@ -66,7 +67,7 @@ def fit_candidate_prior(settings: Settings, folder: Path) -> QualityPrior:
     towers, arrays = load_candidate(folder), prepare_arrays(settings)
     requests, _ = stopping_and_judging(arrays, settings.training)
     items = encode_catalog(towers, arrays, arrays.cut, kept=settings.training.graph_kept)
-    for name in (INDEX, EVALUATION):
+    for name in (RANKER, INDEX, EVALUATION):
         (folder / name).unlink(missing_ok=True)
     prior = fit_prior(settings, arrays, encode_requests(towers, arrays, requests), items, requests)
     (folder / QUALITY_PRIOR).write_text(json.dumps(prior.to_json(), indent=2), encoding="utf-8")

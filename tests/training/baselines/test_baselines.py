@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from infra.settings import Settings
 from tests.training.toy_arrays import with_edges
 from training.baselines import (
-    Bm25,
     bm25_top,
-    catalog_text,
     item_quality,
     popular_top,
     random_walk_top,

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.baselines import RandomWalk
+from training.ranking.random_walk import RandomWalk
 from training.data.edges import Edges
 
 QUERIES = ["red mug", "blue mug", "red lamp", "green lamp", "zebra", "", "red mug"]

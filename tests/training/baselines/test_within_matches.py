@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from infra.settings import Settings
-from training.baselines import Bm25, catalog_text, popular_within_matches
+from training.baselines import popular_within_matches
+from training.ranking.bm25 import Bm25, catalog_text
 from training.baselines.within_matches import LEAST_SHARE
 from training.data.arrays import prepare_arrays
 

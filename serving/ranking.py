@@ -1,0 +1,112 @@
+"""The second stage of a release: the towers' candidates, BM25's, the graph's and the user's own in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from training.ranking.candidates import DEPTH, SOURCES, Asked, Pairs, candidates
+from training.ranking.features import pair_features
+from training.ranking.ranker import LinearRanker, in_order
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from infra.contract.request import RequestContext
+    from training.release.release import Release
+
+    Rows = NDArray[np.int64]
+    Floats = NDArray[np.float32]
+
+
+class Ranked(NamedTuple):
+    """Why an item is where it is."""
+
+    parts: dict[str, float]
+    """What each group of features adds to the score."""
+    places: dict[str, int]
+    """Its place in each source that has it among its first, from 1."""
+
+
+class Ranking:
+    """Orders candidates by the release's ranker. Read-only, so threads may share it."""
+
+    def __init__(self, release: Release, ranker: LinearRanker) -> None:
+        self._encoder, self._sources, self._ranker = release.encoder, release.sources, ranker
+
+    def order(
+        self,
+        texts: Sequence[str],
+        contexts: Sequence[RequestContext],
+        vectors: Floats,
+        towers: Sequence[Rows],
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+    ) -> list[tuple[Rows, Floats]]:
+        """Rows and scores of the best ``k`` items of each of n requests.
+
+        Args:
+            texts: normalised queries; vectors: theirs, [n, width + f];
+            towers: what the towers found, best first, at least ``DEPTH`` rows where there are so many;
+            allowed: which items match the filter, [items]; None: all.
+        """
+        asked = self._asked(texts, contexts, vectors, allowed)
+        depth = max(DEPTH, *(len(rows) for rows in towers))
+        found = np.full((len(texts), depth), -1, dtype=np.int64)
+        for row, rows in enumerate(towers):
+            found[row, : len(rows)] = rows
+        pairs, values = self._valued(found, asked)
+        scores = self._ranker.scores(values, asked.graph.known[pairs.row])
+        ordered = zip(*in_order(pairs, scores, found, k), strict=True)
+        return [(rows[rows >= 0], scores[rows >= 0]) for rows, scores in ordered]
+
+    def explain(
+        self,
+        text: str,
+        context: RequestContext,
+        vector: Floats,
+        towers: Rows,
+        allowed: NDArray[np.bool_] | None,
+    ) -> dict[int, Ranked]:
+        """Of each candidate of one request why it is where it is, by row; arguments as of :meth:`order`."""
+        asked = self._asked([text], [context], vector[None], allowed)
+        pairs, values = self._valued(towers[None], asked)
+        parts = self._ranker.parts(values, asked.graph.known[pairs.row])
+        return {
+            item: Ranked(
+                {name: float(added[i]) for name, added in parts.items()},
+                {name: int(place) + 1 for name, place in zip(SOURCES, pairs.rank[i], strict=True) if place < DEPTH},
+            )
+            for i, item in enumerate(pairs.item.tolist())
+        }
+
+    def _asked(
+        self,
+        texts: Sequence[str],
+        contexts: Sequence[RequestContext],
+        vectors: Floats,
+        allowed: NDArray[np.bool_] | None,
+    ) -> Asked:
+        numbers = self._encoder.numbers
+        return Asked(
+            vectors=vectors,
+            lexical=self._sources.lexical.scores(texts),
+            graph=self._sources.graph.walked(texts),
+            recent_items=_padded([numbers(context.recent_items) for context in contexts]),
+            order_history=_padded([numbers(context.order_history) for context in contexts]),
+            allowed=None if allowed is None else allowed[None],
+        )
+
+    def _valued(self, towers: Rows, asked: Asked) -> tuple[Pairs, Floats]:
+        pairs = candidates(towers, asked)
+        return pairs, pair_features(pairs, asked, self._sources.items)
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    """Rows of different lengths as one array, -1 pads."""
+    out = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int32)
+    for at, row in enumerate(rows):
+        out[at, : len(row)] = row
+    return out

@@ -1,0 +1,1 @@
+"""The second stage: candidates from several sources in one order, learned from later requests."""

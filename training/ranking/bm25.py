@@ -1,0 +1,115 @@
+"""BM25 over the catalogue's text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from training.model.search import CHUNK_SCORES
+
+I64 = NDArray[np.int64]
+TEXT_FIELDS = ("title", "category_path", "brand", "attributes", "tags", "description")
+
+
+def catalog_text(catalog: pa.Table, fields: tuple[str, ...] = TEXT_FIELDS) -> list[str]:
+    """The text of each item: of attributes their values; a field that the catalogue lacks adds nothing."""
+    parts = []
+    for name in fields:
+        if name not in catalog.column_names:
+            continue
+        column = catalog[name].combine_chunks()
+        if name == "attributes":
+            column = pa.ListArray.from_arrays(column.offsets, column.values.field("value"), mask=column.is_null())
+        if pa.types.is_list(column.type):
+            column = pc.binary_join(column.cast(pa.list_(pa.string())), " ")
+        parts.append(pc.fill_null(column.cast(pa.string()), ""))
+    return list(pc.binary_join_element_wise(*parts, " ").to_pylist()) if parts else [""] * len(catalog)
+
+
+class Bm25:
+    """BM25 by bm25s over the texts of items, English stop words left out."""
+
+    def __init__(self, texts: list[str]) -> None:
+        import bm25s
+
+        self._engine: Any = bm25s
+        self._index = bm25s.BM25()
+        tokens = bm25s.tokenize(texts, stopwords="en", show_progress=False)
+        self.is_empty = len(tokens.vocab) <= 1
+        if not self.is_empty:
+            self._index.index(tokens, show_progress=False)
+        self._size = len(texts)
+
+    def save(self, folder: Path) -> None:
+        """Write the index into a new folder."""
+        folder.mkdir()
+        if not self.is_empty:
+            self._index.save(folder, show_progress=False)
+
+    @classmethod
+    def load(cls, folder: Path, items: int) -> Bm25:
+        """What :meth:`save` wrote for so many items; its arrays are mapped."""
+        import bm25s
+
+        index = cls.__new__(cls)
+        index._engine, index._size = bm25s, items
+        index.is_empty = not any(folder.glob("*.npy"))
+        index._index = bm25s.BM25() if index.is_empty else bm25s.BM25.load(folder, mmap=True, show_progress=False)
+        return index
+
+    def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Scores of all items, 0 where no word matches, [n, items]."""
+        if self.is_empty:
+            return np.zeros((len(queries), self._size), dtype=np.float32)
+        return self._scores(list(queries), None)
+
+    def search(
+        self, queries: list[str], k: int, factor: NDArray[np.float32] | None = None
+    ) -> tuple[I64, NDArray[np.float32]]:
+        """The best ``k`` items per query [n, k] and their scores; -1 where no word matches.
+
+        ``factor``: what each item's score is multiplied by, above 0, [items].
+        """
+        k, step = min(k, self._size), max(1, CHUNK_SCORES // max(self._size, 1))
+        found = np.full((len(queries), k), -1)
+        best = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        if self.is_empty:
+            return found, best
+        for start in range(0, len(queries), step):
+            # bm25s' own choice of the best is twenty times slower where most scores are 0.
+            scores = torch.from_numpy(self._scores(queries[start : start + step], factor))
+            top = scores.masked_fill_(scores <= 0, -torch.inf).topk(k, dim=1)
+            best[start : start + step] = top.values.numpy()
+            found[start : start + step] = torch.where(top.values > 0, top.indices, -1).numpy()
+        return found, best
+
+    def best_matching(self, queries: list[str], k: int, worth: NDArray[np.float32], least_share: float) -> I64:
+        """The ``k`` items worth most among those that match, [n, k], -1 where there are no more.
+
+        Args:
+            worth: of each item, above 0, [items]; least_share: of the query's highest score, to match.
+        """
+        k, step = min(k, self._size), max(1, CHUNK_SCORES // max(self._size, 1))
+        found = np.full((len(queries), k), -1)
+        if self.is_empty:
+            return found
+        values = torch.from_numpy(worth)
+        for start in range(0, len(queries), step):
+            scores = torch.from_numpy(self._scores(queries[start : start + step], None))
+            matches = (scores > 0) & (scores >= least_share * scores.amax(dim=1, keepdim=True))
+            top = values.where(matches, 0).topk(k, dim=1)
+            found[start : start + step] = torch.where(top.values > 0, top.indices, -1).numpy()
+        return found
+
+    def _scores(self, queries: list[str], factor: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """As :meth:`scores`, times ``factor`` [items]."""
+        tokens = self._engine.tokenize(queries, stopwords="en", return_ids=False, show_progress=False)
+        nothing = np.zeros(self._size, dtype=np.float32)
+        return np.stack([self._index.get_scores(words, factor) if words else nothing for words in tokens])

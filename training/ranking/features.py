@@ -1,0 +1,182 @@
+"""What the second stage reads of a pair (request, item): one function for training and for serving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from training.ranking.candidates import DEPTH, SOURCES, Asked, Pairs
+
+I64 = NDArray[np.int64]
+F32 = NDArray[np.float32]
+RANK_CONSTANT = 60
+"""Of reciprocal-rank fusion: a sum of the ``*_rank`` features orders items as the fusion does."""
+GROUPS: dict[str, tuple[str, ...]] = {
+    "towers": ("towers_cosine", "towers_gap", "towers_rank"),
+    "quality": ("quality_prior",),
+    "text": ("lexical_score", "lexical_share", "lexical_rank"),
+    "graph": ("graph_share", "graph_rank"),
+    "user": ("times_ordered", "order_recency", "item_recency", "brand_share", "category_share", "price_closeness"),
+}
+"""Features by what an explanation calls them; those of the item itself are its numeric features by their names."""
+PAIR_FEATURES = tuple(name for names in GROUPS.values() for name in names)
+
+
+@dataclass(frozen=True)
+class ItemColumns:
+    """What is read of the items themselves, row for row."""
+
+    vectors: F32
+    """With the features of the quality prior, [items, width + f]."""
+    width: int
+    """Of the unit vectors."""
+    brand: NDArray[np.int32]
+    """A number per brand, -1 for none, [items]."""
+    category: NDArray[np.int32]
+    """A number per last category, -1 for none, [items]."""
+    log_price: F32
+    """NaN where it is unknown, [items]."""
+    numeric: F32
+    """Quantile-transformed numeric features, NaN where unknown, [items, F]."""
+    names: tuple[str, ...]
+    """Of the numeric features."""
+
+    @classmethod
+    def of(cls, catalog: pa.Table, vectors: F32, width: int, numeric: F32, names: Sequence[str]) -> ItemColumns:
+        """Columns of a catalogue; a field that it lacks is unknown of all items."""
+        price = _column(catalog, "price", pa.float64()).to_numpy(zero_copy_only=False)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_price = np.where(price > 0, np.log(price), np.nan).astype(np.float32)
+        paths = _column(catalog, "category_path", pa.list_(pa.string()))
+        leaf = pc.binary_join(pc.fill_null(paths, []), "\x1f")
+        return cls(
+            vectors=vectors,
+            width=width,
+            brand=_codes(_column(catalog, "brand", pa.string())),
+            category=_codes(pc.if_else(pc.equal(leaf, ""), None, leaf)),
+            log_price=log_price,
+            numeric=numeric,
+            names=tuple(names),
+        )
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns of :func:`pair_features`."""
+        return (*PAIR_FEATURES, *self.names)
+
+
+def pair_features(pairs: Pairs, asked: Asked, items: ItemColumns) -> F32:
+    """Features of each pair by ``items.features``, NaN where unknown, [m, features]."""
+    row, item = pairs.row, pairs.item
+    query, width = asked.vectors, items.width
+    cosine = np.einsum("md,md->m", query[row, :width], items.vectors[item, :width])
+    quality = np.einsum("mf,mf->m", query[row, width:], items.vectors[item, width:])
+    lexical, walked = asked.lexical[row, item], _entries(asked, row, item)
+    best = asked.lexical.max(axis=1, initial=0)
+    found = RANK_CONSTANT / (RANK_CONSTANT + 1 + pairs.rank) * (pairs.rank < DEPTH)
+    by_source = dict(zip(SOURCES, found.T, strict=True))
+    columns = {
+        "towers_cosine": cosine,
+        "towers_gap": cosine - _highest(cosine, row, len(query))[row],
+        "towers_rank": by_source["towers"],
+        "quality_prior": quality,
+        "lexical_score": np.log1p(lexical),
+        "lexical_share": lexical / np.where(best > 0, best, 1)[row],
+        "lexical_rank": by_source["lexical"],
+        "graph_share": walked,
+        "graph_rank": by_source["graph"],
+        **_of_user(pairs, asked, items),
+    }
+    return np.column_stack([*(columns[name] for name in PAIR_FEATURES), items.numeric[item]]).astype(np.float32)
+
+
+def _of_user(pairs: Pairs, asked: Asked, items: ItemColumns) -> dict[str, NDArray[np.floating]]:
+    """What the user did with the item, and with items of its brand and category."""
+    times, first = _lookup(asked.order_history, pairs, len(items.brand))
+    met, place = _lookup(asked.recent_items, pairs, len(items.brand))
+    history = np.concatenate([asked.recent_items, asked.order_history], axis=1)
+    row, column = np.nonzero(history >= 0)
+    chosen = history[row, column].astype(np.int64)
+    return {
+        "times_ordered": np.log1p(times),
+        "order_recency": (times > 0) / (1.0 + first),
+        "item_recency": (met > 0) / (1.0 + place),
+        "brand_share": _share(row, items.brand[chosen], pairs.row, items.brand[pairs.item]),
+        "category_share": _share(row, items.category[chosen], pairs.row, items.category[pairs.item]),
+        "price_closeness": _closeness(row, chosen, pairs, items),
+    }
+
+
+def _lookup(history: NDArray[np.int32], pairs: Pairs, items: int) -> tuple[I64, I64]:
+    """How often the item of each pair is in the row's history, and at which place first, [m] each; 0 and 0."""
+    row, place = np.nonzero(history >= 0)
+    keys, first, counts = np.unique(row * items + history[row, place], return_index=True, return_counts=True)
+    wanted = pairs.row * items + pairs.item
+    at = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+    there = keys[at] == wanted if len(keys) else np.zeros(len(wanted), dtype=np.bool_)
+    if not len(keys):
+        return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=np.int64)
+    return np.where(there, counts[at], 0), np.where(there, place[first][at], 0)
+
+
+def _share(row: I64, code: NDArray[np.int32], pair_row: I64, wanted: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Share of a row's entries that have the code of the pair, [m]; 0 for none."""
+    return _sums(row, code, np.ones(len(row)), pair_row, wanted) / np.maximum(
+        np.bincount(row, minlength=int(pair_row.max(initial=-1)) + 1)[pair_row], 1
+    )
+
+
+def _closeness(row: I64, chosen: I64, pairs: Pairs, items: ItemColumns) -> NDArray[np.float64]:
+    """exp(-|log price - mean log price of what the user chose in the category|), [m]; 0 where either is unknown."""
+    price = items.log_price[chosen].astype(np.float64)
+    known = np.isfinite(price)
+    code, wanted = items.category[chosen][known], items.category[pairs.item]
+    count = _sums(row[known], code, np.ones(len(code)), pairs.row, wanted)
+    total = _sums(row[known], code, price[known], pairs.row, wanted)
+    distance = np.abs(items.log_price[pairs.item] - total / np.maximum(count, 1))
+    return np.where((count > 0) & np.isfinite(distance), np.exp(-np.nan_to_num(distance)), 0)
+
+
+def _sums(
+    row: I64, code: NDArray[np.int32], value: NDArray[np.float64], pair_row: I64, wanted: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """Sum of the values of a row's entries that have the code of the pair, [m]; 0 where the pair has none."""
+    span = int(max(code.max(initial=-1), wanted.max(initial=-1))) + 2
+    kept = code >= 0
+    keys, entry = np.unique(row[kept] * span + code[kept], return_inverse=True)
+    if not len(keys):
+        return np.zeros(len(wanted))
+    sums = np.bincount(entry, weights=value[kept], minlength=len(keys))
+    asked = pair_row * span + wanted
+    at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return np.where((keys[at] == asked) & (wanted >= 0), sums[at], 0)
+
+
+def _highest(values: F32, row: I64, rows: int) -> F32:
+    """The largest value of each row, [rows]."""
+    highest = np.full(rows, -np.inf, dtype=np.float32)
+    np.maximum.at(highest, row, values)
+    return highest
+
+
+def _entries(asked: Asked, row: I64, item: I64) -> F32:
+    """Visits of the pairs, [m]."""
+    if not len(row) or not asked.graph.visits.nnz:
+        return np.zeros(len(row), dtype=np.float32)
+    return np.asarray(asked.graph.visits[row, item], dtype=np.float32).ravel()
+
+
+def _column(catalog: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
+    if name not in catalog.column_names:
+        return pa.nulls(len(catalog), kind)
+    column = catalog[name].combine_chunks()
+    return column.cast(kind)
+
+
+def _codes(column: pa.Array) -> NDArray[np.int32]:
+    return pc.fill_null(column.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)

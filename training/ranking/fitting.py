@@ -1,0 +1,174 @@
+"""Fit the ranker on requests that the towers did not learn from, and take it only where it pays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.ranking.listwise import Lists, fit_listwise, fit_scale
+from training.ranking.ranker import CLASSES, RULES, LinearRanker, rule_weights
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+LEAST_REQUESTS = 50
+"""Of a class, without which nothing is learned for it."""
+FOLDS = 5
+CUT_OFF = 100
+UNPROVEN = {"known": "towers", "unknown": "hybrid"}
+"""What serves a class of too few requests: towers have learned what known queries led to, and of others nothing."""
+LEARNED = "learned"
+
+
+@dataclass(frozen=True)
+class RankingRows:
+    """Pairs of fitting requests, by request."""
+
+    values: F32
+    """[m, features], NaN where unknown."""
+    row: I64
+    """[m]."""
+    gain: F64
+    """What it is worth to find a pair, by its stage; 0 for what was not chosen, [m]."""
+    known: Mask
+    """Of each request's query, [n]."""
+    user: I64
+    """Of each request, [n]: folds part users, not requests."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What serves a class of queries, and why."""
+
+    requests: int
+    """That something was chosen in."""
+    ndcg: Mapping[str, float]
+    """NDCG@100 of the order of each rule, and of weights learned on other users."""
+    serves: str
+    """``learned``, or one of the rules."""
+
+
+@dataclass(frozen=True)
+class FittedRanker:
+    """A ranker with what was measured of it."""
+
+    ranker: LinearRanker
+    choices: Mapping[str, Choice]
+
+    @property
+    def order(self) -> str:
+        """What serves, in words."""
+        return ", ".join(f"{name} queries: {choice.serves}" for name, choice in self.choices.items())
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.ranker.to_json(), "choices": {name: asdict(choice) for name, choice in self.choices.items()}}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> FittedRanker:
+        """What :meth:`to_json` wrote."""
+        choices = {name: Choice(**choice) for name, choice in value["choices"].items()}
+        return cls(LinearRanker.from_json(value), choices)
+
+
+def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> FittedRanker:
+    """Per class of queries the order of highest NDCG@100 on users it has not seen: learned weights, or a rule.
+
+    Weights begin at the rule of least loss. What the user and the item are worth is a prior for unknown queries.
+    """
+    fill = _means(rows.values)
+    values = np.where(np.isnan(rows.values), fill, rows.values).astype(np.float64)
+    weights: dict[str, F64] = {}
+    choices: dict[str, Choice] = {}
+    shared = np.zeros(len(features))
+    for name in CLASSES:
+        of_class = rows.known if name == "known" else ~rows.known
+        part = _part(values, rows, of_class)
+        if len(part.lists) < LEAST_REQUESTS:
+            weights[name] = rule_weights(features, UNPROVEN[name])
+            choices[name] = Choice(len(part.lists), {}, UNPROVEN[name])
+            continue
+        measured = {rule: part.ndcg(rule_weights(features, rule)) for rule in RULES}
+        measured[LEARNED] = _out_of_fold(features, part, shared, seed)
+        figures = {order: float(np.mean(values)) for order, values in measured.items()}
+        serves = max(figures, key=lambda order: figures[order])
+        learned = _weights(features, part.lists, shared)
+        weights[name] = learned if serves == LEARNED else rule_weights(features, serves)
+        choices[name] = Choice(len(part.lists), figures, serves)
+        if name == "known" and serves == LEARNED:
+            about_source = np.isin(features, list({f for rule in RULES.values() for f in rule} | SOURCE_FEATURES))
+            shared = np.where(about_source, 0.0, learned)
+    return FittedRanker(LinearRanker(features, weights, fill.astype(np.float64)), choices)
+
+
+SOURCE_FEATURES = {"towers_gap", "lexical_score", "lexical_share"}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The fitting requests of a class that have something to find among their candidates."""
+
+    lists: Lists
+    user: I64
+
+    def ndcg(self, weights: F64) -> F64:
+        """NDCG@100 of each request, [n]."""
+        return ndcg(self.lists, self.lists.values @ weights)
+
+    def where(self, kept: Mask) -> Lists:
+        """The requests that are marked, [n]."""
+        lengths = np.diff(self.lists.begin, append=len(self.lists.gain))
+        pairs = np.repeat(kept, lengths)
+        begin = np.concatenate([[0], np.cumsum(lengths[kept])])[:-1].astype(np.int64)
+        return Lists(self.lists.values[pairs], begin, self.lists.gain[pairs])
+
+
+def _part(values: F64, rows: RankingRows, of_class: Mask) -> _Part:
+    chosen = of_class[rows.row]
+    lists = Lists.of(values[chosen], rows.row[chosen], rows.gain[chosen])
+    total = np.bincount(rows.row[chosen], weights=rows.gain[chosen], minlength=len(of_class))
+    return _Part(lists, rows.user[total > 0])
+
+
+def _weights(features: tuple[str, ...], lists: Lists, shared: F64) -> F64:
+    starts = [fit_scale(lists, rule_weights(features, rule)) for rule in RULES]
+    start, _ = min(starts, key=lambda found: found[1])
+    return fit_listwise(lists, start + shared)
+
+
+def _out_of_fold(features: tuple[str, ...], part: _Part, shared: F64, seed: int) -> F64:
+    """NDCG@100 of each request by weights that were learned from other users."""
+    people, person = np.unique(part.user, return_inverse=True)
+    fold = np.random.default_rng(seed).permutation(len(people)) % FOLDS
+    measured = np.zeros(len(part.lists))
+    for number in range(FOLDS):
+        held_out = fold[person] == number
+        if held_out.any() and not held_out.all():
+            lists = part.where(held_out)
+            measured[held_out] = ndcg(lists, lists.values @ _weights(features, part.where(~held_out), shared))
+    return measured
+
+
+def ndcg(lists: Lists, score: F64) -> F64:
+    """NDCG@100 of the order of the scores of each request's candidates, [n]; of equal ones the first comes last."""
+    lengths = np.diff(lists.begin, append=len(score))
+    row = np.repeat(np.arange(len(lists)), lengths)
+
+    def gained(by: F64) -> F64:
+        order = np.lexsort((-np.arange(len(by)), -by, row))
+        place = np.arange(len(by)) - np.repeat(lists.begin, lengths)
+        value = np.where(place < CUT_OFF, lists.gain[order] / np.log2(place + 2), 0)
+        return np.bincount(row, weights=value, minlength=len(lists))
+
+    return gained(score) / gained(lists.gain)
+
+
+def _means(values: F32) -> F64:
+    """Mean of what is known of each feature; 0 where nothing is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(axis=0, dtype=np.float64)
+    return total / np.maximum(known.sum(axis=0), 1)

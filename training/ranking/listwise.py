@@ -1,0 +1,78 @@
+"""Weights of a linear ranker by the listwise softmax of what was ordered and clicked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize  # type: ignore[import-untyped]
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+SPREAD = 1.0
+"""Standard deviation of a weight around what it begins at, per standard deviation of its feature: few requests move
+weights little, many as far as they ask."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Pairs of requests with something to find, by request."""
+
+    values: F64
+    """Features without unknowns, [m, features]."""
+    begin: I64
+    """Where each request's pairs begin, [n]."""
+    gain: F64
+    """What each pair is worth: shares of its request that add up to 1, [m]."""
+
+    @classmethod
+    def of(cls, values: F64, row: I64, gain: F64) -> Lists:
+        """Of pairs [m] in the order of their ``row``; requests without a gain are left out."""
+        total = np.bincount(row, weights=gain)
+        kept = total[row] > 0
+        rows = row[kept]
+        begin = np.flatnonzero(np.diff(rows, prepend=-1)) if len(rows) else np.zeros(0, dtype=np.int64)
+        return cls(values[kept], begin, gain[kept] / total[rows])
+
+    def __len__(self) -> int:
+        return len(self.begin)
+
+
+def fit_listwise(lists: Lists, start: F64) -> F64:
+    """Weights [features] of least cross-entropy of the gains against the softmax of a request's scores (ListNet's top-one
+    loss, Cao et al., ICML 2007, Section 4.3), with a Gaussian prior around ``start``."""
+    scale = _scale(lists.values)
+    values = lists.values / scale
+    found = minimize(
+        _loss, start * scale, args=(values, lists, start * scale), jac=True, method="L-BFGS-B", options={"maxiter": 200}
+    )
+    return np.asarray(found.x / scale)
+
+
+def fit_scale(lists: Lists, direction: F64) -> tuple[F64, float]:
+    """``direction`` times the factor of least cross-entropy, and that cross-entropy: how sharp an order is."""
+    score = (lists.values @ direction)[:, None]
+    one = Lists(score, lists.begin, lists.gain)
+    factor = fit_listwise(one, np.ones(1))
+    loss, _ = _loss(factor, score, one, factor)
+    return direction * factor[0], loss
+
+
+def _loss(weights: F64, values: F64, lists: Lists, start: F64) -> tuple[float, F64]:
+    n = len(lists)
+    score = values @ weights
+    lengths = np.diff(lists.begin, append=len(score))
+    score = score - np.repeat(np.maximum.reduceat(score, lists.begin), lengths)
+    power = np.exp(score)
+    total = np.repeat(np.add.reduceat(power, lists.begin), lengths)
+    off = weights - start
+    loss = -(lists.gain @ (score - np.log(total))) / n + off @ off / (2 * SPREAD**2 * n)
+    gradient = values.T @ (power / total - lists.gain) / n + off / (SPREAD**2 * n)
+    return float(loss), gradient
+
+
+def _scale(values: F64) -> F64:
+    """Standard deviation of each feature; of one that does not vary, 1."""
+    deviation = values.std(axis=0)
+    return np.where(deviation > 1e-9, deviation, 1.0)

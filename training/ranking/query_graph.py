@@ -1,0 +1,118 @@
+"""What led to items for a query and for queries like it: the random walk, kept per query so that it can be served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse as sp  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from training.data.edges import Edges
+from training.ranking.bm25 import Bm25
+from training.ranking.random_walk import RandomWalk
+
+I64 = NDArray[np.int64]
+ALIKE = 20
+"""Known queries that stand in for one nobody asked."""
+BLOCK = 1_024
+VISITS, QUERIES, WORDS = "visits.safetensors", "queries.parquet", "words"
+
+
+class Walked(NamedTuple):
+    """Where the walks of n queries lead."""
+
+    visits: sp.csr_array
+    """Visits of each item in shares of the most visited one's, [n, items]."""
+    known: NDArray[np.bool_]
+    """Whether the query itself led to an item before, [n]; else the walks begin at queries of like words."""
+
+
+class QueryGraph:
+    """Per known query the items that a walk visits most; see :class:`training.ranking.random_walk.RandomWalk`.
+
+    Args:
+        queries: the known ones, normalised, [known]; visits: expected visits, [known, items]; words: BM25 over them.
+    """
+
+    def __init__(self, queries: pa.Array, visits: sp.csr_array, words: Bm25) -> None:
+        self._queries, self._visits, self._words = queries, visits, words
+
+    @classmethod
+    def of(cls, edges: Edges, texts: pa.Array, at: int, kept: int) -> QueryGraph:
+        """The graph as of ``at`` (microseconds since 1970), with the ``kept`` most visited items of each query."""
+        walk = RandomWalk(edges, texts, at)
+        known = np.flatnonzero(walk.has_edge)
+        blocks = [most_visited(walk.visits(known[i : i + BLOCK]), kept) for i in range(0, len(known), BLOCK)]
+        empty = sp.csr_array((0, len(edges.offsets) - 1), dtype=np.float32)
+        queries = texts.take(pa.array(known)).cast(pa.string())
+        visits = sp.csr_array(sp.vstack([empty, *blocks], format="csr", dtype=np.float32))
+        return cls(queries, visits, Bm25(queries.to_pylist()))
+
+    def walked(self, texts: Sequence[str]) -> Walked:
+        """Where walks from normalised queries [n] lead."""
+        rows = np.array([self._row_of.get(text, -1) for text in texts], dtype=np.int64)
+        known = rows >= 0
+        begin = sp.csr_array(
+            (np.ones(int(known.sum()), np.float32), (np.flatnonzero(known), rows[known])),
+            (len(texts), len(self._queries)),
+        )
+        if not known.all() and len(self._queries):
+            begin = begin + self._alike(texts, known)
+        return Walked(_shares(sp.csr_array(begin @ self._visits)), known)
+
+    def _alike(self, texts: Sequence[str], known: NDArray[np.bool_]) -> sp.csr_array:
+        """Of unknown queries the known ones of like words, by their BM25 score."""
+        unknown = np.flatnonzero(~known)
+        found, scores = self._words.search([texts[i] for i in unknown], ALIKE)
+        row, place = np.nonzero(found >= 0)
+        values, shape = scores[row, place], (len(texts), len(self._queries))
+        return sp.csr_array((values, (unknown[row], found[row, place])), shape)
+
+    def save(self, folder: Path) -> None:
+        """Write the graph into a new folder."""
+        folder.mkdir()
+        matrix = self._visits
+        parts = {
+            "offsets": matrix.indptr.astype(np.int64),
+            "items": matrix.indices.astype(np.int32),
+            "visits": matrix.data.astype(np.float32),
+            "shape": np.array(matrix.shape, dtype=np.int64),
+        }
+        save_file(parts, folder / VISITS)
+        pq.write_table(pa.table({"query": self._queries}), folder / QUERIES)
+        self._words.save(folder / WORDS)
+
+    @classmethod
+    def load(cls, folder: Path) -> QueryGraph:
+        """What :meth:`save` wrote."""
+        parts = load_file(folder / VISITS)
+        visits = sp.csr_array((parts["visits"], parts["items"], parts["offsets"]), shape=tuple(parts["shape"]))
+        queries = pq.read_table(folder / QUERIES)["query"].combine_chunks()
+        return cls(queries, visits, Bm25.load(folder / WORDS, len(queries)))
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {text: row for row, text in enumerate(self._queries.to_pylist())}
+
+
+def most_visited(visits: sp.csr_array, kept: int) -> sp.csr_array:
+    """The ``kept`` largest entries of each row; of equal ones those of the lower columns."""
+    row = np.repeat(np.arange(visits.shape[0]), np.diff(visits.indptr))
+    order = np.lexsort((visits.indices, -visits.data, row))
+    rank = np.arange(len(row)) - visits.indptr[:-1][row]
+    chosen = order[rank < kept]
+    return sp.csr_array((visits.data[chosen].astype(np.float32), (row[chosen], visits.indices[chosen])), visits.shape)
+
+
+def _shares(visits: sp.csr_array) -> sp.csr_array:
+    """Rows by their largest entry; an empty row stays empty."""
+    most = visits.max(axis=1).toarray().ravel()
+    scale = np.where(most > 0, 1 / np.where(most > 0, most, 1), 0).astype(np.float32)
+    return sp.csr_array(visits.multiply(scale[:, None]))

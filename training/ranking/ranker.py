@@ -1,0 +1,106 @@
+"""The linear ranker: a weight per feature, one set for queries that led to items before and one for all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.ranking.candidates import DEPTH, Pairs
+from training.ranking.features import GROUPS
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+CLASSES = ("known", "unknown")
+"""Of queries: whether the query-item graph has the query. What a source is worth depends on it: the graph and the
+towers remember, BM25 reads."""
+RULES: dict[str, dict[str, float]] = {
+    "towers": {"towers_cosine": 1.0, "quality_prior": 1.0},
+    "hybrid": {"towers_rank": 1.0, "lexical_rank": 1.0},
+    "random walk": {"graph_share": 1.0},
+    "all sources": {"towers_rank": 1.0, "lexical_rank": 1.0, "graph_rank": 1.0},
+}
+"""Orders that need no fitting, as weights: what a ranker begins at, has to beat, and falls back to."""
+
+
+@dataclass(frozen=True)
+class LinearRanker:
+    """Score = sum over features of weight x value, an unknown value read as ``fill``."""
+
+    features: tuple[str, ...]
+    weights: Mapping[str, F64]
+    """By class, [features]."""
+    fill: F64
+    """[features]."""
+
+    @classmethod
+    def of_rules(cls, features: tuple[str, ...], rules: Mapping[str, str]) -> LinearRanker:
+        """The ranker that follows one of ``RULES`` per class."""
+        weights = {name: rule_weights(features, rule) for name, rule in rules.items()}
+        return cls(features, weights, np.zeros(len(features)))
+
+    def scores(self, values: F32, known: NDArray[np.bool_]) -> F32:
+        """Scores of pairs [m] from their features [m, features]; ``known``: of each pair's query, [m]."""
+        filled = np.where(np.isnan(values), self.fill, values)
+        by_class = filled @ np.column_stack([self.weights[name] for name in CLASSES])
+        return np.where(known, by_class[:, 0], by_class[:, 1]).astype(np.float32)
+
+    def parts(self, values: F32, known: NDArray[np.bool_]) -> dict[str, F32]:
+        """What each group of features adds to the scores, [m] each; they add up to :meth:`scores`."""
+        filled = np.where(np.isnan(values), self.fill, values)
+        each = filled * np.where(known[:, None], self.weights["known"], self.weights["unknown"])
+        group_of = {feature: group for group, names in GROUPS.items() for feature in names}
+        groups = np.array([group_of.get(feature, "item") for feature in self.features])
+        return {name: each[:, groups == name].sum(axis=1).astype(np.float32) for name in dict.fromkeys(groups.tolist())}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": "linear",
+            "features": list(self.features),
+            "weights": {name: values.tolist() for name, values in self.weights.items()},
+            "fill": self.fill.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> LinearRanker:
+        """What :meth:`to_json` wrote."""
+        weights = {name: np.array(value["weights"][name], dtype=np.float64) for name in CLASSES}
+        return cls(tuple(value["features"]), weights, np.array(value["fill"], dtype=np.float64))
+
+
+def rule_weights(features: tuple[str, ...], rule: str) -> F64:
+    """Weights that order as one of ``RULES`` does, [features]."""
+    return np.array([RULES[rule].get(name, 0.0) for name in features])
+
+
+def in_order(pairs: Pairs, scores: F32, towers: I64, k: int) -> tuple[I64, F32]:
+    """The best ``k`` items of each request, -1 for none, and their scores, [n, k] each.
+
+    First the candidates by score, of equal ones the item of the lower number first; then, where k is more than there
+    are candidates, what the towers found beyond the first ``DEPTH``, in their order and one lower than the one before.
+
+    Args:
+        scores: of the pairs, [m]; towers: what the towers found, best first, -1 for none, [n, depth].
+    """
+    n = len(towers)
+    items = int(max(towers.max(initial=0), pairs.item.max(initial=0))) + 1
+    row, column = np.nonzero(towers[:, DEPTH:] >= 0)
+    item = towers[row, DEPTH + column]
+    new = ~np.isin(row * items + item, pairs.row * items + pairs.item)
+    lowest = np.full(n, np.inf, dtype=np.float32)
+    np.minimum.at(lowest, pairs.row, scores)
+    beyond = np.where(np.isfinite(lowest), lowest, 0)[row] - 1 - column
+    all_rows, all_items = np.concatenate([pairs.row, row[new]]), np.concatenate([pairs.item, item[new]])
+    all_scores = np.concatenate([scores, beyond[new]]).astype(np.float32)
+    order = np.lexsort((all_items, -all_scores, all_rows))
+    place = np.arange(len(order)) - np.searchsorted(all_rows[order], np.arange(n))[all_rows[order]]
+    kept = place < k
+    found, best = np.full((n, k), -1, dtype=np.int64), np.full((n, k), -np.inf, dtype=np.float32)
+    chosen = order[kept]
+    found[all_rows[chosen], place[kept]] = all_items[chosen]
+    best[all_rows[chosen], place[kept]] = all_scores[chosen]
+    return found, best

@@ -1,0 +1,118 @@
+"""The second stage over the arrays of a run: what is served, as of the cut, for fitting and for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.settings import Settings
+from training.data.arrays import Arrays
+from training.model.search import CHUNK_SCORES, exact_top
+from training.ranking.bm25 import TEXT_FIELDS, Bm25, catalog_text
+from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
+from training.ranking.features import ItemColumns, pair_features
+from training.ranking.fitting import FittedRanker, RankingRows, fit_ranker
+from training.ranking.query_graph import QueryGraph
+from training.ranking.ranker import LinearRanker, in_order
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+LEXICAL_FIELDS = (*TEXT_FIELDS, "item_id")
+"""What the lexical source reads: an item's own number finds it."""
+MOST_REQUESTS = 4_000
+"""Fitting requests of a class beyond which more add time, not quality."""
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """The sources of a candidate as of the cut, and what is read of items."""
+
+    arrays: Arrays
+    items: ItemColumns
+    lexical: Bm25
+    graph: QueryGraph
+    encode: Callable[[I64], F32]
+    """Requests [n] to query vectors, with the weights of the quality prior, [n, width + f]."""
+
+    @classmethod
+    def of(cls, arrays: Arrays, vectors: F32, width: int, encode: Callable[[I64], F32], at: int) -> SecondStage:
+        """Sources as of ``at``, the cut or the end (microseconds since 1970).
+
+        Args:
+            vectors: of all items, [items, width + f]; width: of the unit vectors in them.
+        """
+        transform, catalog = arrays.item_transform, arrays.catalog()
+        return cls(
+            arrays,
+            ItemColumns.of(catalog, vectors, width, transform.apply(arrays.item_features(at)), transform.names),
+            Bm25(catalog_text(catalog, LEXICAL_FIELDS)),
+            QueryGraph.of(arrays.edges, arrays.query_texts(), at, DEPTH),
+            encode,
+        )
+
+    def search(self, ranker: LinearRanker, requests: I64, k: int) -> I64:
+        """The ``k`` items served for requests, of those that existed at their time, best first, -1 for none, [n, k]."""
+        found = [
+            in_order(pairs, ranker.scores(values, asked.graph.known[pairs.row]), towers, k)[0]
+            for towers, asked, pairs, values in self._blocks(requests, k)
+        ]
+        return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
+
+    def fit(self, requests: I64, settings: Settings) -> FittedRanker:
+        """The ranker that the clicks and orders of requests after the cut ask for, none of which judge it."""
+        if len(requests) > MOST_REQUESTS:
+            draw = np.random.default_rng(settings.training.seed)
+            requests = np.sort(draw.choice(requests, MOST_REQUESTS, replace=False))
+        values, rows, gains, known = [], [], [], []
+        first = 0
+        for _, asked, pairs, block in self._blocks(requests, DEPTH):
+            n = len(asked.graph.known)
+            values.append(block)
+            rows.append(pairs.row + first)
+            gains.append(self._gains(requests[first : first + n], pairs, settings.training.stage_weights))
+            known.append(asked.graph.known)
+            first += n
+        user = self.arrays.request_user[requests].astype(np.int64)
+        table = RankingRows(
+            np.concatenate(values) if values else np.zeros((0, len(self.items.features)), dtype=np.float32),
+            np.concatenate([np.zeros(0, dtype=np.int64), *rows]),
+            np.concatenate([np.zeros(0), *gains]),
+            np.concatenate([np.zeros(0, dtype=np.bool_), *known]),
+            np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user))),
+        )
+        return fit_ranker(self.items.features, table, settings.training.seed)
+
+    def _blocks(self, requests: I64, depth: int) -> Iterator[tuple[I64, Asked, Pairs, F32]]:
+        """What the towers found, what is known, the candidates and their features, block by block."""
+        arrays, items = self.arrays, self.arrays.items
+        step = max(1, min(BLOCK, CHUNK_SCORES // max(items, 1)))
+        texts = arrays.query_texts()
+        for start in range(0, len(requests), step):
+            rows = requests[start : start + step]
+            time, vectors = arrays.request_time[rows], self.encode(rows)
+            towers, _ = exact_top(vectors, self.items.vectors, max(depth, DEPTH), time, arrays.item_available)
+            asked_texts = texts.take(arrays.request_query[rows]).to_pylist()
+            asked = Asked(
+                vectors=vectors,
+                lexical=self.lexical.scores(asked_texts),
+                graph=self.graph.walked(asked_texts),
+                recent_items=arrays.recent_items[rows],
+                order_history=arrays.order_history[rows],
+                allowed=arrays.item_available <= time[:, None],
+            )
+            pairs = candidates(towers, asked)
+            yield towers, asked, pairs, pair_features(pairs, asked, self.items)
+
+    def _gains(self, requests: I64, pairs: Pairs, stage_weights: dict[str, float]) -> NDArray[np.float64]:
+        """What each pair is worth, by the deepest stage that it reached in its request, [m]."""
+        gain = np.zeros(len(pairs.row))
+        keys = pairs.row * self.arrays.items + pairs.item
+        for stage, rows in (("clicked", self.arrays.clicked), ("ordered", self.arrays.ordered)):
+            wanted = rows.take(requests)
+            reached = np.isin(keys, wanted.rows_of_entries() * self.arrays.items + wanted.ids)
+            gain[reached] = stage_weights[stage]
+        return gain

@@ -1,0 +1,59 @@
+"""The second stage of the candidate: fitted beside it, and its sources as of a moment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.settings import Settings
+from training.data.arrays import Arrays, prepare_arrays
+from training.data.held_out import stopping_and_judging
+from training.model.encoding import encode_catalog, encode_requests
+from training.model.towers import Towers
+from training.quality_prior import QualityPrior, items_with_quality, query_with_prior
+from training.ranking.fitting import FittedRanker
+from training.ranking.second_stage import SecondStage
+from training.run.candidate import EVALUATION, RANKER, load_candidate, load_prior
+
+
+def fit_candidate_ranker(settings: Settings, folder: Path) -> FittedRanker:
+    """Fit the ranker of a candidate, and write it beside it.
+
+    It learns from the requests of the users who also chose the epoch: later than what the towers learned from, so that
+    their scores are not those of memorised pairs, and none of them judges the result.
+
+    Raises:
+        FileNotFoundError: there is no candidate, or nothing was found out about its quality prior.
+    """
+    towers, arrays, prior = load_candidate(folder), prepare_arrays(settings), load_prior(folder)
+    (folder / EVALUATION).unlink(missing_ok=True)
+    requests, _ = stopping_and_judging(arrays, settings.training)
+    fitted = second_stage(settings, arrays, towers, prior).fit(requests, settings)
+    (folder / RANKER).write_text(json.dumps(fitted.to_json(), indent=2), encoding="utf-8")
+    return fitted
+
+
+def load_ranker(folder: Path) -> FittedRanker | None:
+    """What :func:`fit_candidate_ranker` wrote; None where nothing was."""
+    file = folder / RANKER
+    return FittedRanker.from_json(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+
+
+def second_stage(
+    settings: Settings, arrays: Arrays, towers: Towers, prior: QualityPrior | None, at: int | None = None
+) -> SecondStage:
+    """The sources of towers, with the quality prior where it is in force, as of ``at`` (default: the cut)."""
+    at = arrays.cut if at is None else at
+    items = encode_catalog(towers, arrays, at, kept=settings.training.graph_kept)
+    weights = np.array(prior.in_force if prior else [], dtype=np.float32)
+    if prior is not None and len(weights):
+        items = items_with_quality(items, prior.quality(arrays, at, settings.features.rate_prior))
+
+    def encode(requests: NDArray[np.int64]) -> NDArray[np.float32]:
+        vectors = encode_requests(towers, arrays, requests)
+        return query_with_prior(vectors, weights) if len(weights) else vectors
+
+    return SecondStage.of(arrays, items, towers.config.width, encode, at)
