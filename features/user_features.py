@@ -27,8 +27,9 @@ def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSet
 
     Lists hold each value once, in the order in which the shop came to know of them, newest first (rows of one
     ``known_at``, as a late day brings them, by their own time), over the last ``history_days`` and at most
-    ``OVERFETCH`` times the kept entries; ``ordered_tags`` are in the order of the alphabet. Counts are of log rows
-    with ``moment - window <= known_at <= moment``.
+    ``OVERFETCH`` times the kept entries; ``ordered_tags`` are in the order of the alphabet. ``order_history`` is in the
+    same order over the same days, with an entry per order. Counts are of log rows with
+    ``moment - window <= known_at <= moment``.
 
     Args:
         requests: table in ``REQUESTS``.
@@ -51,20 +52,29 @@ def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSet
         "interactions",
     )
     bought = _last_entries(
-        orders, settings.recent_orders, orders.event_id, {"value": "item_id", "tags": "tags"}, "orders"
+        orders,
+        settings.recent_orders,
+        orders.event_id,
+        {"value": "item_id", "tags": "tags"},
+        "orders",
+        every=settings.order_history,
     )
 
-    moments = _moments(requests, events, queries, touched, bought)
+    history = timedelta(days=settings.history_days)
+    moments = _moments(requests, events, queries, touched, bought, history)
     for rows, name in ((queries, "queries"), (touched, "interactions"), (bought, "orders")):
-        lists = rows.select("user_id", f"{name}_number", f"{name}_entries")
-        moments = moments.left_join(lists, ["user_id", f"{name}_number"])[[*moments.columns, f"{name}_entries"]]
+        lists = rows.drop("known_at")
+        joined = moments.left_join(lists, ["user_id", f"{name}_number"])
+        moments = joined[[*moments.columns, *(column for column in lists.columns if column not in moments.columns)]]
 
-    horizon = moments.known_at - ibis.interval(timedelta(days=settings.history_days))
+    horizon = moments.known_at - ibis.interval(history)
     lists = {
         "recent_queries": _newest(moments, "queries", "value", settings.recent_queries, horizon),
         "recent_items": _newest(moments, "interactions", "value", settings.recent_items, horizon),
         "recent_brands": _newest(moments, "interactions", "brand", settings.recent_items, horizon),
         "recent_orders": _newest(moments, "orders", "value", settings.recent_orders, horizon),
+        # The orders within the horizon are the first of those up to the moment: no entry needs its time.
+        "order_history": _or_empty(moments.orders_every[: moments.orders_in_history]),
     }
     moments = moments.mutate(**lists)
     kept = moments.orders_entries.filter(lambda entry: moments.recent_orders.contains(entry.value))
@@ -75,19 +85,27 @@ def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSet
     )
 
 
-def _last_entries(rows: Any, keep: int, tie: Any, entry: dict[str, str], name: str) -> Any:
-    """Number the rows of a user as they became known, and give each the list of the last ones up to it."""
+def _last_entries(rows: Any, keep: int, tie: Any, entry: dict[str, str], name: str, every: int = 0) -> Any:
+    """Number the rows of a user as they became known, and give each the list of the last ones up to it.
+
+    With ``every``, another list holds the bare values of so many rows: without the times and the rest of an entry, a
+    long one is cheap.
+    """
     oldest_first = [rows.known_at, rows.time, tie]
     rows = rows.mutate(number=ibis.row_number().over(group_by=rows.user_id, order_by=oldest_first))
     fields = {field: rows[column] for field, column in entry.items()}
     rows = rows.mutate(entry=ibis.struct({"known_at": rows.known_at, "number": rows.number, **fields}))
-    frame = ibis.window(group_by=rows.user_id, order_by=rows.number.desc(), preceding=0, following=OVERFETCH * keep - 1)
-    return rows.select(
-        "user_id", "known_at", **{f"{name}_number": rows.number, f"{name}_entries": rows.entry.collect().over(frame)}
-    )
+
+    def last(count: int) -> Any:
+        return ibis.window(group_by=rows.user_id, order_by=rows.number.desc(), preceding=0, following=count - 1)
+
+    columns = {f"{name}_number": rows.number, f"{name}_entries": rows.entry.collect().over(last(OVERFETCH * keep))}
+    if every:
+        columns[f"{name}_every"] = rows[entry["value"]].collect().over(last(every))
+    return rows.select("user_id", "known_at", **columns)
 
 
-def _moments(requests: Any, events: Any, queries: Any, interactions: Any, orders: Any) -> Any:
+def _moments(requests: Any, events: Any, queries: Any, interactions: Any, orders: Any, history: timedelta) -> Any:
     """Distinct moments of each user: the last entry of each kind known by then, and the counts over windows."""
     numbers = ("queries_number", "interactions_number", "orders_number")
     counts = ("requests", "clicks", "orders")
@@ -120,6 +138,7 @@ def _moments(requests: Any, events: Any, queries: Any, interactions: Any, orders
         requests_7d=moments.requests.sum().over(over(SHORT)),
         clicks_7d=moments.clicks.sum().over(over(SHORT)),
         orders_30d=moments.orders.sum().over(over(LONG)),
+        orders_in_history=moments.orders.sum().over(over(history)),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from features.store.values import QueryFeatures, UserFeatures
-from infra.contract.names import USER_LISTS, USER_NUMERIC
+from infra.contract.names import TOWER_LISTS, USER_NUMERIC
 from infra.contract.request import RequestContext
 
 if TYPE_CHECKING:
@@ -27,5 +27,5 @@ def context_of(user: object, query: object, location: Mapping[str, Any] | None) 
 
 def is_personal(context: RequestContext, config: TowerConfig) -> bool:
     """Whether a query tower reads anything that is known of the user: it may read no history, or no numbers."""
-    history = config.history != "none" and any(getattr(context, name) for name in USER_LISTS)
+    history = config.history != "none" and any(getattr(context, name) for name in TOWER_LISTS)
     return history or (config.request_numeric > 0 and any(name in context.numeric for name in USER_NUMERIC))

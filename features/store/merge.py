@@ -10,7 +10,8 @@ next batch:
 
 - counts are too high by the old events that slid out of the window between the row's moment and the new one;
 - lists may hold values at their end that the batch path leaves out: older than ``history_days``, or beyond the
-  ``OVERFETCH`` times the kept entries that it looks at, which a user reaches who repeats himself;
+  ``OVERFETCH`` times the kept entries that it looks at, which a user reaches who repeats himself (the latter not in
+  ``order_history``, where an entry is an order);
 - ``ordered_tags`` keeps the tags of orders that newer ones pushed off ``recent_orders``, while an old one is on it.
 """
 
@@ -58,6 +59,9 @@ def merged(row: UserFeatures, stamp_us: int, entries: Sequence[Entry], settings:
         values = chain(new, before[: max(0, looked_at - len(rows))])
         return tuple(value for value in dict.fromkeys(values) if value is not None)[:keep]
 
+    def every(rows: Sequence[Entry], before: tuple[str, ...], keep: int) -> tuple[str, ...]:
+        return (*(e.value for e in rows[:keep] if e.time_us >= horizon), *before)[:keep]
+
     def counted(rows: Sequence[Entry], before: int, window: int) -> int:
         begin = moment - window
         return sum(e.time_us >= begin for e in rows) + (before if known_since(begin) else 0)
@@ -68,6 +72,7 @@ def merged(row: UserFeatures, stamp_us: int, entries: Sequence[Entry], settings:
         recent_items=joined(touched, "value", old.recent_items, settings.recent_items),
         recent_brands=joined(touched, "brand", old.recent_brands, settings.recent_items),
         recent_orders=recent_orders,
+        order_history=every(orders, old.order_history, settings.order_history),
         ordered_tags=_tags(orders[: OVERFETCH * settings.recent_orders], recent_orders, old),
         requests_7d=counted(searches, row.requests_7d, SHORT // MICROSECOND),
         clicks_7d=counted([e for e in touched if e.action == "click"], row.clicks_7d, SHORT // MICROSECOND),

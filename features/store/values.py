@@ -13,6 +13,7 @@ class UserFeatures:
     recent_items: tuple[str, ...] = ()
     recent_brands: tuple[str, ...] = ()
     recent_orders: tuple[str, ...] = ()
+    order_history: tuple[str, ...] = ()
     ordered_tags: tuple[str, ...] = ()
     requests_7d: int = 0
     clicks_7d: int = 0

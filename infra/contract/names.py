@@ -47,3 +47,5 @@ ITEM_COUNTS = ("impressions_30d", "clicks_30d", "orders_30d")
 
 LIST_LENGTHS = {name: name for name in USER_LISTS} | {"recent_brands": "recent_items"}
 """A user's list -> the setting that says how many of it are kept; brands are those of the recent items."""
+TOWER_LISTS = tuple(name for name in USER_LISTS if name != "order_history")
+"""Those that towers read; of each, ``TowerConfig`` has the length by the name of its setting."""

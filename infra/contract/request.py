@@ -69,6 +69,8 @@ class RequestContext:
     recent_queries: Sequence[str] = ()
     recent_items: Sequence[str] = ()
     recent_orders: Sequence[str] = ()
+    order_history: Sequence[str] = ()
+    """An entry per order; no tower reads it."""
     recent_brands: Sequence[str] = ()
     ordered_tags: Sequence[str] = ()
     numeric: Mapping[str, float] = field(default_factory=dict)

@@ -125,13 +125,15 @@ USER_FEATURES = pa.schema(
         ("recent_items", IDS),
         ("recent_brands", IDS),
         ("recent_orders", IDS),
+        ("order_history", IDS),
         ("ordered_tags", IDS),
         ("requests_7d", pa.int64()),
         ("clicks_7d", pa.int64()),
         ("orders_30d", pa.int64()),
     ]
 )
-"""The user's history, newest first, after each moment at which something of theirs became known."""
+"""The user's history, newest first, after each moment at which something of theirs became known. ``recent_orders``
+holds an item once, ``order_history`` an entry per order: it is for a ranker, and no tower reads it."""
 
 ITEM_FEATURES = pa.schema(
     [

@@ -21,6 +21,8 @@ class FeatureSettings(Group):
     """Clicked items kept of a user, the newest."""
     recent_orders: Count = 10
     """Ordered items kept of a user, the newest."""
+    order_history: Count = 50
+    """Orders kept of a user, the newest, an item as often as it was ordered."""
     ordered_tags: Count = 20
     """Tags of ordered items that the query tower reads."""
     snapshot_hours: int | None = Field(None, ge=1, le=24)

@@ -33,7 +33,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 ROOT = Path(__file__).parents[2]
-SMALL = FeatureSettings(history_days=21, recent_queries=2, recent_items=3, recent_orders=3)
+SMALL = FeatureSettings(history_days=21, recent_queries=2, recent_items=3, recent_orders=3, order_history=4)
 COUNTS = {"requests_7d": 7, "clicks_7d": 7, "orders_30d": 30}
 
 
@@ -60,13 +60,15 @@ def redis_of(settings: Settings) -> Redis:
 
 
 @st.composite
-def histories(draw: st.DrawFn, step: timedelta, most: int = 12) -> tuple[list[Done], datetime]:
+def histories(
+    draw: st.DrawFn, step: timedelta, most: int = 12, least: int = 1, actions: str = "search click cart order"
+) -> tuple[list[Done], datetime]:
     """What two users did, in order of time, and the time up to which a batch knows it; times tie often."""
-    deed = st.one_of(
-        st.tuples(st.just("search"), st.sampled_from(["", "Red  Shoe", "red shoe", "lamp", "desk"])),
-        st.tuples(st.sampled_from(["click", "cart", "order"]), st.sampled_from([*ITEMS, "not in the catalogue"])),
-    )
-    drawn = draw(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9), deed), min_size=1, max_size=most))
+    item = st.sampled_from([*ITEMS, "not in the catalogue"])
+    text = st.sampled_from(["", "Red  Shoe", "red shoe", "lamp", "desk"])
+    deeds = [st.tuples(st.just(action), text if action == "search" else item) for action in actions.split()]
+    one = st.tuples(st.sampled_from("ab"), st.integers(0, 9), st.one_of(deeds))
+    drawn = draw(st.lists(one, min_size=least, max_size=most))
     ids = draw(st.permutations(range(len(drawn))))
     done = [Done(user, START + step * n, *what, f"e{id:02}") for (user, n, what), id in zip(drawn, ids, strict=True)]
     return sorted(done, key=lambda d: (d.time, d.id)), START + step * draw(st.integers(0, 10))
@@ -93,7 +95,7 @@ def few_enough(done: list[Done], user: str, moment: datetime) -> bool:
 
 def assert_bounded(found: UserFeatures, expected: UserFeatures) -> None:
     """The promise where old events slid out: nothing is missing, and what is too much is at the end."""
-    for name in ("recent_queries", "recent_items", "recent_brands", "recent_orders"):
+    for name in ("recent_queries", "recent_items", "recent_brands", "recent_orders", "order_history"):
         assert getattr(found, name)[: len(getattr(expected, name))] == getattr(expected, name)
     assert set(found.ordered_tags) >= set(expected.ordered_tags)
     assert all(getattr(found, name) >= getattr(expected, name) for name in COUNTS)
@@ -115,6 +117,9 @@ def follow(shop: tuple[Settings, OnlineFeatures], done: list[Done], until: datet
             found, wanted = online.user(user, stamp), expected[user, stamp]
             assert found is not None
             assert_bounded(found, wanted)
+            since = moment - timedelta(days=SMALL.history_days)
+            if all(since <= d.time for d in done if d.user == user and d.action == "order"):
+                assert found.order_history == wanted.order_history
             if all(d.time >= until for d in done if d.user == user):
                 assert found == wanted  # all of it was recorded, so what slid out is known
             elif few_enough(done, user, moment):
@@ -149,6 +154,17 @@ def test_a_session_is_what_the_next_batch_says(
 @hypothesis.given(histories(3.5 * DAY, most=30))  # so that events lie at the very edge of a window
 @hypothesis.example(([Done("a", START + n * MINUTE, "click", "i1" if n else "i2", f"e{n}") for n in range(10)], START))
 def test_what_slid_out_is_at_the_end_and_gone_after_the_batch(
+    shop: tuple[Settings, OnlineFeatures], drawn: tuple[list[Done], datetime]
+) -> None:
+    follow(shop, *drawn)
+
+
+@hypothesis.settings(**HYPOTHESIS)
+@hypothesis.given(histories(DAY, most=24, least=12, actions="order"))
+@hypothesis.example(
+    ([Done("a", START + n * MINUTE, "order", f"i{n // 3}", f"e{n}") for n in range(9)], START + 4 * MINUTE)
+)
+def test_an_order_history_is_exact_however_long(
     shop: tuple[Settings, OnlineFeatures], drawn: tuple[list[Done], datetime]
 ) -> None:
     follow(shop, *drawn)
@@ -204,7 +220,7 @@ def test_unknown_user_becomes_known_and_time_defaults_to_now(empty: tuple[Settin
     online.record("new", SessionEvent("order", item_id="i0", brand="b", tags=("z", "a")))
     nobody, new, again = online.requests(["", "new", "new"], ["", "lamp", "lamp"], datetime.now(UTC))
     assert nobody.user is None and new.query is None
-    assert new.user == again.user == UserFeatures((), ("i0",), ("b",), ("i0",), ("a", "z"), 0, 0, 1)
+    assert new.user == again.user == UserFeatures((), ("i0",), ("b",), ("i0",), ("i0",), ("a", "z"), 0, 0, 1)
 
 
 def test_overlay_is_bounded_and_expires(empty: tuple[Settings, OnlineFeatures]) -> None:
@@ -266,7 +282,7 @@ def test_rows_ahead_of_the_record_count_once(empty: tuple[Settings, OnlineFeatur
     for d in done:
         online.record("u", d.event())
     found = online.user("u", START + DAY)
-    assert found == UserFeatures((), ("i3", "i1"), ("b1",), (), (), 0, 2, 0)
+    assert found == UserFeatures((), ("i3", "i1"), ("b1",), clicks_7d=2)
 
 
 def test_ttl_counts_from_the_newest_event(empty: tuple[Settings, OnlineFeatures]) -> None:

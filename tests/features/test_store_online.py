@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from feast.infra.online_stores.helpers import _mmh3
 from pydantic import SecretStr
 
 from features.store import (
@@ -178,9 +179,22 @@ def test_unknown_user_and_known_user_without_values(settings: Settings) -> None:
     materialize(settings, START)
     online = OnlineFeatures(settings)
     assert online.user("nobody", START) is None
-    nothing = UserFeatures((), (), (), (), (), 0, 0, 0)
-    assert online.user("quiet", START) == nothing
-    assert online.user("blank", START) == nothing
+    assert online.user("quiet", START) == UserFeatures()
+    assert online.user("blank", START) == UserFeatures()
+
+
+@pytest.mark.parametrize("name", ["order_history", "recent_brands", "clicks_7d"])
+def test_a_feature_that_an_older_version_did_not_write_reads_as_empty(settings: Settings, name: str) -> None:
+    write(settings, "user", 0, [Row("u", START, 3)])
+    materialize(settings, START)
+    online = OnlineFeatures(settings)
+    whole = online.user("u", START)
+    assert whole is not None and getattr(whole, name) != getattr(UserFeatures(), name)
+    client = services.redis_address(settings).connect(500)
+    assert sum(
+        client.hdel(key, _mmh3(f"user_features:{name}")) for key in client.scan_iter() if client.type(key) == b"hash"
+    )
+    assert online.user("u", START) == dataclasses.replace(whole, **{name: getattr(UserFeatures(), name)})
 
 
 def test_no_feature_rows_at_all(settings: Settings) -> None:

@@ -30,7 +30,7 @@ from tests.features.small_log import START, UNKNOWN_ITEM, Log, midnight, small_l
 
 Rows = list[dict[str, Any]]
 DAYS = [START + timedelta(days=n) for n in range(5)]
-LISTS = ("recent_queries", "recent_items", "recent_brands", "recent_orders", "ordered_tags")
+LISTS = ("recent_queries", "recent_items", "recent_brands", "recent_orders", "order_history", "ordered_tags")
 
 
 def prepared(home: Path, log: Log, days: list[date] | None = None, **training: Any) -> Settings:
@@ -92,7 +92,7 @@ def test_features_are_as_of_the_request(settings: Settings, made: tuple[Rows, Ro
         user = latest(users, "user_id", request["user_id"], request["time"])
         query = latest(queries, "query", request["query"], request["time"])
         cold += user is None
-        for name in ("recent_queries", "recent_items", "ordered_tags", "requests_7d", "clicks_7d", "orders_30d"):
+        for name in (*LISTS, "requests_7d", "clicks_7d", "orders_30d"):
             assert request[name] == (user[name] if user else [] if name in LISTS else None)
         for name in ("query_requests_30d", "query_clicks_30d", "query_orders_30d"):
             assert request[name] == (query[name] if query else None)

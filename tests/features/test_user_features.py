@@ -15,7 +15,9 @@ from infra.contract.tables import EVENTS, REQUESTS, USER_FEATURES
 from infra.settings import FeatureSettings
 from tests.features.small_log import START, Log, midnight, small_log
 
-SMALL = FeatureSettings(history_days=2, recent_queries=2, recent_items=3, recent_orders=2)
+SMALL = FeatureSettings(history_days=2, recent_queries=2, recent_items=3, recent_orders=2, order_history=4)
+SHORTER_AND_LONGER = (1, 4, 9)
+"""Lengths of ``order_history`` on both sides of the orders that the other lists look at."""
 
 
 def run(log: Log, chosen: FeatureSettings = SMALL) -> pa.Table:
@@ -64,6 +66,7 @@ def oracle(log: Log, chosen: FeatureSettings) -> list[dict[str, Any]]:
                 "recent_items": once(touched, chosen.recent_items),
                 "recent_brands": once([items.get(i, {}).get("brand") for i in touched], chosen.recent_items),
                 "recent_orders": bought,
+                "order_history": [row["item_id"] for row in orders[: chosen.order_history] if row["known_at"] >= since],
                 "ordered_tags": sorted({tag for i in bought for tag in items.get(i, {}).get("tags") or []}),
                 "requests_7d": within(asked, 7),
                 "clicks_7d": within([row for row in acted if row["action"] == "click"], 7),
@@ -74,9 +77,35 @@ def oracle(log: Log, chosen: FeatureSettings) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_equals_a_slow_oracle(seed: int) -> None:
+@pytest.mark.parametrize("length", SHORTER_AND_LONGER)
+def test_equals_a_slow_oracle(seed: int, length: int) -> None:
     log = small_log(seed, days=10)
-    assert run(log).to_pylist() == oracle(log, SMALL)
+    chosen = SMALL.model_copy(update={"order_history": length})
+    rows = run(log, chosen).to_pylist()
+    assert rows == oracle(log, chosen)
+    assert max(len(row["order_history"]) for row in rows) >= min(length, 5)
+
+
+def test_an_item_is_in_the_history_as_often_as_it_was_ordered() -> None:
+    """Only orders count, in the order in which they became known; the lists beside it do not change with its length."""
+    log = small_log(days=1, requests_per_day=0)
+    done = [("order", "i02"), ("order", "i03"), ("cart", "i03"), ("order", "i02"), ("click", "i04"), ("order", "i02")]
+    times = [midnight(START) + timedelta(hours=n) for n in range(len(done))]
+    rows = [
+        {"event_id": f"e{n}", "user_id": "u", "action": action, "item_id": item, "time": time, "known_at": time}
+        for n, ((action, item), time) in enumerate(zip(done, times, strict=True))
+    ]
+    events = pa.Table.from_pylist(rows, EVENTS)
+
+    def last(length: int) -> dict[str, Any]:
+        chosen = SMALL.model_copy(update={"order_history": length})
+        row: dict[str, Any] = run(Log(log.catalog, log.requests, log.impressions, events), chosen).to_pylist()[-1]
+        return row
+
+    assert last(50)["order_history"] == ["i02", "i02", "i03", "i02"]
+    assert last(50)["recent_orders"] == ["i02", "i03"]
+    for length in SHORTER_AND_LONGER:
+        assert last(length) == last(50) | {"order_history": ["i02", "i02", "i03", "i02"][:length]}
 
 
 @st.composite
@@ -109,9 +138,9 @@ def tiny_logs(draw: st.DrawFn) -> Log:
 
 
 @settings(max_examples=40, deadline=None)
-@given(tiny_logs())
-def test_equals_the_oracle_on_ties_and_late_rows(log: Log) -> None:
-    chosen = SMALL.model_copy(update={"history_days": 8})
+@given(tiny_logs(), st.sampled_from(SHORTER_AND_LONGER))
+def test_equals_the_oracle_on_ties_and_late_rows(log: Log, length: int) -> None:
+    chosen = SMALL.model_copy(update={"history_days": 8, "order_history": length})
     assert run(log, chosen).to_pylist() == oracle(log, chosen)
 
 
@@ -128,21 +157,24 @@ def test_lists_are_never_null_and_the_schema_holds() -> None:
     assert all(not table[name].null_count for name in table.column_names)
 
 
-def test_a_user_of_fifty_thousand_events_is_no_trouble() -> None:
+@pytest.mark.parametrize("action", ["click", "order"])
+def test_a_user_of_fifty_thousand_events_is_no_trouble(action: str) -> None:
     count = 50_000
     times = pa.array([midnight(START) + timedelta(seconds=n) for n in range(count)], REQUESTS.field("time").type)
     items = [f"i{n % 9:02}" for n in range(count)]
     given_columns = {"user_id": ["u"] * count, "time": times, "known_at": times}
     events = pa.table(
-        given_columns | {"event_id": [f"e{n:06}" for n in range(count)], "item_id": items, "action": ["click"] * count}
+        given_columns | {"event_id": [f"e{n:06}" for n in range(count)], "item_id": items, "action": [action] * count}
     )
     for name in ("query_id", "position", "attribution"):
         events = events.append_column(name, pa.nulls(count, EVENTS.field(name).type))
     log = small_log(days=1, requests_per_day=0)
     rows = run(Log(log.catalog, log.requests, log.impressions, events), FeatureSettings())
     assert rows.num_rows == count
-    assert rows["clicks_7d"][-1].as_py() == count
+    counted, history = ("clicks_7d", []) if action == "click" else ("orders_30d", items[::-1][:50])
+    assert rows[counted][-1].as_py() == count
     assert rows["recent_items"][-1].as_py() == list(dict.fromkeys(reversed(items)))
+    assert rows["order_history"][-1].as_py() == history
 
 
 @pytest.mark.spark

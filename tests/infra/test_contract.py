@@ -61,4 +61,5 @@ def test_a_context_holds_every_list() -> None:
 def test_every_list_has_a_length() -> None:
     settings = FeatureSettings()
     assert names.LIST_LENGTHS.keys() == {*names.USER_LISTS}
+    assert {*names.USER_LISTS} - {*names.TOWER_LISTS} == {"order_history"}
     assert all(getattr(settings, limit) > 0 for limit in names.LIST_LENGTHS.values())

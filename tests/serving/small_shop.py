@@ -102,7 +102,7 @@ def make_shop(home: Path, items: int, **changes: object) -> Shop:
 
 def publish_user(settings: Settings, user: str, queries: list[str], items: list[str], orders: list[str]) -> None:
     """Write a user's features as the pipeline does, and bring them online."""
-    lists = {"recent_queries": queries, "recent_items": items, "recent_orders": orders}
+    lists = {"recent_queries": queries, "recent_items": items, "recent_orders": orders, "order_history": orders}
     row = {
         "user_id": user,
         "event_timestamp": END,

@@ -60,6 +60,7 @@ def test_nobody_shares_nothing(retriever: Retriever) -> None:
         "recent_queries": [],
         "recent_items": [],
         "recent_orders": [],
+        "order_history": [],
         "recent_brands": [],
         "ordered_tags": [],
     }

@@ -92,6 +92,7 @@ def test_a_known_user_is_answered_by_their_history(retriever: Retriever) -> None
         "recent_queries": ["red shoes"],
         "recent_items": ["i0", "i6"],
         "recent_orders": ["i6"],
+        "order_history": ["i6"],
         "recent_brands": [],
         "ordered_tags": [],
     }
@@ -123,6 +124,9 @@ def test_numbers_of_a_user_are_personal_where_the_tower_reads_them(shop: Shop) -
     assert is_personal(of_user, reads)
     assert not is_personal(of_user, without)
     assert not is_personal(of_query, reads)
+    history = replace(without, history="mean")
+    assert is_personal(RequestContext(recent_orders=["i6"]), history)
+    assert not is_personal(RequestContext(order_history=["i6"]), history), "no tower reads it"
 
 
 def test_what_happens_after_a_batch_that_live_does_not_know_counts_all_the_same(tmp_path: Path) -> None:

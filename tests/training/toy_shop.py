@@ -109,6 +109,7 @@ class _Log:
             tags = [tag for i in known["orders"] for tag in self.items[i]["tags"]]
             searched, clicked = self.of_query.get(query, (None, None))
             request |= {
+                "order_history": [f"i{i}" for i in known["orders"][:50]],
                 "recent_brands": [b for b in dict.fromkeys(brands) if b][:10],
                 "ordered_tags": list(dict.fromkeys(tags)),
                 "requests_7d": len(known["searches"]) or None,
@@ -176,7 +177,9 @@ def write_toy_shop(paths: Paths, shop: ToyShop) -> None:
     _write(paths.catalog, _catalog(shop, log.items))
     types: dict[str, pa.DataType] = {"time": TIME, "known_at": TIME, "event_timestamp": TIME, "created": TIME, **PLACE}
     types |= ITEM_FIGURES | {name: pa.int64() for name in REQUEST_FIGURES}
-    types |= {name: IDS for name in log.requests[0] if name.startswith("recent_") or name == "ordered_tags"}
+    types |= {
+        name: IDS for name in log.requests[0] if name.startswith("recent_") or name in ("order_history", "ordered_tags")
+    }
     written = {"training_set/requests": log.requests, "training_set/rows": log.rows}
     if shop.sessions:
         written |= {"sessions/requests": _session_requests(log), "sessions/events": _session_events(log)}

@@ -35,7 +35,7 @@ from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, offsets_of
 from training.data.scalars import QuantileTransform
 
-FORMAT = 4
+FORMAT = 5
 """Raised when the same inputs become other arrays."""
 META = "meta.json"
 STAGE_CONDITIONS = {
@@ -44,6 +44,8 @@ STAGE_CONDITIONS = {
     "unclicked": "stage = 'unclicked'",
     "random": "stage = 'random'",
 }
+ADDED_LISTS = ("recent_brands", "order_history", "ordered_tags")
+"""Lists that a training set of before does not have."""
 BATCH_ROWS = 1 << 18
 FIT_ROWS = 200_000
 """Rows that the quantiles of figures are read off."""
@@ -57,7 +59,7 @@ def fingerprint_of(settings: Settings) -> str:
     """
     t, f = settings.training, settings.features
     shape = [t.buckets, t.max_query_tokens, t.max_item_tokens, t.price_buckets, t.seed, t.ngrams, t.stage_weights]
-    history = [f.recent_queries, f.recent_items, f.recent_orders, f.ordered_tags]
+    history = [f.recent_queries, f.recent_items, f.recent_orders, f.order_history, f.ordered_tags]
     return step_key(FORMAT, [shape, history], _inputs(settings), settings.paths.root)
 
 
@@ -170,7 +172,7 @@ def _write_requests(
 ) -> dict[str, Any]:
     training_set = settings.paths.training_set
     files, held = _files_and_columns(db, training_set / "requests")
-    lists = ", ".join(f"{n}" if n in held else f"[]::VARCHAR[] AS {n}" for n in ("recent_brands", "ordered_tags"))
+    lists = ", ".join(n if n in held else f"[]::VARCHAR[] AS {n}" for n in ADDED_LISTS)
     places = ", ".join(n if n in held else f"NULL AS {n}" for n in LOCATION_NAMES)
     figures = [name for name in REQUEST_NUMERIC if name in held]
     db.execute(
@@ -237,6 +239,7 @@ def _write_histories(db: duckdb.DuckDBPyConnection, settings: Settings, folder: 
         ("recent_queries", "queries", "query", "number"),
         ("recent_items", "items", "item_id", "item"),
         ("recent_orders", "items", "item_id", "item"),
+        ("order_history", "items", "item_id", "item"),
         ("recent_brands", "brand_names", "brand", "bucket"),
         ("ordered_tags", "tag_names", "tag", "bucket"),
     ):

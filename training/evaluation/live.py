@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.dataset import dataset
 
-from infra.contract.names import LIST_LENGTHS
+from infra.contract.names import LIST_LENGTHS, TOWER_LISTS
 from infra.contract.partitions import table_files
 from infra.contract.tables import LOCATION_NAMES
 from infra.settings import Settings
@@ -126,7 +126,7 @@ def _with_requests(arrays: Arrays, settings: Settings, release: Release, fitted:
         meta={**arrays.meta, "request_features": list(transform.names)},
         request_features=transform.apply(figures),
         request_location=label_rows(Hasher(config.buckets, config.max_query_tokens), labels),
-        **{name: getattr(arrays, name)[:, : getattr(config, limit)] for name, limit in LIST_LENGTHS.items()},
+        **{name: getattr(arrays, name)[:, : getattr(config, LIST_LENGTHS[name])] for name in TOWER_LISTS},
     )
 
 

@@ -125,6 +125,7 @@ def write_features(settings: Settings, day: date) -> None:
             "recent_items": [ITEMS[n + 1]],
             "recent_brands": [],
             "recent_orders": [],
+            "order_history": [],
             "ordered_tags": [],
             "requests_7d": 1,
             "clicks_7d": 1,

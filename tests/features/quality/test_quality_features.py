@@ -24,7 +24,7 @@ from tests.features.quality.quality_shop import (
 )
 
 DAY, HOUR, MICROSECOND = timedelta(days=1), timedelta(hours=1), timedelta(microseconds=1)
-LONG = ["x"] * 50
+LONG = ["x"] * 51
 
 
 def drop_first(rows: list[Row]) -> None:
@@ -45,6 +45,7 @@ CASES: list[tuple[str, Change, str]] = [
     ("user", put(requests_7d=-1), "user_negative"),
     ("user", put(recent_items=LONG), "user_too_long"),
     ("user", put(recent_queries=LONG), "user_too_long"),
+    ("user", put(order_history=LONG), "user_too_long"),
     ("user", drop_first, "users_without_features"),
     ("item", put(event_timestamp=None), "item_with_nulls"),
     ("item", twice, "item_repeated"),

@@ -38,6 +38,7 @@ def test_equal_the_training_set(make_shop: MakeShop) -> None:
         assert [queries[q] for q in arrays.recent_queries[i] if q >= 0] == request["recent_queries"]
         assert [items[n] for n in arrays.recent_items[i] if n >= 0] == request["recent_items"]
         assert [items[n] for n in arrays.recent_orders[i] if n >= 0] == request["recent_orders"]
+        assert [items[n] for n in arrays.order_history[i] if n >= 0] == request["order_history"]
         mine = [r for r in rows if r["query_id"] == request["query_id"]]
         for stage, kept in (
             ("clicked", [r for r in mine if r["clicked"]]),
@@ -112,6 +113,28 @@ def test_figures_brands_tags_and_places_equal_the_training_set(make_shop: MakeSh
         assert arrays.request_location[i].tolist() == hasher.labels(labels).ids.tolist()
 
 
+@pytest.mark.parametrize("length", [1, 3])
+def test_an_order_history_is_cut_to_its_setting_and_leaves_out_what_the_catalogue_does_not_know(
+    make_shop: MakeShop, length: int
+) -> None:
+    settings = make_shop(requests=300, users=5)
+    whole = prepare_arrays(settings)
+    path = next((settings.paths.training_set / "requests").glob("*/part.parquet"))
+    requests = pq.read_table(path).sort_by([("time", "ascending")])
+    histories = [[*h[:1], "gone", *h[:1], *h[1:]] if h else [] for h in requests["order_history"].to_pylist()]
+    place = requests.column_names.index("order_history")
+    column = pa.array(histories, requests.schema.field(place).type)
+    pq.write_table(requests.set_column(place, requests.schema.field(place), column), path)
+    features = settings.features.model_copy(update={"order_history": length})
+    arrays = prepare_arrays(settings.model_copy(update={"features": features}))
+    assert arrays.order_history.dtype == np.int32
+    expected = np.full((300, 4), -1)
+    expected[:, 0], expected[:, 2], expected[:, 3] = whole.order_history[:, 0], whole.order_history[:, 0], -1
+    assert (expected[:, 2] >= 0).any()
+    np.testing.assert_array_equal(arrays.order_history, expected[:, :length])
+    np.testing.assert_array_equal(arrays.recent_orders, whole.recent_orders)
+
+
 def test_edges_equal_the_sessions(make_shop: MakeShop) -> None:
     settings = make_shop(requests=300)
     arrays = prepare_arrays(settings)
@@ -183,6 +206,8 @@ def test_a_shop_that_knows_little(make_shop: MakeShop) -> None:
     assert arrays.meta["groups"] == ["category", "category_words", "attributes"]
     assert arrays.ordered.lengths.sum() == 0
     assert (arrays.recent_orders == -1).all()
+    assert arrays.order_history.shape == (50, 50)
+    assert (arrays.order_history == -1).all()
     assert (arrays.recent_brands == -1).all()
     assert (arrays.ordered_tags == -1).all()
     assert len(arrays.edges) == 0
