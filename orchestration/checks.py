@@ -156,7 +156,8 @@ def gated_by_candidate(of: CandidateRelease, judge: Callable[[Settings, Path], S
 
 @dg.asset_check(asset=release, blocking=True)
 def recall_holds(release: CandidateRelease) -> dg.AssetCheckResult:
-    """Recall@100 against live, BM25 and popularity on the same later requests (see ``training.release.gates``)."""
+    """Recall@100 of what is served against live, baselines and its parts on the same later requests (see
+    ``training.release.gates``)."""
     return gated_by_candidate(release, lambda settings, folder: recall_gates(settings.gates, read_evaluation(folder)))
 
 

@@ -31,7 +31,7 @@ from training.evaluation.report import MAIN_MEASURE, as_text
 from training.release.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
 from training.release.manifest import INDEX, MANIFEST, ReleaseError, clean_releases, list_releases, verify_release
 from training.release.release import load_release
-from training.run.candidate import CONFIG, EVALUATION, QUALITY_PRIOR, WEIGHTS
+from training.run.candidate import CONFIG, EVALUATION, QUALITY_PRIOR, RANKER, WEIGHTS
 from training.text import TextEncoderError
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
@@ -62,7 +62,7 @@ class ReleaseStatus:
 def candidate_key(settings: Settings) -> str:
     """Key of what the candidate in place is, and of what was found out about it: its evaluation and its index."""
     folder = candidate_dir(settings)
-    return content_key([folder / name for name in (WEIGHTS, CONFIG, QUALITY_PRIOR, INDEX, EVALUATION)], folder)
+    return content_key([folder / name for name in (WEIGHTS, CONFIG, QUALITY_PRIOR, RANKER, INDEX, EVALUATION)], folder)
 
 
 def verdict_file(settings: Settings, release_id: str) -> Path:

@@ -34,6 +34,7 @@ CODE_VERSIONS: Mapping[str, tuple[int, ...]] = {
     "text_encoder": (training.text.pretraining.VERSION,),
     "towers": (training.data.array_builder.FORMAT, 1),
     "quality_prior": (1,),
+    "ranker": (1,),
     "index_tuning": (1,),
     "evaluation": (1,),
     "release": (training.release.manifest.SCHEMA_VERSION,),

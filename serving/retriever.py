@@ -176,7 +176,11 @@ class Retriever:
             fallbacks.append(INDEX_UNAVAILABLE)
         retrievals = [
             self._retrieval(
-                served, request, _Search(text, context, answer.vector, request.k, parsed), answer, list(fallbacks),
+                served,
+                request,
+                _Search(text, context, answer.vector, request.k, parsed),
+                answer,
+                list(fallbacks),
                 cached=i not in answered_anew,
             )
             for i, (request, text, context, parsed, answer) in enumerate(

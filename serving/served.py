@@ -18,7 +18,7 @@ from serving.fields import FilterFields, filter_fields, frequent_values
 from serving.filters import Filter
 from serving.hits import Hit
 from serving.index.collection import check_collection
-from serving.index.found import Found, VectorIndex
+from serving.index.found import VectorIndex
 from serving.index.kinds import choice_of
 from serving.index.memory import MemoryIndex
 from serving.index.milvus import MilvusIndex
@@ -27,7 +27,7 @@ from serving.ranking import Ranking
 from training.ranking.candidates import DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import TypeAlias
 
     from numpy.typing import NDArray
@@ -68,11 +68,11 @@ class ServedRelease:
         Raises:
             IndexUnavailable: the index is away.
         """
-        return self._kept(vectors, self.index.search(vectors, k, wanted, timeout_s))
+        return self._kept(vectors, zip(*self.index.search(vectors, k, wanted, timeout_s), strict=True))
 
     def search_memory(self, vectors: NDArray[np.float32], k: int, wanted: Filter) -> list[Best]:
         """As :meth:`search`, exactly, and without an index that could be away."""
-        return self._kept(vectors, self.exact.search(vectors, k, wanted))
+        return self._kept(vectors, zip(*self.exact.search(vectors, k, wanted), strict=True))
 
     def hits(self, rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> list[Hit]:
         """What was found, by item id. ``rows`` and ``scores`` are [k]."""
@@ -99,20 +99,15 @@ class ServedRelease:
         if self.ranking is None:
             return list(towers)
         found = self.ranking.order(texts, contexts, vectors, [rows for rows, _ in towers], k, self.exact.mask(wanted))
-        if self.min_score is None:
-            return found
-        return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
+        return self._kept(vectors, found)
 
-    def _kept(self, vectors: NDArray[np.float32], found: Found) -> list[Best]:
-        if self.min_score is None:
-            return list(zip(found.rows, found.scores, strict=True))
-        return [
-            self._near(vector, rows, scores)
-            for vector, rows, scores in zip(vectors, found.rows, found.scores, strict=True)
-        ]
+    def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
+        return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
 
     def _near(self, vector: NDArray[np.float32], rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Best:
         """Those of cosine ``min_score`` or more."""
+        if self.min_score is None:
+            return rows, scores
         width = len(vector) - len(self.release.manifest.config["boosting"]["weights"])
         keep = self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score
         return rows[keep], scores[keep]

@@ -1,9 +1,11 @@
-"""Group training: training set, towers, quality prior, evaluation, release."""
+"""Group training: training set, towers, quality prior, ranker, evaluation, release."""
 
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
+from numpy.typing import NDArray
 
 from demoshop.judgements import held_out_queries, read_judgements
 from features.training_set import build_training_set
@@ -23,13 +25,17 @@ from orchestration.versions import code_version, data_version
 from serving.index import live_release_id
 from training.data.arrays import prepare_arrays
 from training.evaluation import VectorSearch, as_text, evaluate, judge, read_evaluation
+from training.evaluation.metrics import DEPTH
 from training.evaluation.plots import markdown_image, methods_figure, slices_figure
 from training.losses.objective import PARTS
-from training.model.encoding import encode_catalog
 from training.model.preprocessing import preprocessing_of
 from training.model.query_encoder import QueryEncoder
+from training.quality_prior import query_with_prior
+from training.ranking.fitting import LEARNED
+from training.ranking.ranker import RULES
 from training.release.writer import write_release
-from training.run.candidate import CONFIG, WEIGHTS, fit_candidate_prior, load_candidate
+from training.run.candidate import CONFIG, WEIGHTS, fit_candidate_prior, load_candidate, load_prior
+from training.run.ranking import fit_candidate_ranker, load_ranker, second_stage
 from training.run.trainer import train
 from training.text import TextEncoderError, embed, item_texts, minilm
 
@@ -161,14 +167,46 @@ def quality_prior() -> dg.MaterializeResult:
 
 @dg.asset(
     group_name="training",
+    kinds={"scipy", "bm25s"},
+    owners=OWNERS,
+    code_version=code_version("ranker"),
+    required_resource_keys=LOCKED,
+    deps=[quality_prior],
+)
+def ranker() -> dg.MaterializeResult:
+    """The order of all sources' candidates, learned from requests after the train window; a rule where none pays."""
+    settings = shop_settings()
+    found = fit_candidate_ranker(settings, candidate_dir(settings))
+    weights = [
+        {"feature": feature} | {name: float(values[i]) for name, values in found.ranker.weights.items()}
+        for i, feature in enumerate(found.ranker.features)
+    ]
+    return dg.MaterializeResult(
+        data_version=data_version(found.to_json()),
+        metadata={
+            "order": found.order,
+            "NDCG@100 on users not learned from": table(
+                [
+                    {"queries": name, "requests": choice.requests, "serves": choice.serves}
+                    | {order: choice.ndcg.get(order) for order in (*RULES, LEARNED)}
+                    for name, choice in found.choices.items()
+                ]
+            ),
+            "weights": table(weights),
+        },
+    )
+
+
+@dg.asset(
+    group_name="training",
     kinds={"torch", "bm25s"},
     owners=OWNERS,
     code_version=code_version("evaluation"),
     required_resource_keys=LOCKED,
-    deps=[quality_prior],
+    deps=[ranker],
 )
 def evaluation() -> dg.MaterializeResult:
-    """Recall of later orders over the whole catalogue of their time: towers, baselines and live on the same rows."""
+    """Recall of later orders over the catalogue of their time: what is served, its parts, baselines and live alike."""
     settings = shop_settings()
     report = evaluate(settings, candidate_dir(settings), progress=progress_to("evaluation"), live=live_folder(settings))
     metadata: dict[str, Any] = {
@@ -180,6 +218,7 @@ def evaluation() -> dg.MaterializeResult:
         "truth": report.truth,
         "requests": report.requests,
         "items": report.items,
+        "served recall@100": rounded(report.value(report.serving, "recall@100")),
         "towers recall@100": rounded(report.value("towers", "recall@100")),
         "bm25 recall@100": rounded(report.value("bm25", "recall@100")),
         "recall@100 less that of": table(
@@ -205,19 +244,35 @@ def live_folder(settings: Settings) -> Path | None:
 
 
 def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any]]:
-    """Towers and baselines against the human judgements, on the queries that got no sessions."""
+    """What is served, towers and baselines against the human judgements, on the queries that got no sessions."""
+    folder = candidate_dir(settings)
     judgements = read_judgements(landing / "qrels.tsv")
-    towers, arrays = load_candidate(candidate_dir(settings)), prepare_arrays(settings)
+    towers, arrays, prior, ranker = (
+        load_candidate(folder),
+        prepare_arrays(settings),
+        load_prior(folder),
+        load_ranker(folder),
+    )
     catalog, encoder = arrays.catalog(), minilm(settings.training.text_tokens)
     queries = QueryEncoder(towers, arrays.item_tokens, [], preprocessing_of(settings, arrays))
+    stage = second_stage(settings, arrays, towers, prior, arrays.end)
+
+    def encode(query: str) -> NDArray[np.float32]:
+        return queries.encode(normalise(query))
+
+    def served(texts: list[str]) -> NDArray[np.int64]:
+        vectors = query_with_prior(np.stack([encode(text) for text in texts]), prior.in_force)
+        return stage.search_texts(ranker.ranker, [normalise(text) for text in texts], vectors, DEPTH)
+
     return judge(
-        encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept),
+        stage.items.vectors[:, : stage.items.width],
         catalog["item_id"].combine_chunks(),
-        lambda query: queries.encode(normalise(query)),
+        encode,
         held_out_queries(judgements, settings.demo),
         judgements,
         catalog,
         zero_shot=VectorSearch(embed(settings, encoder, item_texts(catalog)), encoder.encode_query),
+        served=served,
         seed=settings.training.seed,
     )
 

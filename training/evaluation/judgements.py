@@ -18,6 +18,7 @@ from training.model.search import exact_top
 from training.ranking.bm25 import Bm25, catalog_text
 
 I64 = NDArray[np.int64]
+Served = Callable[[list[str]], I64]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def judge(
     catalog: pa.Table,
     *,
     zero_shot: VectorSearch | None = None,
+    served: Served | None = None,
     grade: int = 3,
     seed: int = 7,
 ) -> list[dict[str, Any]]:
@@ -51,7 +53,15 @@ def judge(
     Args and errors as of :func:`judged_values`; ``seed``: of the bootstrap.
     """
     values, texts = judged_values(
-        item_vectors, item_ids, encode_query, queries, judgements, catalog, zero_shot=zero_shot, grade=grade
+        item_vectors,
+        item_ids,
+        encode_query,
+        queries,
+        judgements,
+        catalog,
+        zero_shot=zero_shot,
+        served=served,
+        grade=grade,
     )
     rows = summary_rows(values, np.zeros(len(texts), dtype=np.int64), seed)
     return [{**r, "queries": len(texts)} for r in rows]
@@ -66,11 +76,12 @@ def judged_values(
     catalog: pa.Table,
     *,
     zero_shot: VectorSearch | None = None,
+    served: Served | None = None,
     grade: int = 3,
 ) -> tuple[dict[str, Values], pa.Array]:
     """Per method the recall@100 of a grade and the NDCG@10 of all grades of each query [n], and the queries [n].
 
-    Methods: the towers (of an unknown user), BM25 over all text and over titles alone, the sentence encoder as it comes
+    Methods: what is served (where given), the towers (of an unknown user), BM25 over all text and over titles alone, the sentence encoder as it comes
     (``zero_shot``, where given) and its rank fusions with either BM25; and the hybrid of towers and BM25 over all
     text.
 
@@ -80,7 +91,8 @@ def judged_values(
         queries: column ``query``: the queries to judge on; None: all of the judgements';
         judgements: columns ``query``, ``item_id``, ``grade`` (0 is irrelevant);
         catalog: the whole catalogue, in which everything is searched;
-        zero_shot: items in the order of ``item_ids``.
+        zero_shot: items in the order of ``item_ids``;
+        served: queries to the items that a retriever would answer with, rows of ``item_ids`` [n, 1000].
 
     Raises:
         ValueError: the vectors are not those of the catalogue's items, or no judgement of ``grade`` is left.
@@ -88,7 +100,8 @@ def judged_values(
     catalog = _in_order(catalog, item_ids, item_vectors)
     kept, texts = _judged(judgements, item_ids, queries, grade)
     asked = texts.to_pylist()
-    found = {
+    found = {} if served is None else {"served": served(asked)}
+    found |= {
         "towers": VectorSearch(item_vectors, encode_query).search(asked, DEPTH),
         "bm25": Bm25(catalog_text(catalog)).search(asked, DEPTH)[0],
         "bm25, titles": Bm25(catalog_text(catalog, ("title",))).search(asked, DEPTH)[0],

@@ -22,7 +22,7 @@ from training.evaluation.metrics import DEPTH, MEASURES, Values
 from training.evaluation.report import MAIN_MEASURE, EvaluationReport, write_evaluation
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, values_of
-from training.run.candidate import QUALITY_PRIOR, load_candidate, load_prior
+from training.run.candidate import QUALITY_PRIOR, RANKER, load_candidate, load_prior
 from training.run.ranking import load_ranker
 
 I64 = NDArray[np.int64]
@@ -50,7 +50,7 @@ def evaluate(
     towers = load_candidate(candidate_dir)
     arrays = prepare_arrays(settings)
     prior = load_prior(candidate_dir) if (candidate_dir / QUALITY_PRIOR).exists() else None
-    ranker = load_ranker(candidate_dir)
+    ranker = load_ranker(candidate_dir) if (candidate_dir / RANKER).exists() else None
     names = list(methods or nightly_methods(settings.training, arrays, prior, ranker))
     searches = searches_of(settings, arrays, towers, prior, ranker)
     told: dict[str, Any] = {"release": live.name if live else None, "left_out": None if live else "nothing is live"}

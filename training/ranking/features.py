@@ -179,4 +179,5 @@ def _column(catalog: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
 
 
 def _codes(column: pa.Array) -> NDArray[np.int32]:
-    return pc.fill_null(column.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
+    codes = pc.fill_null(column.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False)
+    return np.asarray(codes, dtype=np.int32)

@@ -162,13 +162,13 @@ def ndcg(lists: Lists, score: F64) -> F64:
         order = np.lexsort((-np.arange(len(by)), -by, row))
         place = np.arange(len(by)) - np.repeat(lists.begin, lengths)
         value = np.where(place < CUT_OFF, lists.gain[order] / np.log2(place + 2), 0)
-        return np.bincount(row, weights=value, minlength=len(lists))
+        return np.bincount(row, weights=value, minlength=len(lists)).astype(np.float64)
 
-    return gained(score) / gained(lists.gain)
+    return np.asarray(gained(score) / gained(lists.gain))
 
 
 def _means(values: F32) -> F64:
     """Mean of what is known of each feature; 0 where nothing is."""
     known = np.isfinite(values)
     total = np.where(known, values, 0).sum(axis=0, dtype=np.float64)
-    return total / np.maximum(known.sum(axis=0), 1)
+    return np.asarray(total / np.maximum(known.sum(axis=0), 1))

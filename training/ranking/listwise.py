@@ -40,12 +40,17 @@ class Lists:
 
 
 def fit_listwise(lists: Lists, start: F64) -> F64:
-    """Weights [features] of least cross-entropy of the gains against the softmax of a request's scores (ListNet's top-one
-    loss, Cao et al., ICML 2007, Section 4.3), with a Gaussian prior around ``start``."""
+    """Weights [features] of least cross-entropy of the gains against the softmax of a request's scores, with a Gaussian
+    prior around ``start``: ListNet's top-one loss (Cao et al., ICML 2007, Section 4.3), which is convex here."""
     scale = _scale(lists.values)
     values = lists.values / scale
     found = minimize(
-        _loss, start * scale, args=(values, lists, start * scale), jac=True, method="L-BFGS-B", options={"maxiter": 200}
+        lambda weights: _loss(weights, values, lists, start * scale),
+        start * scale,
+        jac=True,
+        hess=lambda weights: _curvature(weights, values, lists),
+        method="trust-exact",
+        options={"maxiter": 100, "gtol": 1e-6},
     )
     return np.asarray(found.x / scale)
 
@@ -59,17 +64,30 @@ def fit_scale(lists: Lists, direction: F64) -> tuple[F64, float]:
     return direction * factor[0], loss
 
 
-def _loss(weights: F64, values: F64, lists: Lists, start: F64) -> tuple[float, F64]:
-    n = len(lists)
+def _shares(weights: F64, values: F64, lists: Lists) -> tuple[F64, F64]:
+    """Softmax of the scores within each request, and its logarithm, [m] each."""
+    lengths = np.diff(lists.begin, append=len(values))
     score = values @ weights
-    lengths = np.diff(lists.begin, append=len(score))
-    score = score - np.repeat(np.maximum.reduceat(score, lists.begin), lengths)
+    score -= np.repeat(np.maximum.reduceat(score, lists.begin), lengths)
     power = np.exp(score)
     total = np.repeat(np.add.reduceat(power, lists.begin), lengths)
-    off = weights - start
-    loss = -(lists.gain @ (score - np.log(total))) / n + off @ off / (2 * SPREAD**2 * n)
-    gradient = values.T @ (power / total - lists.gain) / n + off / (SPREAD**2 * n)
-    return float(loss), gradient
+    return power / total, score - np.log(total)
+
+
+def _loss(weights: F64, values: F64, lists: Lists, start: F64) -> tuple[float, F64]:
+    n, off = len(lists), weights - start
+    share, log_share = _shares(weights, values, lists)
+    loss = -(lists.gain @ log_share) / n + off @ off / (2 * SPREAD**2 * n)
+    return float(loss), values.T @ (share - lists.gain) / n + off / (SPREAD**2 * n)
+
+
+def _curvature(weights: F64, values: F64, lists: Lists) -> F64:
+    """Second derivatives of the loss, [features, features]."""
+    share, _ = _shares(weights, values, lists)
+    weighted = values * share[:, None]
+    mean = np.add.reduceat(weighted, lists.begin, axis=0)
+    n = len(lists)
+    return np.asarray((values.T @ weighted - mean.T @ mean + np.eye(len(weights)) / SPREAD**2) / n)
 
 
 def _scale(values: F64) -> F64:

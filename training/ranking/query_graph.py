@@ -70,7 +70,7 @@ class QueryGraph:
     def _alike(self, texts: Sequence[str], known: NDArray[np.bool_]) -> sp.csr_array:
         """Of unknown queries the known ones of like words, by their BM25 score."""
         unknown = np.flatnonzero(~known)
-        found, scores = self._words.search([texts[i] for i in unknown], ALIKE)
+        found, scores = self._words.search([texts[i] for i in unknown.tolist()], ALIKE)
         row, place = np.nonzero(found >= 0)
         values, shape = scores[row, place], (len(texts), len(self._queries))
         return sp.csr_array((values, (unknown[row], found[row, place])), shape)

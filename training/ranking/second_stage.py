@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +61,16 @@ class SecondStage:
             for towers, asked, pairs, values in self._blocks(requests, k)
         ]
         return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
+
+    def search_texts(self, ranker: LinearRanker, texts: Sequence[str], vectors: F32, k: int) -> I64:
+        """The ``k`` items of the whole catalogue served for normalised queries of an unknown user, [n, k]; ``vectors``:
+        theirs, [n, width + f]."""
+        nothing = np.full((len(texts), 1), -1, dtype=np.int32)
+        asked = Asked(vectors, self.lexical.scores(texts), self.graph.walked(texts), nothing, nothing)
+        towers, _ = exact_top(vectors, self.items.vectors, max(k, DEPTH))
+        pairs = candidates(towers, asked)
+        values = pair_features(pairs, asked, self.items)
+        return in_order(pairs, ranker.scores(values, asked.graph.known[pairs.row]), towers, k)[0]
 
     def fit(self, requests: I64, settings: Settings) -> FittedRanker:
         """The ranker that the clicks and orders of requests after the cut ask for, none of which judge it."""

@@ -1,4 +1,5 @@
-"""What may go live: the rules, over an evaluation that compared a candidate with live, BM25 and popularity.
+"""What may go live: the rules, over an evaluation that compared what a candidate serves with live, with baselines and
+with its own parts.
 
 All compare recall@100 on the same later requests, request by request, so what is hard for everybody cancels out. With
 ``d`` the candidate's recall less the rival's, ``[low, high]`` the 95% bootstrap interval of its mean, n the requests:
@@ -31,7 +32,8 @@ from training.evaluation import EvaluationReport
 
 LEAST_FOR_INTERVAL = 20
 """Users from whom on the bootstrap interval is believed."""
-RIVALS = ("live", "bm25", "popularity")
+RIVALS = ("live", "bm25", "popularity", "random walk", "zero-shot + bm25", "towers", "hybrid")
+"""What is served has to hold against each: a list that one of its parts surely beats is not the one to serve."""
 NAMES = (*(f"recall against {rival}" for rival in RIVALS), "slices", "ann recall", "servability", "index")
 """Every gate; a release is proven when all of them were passed."""
 ANN_DEPTHS = (100, 1000)

@@ -61,7 +61,8 @@ def write_release(settings: Settings, candidate_dir: Path, evaluation: Evaluatio
     A release with this id that is there already is verified and kept as it is.
 
     Raises:
-        FileNotFoundError: there is no candidate. ReleaseError: a folder of this id exists and is damaged.
+        FileNotFoundError: there is no candidate, or no ranker of it.
+        ReleaseError: a folder of this id exists and is damaged.
     """
     settings.paths.releases.mkdir(parents=True, exist_ok=True)
     folder = settings.paths.releases / f".{uuid.uuid4().hex}"
@@ -112,8 +113,6 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     save_file({name: values.copy() for name, values in flat.items()}, folder / "item_tokens.safetensors")
     write_items(folder / ITEM_FILES[SCHEMA_VERSION], _with_counts(arrays))
     ranker = load_ranker(candidate_dir)
-    if ranker is None:
-        raise FileNotFoundError(f"nothing orders the candidates of {candidate_dir}: fit its ranker first")
     _write_json(folder / RANKER, ranker.to_json())
     write_sources(arrays, folder)
     _write_json(folder / "config.json", config)
@@ -212,8 +211,8 @@ def _model_card(
         "## Limits",
         "",
         "Learned from what an engine showed and people clicked, with the biases of both. An item that the catalogue",
-        "does not have at the time of the release is not found. What history adds to the towers is the difference between",
-        "their two rows.",
+        "does not have at the time of the release is not found. What history adds to the towers is the difference",
+        "between their two rows.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -36,10 +36,13 @@ def fit_candidate_ranker(settings: Settings, folder: Path) -> FittedRanker:
     return fitted
 
 
-def load_ranker(folder: Path) -> FittedRanker | None:
-    """What :func:`fit_candidate_ranker` wrote; None where nothing was."""
-    file = folder / RANKER
-    return FittedRanker.from_json(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+def load_ranker(folder: Path) -> FittedRanker:
+    """What :func:`fit_candidate_ranker` wrote.
+
+    Raises:
+        FileNotFoundError: nothing was written for this candidate.
+    """
+    return FittedRanker.from_json(json.loads((folder / RANKER).read_text(encoding="utf-8")))
 
 
 def second_stage(

@@ -22,6 +22,7 @@ from training.baselines import (
     zero_shot_top,
 )
 from training.data.arrays import Arrays, TextVectors, prepare_arrays
+from training.ranking.bm25 import Bm25, catalog_text
 
 MakeShop = Callable[..., Settings]
 rankings = st.lists(st.permutations(range(8)).flatmap(lambda p: st.integers(0, 8).map(lambda n: p[:n])), min_size=2)

@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.ranking.random_walk import RandomWalk
 from training.data.edges import Edges
+from training.ranking.random_walk import RandomWalk
 
 QUERIES = ["red mug", "blue mug", "red lamp", "green lamp", "zebra", "", "red mug"]
 ITEMS = 5

@@ -8,9 +8,9 @@ import numpy as np
 
 from infra.settings import Settings
 from training.baselines import popular_within_matches
-from training.ranking.bm25 import Bm25, catalog_text
 from training.baselines.within_matches import LEAST_SHARE
 from training.data.arrays import prepare_arrays
+from training.ranking.bm25 import Bm25, catalog_text
 
 TEXTS = ["hotel london united kingdom", "hotel york united kingdom", "inn london united kingdom", "paris france"]
 WORTH = np.array([1, 4, 2, 3], dtype=np.float32)
