@@ -30,7 +30,7 @@ class Why:
     """The score's parts, which add up to it: `towers` (what they learned), `quality` (the prior in the index), `text`
     (BM25), `graph` (what led to the item for this query or one like it), `user` (what this user did with the item, its
     brand and its category) and `item` (its price, rating, age and rates). Of a release without a second stage:
-    `learned`, `text` (what a text encoder says) and `boost` (quality). A hit beyond the candidates has `beyond` alone."""
+    `learned`, `text` (what a text encoder says) and `boost` (quality). A hit beyond all of them has `beyond` alone."""
     sources: dict[str, int]
     """What found the item, with its place there from 1: `towers`, `lexical` and `graph`; none of these where the user
     ordered it before, or where the release has no second stage."""

@@ -81,9 +81,9 @@ def judged_values(
 ) -> tuple[dict[str, Values], pa.Array]:
     """Per method the recall@100 of a grade and the NDCG@10 of all grades of each query [n], and the queries [n].
 
-    Methods: what is served (where given), the towers (of an unknown user), BM25 over all text and over titles alone, the sentence encoder as it comes
-    (``zero_shot``, where given) and its rank fusions with either BM25; and the hybrid of towers and BM25 over all
-    text.
+    Methods: what is ``served`` (where given), the towers (of an unknown user), BM25 over all text and over titles
+    alone, the sentence encoder as it comes (``zero_shot``, where given) and its rank fusions with either BM25; and the
+    hybrid of towers and BM25 over all text.
 
     Args:
         item_vectors: of the items ``item_ids``, [items, width];

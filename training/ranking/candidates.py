@@ -54,7 +54,7 @@ def candidates(towers: I64, asked: Asked) -> Pairs:
         towers: items that the towers find and that may be found, best first, -1 for none, [n, >= DEPTH where there are
             so many].
     """
-    n, items = asked.lexical.shape
+    items = asked.lexical.shape[1]
     found = [towers[:, :DEPTH], _lexical_top(asked), _graph_top(asked)]
     places = [np.nonzero(source >= 0) for source in found]
     ordered = np.nonzero(asked.order_history >= 0)
