@@ -38,14 +38,12 @@ def explained(
     release = served.release
     rows = release.encoder.rows([hit.item_id for hit in hits])
     ranked = _ranked(served, text, context, wanted, vector, towers.astype(np.int64))
-    parts = {} if served.ranking else score_parts(release, vector, release.items.vectors[rows])
+    parts = {} if ranked else score_parts(release, vector, release.items.vectors[rows])
     taste = _Taste.of(release, context)
 
     def why(place: int, hit: Hit, item: Mapping[str, Any]) -> Why:
         own = {name: float(values[place]) for name, values in parts.items()}
-        if served.ranking:
-            own = {"beyond": hit.score}
-        found = ranked.get(rows[place], Ranked(own, {}))
+        found = ranked.get(rows[place]) or Ranked(own or {"beyond": hit.score}, {"towers": place + 1})
         return Why(found.parts, found.places, taste.matches(item), _met(item))
 
     return [

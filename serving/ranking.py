@@ -41,7 +41,7 @@ class Ranking:
         texts: Sequence[str],
         contexts: Sequence[RequestContext],
         vectors: Floats,
-        towers: Sequence[Rows],
+        towers: Sequence[tuple[Rows, Floats]],
         k: int,
         allowed: NDArray[np.bool_] | None,
     ) -> list[tuple[Rows, Floats]]:
@@ -49,18 +49,23 @@ class Ranking:
 
         Args:
             texts: normalised queries; vectors: theirs, [n, width + f];
-            towers: what the towers found, best first, at least ``DEPTH`` rows where there are so many;
+            towers: rows that the towers found, best first, at least ``DEPTH`` where there are so many, and scores;
             allowed: which items match the filter, [items]; None: all.
         """
         asked = self._asked(texts, contexts, vectors, allowed)
-        depth = max(DEPTH, *(len(rows) for rows in towers))
+        depth = max(DEPTH, *(len(rows) for rows, _ in towers))
         found = np.full((len(texts), depth), -1, dtype=np.int64)
-        for row, rows in enumerate(towers):
+        for row, (rows, _) in enumerate(towers):
             found[row, : len(rows)] = rows
         pairs, values = self._valued(found, asked)
-        scores = self._ranker.scores(values, asked.graph.known[pairs.row])
-        ordered = zip(*in_order(pairs, scores, found, k), strict=True)
-        return [(rows[rows >= 0], scores[rows >= 0]) for rows, scores in ordered]
+        known = asked.graph.known
+        ordered, scores = in_order(pairs, self._ranker.scores(values, known[pairs.row]), found, k)
+        return [
+            (rows[:k], cosines[:k]) if as_found else (own[own >= 0], best[own >= 0])
+            for as_found, (rows, cosines), own, best in zip(
+                self._ranker.follows_towers(known), towers, ordered, scores, strict=True
+            )
+        ]
 
     def explain(
         self,
@@ -70,8 +75,13 @@ class Ranking:
         towers: Rows,
         allowed: NDArray[np.bool_] | None,
     ) -> dict[int, Ranked]:
-        """Of each candidate of one request why it is where it is, by row; arguments as of :meth:`order`."""
+        """Of each candidate of one request why it is where it is, by row; nothing where it is as the towers find it.
+
+        Arguments as of :meth:`order`, for one request.
+        """
         asked = self._asked([text], [context], vector[None], allowed)
+        if self._ranker.follows_towers(asked.graph.known)[0]:
+            return {}
         pairs, values = self._valued(towers[None], asked)
         parts = self._ranker.parts(values, asked.graph.known[pairs.row])
         return {

@@ -98,7 +98,7 @@ class ServedRelease:
         """
         if self.ranking is None:
             return list(towers)
-        found = self.ranking.order(texts, contexts, vectors, [rows for rows, _ in towers], k, self.exact.mask(wanted))
+        found = self.ranking.order(texts, contexts, vectors, towers, k, self.exact.mask(wanted))
         return self._kept(vectors, found)
 
     def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:

@@ -18,9 +18,12 @@ from infra.contract.tables import TRAINING_ITEM_FEATURES, USER_FEATURES
 from infra.settings import Settings, TrainingSettings
 from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport
+from training.ranking.features import PAIR_FEATURES
+from training.ranking.fitting import FittedRanker
 from training.release.release import Release, load_release
 from training.release.writer import write_release
 from training.run.candidate import fit_candidate_prior, save_candidate
+from training.run.ranking import save_ranker
 from training.run.trainer import new_towers
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -41,6 +44,8 @@ class Shop:
 
     settings: Settings
     catalog: pa.Table
+    unknown: str = "towers"
+    """The rule that serves unknown queries."""
 
     def release(self, seed: int = 1) -> Release:
         """Write a release with random weights, its own per seed, and load it."""
@@ -57,6 +62,8 @@ class Shop:
         }
         save_candidate(candidate, new_towers(self.settings.training, arrays), told)
         fit_candidate_prior(self.settings, candidate)
+        features = (*PAIR_FEATURES, *arrays.item_transform.names)
+        save_ranker(candidate, FittedRanker.of_rules(features, {"known": "towers", "unknown": self.unknown}))
         evaluation = EvaluationReport(truth="orders", requests=0, items=len(self.catalog), rows=[], slices={})
         return load_release(write_release(self.settings, candidate, evaluation))
 

@@ -25,6 +25,7 @@ from training.run.candidate import (
     read_index,
     save_index,
 )
+from training.run.ranking import fit_candidate_ranker
 
 IN_MEMORY, BY_MILVUS = ["FLAT", "IVF_FLAT", "PQ_FASTSCAN"], ["FLAT", "HNSW", "IVF_FLAT"]
 
@@ -99,6 +100,7 @@ def test_a_release_carries_the_choice_and_is_searched_by_it(tmp_path: Path) -> N
     assert isinstance(served.index, MemoryIndex)
     assert served.index.choice.to_json() == {name: report["chosen"][name] for name in ("type", "params")}
     fit_candidate_prior(shop.settings, candidate)
+    fit_candidate_ranker(shop.settings, candidate)
     assert not (candidate / INDEX).exists()
     assert read_index(candidate) == {}
 

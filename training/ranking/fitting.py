@@ -65,6 +65,12 @@ class FittedRanker:
         """What serves, in words."""
         return ", ".join(f"{name} queries: {choice.serves}" for name, choice in self.choices.items())
 
+    @classmethod
+    def of_rules(cls, features: tuple[str, ...], rules: Mapping[str, str]) -> FittedRanker:
+        """Nothing learned: one of ``RULES`` per class."""
+        choices = {name: Choice(0, {}, rule) for name, rule in rules.items()}
+        return cls(LinearRanker.of_rules(features, rules), choices)
+
     def to_json(self) -> dict[str, Any]:
         return {**self.ranker.to_json(), "choices": {name: asdict(choice) for name, choice in self.choices.items()}}
 

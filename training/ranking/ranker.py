@@ -18,8 +18,9 @@ I64 = NDArray[np.int64]
 CLASSES = ("known", "unknown")
 """Of queries: whether the query-item graph has the query. What a source is worth depends on it: the graph and the
 towers remember, BM25 reads."""
+TOWERS = "towers"
 RULES: dict[str, dict[str, float]] = {
-    "towers": {"towers_cosine": 1.0, "quality_prior": 1.0},
+    TOWERS: {"towers_cosine": 1.0, "quality_prior": 1.0},
     "hybrid": {"towers_rank": 1.0, "lexical_rank": 1.0},
     "random walk": {"graph_share": 1.0},
     "all sources": {"towers_rank": 1.0, "lexical_rank": 1.0, "graph_rank": 1.0},
@@ -42,6 +43,11 @@ class LinearRanker:
         """The ranker that follows one of ``RULES`` per class."""
         weights = {name: rule_weights(features, rule) for name, rule in rules.items()}
         return cls(features, weights, np.zeros(len(features)))
+
+    def follows_towers(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether queries of these classes [n] are served as the towers find, so that nothing is to be ordered."""
+        rule = rule_weights(self.features, TOWERS)
+        return np.where(known, *(np.array_equal(self.weights[name], rule) for name in CLASSES))
 
     def scores(self, values: F32, known: NDArray[np.bool_]) -> F32:
         """Scores of pairs [m] from their features [m, features]; ``known``: of each pair's query, [m]."""
@@ -81,7 +87,8 @@ def in_order(pairs: Pairs, scores: F32, towers: I64, k: int) -> tuple[I64, F32]:
     """The best ``k`` items of each request, -1 for none, and their scores, [n, k] each.
 
     First the candidates by score, of equal ones the item of the lower number first; then, where k is more than there
-    are candidates, what the towers found beyond the first ``DEPTH``, in their order and one lower than the one before.
+    are candidates, what the towers found beyond the first ``DEPTH``, in their order and each one lower than the one
+    before: a request for fewer is the beginning of one for more.
 
     Args:
         scores: of the pairs, [m]; towers: what the towers found, best first, -1 for none, [n, depth].

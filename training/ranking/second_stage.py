@@ -57,7 +57,7 @@ class SecondStage:
     def search(self, ranker: LinearRanker, requests: I64, k: int) -> I64:
         """The ``k`` items served for requests, of those that existed at their time, best first, -1 for none, [n, k]."""
         found = [
-            in_order(pairs, ranker.scores(values, asked.graph.known[pairs.row]), towers, k)[0]
+            _served(ranker, towers, asked, pairs, values, k)
             for towers, asked, pairs, values in self._blocks(requests, k)
         ]
         return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
@@ -69,8 +69,7 @@ class SecondStage:
         asked = Asked(vectors, self.lexical.scores(texts), self.graph.walked(texts), nothing, nothing)
         towers, _ = exact_top(vectors, self.items.vectors, max(k, DEPTH))
         pairs = candidates(towers, asked)
-        values = pair_features(pairs, asked, self.items)
-        return in_order(pairs, ranker.scores(values, asked.graph.known[pairs.row]), towers, k)[0]
+        return _served(ranker, towers, asked, pairs, pair_features(pairs, asked, self.items), k)
 
     def fit(self, requests: I64, settings: Settings) -> FittedRanker:
         """The ranker that the clicks and orders of requests after the cut ask for, none of which judge it."""
@@ -126,3 +125,12 @@ class SecondStage:
             reached = np.isin(keys, wanted.rows_of_entries() * self.arrays.items + wanted.ids)
             gain[reached] = stage_weights[stage]
         return gain
+
+
+def _served(ranker: LinearRanker, towers: I64, asked: Asked, pairs: Pairs, values: F32, k: int) -> I64:
+    """Items in the order in which they are served, [n, k]."""
+    known = asked.graph.known
+    found, _ = in_order(pairs, ranker.scores(values, known[pairs.row]), towers, k)
+    by_towers = np.full((len(towers), k), -1, dtype=np.int64)
+    by_towers[:, : towers.shape[1]] = towers[:, :k]
+    return np.where(ranker.follows_towers(known)[:, None], by_towers, found)

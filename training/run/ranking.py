@@ -32,12 +32,17 @@ def fit_candidate_ranker(settings: Settings, folder: Path) -> FittedRanker:
     (folder / EVALUATION).unlink(missing_ok=True)
     requests, _ = stopping_and_judging(arrays, settings.training)
     fitted = second_stage(settings, arrays, towers, prior).fit(requests, settings)
-    (folder / RANKER).write_text(json.dumps(fitted.to_json(), indent=2), encoding="utf-8")
+    save_ranker(folder, fitted)
     return fitted
 
 
+def save_ranker(folder: Path, ranker: FittedRanker) -> None:
+    """Write what orders the candidates of a candidate model."""
+    (folder / RANKER).write_text(json.dumps(ranker.to_json(), indent=2), encoding="utf-8")
+
+
 def load_ranker(folder: Path) -> FittedRanker:
-    """What :func:`fit_candidate_ranker` wrote.
+    """What :func:`save_ranker` wrote.
 
     Raises:
         FileNotFoundError: nothing was written for this candidate.

@@ -19,6 +19,7 @@ from training.evaluation.live import NotComparable, read_live
 from training.release.gates import NAMES, Gate, Verdict, ann_gate, recall_gate, slice_gate
 from training.release.writer import write_release
 from training.run.candidate import fit_candidate_prior
+from training.run.ranking import fit_candidate_ranker
 from training.run.trainer import train
 
 MakeShop = Callable[..., Settings]
@@ -134,6 +135,7 @@ def released(settings: Settings) -> tuple[Path, Path]:
     """Train on a toy shop; its candidate and its release."""
     candidate = train(settings).candidate_dir
     fit_candidate_prior(settings, candidate)
+    fit_candidate_ranker(settings, candidate)
     return candidate, write_release(settings, candidate, evaluate(settings, candidate))
 
 

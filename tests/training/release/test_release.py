@@ -36,6 +36,7 @@ from training.release.manifest import (
 from training.release.release import load_release
 from training.release.writer import write_release
 from training.run.candidate import QUALITY_PRIOR, fit_candidate_prior, load_candidate, load_prior
+from training.run.ranking import fit_candidate_ranker
 from training.run.trainer import train
 
 MakeShop = Callable[..., Settings]
@@ -48,6 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path, E
     write_toy_shop(settings.paths, ToyShop(requests=2_000))
     candidate = train(settings).candidate_dir
     fit_candidate_prior(settings, candidate)
+    fit_candidate_ranker(settings, candidate)
     return settings, candidate, evaluate(settings, candidate)
 
 
@@ -96,6 +98,7 @@ def test_the_same_input_is_the_same_release(made: tuple[Settings, Path, Evaluati
     first = write_release(settings, candidate, report)
     again = train(settings).candidate_dir
     fit_candidate_prior(settings, again)
+    fit_candidate_ranker(settings, again)
     assert write_release(settings, again, report) == first
     assert [r.id for r in list_releases(settings)] == [first.name]
     assert list(settings.paths.releases.glob(".*")) == []
@@ -170,6 +173,7 @@ def test_a_text_encoder_is_part_of_the_release(make_shop: MakeShop) -> None:
     settings = with_training(make_shop(requests=150, items=60), **changes)
     candidate = train(settings).candidate_dir
     fit_candidate_prior(settings, candidate)
+    fit_candidate_ranker(settings, candidate)
     path = write_release(settings, candidate, NO_REPORT)
     release = load_release(path)
     assert release.items.vectors.shape == (60, 16 + 8)

@@ -22,6 +22,7 @@ from training.model.towers import Towers
 from training.release.manifest import MANIFEST, content_id, file_entry
 from training.release.writer import write_release
 from training.run.candidate import fit_candidate_prior, load_candidate
+from training.run.ranking import fit_candidate_ranker
 from training.run.trainer import new_towers, train
 from training.run.warm_start import start_from_release
 
@@ -35,6 +36,7 @@ def live(make_shop: MakeShop) -> tuple[Settings, Arrays, Path]:
     settings = with_training(make_shop(requests=600), epochs=1)
     candidate = train(settings).candidate_dir
     fit_candidate_prior(settings, candidate)
+    fit_candidate_ranker(settings, candidate)
     arrays = prepare_arrays(settings)
     report = EvaluationReport(truth="orders", requests=0, items=arrays.items, rows=[], slices={})
     return settings, arrays, write_release(settings, candidate, report)
