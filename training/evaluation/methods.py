@@ -53,7 +53,7 @@ BASELINES = ("bm25", "bm25 x quality", "random walk", "popularity", WITHIN_MATCH
 
 
 def nightly_methods(
-    training: TrainingSettings, arrays: Arrays, prior: QualityPrior | None, ranker: FittedRanker | None
+    training: TrainingSettings, arrays: Arrays, prior: QualityPrior | None, ranker: FittedRanker | None = None
 ) -> tuple[str, ...]:
     """What every night measures; what is served where a ranker was fitted, boosted towers where weights are in force,
     the zero-shot encoder only where its vectors are there anyway, popularity not once more within matches."""

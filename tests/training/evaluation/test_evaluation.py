@@ -131,7 +131,7 @@ def test_methods_are_chosen_by_name(make_shop: MakeShop) -> None:
         measure(arrays, settings.training, first_items(arrays), ["first", "second"])
     nightly = nightly_methods(settings.training, arrays, None)
     assert set(ALL) - set(nightly) == {
-        "towers, boosted", "popularity within bm25 matches", "zero-shot", "zero-shot + bm25",
+        "served", "towers, boosted", "popularity within bm25 matches", "zero-shot", "zero-shot + bm25",
     }  # fmt: skip
     searches = Searches(first_items(arrays).makers, {"twice": ("first", "first")})
     report = measure(arrays, settings.training, searches, ["twice", "first"])

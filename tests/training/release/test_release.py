@@ -25,7 +25,11 @@ from training.quality_prior import PriorWeights
 from training.quality_prior.fitting import QualityPrior
 from training.release.manifest import (
     DESCRIPTION,
+    GRAPH,
     IDENTITY,
+    LEXICAL,
+    RANKER,
+    RANKING,
     TEXT_ENCODER,
     ReleaseError,
     clean_releases,
@@ -67,7 +71,7 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     path = write_release(settings, candidate, report)
     release = load_release(path)
     assert release.id == path.name
-    assert {f.name for f in path.iterdir()} == {*IDENTITY, *DESCRIPTION, "manifest.json"}
+    assert {f.name for f in path.iterdir()} == {*IDENTITY, *DESCRIPTION, *RANKING, LEXICAL, GRAPH, "manifest.json"}
     assert release.items.ids == release.items.table["item_id"].to_pylist()
     arrays = prepare_arrays(settings)
     towers = load_candidate(candidate)
@@ -206,23 +210,41 @@ def test_no_release_is_none(make_shop: MakeShop) -> None:
     assert list_releases(make_shop(requests=50)) == []
 
 
-def test_an_upgrade_still_reads_releases_of_the_schema_before(made: tuple[Settings, Path, EvaluationReport]) -> None:
+@pytest.mark.parametrize("schema", [2, 3])
+def test_an_upgrade_still_reads_releases_of_the_schemas_before(
+    made: tuple[Settings, Path, EvaluationReport], schema: int
+) -> None:
     path = write_release(*made)
     release = load_release(path)
     old = path.with_name("old")
     shutil.copytree(path, old)
-    (old / "items.parquet").unlink()
-    columns = {name: release.items.table[name].to_pylist() for name in release.items.table.column_names}
-    (old / "items.json").write_text(json.dumps(columns), encoding="utf-8")
     files = json.loads((old / "manifest.json").read_text(encoding="utf-8"))["files"]
-    files = {name: entry for name, entry in files.items() if name != "items.parquet"}
-    files["items.json"] = file_entry(old / "items.json")
-    manifest = {"schema_version": 2, "id": content_id(files), "files": files}
+    files = {name: e for name, e in files.items() if name not in RANKING and name.split("/")[0] not in (LEXICAL, GRAPH)}
+    if schema == 2:
+        (old / "items.parquet").unlink()
+        columns = {name: release.items.table[name].to_pylist() for name in release.items.table.column_names}
+        (old / "items.json").write_text(json.dumps(columns), encoding="utf-8")
+        del files["items.parquet"]
+        files["items.json"] = file_entry(old / "items.json")
+    for name in RANKING:
+        (old / name).unlink()
+    manifest = {"schema_version": schema, "id": content_id(files), "files": files}
     (old / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     before = load_release(old)
     assert before.items.ids == release.items.ids
     assert before.items.table.equals(release.items.table)
     np.testing.assert_array_equal(before.encoder.encode("red shoes"), release.encoder.encode("red shoes"))
+    assert before.ranker is None
+
+
+def test_a_ranker_of_features_that_are_not_known_is_refused(made: tuple[Settings, Path, EvaluationReport]) -> None:
+    settings, candidate, report = made
+    ranker = json.loads((candidate / RANKER).read_text(encoding="utf-8"))
+    ranker["features"][0] = "something new"
+    (candidate / RANKER).write_text(json.dumps(ranker), encoding="utf-8")
+    release = load_release(write_release(settings, candidate, report))
+    with pytest.raises(ReleaseError, match="ranks by features that this program does not have"):
+        _ = release.ranker
 
 
 LIGHT = """

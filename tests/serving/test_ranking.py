@@ -1,0 +1,116 @@
+"""The second stage as it serves: the order that was evaluated, explained, filtered, and never without an answer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra.contract.request import RequestContext
+from infra.settings import Settings
+from serving.ranking import Ranking
+from tests.training.conftest import SMALL
+from tests.training.toy_shop import ToyShop, write_toy_shop
+from training.data.arrays import Arrays, prepare_arrays
+from training.evaluation import EvaluationReport
+from training.ranking.candidates import DEPTH
+from training.ranking.fitting import FittedRanker
+from training.release.release import Release, load_release
+from training.release.writer import write_release
+from training.run.candidate import fit_candidate_prior, load_candidate, load_prior, save_candidate
+from training.run.ranking import fit_candidate_ranker, second_stage
+from training.run.trainer import new_towers
+
+NO_REPORT = EvaluationReport(truth="orders", requests=0, items=0, rows=[], slices={})
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Arrays, FittedRanker, Release]:
+    """A shop of untrained towers: what is found well is found by the second stage."""
+    settings = Settings(home=tmp_path_factory.mktemp("ranking"), shop="toy", training=SMALL)
+    write_toy_shop(settings.paths, ToyShop(requests=2_000))
+    arrays = prepare_arrays(settings)
+    folder = settings.paths.training / "candidate"
+    told = {"examples": 0, "curve": [], "best_epoch": 0, "recipe": SMALL.recipe, "encoders": [],
+            "settings": settings.training.model_dump(mode="json")}  # fmt: skip
+    save_candidate(folder, new_towers(settings.training, arrays), told)
+    fit_candidate_prior(settings, folder)
+    ranker = fit_candidate_ranker(settings, folder)
+    return settings, arrays, ranker, load_release(write_release(settings, folder, NO_REPORT))
+
+
+def contexts_of(arrays: Arrays, requests: np.ndarray) -> list[RequestContext]:
+    ids = arrays.catalog()["item_id"].to_pylist()
+
+    def named(row: np.ndarray) -> list[str]:
+        return [ids[item] for item in row if item >= 0]
+
+    return [
+        RequestContext(recent_items=named(arrays.recent_items[r]), order_history=named(arrays.order_history[r]))
+        for r in requests
+    ]
+
+
+def towers_of(release: Release, vectors: np.ndarray, allowed: np.ndarray | None = None) -> list[tuple]:
+    scores = vectors @ release.items.vectors.T
+    if allowed is not None:
+        scores[:, ~allowed] = -np.inf
+    best = [np.lexsort((np.arange(len(of)), -of))[: DEPTH if allowed is None else allowed.sum()] for of in scores]
+    return [(rows, of[rows]) for rows, of in zip(best, scores, strict=True)]
+
+
+def test_what_serves_is_what_was_evaluated(shop: tuple[Settings, Arrays, FittedRanker, Release]) -> None:
+    settings, arrays, ranker, release = shop
+    folder: Path = settings.paths.training / "candidate"
+    stage = second_stage(settings, arrays, load_candidate(folder), load_prior(folder), arrays.end)
+    requests = np.flatnonzero(arrays.item_available.max() <= arrays.request_time)[-40:]
+    assert len(requests) > 10 and ranker.choices["known"].serves != "towers"
+    served = Ranking(release, ranker.ranker)
+    vectors = stage.encode(requests)
+    texts = arrays.query_texts().take(arrays.request_query[requests]).to_pylist()
+
+    found = served.order(
+        [*texts, "a lamp of the unasked kind"],
+        [*contexts_of(arrays, requests), RequestContext()],
+        np.concatenate([vectors, vectors[:1]]),
+        towers_of(release, np.concatenate([vectors, vectors[:1]])),
+        100,
+        None,
+    )
+
+    evaluated = stage.search(ranker.ranker, requests, 100)
+    for (rows, scores), expected in zip(found[:-1], evaluated, strict=True):
+        assert rows.tolist() == expected.tolist()
+        assert (np.diff(scores) <= 0).all()
+    assert len(found[-1][0]) == 100
+
+
+def test_an_item_is_found_by_its_own_number(shop: tuple[Settings, Arrays, FittedRanker, Release]) -> None:
+    _, _, _, release = shop
+    item = release.items.ids[123]
+    scores = release.sources.lexical.scores([item.lower(), "red"])
+    assert scores[0].argmax() == 123 and (scores[0] > 0).sum() == 1
+    assert (scores[1] > 0).sum() > 10
+
+
+def test_a_filter_holds_in_all_sources_and_parts_add_up(
+    shop: tuple[Settings, Arrays, FittedRanker, Release],
+) -> None:
+    _, arrays, ranker, release = shop
+    served = Ranking(release, ranker.ranker)
+    allowed = np.zeros(len(release.items.ids), dtype=np.bool_)
+    allowed[::7] = True
+    bought = [release.items.ids[i] for i in (7, 8, 7)]
+    context = RequestContext(order_history=bought, recent_items=["unknown to the release", *bought])
+    (text,) = arrays.query_texts().take([int(arrays.request_query[-1])]).to_pylist()
+    vector = release.encoder.encode(text, context)
+    towers = towers_of(release, vector[None], allowed)
+
+    ((rows, scores),) = served.order([text], [context], vector[None], towers, 1_000, allowed)
+
+    assert sorted(rows.tolist()) == np.flatnonzero(allowed).tolist()
+    why = served.explain(text, context, vector, towers[0][0][:DEPTH], allowed)
+    assert {7} <= set(why) <= set(rows.tolist())
+    for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+        assert sum(why[row].parts.values()) == pytest.approx(score, rel=1e-4, abs=1e-4)
+    assert set(why[7].places) <= {"towers", "lexical", "graph"}
+    assert all(place >= 1 for one in why.values() for place in one.places.values())
