@@ -38,6 +38,29 @@ class Lists:
     def __len__(self) -> int:
         return len(self.begin)
 
+    @property
+    def lengths(self) -> I64:
+        """Pairs of each request, [n]."""
+        return np.diff(self.begin, append=len(self.gain))
+
+    def of_requests(self, kept: NDArray[np.bool_]) -> Lists:
+        """The requests that are marked, [n]."""
+        return self._where(np.repeat(kept, self.lengths), self.lengths[kept])
+
+    def sampled(self, pairs: int, seed: int) -> Lists:
+        """What was chosen, and of the other pairs of each request so many, drawn uniformly."""
+        row = np.repeat(np.arange(len(self)), self.lengths)
+        draw = np.where(self.gain > 0, -1.0, np.random.default_rng(seed).random(len(row)))
+        order = np.lexsort((draw, row))
+        place = np.empty(len(row), dtype=np.int64)
+        place[order] = np.arange(len(row)) - np.repeat(self.begin, self.lengths)
+        kept = (self.gain > 0) | (place < pairs)
+        return self._where(kept, np.bincount(row[kept], minlength=len(self)))
+
+    def _where(self, kept: NDArray[np.bool_], lengths: I64) -> Lists:
+        begin = np.concatenate([[0], np.cumsum(lengths)])[:-1].astype(np.int64)
+        return Lists(self.values[kept], begin, self.gain[kept])
+
 
 def fit_listwise(lists: Lists, start: F64) -> F64:
     """Weights [features] of least cross-entropy of the gains against the softmax of a request's scores, with a Gaussian
@@ -66,7 +89,7 @@ def fit_scale(lists: Lists, direction: F64) -> tuple[F64, float]:
 
 def _shares(weights: F64, values: F64, lists: Lists) -> tuple[F64, F64]:
     """Softmax of the scores within each request, and its logarithm, [m] each."""
-    lengths = np.diff(lists.begin, append=len(values))
+    lengths = lists.lengths
     score = values @ weights
     score -= np.repeat(np.maximum.reduceat(score, lists.begin), lengths)
     power = np.exp(score)

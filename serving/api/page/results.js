@@ -13,7 +13,7 @@ export function column(section, { id, title, note, answer, other }) {
   const ranks = new Map((other?.hits || []).map((hit, i) => [hit.item_id, i + 1]));
   const heading = labelled(make("h2", "", title), { id: `${id}-title` });
   const list = labelled(make("ol", "hits"), { role: "list" });
-  const top = Math.max(...answer.hits.map((hit) => hit.score), 1e-9);
+  const top = Math.max(...answer.hits.flatMap((hit) => Object.values(hit.why?.parts || {}).map(Math.abs)), 1e-9);
   list.append(...answer.hits.map((hit, i) => row(hit, i + 1, other ? ranks.get(hit.item_id) : null, top)));
   const nothing = answer.hits.length ? null : make("p", "nothing", "Nothing passes the filters.");
   section.replaceChildren(make("header", "", heading, make("p", "note", note), timings(answer), ...fallbacks(answer)), nothing || list);
@@ -58,7 +58,9 @@ function why(reason) {
   const matched = (reason?.matched || []).map(({ kind, value }) =>
     make("span", "match", kind.endsWith("before") ? kind : make("span", "", make("i", "", words(kind)), ` ${value}`)),
   );
-  return matched.length ? make("p", "why", ...matched) : "";
+  const sources = Object.entries(reason?.sources || {}).map(([name, place]) => `${name} ${place}`);
+  const found = sources.length ? [labelled(make("span", "sources", sources.join(", ")), { title: "its place in each source that found it" })] : [];
+  return matched.length || found.length ? make("p", "why", ...matched, ...found) : "";
 }
 
 function score(hit, top) {
