@@ -11,6 +11,7 @@ from typing import Any
 
 import ibis
 
+from features.order_history import order_history
 from infra.contract.names import LONG, SHORT
 from infra.contract.tables import USER_FEATURES
 from infra.settings import FeatureSettings
@@ -43,29 +44,18 @@ def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSet
     interactions = events.left_join(items, "item_id").drop("item_id_right")
     orders = interactions.filter(interactions.action == "order")
 
-    queries = _last_entries(texts, settings.recent_queries, texts.query_id, {"value": "query"}, "queries")
-    touched = _last_entries(
-        interactions,
-        settings.recent_items,
-        interactions.event_id,
-        {"value": "item_id", "brand": "brand"},
-        "interactions",
-    )
-    bought = _last_entries(
-        orders,
-        settings.recent_orders,
-        orders.event_id,
-        {"value": "item_id", "tags": "tags"},
-        "orders",
-        every=settings.order_history,
-    )
+    texts, interactions = _numbered(texts, texts.query_id), _numbered(interactions, interactions.event_id)
+    orders = _numbered(orders, orders.event_id)
+    queries = _last_entries(texts, settings.recent_queries, {"value": "query"}, "queries")
+    touched = _last_entries(interactions, settings.recent_items, {"value": "item_id", "brand": "brand"}, "interactions")
+    bought = _last_entries(orders, settings.recent_orders, {"value": "item_id", "tags": "tags"}, "orders")
 
     history = timedelta(days=settings.history_days)
     moments = _moments(requests, events, queries, touched, bought, history)
     for rows, name in ((queries, "queries"), (touched, "interactions"), (bought, "orders")):
-        lists = rows.drop("known_at")
-        joined = moments.left_join(lists, ["user_id", f"{name}_number"])
-        moments = joined[[*moments.columns, *(column for column in lists.columns if column not in moments.columns)]]
+        lists = rows.select("user_id", f"{name}_number", f"{name}_entries")
+        moments = moments.left_join(lists, ["user_id", f"{name}_number"])[[*moments.columns, f"{name}_entries"]]
+    moments = order_history(moments, orders, settings.order_history)
 
     horizon = moments.known_at - ibis.interval(history)
     lists = {
@@ -73,8 +63,7 @@ def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSet
         "recent_items": _newest(moments, "interactions", "value", settings.recent_items, horizon),
         "recent_brands": _newest(moments, "interactions", "brand", settings.recent_items, horizon),
         "recent_orders": _newest(moments, "orders", "value", settings.recent_orders, horizon),
-        # The orders within the horizon are the first of those up to the moment: no entry needs its time.
-        "order_history": _or_empty(moments.orders_every[: moments.orders_in_history]),
+        "order_history": _or_empty(moments.order_history),
     }
     moments = moments.mutate(**lists)
     kept = moments.orders_entries.filter(lambda entry: moments.recent_orders.contains(entry.value))
@@ -85,24 +74,20 @@ def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSet
     )
 
 
-def _last_entries(rows: Any, keep: int, tie: Any, entry: dict[str, str], name: str, every: int = 0) -> Any:
-    """Number the rows of a user as they became known, and give each the list of the last ones up to it.
-
-    With ``every``, another list holds the bare values of so many rows: without the times and the rest of an entry, a
-    long one is cheap.
-    """
+def _numbered(rows: Any, tie: Any) -> Any:
+    """Number the rows of a user from 0 as they became known."""
     oldest_first = [rows.known_at, rows.time, tie]
-    rows = rows.mutate(number=ibis.row_number().over(group_by=rows.user_id, order_by=oldest_first))
+    return rows.mutate(number=ibis.row_number().over(group_by=rows.user_id, order_by=oldest_first))
+
+
+def _last_entries(rows: Any, keep: int, entry: dict[str, str], name: str) -> Any:
+    """Give each numbered row of a user the list of the last ones up to it."""
     fields = {field: rows[column] for field, column in entry.items()}
     rows = rows.mutate(entry=ibis.struct({"known_at": rows.known_at, "number": rows.number, **fields}))
-
-    def last(count: int) -> Any:
-        return ibis.window(group_by=rows.user_id, order_by=rows.number.desc(), preceding=0, following=count - 1)
-
-    columns = {f"{name}_number": rows.number, f"{name}_entries": rows.entry.collect().over(last(OVERFETCH * keep))}
-    if every:
-        columns[f"{name}_every"] = rows[entry["value"]].collect().over(last(every))
-    return rows.select("user_id", "known_at", **columns)
+    frame = ibis.window(group_by=rows.user_id, order_by=rows.number.desc(), preceding=0, following=OVERFETCH * keep - 1)
+    return rows.select(
+        "user_id", "known_at", **{f"{name}_number": rows.number, f"{name}_entries": rows.entry.collect().over(frame)}
+    )
 
 
 def _moments(requests: Any, events: Any, queries: Any, interactions: Any, orders: Any, history: timedelta) -> Any:
