@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from training.model.search import CHUNK_SCORES
 
 I64 = NDArray[np.int64]
+_WORD = re.compile(r"\b\w\w+\b")
 TEXT_FIELDS = ("title", "category_path", "brand", "attributes", "tags", "description")
 
 
@@ -33,14 +36,25 @@ def catalog_text(catalog: pa.Table, fields: tuple[str, ...] = TEXT_FIELDS) -> li
     return list(pc.binary_join_element_wise(*parts, " ").to_pylist()) if parts else [""] * len(catalog)
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a query as the index has them: what ``bm25s.tokenize`` gives, which takes 0.7 ms to begin."""
+    return [word for word in _WORD.findall(text.lower()) if word not in _stop_words()]
+
+
+@lru_cache(maxsize=1)
+def _stop_words() -> frozenset[str]:
+    from bm25s.stopwords import STOPWORDS_EN
+
+    return frozenset(STOPWORDS_EN)
+
+
 class Bm25:
     """BM25 by bm25s over the texts of items, English stop words left out."""
 
     def __init__(self, texts: list[str]) -> None:
         import bm25s
 
-        self._engine: Any = bm25s
-        self._index = bm25s.BM25()
+        self._index: Any = bm25s.BM25()
         tokens = bm25s.tokenize(texts, stopwords="en", show_progress=False)
         self.is_empty = len(tokens.vocab) <= 1
         if not self.is_empty:
@@ -59,7 +73,7 @@ class Bm25:
         import bm25s
 
         index = cls.__new__(cls)
-        index._engine, index._size = bm25s, items
+        index._size = items
         index.is_empty = not any(folder.glob("*.npy"))
         index._index = bm25s.BM25() if index.is_empty else bm25s.BM25.load(folder, mmap=True, show_progress=False)
         return index
@@ -110,6 +124,6 @@ class Bm25:
 
     def _scores(self, queries: list[str], factor: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """As :meth:`scores`, times ``factor`` [items]."""
-        tokens = self._engine.tokenize(queries, stopwords="en", return_ids=False, show_progress=False)
         nothing = np.zeros(self._size, dtype=np.float32)
-        return np.stack([self._index.get_scores(words, factor) if words else nothing for words in tokens])
+        asked = map(words_of, queries)
+        return np.stack([self._index.get_scores(words, factor) if words else nothing for words in asked])

@@ -113,6 +113,7 @@ def most_visited(visits: sp.csr_array, kept: int) -> sp.csr_array:
 
 def _shares(visits: sp.csr_array) -> sp.csr_array:
     """Rows by their largest entry; an empty row stays empty."""
-    most = visits.max(axis=1).toarray().ravel()
-    scale = np.where(most > 0, 1 / np.where(most > 0, most, 1), 0).astype(np.float32)
-    return sp.csr_array(visits.multiply(scale[:, None]))
+    lengths = np.diff(visits.indptr)
+    most = np.maximum.reduceat(visits.data, visits.indptr[:-1][lengths > 0]) if visits.nnz else visits.data
+    shares = visits.data / np.repeat(most, lengths[lengths > 0])
+    return sp.csr_array((shares.astype(np.float32), visits.indices, visits.indptr), visits.shape)

@@ -1,0 +1,32 @@
+"""BM25 as a source: words, and an index that is the same when it was written and read."""
+
+from pathlib import Path
+
+import bm25s
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.ranking.bm25 import Bm25, words_of
+
+
+@given(st.text() | st.lists(st.sampled_from(["The", "red", "café", "ps5", "a", "x-2", "日本", "İ"])).map(" ".join))
+def test_words_are_those_of_the_library(text: str) -> None:
+    (expected,) = bm25s.tokenize([text], stopwords="en", return_ids=False, show_progress=False)
+    assert words_of(text) == expected
+
+
+def test_an_index_is_the_same_when_it_was_written_and_read(tmp_path: Path) -> None:
+    index = Bm25(["red mug A-1", "blue mug", "", "red lamp"])
+    for name in ("first", "second"):
+        index.save(tmp_path / name)
+    asked = ["red mug", "a-1", "zebra", ""]
+    read = Bm25.load(tmp_path / "first", 4)
+    np.testing.assert_array_equal(read.scores(asked), index.scores(asked))
+    for file in (tmp_path / "first").iterdir():
+        assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes()
+
+
+def test_an_index_of_nothing_finds_nothing_also_when_it_was_read(tmp_path: Path) -> None:
+    Bm25(["", ""]).save(tmp_path / "none")
+    assert Bm25.load(tmp_path / "none", 2).scores(["red", ""]).tolist() == [[0, 0], [0, 0]]
