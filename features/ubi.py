@@ -23,6 +23,7 @@ from features.json_macros import create_macros
 from features.location import create_place_macros, places_sql
 from features.log_fields import EVENT_FIELDS, EVENT_KEYS, QUERY_FIELDS, QUERY_KEYS, find_fields, odd_keys_sql
 from features.parquet_rows import column_documents, read_plain
+from features.zero_positions import count_from_one
 from infra.settings import GUEST_IDS
 
 _IDS = {name: (f"$.{name}",) for name in ("query_id", "user_id", "client_id", "session_id")}
@@ -242,7 +243,8 @@ def read_events(engine: Any, source: str, target: str, guests: Sequence[str] = G
 
     Returns:
         ``target``: one row per document: ``row_id``, ``not_json``, ``action_line``, ``wrong_type``, ``action``,
-        ``query_id``, ``user_id``, ``client_id``, ``session_id``, ``item_id``, ``position``, ``time``, ``event_id``,
+        ``query_id``, ``user_id``, ``client_id``, ``session_id``, ``item_id``, ``position`` (from one, see
+        ``zero_positions``), ``time``, ``event_id``,
         ``query_text`` (of the search, where the event carries it), ``agent``, ``content``, ``basket`` (the items of
         a list in it: ``item_id, position``; null where there is no list) and ``names_object``: whether a row without
         an item speaks of one.
@@ -256,6 +258,7 @@ def read_events(engine: Any, source: str, target: str, guests: Sequence[str] = G
     find_fields(engine, f"{target}_odd", f"{target}_elsewhere", EVENT_FIELDS, lists=True)
     engine.con.execute(_TYPED_EVENTS.format(target=target, guests=list(guests), **places))
     _drop(engine, target)
+    count_from_one(engine, target)
     return engine.table(target)
 
 
