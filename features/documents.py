@@ -1,8 +1,8 @@
 """Files of any kind as one table of JSON documents in DuckDB, so that what reads them has one path.
 
 A line of NDJSON, or an element of a JSON list, is a document as it stands; a Parquet or CSV row becomes the document
-with its columns as keys. A line that is no JSON object, or no row of its CSV file's columns, stays in the table with a
-null document, for whoever reads it to refuse.
+with its columns as keys, but a log's Parquet rows keep their types (``features.parquet_rows``). A line that is no JSON
+object, or no row of its CSV file's columns, stays in the table with a null document, for whoever reads it to refuse.
 """
 
 from __future__ import annotations

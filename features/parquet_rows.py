@@ -20,8 +20,6 @@ from features.sql_text import quoted
 Paths = Mapping[str, Sequence[str]]
 ENVELOPES = ("_index", "_source")
 """Columns of a search engine's dump: what they hold is told from the document."""
-_ATTRIBUTES = "$.event_attributes"
-_PERSONS = ("user_id", "client_id", "session_id")
 
 
 def keep_rows(connection: Any, table: str, source: str, offset: int, index: int) -> bool:
