@@ -16,7 +16,7 @@ from infra.contract.partitions import write_json
 from infra.contract.tables import DAY_TABLES, columns_of
 from infra.settings import Settings
 
-VERSION = 6
+VERSION = 7
 """Raised where the same logs give other tables than before: days built by an older version are built again."""
 MOST_ROWS = 0.5
 """Share of refused rows above which no bound is to be raised: the log is not read as it was meant."""
@@ -83,7 +83,7 @@ class DayReport:
     bad_actions: Mapping[str, str] = field(default_factory=dict)
     """Action of which too many rows were refused -> how many, why, and an example."""
     wrong_fields: tuple[str, ...] = ()
-    """Which fields of rows refused as ``wrong_type`` are not what they should be: a sentence each."""
+    """Which fields are not what they should be, or are named otherwise than they are looked for: a sentence each."""
     bots: Sequence[Bot] = ()
     """The clients that no person can be whose rows were left out, those with the most rows."""
     bot_clients: int = 0
@@ -128,6 +128,8 @@ class DayReport:
                 f"{self.day} is held: {self.bad_share:.1%} of its rows were refused ({counts}){wrong}{actions}; {rest}."
                 f" Mend the files{bound} and run again"
             )
+        if self.wrong_fields and (self.failed_rules or self.incomplete or not self.held):
+            parts.append(f"{self.day}: {'; '.join(self.wrong_fields)}")
         if self.rebuilt_requests and not self.sources["ubi_queries"].rows_in:
             parts.append(
                 f"{self.day} has no row of queries: its {sum(self.rebuilt_requests.values()):,} requests were rebuilt"

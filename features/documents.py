@@ -1,8 +1,8 @@
 """Files of any kind as one table of JSON documents in DuckDB, so that what reads them has one path.
 
 A line of NDJSON, or an element of a JSON list, is a document as it stands; a Parquet or CSV row becomes the document
-with its columns as keys. A line that is no JSON object, or no row of its CSV file's columns, stays in the table with a
-null document, for whoever reads it to refuse.
+with its columns as keys, but a log's Parquet rows keep their types (``features.parquet_rows``). A line that is no JSON
+object, or no row of its CSV file's columns, stays in the table with a null document, for whoever reads it to refuse.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from features.csv_text import csv_source, rewrite_csv
 from features.file_names import format_in
 from features.json_values import HEAD_CHARS, JsonListError, document_lines, shape_of
+from features.parquet_rows import forget_rows, keep_rows, last_row
 from features.sql_text import identifier, quoted
 from features.text_files import Encoding, NotTextError, encoding_of, opened, utf8_blocks
 
@@ -38,7 +39,13 @@ class DocumentError(ValueError):
 
 
 def load_documents(
-    engine: Any, table: str, files: Sequence[Path], names: Sequence[str], encoding: str | None = None
+    engine: Any,
+    table: str,
+    files: Sequence[Path],
+    names: Sequence[str],
+    encoding: str | None = None,
+    *,
+    keep_types: bool = False,
 ) -> int:
     """Create ``table(row_id BIGINT, file BIGINT, raw VARCHAR, document JSON)`` from the rows of files.
 
@@ -52,6 +59,7 @@ def load_documents(
             endings is told by its first bytes. A file of no bytes has no rows.
         names: What to call each file in an error; their endings count.
         encoding: Of the texts without a byte-order mark (``settings.raw.encoding``); None: UTF-8, else a guess.
+        keep_types: Rows of Parquet are kept as they are, beside the table, as ``parquet_rows.keep_rows`` says.
 
     Returns:
         The number of rows. ``row_id`` counts from 0 in the order of the files and of the rows in each, of a CSV file
@@ -61,12 +69,13 @@ def load_documents(
         DocumentError: A file is damaged, for instance a Parquet file without its end.
     """
     connection = engine.con
+    forget_rows(connection, table)
     connection.execute(f"CREATE OR REPLACE TABLE {table} (row_id BIGINT, file BIGINT, raw VARCHAR, document JSON)")
     connection.execute(f"CREATE OR REPLACE TABLE {table}_encodings (name VARCHAR, encoding VARCHAR, how VARCHAR)")
     rows = 0
     for index, (file, name) in enumerate(zip(files, names, strict=True)):
         try:
-            written = _insert_file(connection, table, file, name, index, rows, encoding)
+            written = _insert_file(connection, table, file, name, index, rows, encoding, keep_types)
         except (duckdb.Error, pa.ArrowException, OSError, EOFError, JsonListError, NotTextError) as error:
             told = (str(error).splitlines() or [type(error).__name__])[0]  # DuckDB's next lines are our SQL
             raise DocumentError(
@@ -75,7 +84,7 @@ def load_documents(
             ) from error
         if written is not None and written.how != "utf-8" and written.name != "utf-8-sig":
             connection.execute(f"INSERT INTO {table}_encodings VALUES (?, ?, ?)", [name, written.name, written.how])
-        ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+        rows = last_row(connection, table) + 1
     return rows
 
 
@@ -91,14 +100,21 @@ def is_csv(name: str) -> bool:
 
 
 def _insert_file(
-    connection: Any, table: str, file: Path, name: str, index: int, offset: int, setting: str | None
+    connection: Any,
+    table: str,
+    file: Path,
+    name: str,
+    index: int,
+    offset: int,
+    setting: str | None,
+    keep_types: bool,
 ) -> Encoding | None:
     """Insert the rows of a file; its encoding where it is text."""
     if file.stat().st_size == 0:
         return None
     kind = format_in(name) or _format_inside(file, name)
     if kind == "parquet":
-        _insert_parquet(connection, table, file, index, offset)
+        _insert_parquet(connection, table, file, index, offset, keep_types)
         return None
     encoding = encoding_of(file, name, setting)
     if kind == "csv":
@@ -118,11 +134,12 @@ def _format_inside(file: Path, name: str) -> str:
     return "json" if text[:1] in (b"{", b"[") else "csv"
 
 
-def _insert_parquet(connection: Any, table: str, file: Path, index: int, offset: int) -> None:
+def _insert_parquet(connection: Any, table: str, file: Path, index: int, offset: int, keep_types: bool) -> None:
     """Texts that the file does not call texts (Hive, Impala, old Spark) are read as such, where they are."""
     source = f"read_parquet({quoted(file)}, hive_partitioning = false, binary_as_string = true)"
+    insert = _keep_or_insert if keep_types else _insert_rows
     try:
-        _insert_rows(connection, table, source, offset, index)
+        insert(connection, table, source, offset, index)
     except duckdb.InvalidInputException:  # bytes that are no text, such as a picture: then column by column
         source = f"read_parquet({quoted(file)}, hive_partitioning = false)"
         described = connection.execute(f"DESCRIBE FROM {source}").fetchall()
@@ -132,7 +149,12 @@ def _insert_parquet(connection: Any, table: str, file: Path, index: int, offset:
             if kind == "BLOB"
         )
         decoded = f"(SELECT * REPLACE ({replaced}) FROM {source})" if replaced else source
-        _insert_rows(connection, table, decoded, offset, index)
+        insert(connection, table, decoded, offset, index)
+
+
+def _keep_or_insert(connection: Any, table: str, source: str, offset: int, index: int) -> None:
+    if not keep_rows(connection, table, source, offset, index):
+        _insert_rows(connection, table, source, offset, index)
 
 
 def _insert_rows(connection: Any, table: str, source: str, offset: int, index: int) -> None:

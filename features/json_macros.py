@@ -89,6 +89,9 @@ CREATE OR REPLACE TEMP MACRO action_of(d) AS CASE WHEN is_action_line(d) THEN js
 CREATE OR REPLACE TEMP MACRO source_of_index(name) AS CASE
     WHEN contains(lower(name), 'quer') AND NOT contains(lower(name), 'event') THEN 'ubi_queries'
     WHEN contains(lower(name), 'event') AND NOT contains(lower(name), 'quer') THEN 'ubi_events' END;
+-- whether an object has a key that may be the text of the search
+CREATE OR REPLACE TEMP MACRO names_text(t) AS
+    regexp_matches(t, '(?i)"[a-z_. -]*(search[_ -]?(term|query)|query[_ -]?text|user[_ -]?query|query)"\s*:');
 -- how a key is compared: queryId, query_id, "Query ID" and query-id are one
 CREATE OR REPLACE TEMP MACRO spelling(k) AS regexp_replace(lower(k), '[^a-z0-9.]', '', 'g');
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from features.screening import REASONS
+from features.zero_positions import requests_from_zero
+from infra.contract.ubi import HITS
 from infra.settings import RawSettings
 
 LOOKED_FOR = {
@@ -70,7 +72,8 @@ def bad_actions(engine: Any, raw: RawSettings) -> dict[str, str]:
 
 
 def wrong_fields(engine: Any) -> tuple[str, ...]:
-    """A sentence for each field that rows refused as ``wrong_type`` have in a form that is not read."""
+    """A sentence for each field that rows refused as ``wrong_type`` have in a form that is not read, for hits that no
+    query has while there are lists of another name, and for positions that count from zero."""
     found = engine.con.execute(
         """
         SELECT split_part(wrong_field, ' ', 1) AS field, count(DISTINCT row_id), min(wrong_field) FROM (
@@ -79,10 +82,51 @@ def wrong_fields(engine: Any) -> tuple[str, ...]:
         ) GROUP BY ALL ORDER BY 2 DESC, 1
         """
     ).fetchall()
-    return tuple(
+    told = [
         f"{field} of {rows:,} {'row' if rows == 1 else 'rows'} {NO_FORM.get(field, 'is no single text or number')},"
         f" such as {example.removeprefix(field).strip()}"
         for field, rows, example in found
+    ]
+    if lists := _lists_instead_of_hits(engine):
+        told.append(lists)
+    if requests := requests_from_zero(engine, "raw_ubi_events"):
+        told.append(
+            f"positions of its events count from 0 in {requests:,} {'request' if requests == 1 else 'requests'}: each"
+            " is read as one more, as UBI counts from 1"
+        )
+    return tuple(told)
+
+
+def _lists_instead_of_hits(engine: Any) -> str:
+    """A sentence where no query has hits, and some have a list under a name that is not looked for."""
+    ((queries, with_hits),) = engine.con.execute(
+        "SELECT count(*), count(*) FILTER (len(hits) > 0) FROM raw_ubi_queries WHERE row_id >= 0 AND NOT action_line"
+    ).fetchall()
+    if not queries or with_hits:
+        return ""
+    lists = engine.con.execute(
+        f"""
+        WITH bodies AS (
+            SELECT body_of(document) AS body FROM documents_ubi_queries WHERE document IS NOT NULL LIMIT {ROWS}
+        ),
+        top AS (SELECT e.key, unfolded(e.value) AS value FROM bodies, json_each(body) AS e),
+        every AS (
+            FROM top UNION ALL
+            SELECT top.key || '.' || e.key, unfolded(e.value) FROM top, json_each(top.value) AS e
+            WHERE json_type(top.value) = 'OBJECT'
+        )
+        SELECT key, left(min(value::VARCHAR), 80) FROM every
+        WHERE json_type(value) = 'ARRAY' AND json_array_length(value) > 0 AND NOT list_contains($hits, key)
+        GROUP BY key ORDER BY count(*) DESC, key LIMIT {KEYS}
+        """,
+        {"hits": list(HITS)},
+    ).fetchall()
+    if not lists:
+        return ""
+    named = ", ".join(f"{key} (such as {example})" for key, example in lists)
+    return (
+        f"none of its {queries:,} {'query' if queries == 1 else 'queries'} has hits (looked for: {', '.join(HITS)}),"
+        f" while there are lists in {named}: if one of these is what was shown, rename it query_response_hit_ids"
     )
 
 

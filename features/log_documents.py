@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from features.documents import DocumentError, encodings_read, load_documents
+from features.documents import MAX_RAW_CHARS, DocumentError, encodings_read, load_documents
 from features.json_macros import create_macros
 from features.landing import DayFiles, LandingError, local_copies
+from features.parquet_rows import join_rows, last_row
 from infra.settings import Settings
 
 SOURCES = ("ubi_queries", "ubi_events")
@@ -45,7 +46,8 @@ def load_log(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
         with local_copies(settings, landed) as copies:
             try:
                 names = [f.name for f in landed]
-                load_documents(engine, f"documents_{source}", copies, names, settings.raw.encoding)
+                table = f"documents_{source}"
+                load_documents(engine, table, copies, names, settings.raw.encoding, keep_types=source in SOURCES)
             except DocumentError as error:
                 raise LandingError(f"{files.day}: {error}") from error
         encodings |= encodings_read(engine, f"documents_{source}")
@@ -56,11 +58,14 @@ def load_log(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
     for source in moving:
         for target in SOURCES:
             if target != source:
-                connection.execute(_MOVE.format(source=source, target=target))
+                last = last_row(connection, f"documents_{target}")
+                connection.execute(_MOVE.format(source=source, target=target, last=last))
         connection.execute(
             f"DELETE FROM documents_{source} WHERE row_id IN (SELECT row_id FROM routed_{source}"
             f" WHERE target IS DISTINCT FROM '{source}')"
         )
+    for source in SOURCES:
+        join_rows(connection, f"documents_{source}", MAX_RAW_CHARS)
     neither = connection.execute(
         "SELECT file, count(*) FROM routed_either WHERE target IS NULL GROUP BY ALL ORDER BY 1"
     )
@@ -106,7 +111,6 @@ SELECT row_id, file, coalesce(own_target, mode(own_target) OVER (PARTITION BY fi
 
 _MOVE = """
 INSERT INTO documents_{target}
-SELECT (SELECT coalesce(max(row_id), -1) FROM documents_{target}) + row_number() OVER (ORDER BY row_id), file, raw,
-    document
+SELECT {last} + row_number() OVER (ORDER BY row_id), file, raw, document
 FROM documents_{source} JOIN (SELECT row_id FROM routed_{source} WHERE target = '{target}') USING (row_id)
 """

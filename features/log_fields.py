@@ -115,12 +115,14 @@ _LEVEL = """level{n} AS (
 )"""
 
 
-def odd_keys_sql(fields: Mapping[str, Sequence[str]], keys: Sequence[str], *, lists: bool = False) -> str:
-    """SQL over ``body``: whether a key of the row may be one of ``fields`` though it is none of ``keys``."""
+def odd_keys_sql(
+    fields: Mapping[str, Sequence[str]], keys: Sequence[str], *, lists: bool = False, among: str = "json_keys(body)"
+) -> str:
+    """SQL over ``body`` or a list of keys: whether one may be one of ``fields`` though it is none of ``keys``."""
     roots = {path.split(".")[0] for paths in fields.values() for path in paths}
     roots |= {*ITEM_LISTS, "ecommerce", "transaction", "purchase", "objectid"} if lists else set()
     return (
-        f"len(list_filter(list_filter(json_keys(body), lambda k: NOT list_contains({list(keys)}, k)),"
+        f"len(list_filter(list_filter({among}, lambda k: NOT list_contains({list(keys)}, k)),"
         f" lambda k: list_contains({sorted(roots)}, split_part(spelling(k), '.', 1)))) > 0"
     )
 

@@ -22,6 +22,8 @@ from typing import Any
 from features.json_macros import create_macros
 from features.location import create_place_macros, places_sql
 from features.log_fields import EVENT_FIELDS, EVENT_KEYS, QUERY_FIELDS, QUERY_KEYS, find_fields, odd_keys_sql
+from features.parquet_rows import column_documents, read_plain
+from features.zero_positions import count_from_one
 from infra.settings import GUEST_IDS
 
 _IDS = {name: (f"$.{name}",) for name in ("query_id", "user_id", "client_id", "session_id")}
@@ -122,25 +124,26 @@ WITH named AS (
         CASE WHEN is_list THEN json_extract(opened(hits), '$[*]') ELSE []::JSON[] END AS elements,
         as_time(time) AS time_read
     FROM named
+), typed AS (
+    SELECT row_id, not_json, action_line,
+        CASE WHEN no_scalar(query_id) THEN field_is('query_id', query_id)
+            WHEN no_person(user_id) THEN field_is('user_id', user_id)
+            WHEN no_person(client_id) THEN field_is('client_id', client_id)
+            WHEN no_scalar(query_text) THEN field_is('user_query', query_text)
+            WHEN unreadable_time(time, time_read) THEN field_is('timestamp', time)
+            WHEN NOT (is_absent(hits) OR is_list) OR len(list_filter(elements, lambda e: no_scalar(e))) > 0
+                THEN field_is('query_response_hit_ids', hits) END AS wrong_field, wrong_field IS NOT NULL AS wrong_type,
+        as_key(query_id) AS query_id, as_person(user_id, {guests}) AS user_id,
+        as_person(client_id, {guests}) AS client_id, as_person(session_id, {guests}) AS session_id,
+        coalesce(as_text(query_text), '') AS query_text, time_read AS time,
+        list_transform(elements, lambda e: as_id(e)) AS hits, agent, content
+    FROM listed
 )
-SELECT row_id, not_json, action_line,
-    CASE WHEN no_scalar(query_id) THEN field_is('query_id', query_id)
-        WHEN no_person(user_id) THEN field_is('user_id', user_id)
-        WHEN no_person(client_id) THEN field_is('client_id', client_id)
-        WHEN no_scalar(query_text) THEN field_is('user_query', query_text)
-        WHEN unreadable_time(time, time_read) THEN field_is('timestamp', time)
-        WHEN NOT (is_absent(hits) OR is_list) OR len(list_filter(elements, lambda e: no_scalar(e))) > 0
-            THEN field_is('query_response_hit_ids', hits) END AS wrong_field, wrong_field IS NOT NULL AS wrong_type,
-    as_key(query_id) AS query_id, as_person(user_id, {guests}) AS user_id, as_person(client_id, {guests}) AS client_id,
-    as_person(session_id, {guests}) AS session_id, coalesce(as_text(query_text), '') AS query_text,
-    time_read AS time, list_transform(elements, lambda e: as_id(e)) AS hits, agent, content, country, language, zip,
-    latitude, longitude
-FROM listed LEFT JOIN ({located}) USING (row_id)
+SELECT every_row.*, country, language, zip, latitude, longitude
+FROM (FROM typed UNION ALL BY NAME FROM {target}_plain) AS every_row LEFT JOIN ({located}) USING (row_id)
 """
 
 _EVENTS = """
-CREATE OR REPLACE TEMP MACRO names_text(t) AS
-    regexp_matches(t, '(?i)"[a-z_. -]*(search[_ -]?(term|query)|query[_ -]?text|user[_ -]?query|query)"\\s*:');
 CREATE OR REPLACE TEMP TABLE {target}_picked AS
 WITH bodies AS (SELECT row_id, document, body_of(document) AS body FROM {source}),
 picked AS (
@@ -199,7 +202,7 @@ WITH named AS (
 SELECT * EXCLUDE (logged_id), coalesce(logged_id, md5(concat_ws(chr(31), coalesce(action, ''), coalesce(query_id, ''),
     coalesce(user_id, client_id, ''), coalesce(item_id, ''), coalesce(epoch_us(time)::VARCHAR, ''),
     basket::VARCHAR))) AS event_id
-FROM typed
+FROM (FROM typed UNION ALL BY NAME FROM {target}_plain)
 """
 
 
@@ -220,10 +223,14 @@ def read_queries(engine: Any, source: str, target: str, guests: Sequence[str] = 
     """
     create_macros(engine)
     create_place_macros(engine)
-    engine.con.execute(_ATTRIBUTES.format(source=source))
     places = _places(QUERY_PATHS)
     odd_keys = odd_keys_sql(QUERY_FIELDS, QUERY_KEYS)
-    engine.con.execute(_QUERIES.format(source=source, target=target, odd_keys=odd_keys, **places))
+    rest = f"{target}_rest"
+    odd_columns = odd_keys_sql(QUERY_FIELDS, QUERY_KEYS, among="keys")
+    read_plain(engine, source, target, QUERY_PATHS, odd_columns, guests)
+    attributes = column_documents(engine, source, target, "query_attributes")
+    engine.con.execute(_ATTRIBUTES.format(source=f"(FROM {rest} UNION ALL {attributes})"))
+    engine.con.execute(_QUERIES.format(source=rest, target=target, odd_keys=odd_keys, **places))
     find_fields(engine, f"{target}_odd", f"{target}_elsewhere", QUERY_FIELDS, lists=False)
     located = places_sql("query_attributes")
     engine.con.execute(_TYPED_QUERIES.format(target=target, located=located, guests=list(guests), **places))
@@ -236,7 +243,8 @@ def read_events(engine: Any, source: str, target: str, guests: Sequence[str] = G
 
     Returns:
         ``target``: one row per document: ``row_id``, ``not_json``, ``action_line``, ``wrong_type``, ``action``,
-        ``query_id``, ``user_id``, ``client_id``, ``session_id``, ``item_id``, ``position``, ``time``, ``event_id``,
+        ``query_id``, ``user_id``, ``client_id``, ``session_id``, ``item_id``, ``position`` (from one, see
+        ``zero_positions``), ``time``, ``event_id``,
         ``query_text`` (of the search, where the event carries it), ``agent``, ``content``, ``basket`` (the items of
         a list in it: ``item_id, position``; null where there is no list) and ``names_object``: whether a row without
         an item speaks of one.
@@ -244,13 +252,17 @@ def read_events(engine: Any, source: str, target: str, guests: Sequence[str] = G
     create_macros(engine)
     odd_keys = odd_keys_sql(EVENT_FIELDS, EVENT_KEYS, lists=True)
     places = _places(EVENT_PATHS)
-    engine.con.execute(_EVENTS.format(source=source, target=target, odd_keys=odd_keys, **places))
+    odd_columns = odd_keys_sql(EVENT_FIELDS, EVENT_KEYS, lists=True, among="keys")
+    read_plain(engine, source, target, EVENT_PATHS, odd_columns, guests)
+    engine.con.execute(_EVENTS.format(source=f"{target}_rest", target=target, odd_keys=odd_keys, **places))
     find_fields(engine, f"{target}_odd", f"{target}_elsewhere", EVENT_FIELDS, lists=True)
     engine.con.execute(_TYPED_EVENTS.format(target=target, guests=list(guests), **places))
     _drop(engine, target)
+    count_from_one(engine, target)
     return engine.table(target)
 
 
 def _drop(engine: Any, target: str) -> None:
-    for name in ("picked", "odd", "elsewhere", "elsewhere_entries"):
+    engine.con.execute(f"DROP VIEW {target}_rest")
+    for name in ("picked", "odd", "elsewhere", "elsewhere_entries", "plain", "unplain"):
         engine.con.execute(f"DROP TABLE {target}_{name}")

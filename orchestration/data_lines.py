@@ -76,7 +76,9 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     if encodings:
         lines.append(_encodings(encodings))
     lines += [f"{report.message}." for report in reports if report.incomplete]
-    lines += _unusual(reports)
+    fields = [f"{report.day}: {told}." for report in reports if not report.incomplete for told in report.wrong_fields]
+    lines += _first(fields, "fields")
+    lines += _first([f"{report.day}: {warning}." for report in reports for warning in report.warnings], "unusual")
     return lines + unread
 
 
@@ -90,11 +92,10 @@ def bot_lines(reports: Sequence[DayReport]) -> list[str]:
     return [*told, *(f"{why}." for why in dict.fromkeys(why for report in reports for why in report.spared))]
 
 
-def _unusual(reports: Iterable[DayReport]) -> list[str]:
-    """The first things that are unusual about days and hold none back."""
-    told = [f"{report.day}: {warning}." for report in reports for warning in report.warnings]
-    more = [f"{len(told) - WARNINGS} more such lines: see `unusual` of the asset sessions."]
-    return told[:WARNINGS] + (more if len(told) > WARNINGS else [])
+def _first(told: Sequence[str], name: str) -> list[str]:
+    """The first of lines on days, and where the others are: what the metadata of the asset calls them."""
+    more = [f"{len(told) - WARNINGS} more such lines: see `{name}` of the asset sessions."]
+    return [*told[:WARNINGS], *(more if len(told) > WARNINGS else [])]
 
 
 def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]:

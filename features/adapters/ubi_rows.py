@@ -58,8 +58,8 @@ _EVENT_PLAIN = """plain_key(s.action_name) IS NOT NULL AND (time IS NOT NULL OR 
 
 _SAYS_QUERY = """(list_has_any(keys, ['user_query', 'query_response_hit_ids', 'query_response_object_ids'])
     AND NOT list_has_any(keys, ['event_attributes', 'event_id', 'object_id']))"""
-_ODD_QUERY = odd_keys_sql(QUERY_FIELDS, QUERY_KEYS).replace("json_keys(body)", "keys")
-_ODD_EVENT = odd_keys_sql(EVENT_FIELDS, EVENT_KEYS, lists=True).replace("json_keys(body)", "keys")
+_ODD_QUERY = odd_keys_sql(QUERY_FIELDS, QUERY_KEYS, among="keys")
+_ODD_EVENT = odd_keys_sql(EVENT_FIELDS, EVENT_KEYS, lists=True, among="keys")
 
 
 def rows_sql(source: str, guests: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from features.catalog import CatalogError, CatalogReport, build_catalog
 from features.day_report import DayReport, totals
 from features.landing import LandingError, day_files, landing_days, landing_url, unread_in_landing
 from features.quality.day_judge import SessionJudge
+from features.readiness.fields import field_gaps
 from features.readiness.gaps import catalog_gaps, day_gaps, log_gaps, other_gaps, row_gaps
 from features.readiness.joins import measure_joins
 from features.readiness.judge import catalog_stops, learning_stops, session_stops
@@ -90,6 +91,7 @@ def assess(
         *(catalog_gaps(found.catalog) if found.catalog else ()),
         *day_gaps(list(found.days.values()), found.misnamed),
         *row_gaps(rows),
+        *field_gaps(found.reports),
         *(rebuilt_gaps(rows, found.joins, len(found.reports)) if found.joins and found.joins.requests else ()),
         *other_gaps(
             spared,

@@ -143,6 +143,7 @@ def sessions_metadata(reports: Sequence[DayReport]) -> dict[str, Any]:
         "rebuilt requests": rebuilt_told(rebuilt) or "none",
         "events named by their text": sum(report.named_by_text for report in reports),
         "not read": "; ".join(f"{r.day}: {name}: {why}" for r in reports for name, why in r.unread.items()) or "none",
+        "fields": "; ".join(f"{r.day}: {told}" for r in reports for told in r.wrong_fields) or "as expected",
         "unusual": "; ".join(f"{r.day}: {warning}" for r in reports for warning in r.warnings) or "nothing",
         "held days": "; ".join(report.message for report in reports if report.held) or "none",
         "funnel": bar_plot("Funnel", funnel),
