@@ -61,7 +61,7 @@ def print_evaluation(console: Console, settings: Settings, release_id: str) -> N
             [{c: row[c] for c in ("method", *measures)} for row in report.table()],
         )
     )
-    shown = ("slice", "requests", "towers", "hybrid", "bm25", "random walk")
+    shown = ("slice", "requests", "served", "towers", "hybrid", "bm25", "random walk")
     slices = [{c: row[c] for c in shown if c in row} for row in report.slice_table()]
     if slices:
         console.print(rows_table("recall@100 by slice", slices))

@@ -14,7 +14,9 @@ from orchestration.metadata import line_plot, rounded
 GROUPS = {
     "raw": {"landing", "catalog", "sessions"},
     "features": {"user_features", "item_features", "query_features", "accepted_days", "online_features"},
-    "training": {"training_set", "text_encoder", "towers", "quality_prior", "index_tuning", "evaluation", "release"},
+    "training": {
+        "training_set", "text_encoder", "towers", "quality_prior", "ranker", "index_tuning", "evaluation", "release",
+    },
     "serving": {"item_index", "live", "sample_results"},
 }
 DAILY = {"landing", "sessions", "user_features", "item_features", "query_features"}

@@ -20,7 +20,8 @@ MOVES = ("pymilvus:MilvusClient.alter_alias", "pymilvus:MilvusClient.create_alia
 DEATHS = (
     ("towers", "in towers, weights written and nothing else", "1", "training.run.candidate:save_file"),
     ("towers", "in quality_prior", "1", "training.run.candidate:fit_prior"),
-    ("quality_prior", "in evaluation, report written", "1", "training.evaluation.measure:write_evaluation"),
+    ("quality_prior", "in ranker, nothing written", "1", "training.run.ranking:save_ranker"),
+    ("ranker", "in evaluation, report written", "1", "training.evaluation.measure:write_evaluation"),
     ("evaluation", "in release, half written", "1", "training.release.writer:save_file"),
     ("release", "in item_index, rows not flushed", "1", "pymilvus:MilvusClient.upsert"),
     ("item_index", "in live, before the swap", "1", "orchestration.releases:push"),
