@@ -9,10 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from features.bots import Bots
+from features.compiled import make_table, make_view, with_variables
 from features.day_counts import count_day
 from features.day_report import (
     VERSION,
@@ -23,7 +25,7 @@ from features.day_report import (
     write_report,
 )
 from features.day_screening import screen_day, tables_before
-from features.engine import batches_of, open_engine
+from features.engine import batches_of_query, open_engine
 from features.lacking import what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
@@ -156,9 +158,9 @@ def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
         incomplete = _incomplete(engine, settings, files, read, eventless)
         counts = count_day(engine, {name: day_tables[name] for name in SESSION_TABLES}, settings.raw)
         held = counts.bad_share > settings.raw.max_bad_share or bool(counts.bad_actions or incomplete)
-        tables = {"quarantine": engine.table("quarantine"), **({} if held else day_tables)}
+        tables = {"quarantine": "quarantine", **({} if held else day_tables)}
         for name, rows in tables.items():
-            in_order = batches_of(engine, rows.order_by(*ORDER[name]))
+            in_order = batches_of_query(engine, f"FROM {rows} ORDER BY {', '.join(ORDER[name])}")
             write_partition(staged[name], day, in_order, STAGED_TABLES[name])
     report = DayReport(
         day=day,
@@ -246,23 +248,30 @@ def _incomplete(engine: Any, settings: Settings, files: DayFiles, read: LogRead,
     return what_all_rows_lack(engine, settings.raw)
 
 
-def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> tuple[Mapping[str, Any], Bots]:
-    """The tables of the day that are kept; leaves ``screened_<source>``, ``quarantine`` and ``day_events``."""
-    window = DayWindow.of(day, settings.raw)
+def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> tuple[Mapping[str, str], Bots]:
+    """The tables of the day that are kept, by what the engine calls them.
+
+    Leaves ``screened_<source>``, ``quarantine`` and ``day_events``.
+    """
+    window = with_variables(engine, DayWindow.of(day, settings.raw))
     before, aliases = tables_before(settings, engine, list(earlier)), item_aliases(engine, settings)
     screened = screen_day(settings, engine, day, before, aliases)
-    events = screened.events.filter(screened.events.reason.isnull())
-    touched = touched_impressions(before["impressions"], before["requests"], events, screened.requests)
-    touched = engine.create_table("touched_impressions", touched)
-    shown = day_impressions(screened.requests, events, before["requests"], touched, window, aliases)
-    shown = engine.create_table("day_impressions", shown)
-    requests = engine.create_table("day_requests", clean_requests(screened.requests, events, shown, window))
-    done = touched_impressions(before["events"], before["requests"], events, screened.requests)
-    seen = engine.create_table("seen_items", seen_items(shown, touched, events, done))
-    attributed = attributed_events(events, with_sessions(screened.asked, events), seen, window)
-    attributed = engine.create_table("day_events", attributed)
+    asked, asked_before = screened.requests, before["requests"]
+    events = make_view(engine, "clean_events", _clean, screened.events)
+    table, view = partial(make_table, engine), partial(make_view, engine)
+    touched = table("touched_impressions", touched_impressions, before["impressions"], asked_before, events, asked)
+    shown = table("day_impressions", day_impressions, asked, events, asked_before, touched, window, aliases)
+    requests = table("day_requests", clean_requests, asked, events, shown, window)
+    done = view("touched_events", touched_impressions, before["events"], asked_before, events, asked)
+    seen = table("seen_items", seen_items, shown, touched, events, done)
+    in_sessions = view("asked_in_sessions", with_sessions, screened.asked, events)
+    attributed = table("day_events", attributed_events, events, in_sessions, seen, window)
     tables = {"requests": requests, "impressions": shown, "events": attributed, "left_out": screened.left_out}
-    return tables, screened.bots
+    return {name: table.name for name, table in tables.items()}, screened.bots
+
+
+def _clean(screened: Any) -> Any:
+    return screened.filter(screened.reason.isnull())
 
 
 def _accepted_before(settings: Settings, day: date) -> dict[date, str]:
