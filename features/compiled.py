@@ -16,10 +16,6 @@ import ibis.expr.datatypes as dt
 from features.screening import DayWindow
 from features.sql_text import identifier
 
-MOST = 1_000
-"""Statements that are kept; settings that change make new ones."""
-_STATEMENTS: dict[Any, str] = {}
-
 
 @dataclass(frozen=True)
 class EngineTable:
@@ -45,14 +41,16 @@ def make_table(engine: Any, name: str, build: Callable[..., Any], *inputs: Any) 
         build: A function of a module that makes an Ibis expression of its arguments and of nothing else.
         inputs: ``EngineTable``, which ``build`` gets as Ibis tables, and values that its expression depends on.
     """
-    engine.con.execute(f"CREATE OR REPLACE TABLE {identifier(name)} AS {_statement(engine, build, inputs)}")
-    return engine_table(engine, name)
+    statement = _statement(engine, build, inputs)
+    engine.con.execute(f"CREATE OR REPLACE TABLE {identifier(name)} AS {statement.sql}")
+    return EngineTable(name, statement.columns)
 
 
 def make_view(engine: Any, name: str, build: Callable[..., Any], *inputs: Any) -> EngineTable:
     """As ``make_table``, a view."""
-    engine.con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {_statement(engine, build, inputs)}")
-    return engine_table(engine, name)
+    statement = _statement(engine, build, inputs)
+    engine.con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {statement.sql}")
+    return EngineTable(name, statement.columns)
 
 
 def with_variables(engine: Any, window: DayWindow) -> DayWindow:
@@ -62,6 +60,9 @@ def with_variables(engine: Any, window: DayWindow) -> DayWindow:
     return replace(window, **{name: _variable(name) for name in _MOMENTS})
 
 
+MOST = 1_000
+"""Statements that are kept; settings that change make new ones."""
+_STATEMENTS: dict[Any, _Statement] = {}
 _MOMENTS = ("start", "earliest", "latest")
 
 
@@ -72,7 +73,13 @@ def _time(variable: Any) -> Any:
 _variable = ibis.udf.scalar.builtin(_time, name="getvariable", signature=((dt.string,), dt.Timestamp("UTC")))
 
 
-def _statement(engine: Any, build: Callable[..., Any], inputs: tuple[Any, ...]) -> str:
+@dataclass(frozen=True)
+class _Statement:
+    sql: str
+    columns: tuple[tuple[str, str], ...]
+
+
+def _statement(engine: Any, build: Callable[..., Any], inputs: tuple[Any, ...]) -> _Statement:
     key = (build, *map(_key, inputs))
     if key not in _STATEMENTS:
         if len(_STATEMENTS) >= MOST:
@@ -82,14 +89,11 @@ def _statement(engine: Any, build: Callable[..., Any], inputs: tuple[Any, ...]) 
     return _STATEMENTS[key]
 
 
-def _compiled(engine: Any, rows: Any) -> str:
+def _compiled(engine: Any, rows: Any) -> _Statement:
     """The SQL of an expression, in the types that Ibis knows it by: DuckDB's own sums of BIGINT are wider."""
-    types = rows.schema().items()
-    columns = (
-        f"{identifier(name)}::{engine.compiler.type_mapper.to_string(kind)} AS {identifier(name)}"
-        for name, kind in types
-    )
-    return f"SELECT {', '.join(columns)} FROM ({engine.compile(rows)})"
+    kinds = tuple((name, engine.compiler.type_mapper.to_string(kind)) for name, kind in rows.schema().items())
+    columns = ", ".join(f"{identifier(name)}::{kind} AS {identifier(name)}" for name, kind in kinds)
+    return _Statement(f"SELECT {columns} FROM ({engine.compile(rows)})", kinds)
 
 
 def _key(value: Any) -> Any:
