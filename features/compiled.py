@@ -81,12 +81,14 @@ class _Statement:
 
 def _statement(engine: Any, build: Callable[..., Any], inputs: tuple[Any, ...]) -> _Statement:
     key = (build, *map(_key, inputs))
-    if key not in _STATEMENTS:
+    statement = _STATEMENTS.get(key)
+    if statement is None:
+        tables = (engine.table(value.name) if isinstance(value, EngineTable) else value for value in inputs)
+        statement = _compiled(engine, build(*tables))
         if len(_STATEMENTS) >= MOST:
             _STATEMENTS.clear()
-        tables = (engine.table(value.name) if isinstance(value, EngineTable) else value for value in inputs)
-        _STATEMENTS[key] = _compiled(engine, build(*tables))
-    return _STATEMENTS[key]
+        _STATEMENTS[key] = statement
+    return statement
 
 
 def _compiled(engine: Any, rows: Any) -> _Statement:
