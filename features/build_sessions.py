@@ -9,12 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.bots import Bots
-from features.compiled import make_table, make_view, with_variables
 from features.day_counts import count_day
 from features.day_report import (
     VERSION,
@@ -24,24 +21,15 @@ from features.day_report import (
     settings_hash,
     write_report,
 )
-from features.day_screening import screen_day, tables_before
+from features.day_tables import make_day_tables
 from features.engine import batches_of_query, open_engine
 from features.lacking import what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
 from features.publishing import STAGED_TABLES, Judge, Verdict, accepted_tables, open_sessions, publish, staged_tables
 from features.rebuilt_requests import why_none_rebuilt
-from features.screening import DayWindow
-from features.sessions import (
-    attributed_events,
-    clean_requests,
-    day_impressions,
-    seen_items,
-    touched_impressions,
-    with_sessions,
-)
 from features.ubi import read_events, read_queries
-from features.variants import aliases_key, item_aliases
+from features.variants import aliases_key
 from infra.contract.partitions import partition_file, write_partition
 from infra.contract.tables import DAY_TABLES, SESSION_TABLES, columns_of
 from infra.progress import Progress
@@ -154,7 +142,7 @@ def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
 
     with open_engine(settings) as engine:
         read = _read(settings, engine, files)
-        day_tables, bots = _transform(settings, engine, day, list(earlier))
+        day_tables, bots = make_day_tables(settings, engine, day, list(earlier))
         incomplete = _incomplete(engine, settings, files, read, eventless)
         counts = count_day(engine, {name: day_tables[name] for name in SESSION_TABLES}, settings.raw)
         held = counts.bad_share > settings.raw.max_bad_share or bool(counts.bad_actions or incomplete)
@@ -246,32 +234,6 @@ def _incomplete(engine: Any, settings: Settings, files: DayFiles, read: LogRead,
             " clicked. Land its ubi_events, or a file of no bytes of that name if there were none"
         )
     return what_all_rows_lack(engine, settings.raw)
-
-
-def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> tuple[Mapping[str, str], Bots]:
-    """The tables of the day that are kept, by what the engine calls them.
-
-    Leaves ``screened_<source>``, ``quarantine`` and ``day_events``.
-    """
-    window = with_variables(engine, DayWindow.of(day, settings.raw))
-    before, aliases = tables_before(settings, engine, list(earlier)), item_aliases(engine, settings)
-    screened = screen_day(settings, engine, day, before, aliases)
-    asked, asked_before = screened.requests, before["requests"]
-    events = make_view(engine, "clean_events", _clean, screened.events)
-    table, view = partial(make_table, engine), partial(make_view, engine)
-    touched = table("touched_impressions", touched_impressions, before["impressions"], asked_before, events, asked)
-    shown = table("day_impressions", day_impressions, asked, events, asked_before, touched, window, aliases)
-    requests = table("day_requests", clean_requests, asked, events, shown, window)
-    done = view("touched_events", touched_impressions, before["events"], asked_before, events, asked)
-    seen = table("seen_items", seen_items, shown, touched, events, done)
-    in_sessions = view("asked_in_sessions", with_sessions, screened.asked, events)
-    attributed = table("day_events", attributed_events, events, in_sessions, seen, window)
-    tables = {"requests": requests, "impressions": shown, "events": attributed, "left_out": screened.left_out}
-    return {name: table.name for name, table in tables.items()}, screened.bots
-
-
-def _clean(screened: Any) -> Any:
-    return screened.filter(screened.reason.isnull())
 
 
 def _accepted_before(settings: Settings, day: date) -> dict[date, str]:

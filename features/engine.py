@@ -54,8 +54,8 @@ def view_days(engine: Any, name: str, table: Path, days: Iterable[date], schema:
         return
     source = f"read_parquet({listed(files)}, hive_partitioning = true, union_by_name = true)"
     written = set(con.sql(f"FROM {source}").columns)
-    columns = ", ".join(identifier(column) for column in schema.names if column in written)
-    rows = f"SELECT {columns}, dt::DATE AS landed FROM {source}"
+    columns = [identifier(column) for column in schema.names if column in written]
+    rows = f"SELECT {', '.join([*columns, 'dt::DATE AS landed'])} FROM {source}"
     if not written.issuperset(schema.names):
         con.register(f"{name}_none", none)
         rows = f"FROM {name}_none UNION ALL BY NAME {rows}"

@@ -162,29 +162,9 @@ def _within(time: Any, window: DayWindow) -> Any:
     return (time >= window.earliest) & (time < window.latest)
 
 
-_TOLD = (
-    "row_id",
-    "query_id",
-    "user_id",
-    "client_id",
-    "session_id",
-    "time",
-    "query_text",
-    "event_id",
-    "agent",
-)
-_TEMPORARY = (
-    "known_ids",
-    "told_events",
-    "named_texts",
-    "named_members",
-    "nameless",
-    "asked_texts",
-    "done_events",
-    "asked_by",
-    "chained",
-    "rebuilt",
-)
+_TOLD = ("row_id", "query_id", "user_id", "client_id", "session_id", "time", "query_text", "event_id", "agent")
+_TEMPORARY = ("known_ids", "told_events", "named_texts", "named_members", "nameless", "asked_texts", "done_events",
+              "asked_by", "chained", "rebuilt")  # fmt: skip
 
 _NAMED_TEXTS_SQL = """
 CREATE OR REPLACE TEMP TABLE named_texts AS
