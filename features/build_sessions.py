@@ -12,7 +12,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from features.bots import Bots
 from features.day_counts import count_day
 from features.day_report import (
     VERSION,
@@ -22,24 +21,15 @@ from features.day_report import (
     settings_hash,
     write_report,
 )
-from features.day_screening import screen_day, tables_before
-from features.engine import batches_of, open_engine
+from features.day_tables import make_day_tables
+from features.engine import batches_of_query, open_engine
 from features.lacking import what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
 from features.publishing import STAGED_TABLES, Judge, Verdict, accepted_tables, open_sessions, publish, staged_tables
 from features.rebuilt_requests import why_none_rebuilt
-from features.screening import DayWindow
-from features.sessions import (
-    attributed_events,
-    clean_requests,
-    day_impressions,
-    seen_items,
-    touched_impressions,
-    with_sessions,
-)
 from features.ubi import read_events, read_queries
-from features.variants import aliases_key, item_aliases
+from features.variants import aliases_key
 from infra.contract.partitions import partition_file, write_partition
 from infra.contract.tables import DAY_TABLES, SESSION_TABLES, columns_of
 from infra.progress import Progress
@@ -152,13 +142,13 @@ def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
 
     with open_engine(settings) as engine:
         read = _read(settings, engine, files)
-        day_tables, bots = _transform(settings, engine, day, list(earlier))
+        day_tables, bots = make_day_tables(settings, engine, day, list(earlier))
         incomplete = _incomplete(engine, settings, files, read, eventless)
         counts = count_day(engine, {name: day_tables[name] for name in SESSION_TABLES}, settings.raw)
         held = counts.bad_share > settings.raw.max_bad_share or bool(counts.bad_actions or incomplete)
-        tables = {"quarantine": engine.table("quarantine"), **({} if held else day_tables)}
+        tables = {"quarantine": "quarantine", **({} if held else day_tables)}
         for name, rows in tables.items():
-            in_order = batches_of(engine, rows.order_by(*ORDER[name]))
+            in_order = batches_of_query(engine, f"FROM {rows} ORDER BY {', '.join(ORDER[name])}")
             write_partition(staged[name], day, in_order, STAGED_TABLES[name])
     report = DayReport(
         day=day,
@@ -244,25 +234,6 @@ def _incomplete(engine: Any, settings: Settings, files: DayFiles, read: LogRead,
             " clicked. Land its ubi_events, or a file of no bytes of that name if there were none"
         )
     return what_all_rows_lack(engine, settings.raw)
-
-
-def _transform(settings: Settings, engine: Any, day: date, earlier: Sequence[date]) -> tuple[Mapping[str, Any], Bots]:
-    """The tables of the day that are kept; leaves ``screened_<source>``, ``quarantine`` and ``day_events``."""
-    window = DayWindow.of(day, settings.raw)
-    before, aliases = tables_before(settings, engine, list(earlier)), item_aliases(engine, settings)
-    screened = screen_day(settings, engine, day, before, aliases)
-    events = screened.events.filter(screened.events.reason.isnull())
-    touched = touched_impressions(before["impressions"], before["requests"], events, screened.requests)
-    touched = engine.create_table("touched_impressions", touched)
-    shown = day_impressions(screened.requests, events, before["requests"], touched, window, aliases)
-    shown = engine.create_table("day_impressions", shown)
-    requests = engine.create_table("day_requests", clean_requests(screened.requests, events, shown, window))
-    done = touched_impressions(before["events"], before["requests"], events, screened.requests)
-    seen = engine.create_table("seen_items", seen_items(shown, touched, events, done))
-    attributed = attributed_events(events, with_sessions(screened.asked, events), seen, window)
-    attributed = engine.create_table("day_events", attributed)
-    tables = {"requests": requests, "impressions": shown, "events": attributed, "left_out": screened.left_out}
-    return tables, screened.bots
 
 
 def _accepted_before(settings: Settings, day: date) -> dict[date, str]:

@@ -41,12 +41,12 @@ class DayCounts:
         return refused / max(1, refused + sum(c.clean for c in self.sources.values()))
 
 
-def count_day(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> DayCounts:
+def count_day(engine: Any, tables: Mapping[str, str], raw: RawSettings) -> DayCounts:
     """Count a day's rows by what became of them.
 
     Args:
         engine: Ibis DuckDB backend as ``screen_day`` leaves it, with ``day_events``.
-        tables: The session tables of the day.
+        tables: What the engine calls the session tables of the day.
         raw: Settings of the log.
     """
 
@@ -89,7 +89,7 @@ def count_day(engine: Any, tables: Mapping[str, Any], raw: RawSettings) -> DayCo
         wrong_fields=wrong_fields(engine),
         reasons=dict(rows("SELECT reason, count(*) FROM quarantine GROUP BY ALL ORDER BY ALL")),
         examples=dict(examples),
-        rows_out={name: int(table.count().execute()) for name, table in tables.items()},
+        rows_out={name: rows(f"SELECT count(*) FROM {table}")[0][0] for name, table in tables.items()},
         attribution=attribution,
         unknown_actions=dict(
             rows(

@@ -13,6 +13,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
+from features.sql_text import identifier, listed, quoted
 from infra.contract.partitions import partition_files
 from infra.settings import Settings
 
@@ -34,18 +35,31 @@ def open_engine(settings: Settings) -> Iterator[Any]:
 
 
 def read_days(engine: Any, table: Path, days: Iterable[date], schema: pa.Schema) -> Any:
-    """Those of ``days`` that ``table`` holds, as one Ibis table in ``schema``; no rows where it holds none.
+    """``view_days`` as an Ibis table."""
+    name = f"days_{uuid.uuid4().hex}"
+    view_days(engine, name, table, days, schema)
+    return engine.table(name)
+
+
+def view_days(engine: Any, name: str, table: Path, days: Iterable[date], schema: pa.Schema) -> None:
+    """Those of ``days`` that ``table`` holds, as the view ``name`` in ``schema``; no rows where it holds none.
 
     A last column, ``landed``, says the partition's day. A column that an older version of Shelfwise did not write is
     null in its partitions.
     """
-    files = partition_files(table, days)
+    files, con = partition_files(table, days), engine.con
+    none = schema.append(pa.field("landed", pa.date32())).empty_table()
     if not files:
-        return from_arrow(engine, schema.append(pa.field("landed", pa.date32())).empty_table())
-    rows = engine.read_parquet(files, hive_partitioning=True, union_by_name=True)
-    types = ibis.Schema.from_pyarrow(schema)
-    added = {name: ibis.null(types[name]) for name in schema.names if name not in rows.columns}
-    return rows.mutate(**added).select(*schema.names, landed=rows.dt.cast("date"))
+        con.register(name, none)
+        return
+    source = f"read_parquet({listed(files)}, hive_partitioning = true, union_by_name = true)"
+    written = set(con.sql(f"FROM {source}").columns)
+    columns = [identifier(column) for column in schema.names if column in written]
+    rows = f"SELECT {', '.join([*columns, 'dt::DATE AS landed'])} FROM {source}"
+    if not written.issuperset(schema.names):
+        con.register(f"{name}_none", none)
+        rows = f"FROM {name}_none UNION ALL BY NAME {rows}"
+    con.execute(f"CREATE VIEW {name} AS {rows}")
 
 
 def read_catalog(engine: Any, settings: Settings) -> Any:
@@ -54,9 +68,18 @@ def read_catalog(engine: Any, settings: Settings) -> Any:
     Raises:
         FileNotFoundError: the catalogue was not built yet.
     """
+    return engine.read_parquet(str(_built_catalog(settings)))
+
+
+def view_item_ids(engine: Any, name: str, settings: Settings) -> None:
+    """The catalogue's ``item_id`` as the view ``name``; raises as ``read_catalog``."""
+    engine.con.execute(f"CREATE VIEW {name} AS SELECT item_id FROM read_parquet({quoted(_built_catalog(settings))})")
+
+
+def _built_catalog(settings: Settings) -> Path:
     if not settings.paths.catalog.exists():
         raise FileNotFoundError(f"no catalogue at {settings.paths.catalog}: build the catalogue first")
-    return engine.read_parquet(str(settings.paths.catalog))
+    return settings.paths.catalog
 
 
 def from_arrow(engine: Any, table: pa.Table) -> Any:
@@ -69,4 +92,9 @@ def from_arrow(engine: Any, table: pa.Table) -> Any:
 def batches_of(engine: Any, rows: Any) -> Iterator[pa.RecordBatch]:
     """The rows of an Ibis expression over the engine's own tables, a batch at a time, in its order."""
     # ibis 12 streams by a method that duckdb 2.0 no longer has
-    yield from engine.con.sql(engine.compile(rows)).to_arrow_reader(BATCH_ROWS)
+    return batches_of_query(engine, engine.compile(rows))
+
+
+def batches_of_query(engine: Any, query: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a query in DuckDB's SQL, a batch at a time, in its order."""
+    yield from engine.con.sql(query).to_arrow_reader(BATCH_ROWS)

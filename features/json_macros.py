@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
+
 from infra.contract.ubi import EPOCH_BOUNDS, NO_VALUES
 
 _SECONDS, _MILLISECONDS, _MICROSECONDS = EPOCH_BOUNDS
@@ -109,4 +111,7 @@ def create_macros(engine: Any) -> None:
     same except guests, ``as_time`` ISO-8601, HTTP and log times and epochs of any unit, ``opened`` JSON or JSON inside
     a text, ``body_of`` a document or what is under its ``_source``. All give null for what does not fit.
     """
-    engine.con.execute(macros_sql())
+    try:
+        engine.con.execute("SELECT spelling('')")  # the last of them
+    except duckdb.CatalogException:
+        engine.con.execute(macros_sql())

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from features.compiled import EngineTable, engine_table, make_table, make_view, with_variables
 from features.lacking import looked_for
 from features.screening import DayWindow, kind_of
 from features.sessions import LEAST_SESSION_CHARS
@@ -39,7 +40,9 @@ KINDS = {
 """How the events of a request were told to be of one, and how that is said."""
 
 
-def rebuild_requests(engine: Any, earlier: Mapping[str, Any], window: DayWindow, actions: Mapping[str, str]) -> None:
+def rebuild_requests(
+    engine: Any, earlier: Mapping[str, EngineTable], window: DayWindow, actions: Mapping[str, str]
+) -> None:
     """Add the requests that only events tell to ``raw_ubi_queries``, and name them in their ``raw_ubi_events``.
 
     Leaves the table ``rebuilt_requests`` (``row_id, how``, one of ``KINDS``); the rows made have ``row_id`` below 0,
@@ -47,7 +50,7 @@ def rebuild_requests(engine: Any, earlier: Mapping[str, Any], window: DayWindow,
 
     Args:
         engine: Ibis DuckDB backend with the typed rows of ``features.ubi``.
-        earlier: ``requests`` and ``events`` of earlier landing days, and ``left_out`` where requests can be.
+        earlier: ``requests``, ``events`` and ``left_out`` of earlier landing days.
         window: The times of the day.
         actions: ``settings.raw.actions``.
     """
@@ -56,35 +59,26 @@ def rebuild_requests(engine: Any, earlier: Mapping[str, Any], window: DayWindow,
     con.execute("CREATE OR REPLACE TABLE named_by_text (row_id BIGINT, query_id VARCHAR, had VARCHAR)")
     if not con.execute("SELECT 1 FROM raw_ubi_events WHERE query_text IS NOT NULL LIMIT 1").fetchall():
         return
-    queries = engine.table("raw_ubi_queries")
-    queries = queries.filter(_usable(queries), queries.query_id.notnull(), _within(queries.time, window))
-    known = queries.select("query_id")
-    for name in earlier.keys() & {"requests", "left_out"}:
-        known = known.union(earlier[name].select("query_id"))
-    known = known.distinct()
-    events = engine.table("raw_ubi_events")
-    told = events.filter(_usable(events), events.query_text.notnull())
-    told = told.anti_join(engine.create_table("known_ids", known, temp=True), "query_id")
-    told = told.mutate(text=normalised(told.query_text).nullif(""), kind=kind_of(told.action, actions))
-    told = told.filter(told.text.notnull(), told.time.isnull() | _within(told.time, window))
-    told = engine.create_table("told_events", told.select(*_TOLD, "text", "kind"), temp=True)
+    times = with_variables(engine, window)
+    logged, events = (engine_table(engine, f"raw_{source}") for source in ("ubi_queries", "ubi_events"))
+    queries = make_view(engine, "usable_queries", _usable_queries, logged, times)
+    requests, left_out, done = (earlier[name] for name in ("requests", "left_out", "events"))
+    known = make_table(engine, "known_ids", _known_ids, queries, requests, left_out)
+    make_table(engine, "told_events", _told_events, events, known, times, actions)
     if con.execute("SELECT 1 FROM told_events LIMIT 1").fetchall():
         bounds = {"earliest": window.earliest, "latest": window.latest}
         con.execute(_NAMED_TEXTS_SQL)
         con.execute(_NAMED_SQL, bounds)
         con.execute(_NAMELESS_SQL, {"long": LEAST_SESSION_CHARS})
-        person = ["query_id", "user_id", "client_id", "session_id", "time"]
-        asked = queries.select(*person, text=normalised(queries.query_text))
-        asked = asked.union(earlier["requests"].select(*person, text=earlier["requests"]["query"]))
-        engine.create_table("asked_texts", asked.semi_join(engine.table("nameless"), "text"), temp=True)
-        done = earlier["events"].select("query_id", "time").union(events.select("query_id", "time"))
-        engine.create_table("done_events", done.semi_join(engine.table("asked_texts"), "query_id"), temp=True)
+        asked = make_table(engine, "asked_texts", _asked_texts, queries, requests, engine_table(engine, "nameless"))
+        make_table(engine, "done_events", _done_events, done, events, asked)
         gaps = {"quiet": QUIET, "window": window.attribution}
         con.execute(_ASKED_SQL, {"prefix": PREFIX, "long": LEAST_SESSION_CHARS})
         con.execute(_TAKEN_SQL, {"ahead": AHEAD, "long": LEAST_SESSION_CHARS, **gaps})
         con.execute(_CHAINED_SQL, {"prefix": PREFIX, **gaps})
         con.execute(_REQUESTS_SQL)
         con.execute(_WRITE_SQL)
+    con.execute("DROP VIEW usable_queries")
     for table in _TEMPORARY:
         con.execute(f"DROP TABLE IF EXISTS {table}")
 
@@ -132,6 +126,34 @@ def why_none_rebuilt(engine: Any) -> str:
     )
 
 
+def _usable_queries(queries: Any, window: DayWindow) -> Any:
+    return queries.filter(_usable(queries), queries.query_id.notnull(), _within(queries.time, window))
+
+
+def _known_ids(queries: Any, *earlier: Any) -> Any:
+    known = queries.select("query_id")
+    for table in earlier:
+        known = known.union(table.select("query_id"))
+    return known.distinct()
+
+
+def _told_events(events: Any, known: Any, window: DayWindow, actions: Mapping[str, str]) -> Any:
+    told = events.filter(_usable(events), events.query_text.notnull()).anti_join(known, "query_id")
+    told = told.mutate(text=normalised(told.query_text).nullif(""), kind=kind_of(told.action, actions))
+    told = told.filter(told.text.notnull(), told.time.isnull() | _within(told.time, window))
+    return told.select(*_TOLD, "text", "kind")
+
+
+def _asked_texts(queries: Any, earlier: Any, nameless: Any) -> Any:
+    person = ["query_id", "user_id", "client_id", "session_id", "time"]
+    asked = queries.select(*person, text=normalised(queries.query_text))
+    return asked.union(earlier.select(*person, text=earlier["query"])).semi_join(nameless, "text")
+
+
+def _done_events(earlier: Any, events: Any, asked: Any) -> Any:
+    return earlier.select("query_id", "time").union(events.select("query_id", "time")).semi_join(asked, "query_id")
+
+
 def _usable(rows: Any) -> Any:
     return ~(rows.action_line | rows.not_json | rows.wrong_type)
 
@@ -140,29 +162,9 @@ def _within(time: Any, window: DayWindow) -> Any:
     return (time >= window.earliest) & (time < window.latest)
 
 
-_TOLD = (
-    "row_id",
-    "query_id",
-    "user_id",
-    "client_id",
-    "session_id",
-    "time",
-    "query_text",
-    "event_id",
-    "agent",
-)
-_TEMPORARY = (
-    "known_ids",
-    "told_events",
-    "named_texts",
-    "named_members",
-    "nameless",
-    "asked_texts",
-    "done_events",
-    "asked_by",
-    "chained",
-    "rebuilt",
-)
+_TOLD = ("row_id", "query_id", "user_id", "client_id", "session_id", "time", "query_text", "event_id", "agent")
+_TEMPORARY = ("known_ids", "told_events", "named_texts", "named_members", "nameless", "asked_texts", "done_events",
+              "asked_by", "chained", "rebuilt")  # fmt: skip
 
 _NAMED_TEXTS_SQL = """
 CREATE OR REPLACE TEMP TABLE named_texts AS

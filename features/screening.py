@@ -35,14 +35,17 @@ REASONS = (
 """Why a row is refused; a row has the first that applies, in about this order."""
 
 
+Moment = datetime | Any
+
+
 @dataclass(frozen=True)
 class DayWindow:
-    """The times that belong to a landing day."""
+    """The times that belong to a landing day; the expressions take moments or Ibis values of moments alike."""
 
-    start: datetime
+    start: Moment
     """The first moment of the day, UTC: its rows count as known from here."""
-    earliest: datetime
-    latest: datetime
+    earliest: Moment
+    latest: Moment
     """Rows before ``earliest``, or at or after ``latest``, are refused."""
     attribution: timedelta
 
@@ -72,8 +75,8 @@ def screen_requests(raw: Any, earlier: Any, window: DayWindow) -> Any:
         (raw.wrong_type, "wrong_type"),
         (raw.query_id.isnull(), "no_query_id"),
         (raw.time.isnull(), "no_time"),
-        (raw.time < ibis.literal(window.earliest), "too_old"),
-        (raw.time >= ibis.literal(window.latest), "too_new"),
+        (raw.time < window.earliest, "too_old"),
+        (raw.time >= window.latest, "too_new"),
     )
     judged = raw.mutate(
         logged_id=raw.user_id,
@@ -186,8 +189,8 @@ def screen_events(raw: Any, requests: Any, earlier_events: Any, window: DayWindo
         (viewed & rows.item_id.isnull() & ~rows.names_object, "names_no_item"),
         (rows.item_id.isnull(), "no_item"),
         (rows.time.isnull() & ~impression, "no_time"),
-        (rows.time < ibis.literal(window.earliest), "too_old"),
-        (rows.time >= ibis.literal(window.latest), "too_new"),
+        (rows.time < window.earliest, "too_old"),
+        (rows.time >= window.latest, "too_new"),
         (rows.left_out.notnull(), rows.left_out),
         (rows.query_id.notnull() & rows.asked.isnull(), "unknown_request"),
         (user.isnull() & rows.query_id.isnull() & rows.session_id.isnull(), "no_user"),

@@ -235,4 +235,4 @@ def _by_identity(rows: Any) -> Any:
 
 def _known_at(time: Any, window: DayWindow) -> Any:
     """The later of a row's time and the start of the day it landed in."""
-    return ibis.greatest(time, ibis.literal(window.start))
+    return ibis.greatest(time, window.start)

@@ -16,6 +16,8 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.compiled import EngineTable, engine_table
+from features.sql_text import quoted
 from infra.settings import Settings
 
 ALIASES = pa.schema(
@@ -85,12 +87,13 @@ def aliases_path(settings: Settings) -> Path:
     return settings.paths.catalog.with_name("aliases.parquet")
 
 
-def item_aliases(engine: Any, settings: Settings) -> Any | None:
-    """The table ``ALIASES`` in an Ibis engine; None where no item has variants."""
+def item_aliases(engine: Any, settings: Settings) -> EngineTable | None:
+    """The table ``ALIASES`` as the view ``item_aliases``; None where no item has variants."""
     path = aliases_path(settings)
     if not path.exists() or not pq.read_metadata(path).num_rows:
         return None
-    return engine.read_parquet(str(path))
+    engine.con.execute(f"CREATE VIEW item_aliases AS FROM read_parquet({quoted(path)})")
+    return engine_table(engine, "item_aliases")
 
 
 def canonical_items(table: Any, aliases: Any | None) -> Any:

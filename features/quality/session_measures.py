@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from features.day_report import DayReport
-from features.engine import open_engine, read_catalog, read_days
+from features.engine import open_engine, view_days, view_item_ids
 from features.quality.tables import DAY, on_days
 from features.sql_text import listed
 from infra.contract import tables
@@ -109,10 +109,10 @@ def session_measures(
         return on_days([report.day], [frame], counted_on=[])
     with open_engine(settings) as engine:
         for name, schema in TABLES.items():
-            engine.create_view(name, read_days(engine, tables[name], [report.day], schema))
-            before = read_days(engine, settings.paths.sessions / name, earlier, schema)
-            engine.create_view(f"all_{name}", engine.table(name).union(before))
-        engine.create_view("catalog", read_catalog(engine, settings).select("item_id"))
+            view_days(engine, name, tables[name], [report.day], schema)
+            view_days(engine, f"{name}_before", settings.paths.sessions / name, earlier, schema)
+            engine.con.execute(f"CREATE VIEW all_{name} AS FROM {name} UNION ALL FROM {name}_before")
+        view_item_ids(engine, "catalog", settings)
         counted = engine.con.execute(_MEASURES, _times(settings.raw, report.day)).df()
     counted.index = frame.index
     return _with_shares(on_days([report.day], [frame, counted], counted_on=[report.day]))
@@ -131,9 +131,9 @@ def unknown_shares(settings: Settings, days: Sequence[date]) -> dict[date, dict[
     none where it has none."""
     shares: dict[date, dict[str, float]] = {day: {} for day in days}
     with open_engine(settings) as engine:
-        engine.create_view("catalog", read_catalog(engine, settings).select("item_id"))
+        view_item_ids(engine, "catalog", settings)
         for name, measure in (("impressions", "unknown_shown_share"), ("events", "unknown_acted_share")):
-            engine.create_view(name, read_days(engine, settings.paths.sessions / name, days, TABLES[name]))
+            view_days(engine, name, settings.paths.sessions / name, days, TABLES[name])
             for day, share in engine.con.execute(_UNKNOWN.format(name=name)).fetchall():
                 shares[day][measure] = share
     return shares

@@ -12,7 +12,7 @@ from typing import Any
 from features.catalog import find_catalog
 from features.catalog_entries import load_entries
 from features.catalog_names import plain_name
-from features.engine import open_engine, read_catalog, read_days
+from features.engine import open_engine, view_days, view_item_ids
 from infra.contract.content import file_hash
 from infra.contract.tables import SESSION_TABLES
 from infra.settings import Settings
@@ -89,10 +89,9 @@ def column_of_ids(settings: Settings, ids: Sequence[str]) -> str:
 def _meet(engine: Any, settings: Settings, day: date, tables: Mapping[str, Path]) -> tuple[int, int, str]:
     """How many items the log names, how many of them do not meet, and an id of each side; leaves ``logged``."""
     connection = engine.con
-    engine.create_table("catalogued", read_catalog(engine, settings).select("item_id"))
+    view_item_ids(engine, "catalogued", settings)
     for name, table in (("shown", "impressions"), ("done", "events")):
-        rows = read_days(engine, tables[table], [day], SESSION_TABLES[table])
-        engine.create_table(name, rows.select("item_id"))
+        view_days(engine, name, tables[table], [day], SESSION_TABLES[table])
     connection.execute(_LOGGED_SQL)
     ((total, unmet, example),) = connection.execute(
         "SELECT count(*), count(*) FILTER (NOT met), arg_max(item_id, (times, item_id)) FILTER (NOT met) FROM logged"

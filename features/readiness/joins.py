@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from features.engine import open_engine, read_catalog, read_days
+from features.engine import open_engine, view_days, view_item_ids
 from features.quality.unmet_ids import column_of_ids
 from features.readiness.report import Joins, Ratio
 from infra.contract.names import INTERACTIONS
@@ -117,8 +117,8 @@ def measure_joins(settings: Settings, refused: Mapping[str, int]) -> Joins:
 def _create_views(engine: Any, settings: Settings) -> None:
     for name, schema in SESSION_TABLES.items():
         table = settings.paths.sessions / name
-        engine.create_view(name, read_days(engine, table, written_days(table), schema))
+        view_days(engine, name, table, written_days(table), schema)
     if settings.paths.catalog.exists():
-        engine.create_view("catalog", read_catalog(engine, settings).select("item_id"))
+        view_item_ids(engine, "catalog", settings)
     else:
         engine.create_table("catalog", schema={"item_id": "string"})

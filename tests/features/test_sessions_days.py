@@ -59,10 +59,10 @@ def land_three_days(settings: Settings, broken: bool = False) -> None:
     )
 
 
-@pytest.fixture
-def in_order(tmp_path: Path) -> dict[str, bytes]:
+@pytest.fixture(scope="module")
+def in_order(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The tables of the three days, built in order from files that were always sound."""
-    settings = shop(tmp_path / "in order")
+    settings = shop(tmp_path_factory.mktemp("in_order"))
     land_three_days(settings)
     reports = build_sessions(settings, [DAY, NEXT, THIRD])
     assert [r.held for r in reports] == [False] * 3

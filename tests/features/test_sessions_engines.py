@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from features.compiled import engine_table, make_table, with_variables
 from features.left_out import leave_out, left_out, mark_events
 from features.screening import DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import (
@@ -160,38 +161,63 @@ def random_log(seed: int, size: int) -> Tables:
 
 
 def transform(engine: Any, load: Callable[..., Any], log: Tables) -> dict[str, Any]:
-    """Each step as ``build_sessions`` takes it, its rows kept for the next one."""
+    """Each step as ``build_sessions`` takes it, its rows kept for the next one; on DuckDB compiled once, as there."""
+    on_duckdb = engine.name == "duckdb"
 
-    def keep(name: str, rows: Any) -> Any:
-        table = rows if isinstance(rows, pa.Table) else rows.to_pyarrow()
+    def loaded(name: str, rows: pa.Table) -> Any:
+        table = load(engine, f"sessions_{name}", rows)
+        return engine_table(engine, f"sessions_{name}") if on_duckdb else table
+
+    def keep(name: str, build: Callable[..., Any], *inputs: Any) -> Any:
+        if on_duckdb:
+            return make_table(engine, f"sessions_{name}", build, *inputs)
+        table = build(*inputs).to_pyarrow()
         utc = [pa.field(f.name, TIME) if pa.types.is_timestamp(f.type) else f for f in table.schema]
-        return load(engine, f"sessions_{name}", table.cast(pa.schema(utc)))
+        return loaded(name, table.cast(pa.schema(utc)))
 
-    raw = {name: keep(name, table) for name, table in log.items()}
-    before, shown_before = raw["earlier_requests"], raw["earlier_impressions"]
-    judged_requests = keep("judged_requests", screen_requests(raw["queries"], before, WINDOW))
-    opened = keep("opened", open_baskets(raw["events"], RAW.actions))
-    typed = keep("typed", typed_ahead(judged_requests, opened, RAW.typing_window))
-    bots = {name: raw[name].filter(raw[name].client_id == "u3").select("row_id") for name in ("queries", "events")}
-    gone_before = raw["earlier_left_out"]
-    screened = keep("screened", leave_out(judged_requests, typed, bots["queries"], gone_before))
-    named = ["query_id", "user_id", "client_id", "session_id", "time"]
-    asked = screened.filter(screened.leads).select(named).union(before.select(named))
-    marked = mark_events(opened, asked, left_out(screened, gone_before), bots["events"])
-    judged = keep("judged", screen_events(marked, asked, raw["earlier_events"], WINDOW))
-    events = judged.filter(judged.reason.isnull())
-    touched = keep("touched", touched_impressions(shown_before, before, events, screened))
-    shown = keep("shown", day_impressions(screened, events, before, touched, WINDOW))
-    done = touched_impressions(raw["earlier_events"], before, events, screened)
-    seen = keep("seen", seen_items(shown, touched, events, done))
-    return {
+    window = with_variables(engine, WINDOW) if on_duckdb else WINDOW
+    raw = {name: loaded(name, table) for name, table in log.items()}
+    before, shown_before, done_before = (raw[f"earlier_{name}"] for name in ("requests", "impressions", "events"))
+    judged_requests = keep("judged_requests", screen_requests, raw["queries"], before, window)
+    opened = keep("opened", open_baskets, raw["events"], RAW.actions)
+    typed = keep("typed", typed_ahead, judged_requests, opened, RAW.typing_window)
+    bots = {name: keep(f"bot_{name}", of_bots, raw[name]) for name in ("queries", "events")}
+    screened = keep("screened", leave_out, judged_requests, typed, bots["queries"], raw["earlier_left_out"])
+    asked = keep("asked", nameable, screened, before)
+    gone = keep("gone", left_out, screened, raw["earlier_left_out"])
+    marked = keep("marked", mark_events, opened, asked, gone, bots["events"])
+    judged = keep("judged", screen_events, marked, asked, done_before, window)
+    events = keep("clean", clean, judged)
+    touched = keep("touched", touched_impressions, shown_before, before, events, screened)
+    shown = keep("shown", day_impressions, screened, events, before, touched, window)
+    done = keep("done", touched_impressions, done_before, before, events, screened)
+    seen = keep("seen", seen_items, shown, touched, events, done)
+    in_sessions = keep("in_sessions", with_sessions, asked, events)
+    results = {
         "typed ahead": typed,
-        "query reasons": screened.select("row_id", "reason", "user_id"),
-        "event reasons": judged.drop("not_json", "action_line", "wrong_type"),
-        "requests": clean_requests(screened, events, shown, WINDOW),
+        "query reasons": screened,
+        "event reasons": judged,
+        "requests": keep("requests", clean_requests, screened, events, shown, window),
         "impressions": shown,
-        "events": attributed_events(events, with_sessions(asked, events), seen, WINDOW),
+        "events": keep("attributed", attributed_events, events, in_sessions, seen, window),
     }
+    tables = {name: engine.table(table.name) if on_duckdb else table for name, table in results.items()}
+    tables["query reasons"] = tables["query reasons"].select("row_id", "reason", "user_id")
+    tables["event reasons"] = tables["event reasons"].drop("not_json", "action_line", "wrong_type")
+    return tables
+
+
+def of_bots(rows: Any) -> Any:
+    return rows.filter(rows.client_id == "u3").select("row_id")
+
+
+def nameable(screened: Any, before: Any) -> Any:
+    named = ["query_id", "user_id", "client_id", "session_id", "time"]
+    return screened.filter(screened.leads).select(named).union(before.select(named))
+
+
+def clean(judged: Any) -> Any:
+    return judged.filter(judged.reason.isnull())
 
 
 @pytest.mark.spark
@@ -235,11 +261,19 @@ def test_typed_ahead_is_what_slow_python_finds(
     duckdb_engine: Any, load: Callable[..., Any], seed: int, size: int
 ) -> None:
     log = random_log(seed, size)
-    before = load(duckdb_engine, "typing_before", log["earlier_requests"])
-    screened = screen_requests(load(duckdb_engine, "typing_queries", log["queries"]), before, WINDOW)
-    opened = open_baskets(load(duckdb_engine, "typing_events", log["events"]), RAW.actions)
-    found = typed_ahead(screened, opened, RAW.typing_window).to_pyarrow()["query_id"].to_pylist()
-    assert set(found) == slow_typed_ahead(screened.to_pyarrow().to_pylist(), opened.to_pyarrow().to_pylist())
+    names = {name: f"typing_{name}" for name in ("earlier_requests", "queries", "events")}
+    for name, table in names.items():
+        load(duckdb_engine, table, log[name])
+    before, queries, events = (engine_table(duckdb_engine, table) for table in names.values())
+    screened = make_table(duckdb_engine, "typing_screened", screen_requests, queries, before, WINDOW)
+    opened = make_table(duckdb_engine, "typing_opened", open_baskets, events, RAW.actions)
+    make_table(duckdb_engine, "typing_found", typed_ahead, screened, opened, RAW.typing_window)
+    screened_rows, opened_rows, found_rows = (
+        duckdb_engine.con.table(f"typing_{name}").to_arrow_table().to_pylist()
+        for name in ("screened", "opened", "found")
+    )
+    found = [row["query_id"] for row in found_rows]
+    assert set(found) == slow_typed_ahead(screened_rows, opened_rows)
     assert len(found) == len(set(found))
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.compiled import engine_table, make_table
 from features.user_features import OVERFETCH, user_features
 from infra.contract.tables import EVENTS, REQUESTS, USER_FEATURES
 from infra.settings import FeatureSettings
@@ -21,8 +22,15 @@ SHORTER_AND_LONGER = (1, 4, 9)
 
 
 def run(log: Log, chosen: FeatureSettings = SMALL) -> pa.Table:
-    rows = user_features(*(ibis.memtable(table) for table in (log.requests, log.events, log.catalog)), chosen)
-    return rows.order_by("user_id", "event_timestamp").to_pyarrow().cast(USER_FEATURES)
+    engine = ibis.duckdb.connect()
+    engine.raw_sql("SET TimeZone = 'UTC'")
+    tables = {"requests": log.requests, "events": log.events, "catalog": log.catalog}
+    for name, table in tables.items():
+        engine.con.register(name, table)
+    make_table(engine, "made", user_features, *(engine_table(engine, name) for name in tables), chosen)
+    found = engine.con.sql("FROM made ORDER BY user_id, event_timestamp").to_arrow_table().cast(USER_FEATURES)
+    engine.disconnect()
+    return found
 
 
 def known_rows(rows: list[dict[str, Any]], user: str, moment: datetime, tie: str) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def built(settings: Settings, text: str | list[Any], name: str = "catalog.csv") 
 def aliases(settings: Settings) -> dict[str, str]:
     with open_engine(settings) as engine:
         table = item_aliases(engine, settings)
-        return {} if table is None else dict(table.to_pandas().itertuples(index=False))
+        return {} if table is None else dict(engine.con.execute(f"FROM {table.name}").fetchall())
 
 
 def attributes(item: dict[str, Any], *keys: str) -> dict[str, list[str]]:

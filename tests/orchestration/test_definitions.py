@@ -15,7 +15,14 @@ GROUPS = {
     "raw": {"landing", "catalog", "sessions"},
     "features": {"user_features", "item_features", "query_features", "accepted_days", "online_features"},
     "training": {
-        "training_set", "text_encoder", "towers", "quality_prior", "ranker", "index_tuning", "evaluation", "release",
+        "training_set",
+        "text_encoder",
+        "towers",
+        "quality_prior",
+        "ranker",
+        "index_tuning",
+        "evaluation",
+        "release",
     },
     "serving": {"item_index", "live", "sample_results"},
 }
