@@ -36,6 +36,10 @@ class Ranking:
     def __init__(self, release: Release, ranker: LinearRanker) -> None:
         self._encoder, self._sources, self._ranker = release.encoder, release.sources, ranker
 
+    def is_personal(self, context: RequestContext) -> bool:
+        """Whether the order reads anything that is known of the user."""
+        return self._ranker.reads_users and bool(context.recent_items or context.order_history)
+
     def order(
         self,
         texts: Sequence[str],

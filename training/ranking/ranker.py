@@ -44,6 +44,12 @@ class LinearRanker:
         weights = {name: rule_weights(features, rule) for name, rule in rules.items()}
         return cls(features, weights, np.zeros(len(features)))
 
+    @property
+    def reads_users(self) -> bool:
+        """Whether what a user did counts for a class of queries."""
+        of_user = np.isin(self.features, GROUPS["user"])
+        return any(weights[of_user].any() for weights in self.weights.values())
+
     def follows_towers(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether queries of these classes [n] are served as the towers find, so that nothing is to be ordered."""
         rule = rule_weights(self.features, TOWERS)
