@@ -92,6 +92,33 @@ def test_an_item_is_found_by_its_own_number(shop: tuple[Settings, Arrays, Fitted
     assert (scores[1] > 0).sum() > 10
 
 
+@pytest.mark.parametrize("rule", ["learned", "towers", "hybrid"])
+def test_an_item_asked_for_by_its_number_is_the_first(
+    shop: tuple[Settings, Arrays, FittedRanker, Release], rule: str
+) -> None:
+    settings, arrays, fitted, release = shop
+    ranker = fitted.ranker
+    if rule != "learned":
+        ranker = FittedRanker.of_rules(ranker.features, {"known": rule, "unknown": rule}).ranker
+    served = Ranking(release, ranker)
+    texts = [release.items.ids[row].lower() for row in (5, 599)]
+    vectors = release.encoder.encode_many(texts, [RequestContext()] * 2)
+    allowed = np.ones(len(release.items.ids), dtype=np.bool_)
+
+    found = served.order(texts, [RequestContext()] * 2, vectors, towers_of(release, vectors), 10, allowed)
+
+    assert [rows[0] for rows, _ in found] == [5, 599]
+    assert all(len(set(rows.tolist())) == 10 and (np.diff(scores) <= 0).all() for rows, scores in found)
+    folder = settings.paths.training / "candidate"
+    stage = second_stage(settings, arrays, load_candidate(folder), load_prior(folder), arrays.end)
+    assert stage.search_texts(ranker, texts, vectors, 10).tolist() == [rows.tolist() for rows, _ in found]
+    allowed[5] = False
+    ((rows, _),) = served.order(
+        texts[:1], [RequestContext()], vectors[:1], towers_of(release, vectors[:1]), 10, allowed
+    )
+    assert 5 not in rows[:1]
+
+
 def test_a_filter_holds_in_all_sources_and_parts_add_up(
     shop: tuple[Settings, Arrays, FittedRanker, Release],
 ) -> None:

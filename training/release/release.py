@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from training.model.query_encoder import QueryEncoder
     from training.ranking.bm25 import Bm25
     from training.ranking.features import ItemColumns
+    from training.ranking.item_numbers import ItemNumbers
     from training.ranking.query_graph import QueryGraph
     from training.ranking.ranker import LinearRanker
 
@@ -38,6 +39,7 @@ class Sources(NamedTuple):
     lexical: Bm25
     graph: QueryGraph
     items: ItemColumns
+    numbers: ItemNumbers
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def _load_sources(release: Release) -> Sources:
 
     from training.ranking.bm25 import Bm25
     from training.ranking.features import ItemColumns
+    from training.ranking.item_numbers import ItemNumbers
     from training.ranking.query_graph import QueryGraph
 
     path, items = release.manifest.path, release.items
@@ -145,4 +148,6 @@ def _load_sources(release: Release) -> Sources:
     names = read_json(path / "preprocessing.json")["item_figures"]["names"]
     width = release.manifest.config["width"] - len(release.manifest.config["boosting"]["weights"])
     columns = ItemColumns.of(items.table, items.vectors, width, numeric, names)
-    return Sources(Bm25.load(path / LEXICAL, len(items.ids)), QueryGraph.load(path / GRAPH), columns)
+    return Sources(
+        Bm25.load(path / LEXICAL, len(items.ids)), QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.ids)
+    )
