@@ -22,10 +22,11 @@ TOWERS = "towers"
 RULES: dict[str, dict[str, float]] = {
     TOWERS: {"towers_cosine": 1.0, "quality_prior": 1.0},
     "hybrid": {"towers_rank": 1.0, "lexical_rank": 1.0},
-    "random walk": {"graph_share": 1.0},
+    "random walk": {"graph_share": 1.0, "towers_cosine": 0.001},
     "all sources": {"towers_rank": 1.0, "lexical_rank": 1.0, "graph_rank": 1.0},
 }
-"""Orders that need no fitting, as weights: what a ranker begins at, has to beat, and falls back to."""
+"""Orders that need no fitting, as weights: what a ranker begins at, has to beat, and falls back to. What no walk leads
+to follows in the order of the towers."""
 
 
 @dataclass(frozen=True)
