@@ -23,7 +23,7 @@ SAMPLED = 100
 """Pairs of a request that were not chosen and that weights are learned from, of about 400: a quarter of the time."""
 CUT_OFF = 100
 UNPROVEN = {"known": "towers", "unknown": "hybrid"}
-"""What serves a class where nothing else is proven: towers have learned what known queries led to, of others nothing."""
+"""What serves a class where nothing else is proven: towers learned what known queries led to, of others nothing."""
 LEAST_ERRORS = 2.0
 """Standard errors by which another order has to lead it."""
 LEARNED = "learned"
