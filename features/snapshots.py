@@ -21,9 +21,10 @@ from features.engine import batches_of, from_arrow, open_engine, read_catalog, r
 from features.freshness import record_built, stale_days
 from features.item_features import item_features
 from features.query_features import query_features
+from features.user_chunks import user_chunks
 from features.user_features import user_features
 from infra.contract.names import LONG
-from infra.contract.partitions import write_partition, written_days
+from infra.contract.partitions import write_partitions, written_days
 from infra.contract.tables import EVENTS, IMPRESSIONS, ITEM_FEATURES, QUERY_FEATURES, REQUESTS, TIME, USER_FEATURES
 from infra.progress import Progress
 from infra.settings import FeatureSettings, RawSettings, Settings
@@ -67,11 +68,12 @@ def build_user_features(settings: Settings, days: Iterable[date], progress: Prog
         FileNotFoundError: the catalogue was not built yet.
     """
 
-    def expression(engine: Any, part: _Range) -> Any:
-        requests, events = _sessions(engine, settings, part, ("requests", "events"))
-        return user_features(requests, events, read_catalog(engine, settings), settings.features)
+    def expressions(engine: Any, part: _Range) -> list[Any]:
+        catalog = read_catalog(engine, settings)
+        chunks = user_chunks(engine, *_sessions(engine, settings, part, ("requests", "events")))
+        return [user_features(requests, events, catalog, settings.features) for requests, events in chunks]
 
-    return _build(settings, days, _View("user", USER_FEATURES, _user_history(settings.features)), expression, progress)
+    return _build(settings, days, _View("user", USER_FEATURES, _user_history(settings.features)), expressions, progress)
 
 
 def build_item_features(settings: Settings, days: Iterable[date], progress: Progress | None = None) -> list[DayCount]:
@@ -81,22 +83,23 @@ def build_item_features(settings: Settings, days: Iterable[date], progress: Prog
         FileNotFoundError: the catalogue was not built yet.
     """
 
-    def expression(engine: Any, part: _Range) -> Any:
+    def expressions(engine: Any, part: _Range) -> list[Any]:
         impressions, events = _sessions(engine, settings, part, ("impressions", "events"))
         catalog = read_catalog(engine, settings)
-        return item_features(impressions, events, catalog, _stamps(engine, part), settings.features, hourly=part.hourly)
+        stamps = _stamps(engine, part)
+        return [item_features(impressions, events, catalog, stamps, settings.features, hourly=part.hourly)]
 
-    return _build(settings, days, _View("item", ITEM_FEATURES, LONG), expression, progress)
+    return _build(settings, days, _View("item", ITEM_FEATURES, LONG), expressions, progress)
 
 
 def build_query_features(settings: Settings, days: Iterable[date], progress: Progress | None = None) -> list[DayCount]:
     """Replace ``features/query`` of ``days``; see ``query_features``."""
 
-    def expression(engine: Any, part: _Range) -> Any:
+    def expressions(engine: Any, part: _Range) -> list[Any]:
         requests, events = _sessions(engine, settings, part, ("requests", "events"))
-        return query_features(requests, events, _stamps(engine, part))
+        return [query_features(requests, events, _stamps(engine, part))]
 
-    return _build(settings, days, _View("query", QUERY_FEATURES, LONG), expression, progress)
+    return _build(settings, days, _View("query", QUERY_FEATURES, LONG), expressions, progress)
 
 
 def days_to_build(settings: Settings, view: str) -> list[date]:
@@ -160,23 +163,35 @@ def _build(
     settings: Settings,
     days: Iterable[date],
     view: _View,
-    expression: Callable[[Any, _Range], Any],
+    expressions: Callable[[Any, _Range], list[Any]],
     progress: Progress | None,
 ) -> list[DayCount]:
+    """Build ``days`` by range from the tables that ``expressions`` makes of it, whose rows follow each other by key."""
     asked = sorted(set(days))
     counts: list[DayCount] = []
     for part in _ranges(settings, asked, view.history):
         with open_engine(settings) as engine:
-            rows = expression(engine, part)
-            rows = rows.mutate(day=(rows.event_timestamp - ibis.interval(microseconds=1)).date())
-            rows = rows.filter(rows.day.isin(part.days)).order_by("day", view.schema.names[0], "event_timestamp")
-            for day, content in _by_day(batches_of(engine, rows), part.days, view.schema):
-                written = write_partition(settings.paths.features / view.name, day, content, view.schema)
-                counts.append(DayCount(day, written))
-                if progress:
-                    progress(f"{view.name} features of {day}: {written:,} rows", len(counts) / len(asked))
+            content = _contents(engine, part, view, expressions(engine, part), len(counts), len(asked), progress)
+            written = write_partitions(settings.paths.features / view.name, content, view.schema)
+        counts += [DayCount(day, rows) for day, rows in written.items()]
     record_built(settings, view.name, asked, _reach(settings, view.name), _step_hours(settings))
     return counts
+
+
+def _contents(
+    engine: Any, part: _Range, view: _View, tables: list[Any], done: int, asked: int, progress: Progress | None
+) -> Iterator[tuple[date, pa.Table]]:
+    """The rows of each day, of one of ``tables`` after the other; ``done`` of ``asked`` days were built before."""
+    total = 0
+    for number, table in enumerate(tables, 1):
+        rows = table.mutate(day=(table.event_timestamp - ibis.interval(microseconds=1)).date())
+        rows = rows.filter(rows.day.isin(part.days)).order_by("day", view.schema.names[0], "event_timestamp")
+        for day, content in _by_day(batches_of(engine, rows), part.days, view.schema):
+            total += content.num_rows
+            yield day, content
+        if progress:
+            share = (done + len(part.days) * number / len(tables)) / asked
+            progress(f"{view.name} features of {part.days[0]} to {part.days[-1]}: {total:,} rows", share)
 
 
 def _by_day(batches: Iterable[pa.RecordBatch], days: list[date], schema: pa.Schema) -> Iterator[tuple[date, pa.Table]]:

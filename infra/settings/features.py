@@ -37,8 +37,8 @@ class FeatureSettings(Group):
     """Impressions that the shop-wide rate counts for in an item's smoothed click and order rate."""
     build_memory: str = "2GB"
     """What DuckDB may hold in memory while it builds features and the training set; beyond it, it spills to disk."""
-    build_days: Count = 31
-    """Days whose features are built by one query."""
+    build_days: int = Field(31, ge=1, le=200)
+    """Days whose features are built together, a file of each open."""
 
     def of_the_data(self) -> dict[str, Any]:
         """The settings that the tables follow from; what only the machine decides is left out."""
