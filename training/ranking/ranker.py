@@ -45,6 +45,24 @@ class LinearRanker:
         weights = {name: rule_weights(features, rule) for name, rule in rules.items()}
         return cls(features, weights, np.zeros(len(features)))
 
+    def aligned(self, features: tuple[str, ...]) -> LinearRanker:
+        """The same ranker over ``features``, of which those that it does not know count for nothing.
+
+        Raises:
+            KeyError: it reads a feature that is none of them.
+        """
+        if absent := [name for name in self.features if name not in features]:
+            raise KeyError(", ".join(absent))
+        place = [features.index(name) for name in self.features]
+
+        def spread(values: F64) -> F64:
+            out = np.zeros(len(features))
+            out[place] = values
+            return out
+
+        weights = {name: spread(values) for name, values in self.weights.items()}
+        return LinearRanker(features, weights, spread(self.fill))
+
     @property
     def reads_users(self) -> bool:
         """Whether what a user did counts for a class of queries."""

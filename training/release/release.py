@@ -125,14 +125,14 @@ def _load_ranker(manifest: Manifest) -> LinearRanker | None:
     file = manifest.path / RANKER
     if not file.exists():
         return None
-    ranker = LinearRanker.from_json(read_json(file))
     names = read_json(manifest.path / "preprocessing.json")["item_figures"]["names"]
-    if ranker.features != (*PAIR_FEATURES, *names):
+    try:
+        return LinearRanker.from_json(read_json(file)).aligned((*PAIR_FEATURES, *names))
+    except KeyError as error:
         raise ReleaseError(
-            f"release {manifest.id} ranks by features that this program does not have: start it again if the release is"
-            " newer than it, else train again"
-        )
-    return ranker
+            f"release {manifest.id} ranks by features that this program does not have ({error.args[0]}): start it again"
+            " if the release is newer than it, else train again"
+        ) from error
 
 
 def _load_sources(release: Release) -> Sources:
