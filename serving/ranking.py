@@ -9,6 +9,7 @@ import numpy as np
 
 from training.ranking.candidates import DEPTH, SOURCES, Asked, Pairs, candidates
 from training.ranking.features import pair_features
+from training.ranking.item_numbers import named_first
 from training.ranking.ranker import LinearRanker, in_order
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class Ranking:
     def __init__(self, release: Release, ranker: LinearRanker) -> None:
         self._encoder, self._sources, self._ranker = release.encoder, release.sources, ranker
 
+    def is_personal(self, context: RequestContext) -> bool:
+        """Whether the order reads anything that is known of the user."""
+        return self._ranker.reads_users and bool(context.recent_items or context.order_history)
+
     def order(
         self,
         texts: Sequence[str],
@@ -60,11 +65,16 @@ class Ranking:
         pairs, values = self._valued(found, asked)
         known = asked.graph.known
         ordered, scores = in_order(pairs, self._ranker.scores(values, known[pairs.row]), found, k)
-        return [
+        hits = [
             (rows[:k], cosines[:k]) if as_found else (own[own >= 0], best[own >= 0])
             for as_found, (rows, cosines), own, best in zip(
                 self._ranker.follows_towers(known), towers, ordered, scores, strict=True
             )
+        ]
+        named = self._named(texts, known, allowed)
+        return [
+            (rows, best) if item < 0 else named_first(rows, best, item, k)
+            for item, (rows, best) in zip(named.tolist(), hits, strict=True)
         ]
 
     def explain(
@@ -91,6 +101,16 @@ class Ranking:
             )
             for i, item in enumerate(pairs.item.tolist())
         }
+
+    def named(self, text: str, allowed: NDArray[np.bool_] | None) -> int:
+        """The item that a normalised query names by its number, -1 for none."""
+        return int(self._named([text], self._sources.graph.walked([text]).known, allowed)[0])
+
+    def _named(
+        self, texts: Sequence[str], known: NDArray[np.bool_], allowed: NDArray[np.bool_] | None
+    ) -> NDArray[np.int64]:
+        named = self._sources.numbers.named(texts, known)
+        return named if allowed is None else np.where(allowed[named], named, -1)
 
     def _asked(
         self,

@@ -28,7 +28,7 @@ from serving.filters import Filter, parse_filters
 from serving.hits import DESCRIBED, Hit
 from serving.live import Live
 from serving.request import check_request
-from serving.request_context import context_of, is_personal
+from serving.request_context import context_of
 from serving.request_features import RequestFeatures
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
@@ -50,7 +50,7 @@ class Retrieval:
     release_id: str
     """The release that answered."""
     personalized: bool
-    """Whether the query vector was made with something of the user's: their history, or numbers of what they did."""
+    """Whether the answer was made with something of the user's: their history, or numbers of what they did."""
     fallbacks: list[str]
     """What was away: `online_store_unavailable` (not personalized), `index_unavailable` (searched in memory, by the
     release last known to be live), `newer_release_unusable` (the release before it answered)."""
@@ -311,7 +311,7 @@ class Retriever:
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
-            personalized=is_personal(search.context, served.release.encoder.towers.config),
+            personalized=served.is_personal(search.context),
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},

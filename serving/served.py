@@ -24,6 +24,7 @@ from serving.index.memory import MemoryIndex
 from serving.index.milvus import MilvusIndex
 from serving.index.names import names_of
 from serving.ranking import Ranking
+from serving.request_context import is_personal
 from training.ranking.candidates import DEPTH
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class ServedRelease:
     def search_memory(self, vectors: NDArray[np.float32], k: int, wanted: Filter) -> list[Best]:
         """As :meth:`search`, exactly, and without an index that could be away."""
         return self._kept(vectors, zip(*self.exact.search(vectors, k, wanted), strict=True))
+
+    def is_personal(self, context: RequestContext) -> bool:
+        """Whether towers or ranker read anything that is known of the user."""
+        by_ranker = self.ranking is not None and self.ranking.is_personal(context)
+        return by_ranker or is_personal(context, self.release.encoder.towers.config)
 
     def hits(self, rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> list[Hit]:
         """What was found, by item id. ``rows`` and ``scores`` are [k]."""

@@ -12,6 +12,7 @@ from tests.training.conftest import SMALL
 from tests.training.toy_shop import ToyShop, write_toy_shop
 from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import EvaluationReport
+from training.model.search import exact_top
 from training.ranking.candidates import DEPTH
 from training.ranking.fitting import FittedRanker
 from training.release.release import Release, load_release
@@ -51,11 +52,9 @@ def contexts_of(arrays: Arrays, requests: np.ndarray) -> list[RequestContext]:
 
 
 def towers_of(release: Release, vectors: np.ndarray, allowed: np.ndarray | None = None) -> list[tuple]:
-    scores = vectors @ release.items.vectors.T
-    if allowed is not None:
-        scores[:, ~allowed] = -np.inf
-    best = [np.lexsort((np.arange(len(of)), -of))[: DEPTH if allowed is None else allowed.sum()] for of in scores]
-    return [(rows, of[rows]) for rows, of in zip(best, scores, strict=True)]
+    rows = np.arange(len(release.items.ids)) if allowed is None else np.flatnonzero(allowed)
+    found, scores = exact_top(vectors, release.items.vectors[rows], DEPTH if allowed is None else len(rows))
+    return list(zip(rows[found], scores, strict=True))
 
 
 def test_what_serves_is_what_was_evaluated(shop: tuple[Settings, Arrays, FittedRanker, Release]) -> None:
@@ -66,13 +65,14 @@ def test_what_serves_is_what_was_evaluated(shop: tuple[Settings, Arrays, FittedR
     assert len(requests) > 10 and ranker.choices["known"].serves != "towers"
     served = Ranking(release, ranker.ranker)
     vectors = stage.encode(requests)
+    asked = np.concatenate([vectors, vectors[:1]])
     texts = arrays.query_texts().take(arrays.request_query[requests]).to_pylist()
 
     found = served.order(
         [*texts, "a lamp of the unasked kind"],
         [*contexts_of(arrays, requests), RequestContext()],
-        np.concatenate([vectors, vectors[:1]]),
-        towers_of(release, np.concatenate([vectors, vectors[:1]])),
+        asked,
+        towers_of(release, asked),
         100,
         None,
     )
@@ -90,6 +90,33 @@ def test_an_item_is_found_by_its_own_number(shop: tuple[Settings, Arrays, Fitted
     scores = release.sources.lexical.scores([item.lower(), "red"])
     assert scores[0].argmax() == 123 and (scores[0] > 0).sum() == 1
     assert (scores[1] > 0).sum() > 10
+
+
+@pytest.mark.parametrize("rule", ["learned", "towers", "hybrid"])
+def test_an_item_asked_for_by_its_number_is_the_first(
+    shop: tuple[Settings, Arrays, FittedRanker, Release], rule: str
+) -> None:
+    settings, arrays, fitted, release = shop
+    ranker = fitted.ranker
+    if rule != "learned":
+        ranker = FittedRanker.of_rules(ranker.features, {"known": rule, "unknown": rule}).ranker
+    served = Ranking(release, ranker)
+    texts = [release.items.ids[row].lower() for row in (5, 599)]
+    vectors = release.encoder.encode_many(texts, [RequestContext()] * 2)
+    allowed = np.ones(len(release.items.ids), dtype=np.bool_)
+
+    found = served.order(texts, [RequestContext()] * 2, vectors, towers_of(release, vectors), 10, allowed)
+
+    assert [rows[0] for rows, _ in found] == [5, 599]
+    assert all(len(set(rows.tolist())) == 10 and (np.diff(scores) <= 0).all() for rows, scores in found)
+    folder = settings.paths.training / "candidate"
+    stage = second_stage(settings, arrays, load_candidate(folder), load_prior(folder), arrays.end)
+    assert stage.search_texts(ranker, texts, vectors, 10).tolist() == [rows.tolist() for rows, _ in found]
+    allowed[5] = False
+    ((rows, _),) = served.order(
+        texts[:1], [RequestContext()], vectors[:1], towers_of(release, vectors[:1]), 10, allowed
+    )
+    assert 5 not in rows[:1]
 
 
 def test_a_filter_holds_in_all_sources_and_parts_add_up(
@@ -114,3 +141,14 @@ def test_a_filter_holds_in_all_sources_and_parts_add_up(
         assert sum(why[row].parts.values()) == pytest.approx(score, rel=1e-4, abs=1e-4)
     assert set(why[7].places) <= {"towers", "lexical", "graph"}
     assert all(place >= 1 for one in why.values() for place in one.places.values())
+
+
+def test_it_is_personal_where_weights_of_the_user_are_in_force(
+    shop: tuple[Settings, Arrays, FittedRanker, Release],
+) -> None:
+    _, _, ranker, release = shop
+    bought = RequestContext(order_history=[release.items.ids[3]])
+    rules = FittedRanker.of_rules(ranker.ranker.features, {"known": "towers", "unknown": "hybrid"}).ranker
+    assert Ranking(release, ranker.ranker).is_personal(bought)
+    assert not Ranking(release, ranker.ranker).is_personal(RequestContext(recent_queries=["mug"]))
+    assert not Ranking(release, rules).is_personal(bought)

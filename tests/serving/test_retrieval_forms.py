@@ -95,7 +95,7 @@ def test_a_caller_who_changes_the_hits_changes_no_cache(caching: Retriever) -> N
 
 def test_the_steps_add_up(uncached: Retriever) -> None:
     timings = uncached.retrieve("u1", "red shoes").timings_ms
-    assert timings["total"] == pytest.approx(sum(timings[s] for s in ("features", "tower", "search", "own")))
+    assert timings["total"] == pytest.approx(sum(timings[s] for s in ("features", "tower", "search", "ranking", "own")))
 
 
 def test_what_is_recorded_counts_at_the_next_request(caching: Retriever) -> None:

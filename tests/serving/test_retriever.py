@@ -101,7 +101,7 @@ def test_a_known_user_is_answered_by_their_history(retriever: Retriever) -> None
     assert nobody.features is None
     assert [h.score for h in nobody.hits] != [h.score for h in mine.hits]
     assert mine.fallbacks == nobody.fallbacks == []
-    assert set(mine.timings_ms) == {"features", "tower", "search", "own", "total"}
+    assert set(mine.timings_ms) == {"features", "tower", "search", "ranking", "own", "total"}
 
 
 def test_a_release_that_reads_no_history_is_never_personal(tmp_path: Path) -> None:

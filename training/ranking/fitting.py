@@ -23,7 +23,9 @@ SAMPLED = 100
 """Pairs of a request that were not chosen and that weights are learned from, of about 400: a quarter of the time."""
 CUT_OFF = 100
 UNPROVEN = {"known": "towers", "unknown": "hybrid"}
-"""What serves a class of too few requests: towers have learned what known queries led to, and of others nothing."""
+"""What serves a class where nothing else is proven: towers learned what known queries led to, of others nothing."""
+LEAST_ERRORS = 2.0
+"""Standard errors by which another order has to lead it."""
 LEARNED = "learned"
 
 
@@ -84,7 +86,8 @@ class FittedRanker:
 
 
 def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> FittedRanker:
-    """Per class of queries the order of highest NDCG@100 on users it has not seen: learned weights, or a rule.
+    """Per class of queries the order of highest NDCG@100 on users it has not seen, learned weights or a rule, where it
+    surely leads what serves unproven.
 
     Weights begin at the rule of least loss. What the user and the item are worth is a prior for unknown queries.
     """
@@ -105,7 +108,7 @@ def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> Fitte
         measured = {rule: ndcg(lists, lists.values @ rule_weights(features, rule)) for rule in RULES}
         measured[LEARNED] = _out_of_fold(part, sample, start, seed)
         figures = {order: float(np.mean(values)) for order, values in measured.items()}
-        serves = max(figures, key=lambda order: figures[order])
+        serves = _proven(measured, UNPROVEN[name])
         learned = fit_listwise(sample, start)
         weights[name] = learned if serves == LEARNED else rule_weights(features, serves)
         choices[name] = Choice(len(part.lists), figures, serves)
@@ -131,6 +134,14 @@ def _part(values: F64, rows: RankingRows, of_class: Mask) -> _Part:
     lists = Lists.of(values[chosen], rows.row[chosen], rows.gain[chosen])
     total = np.bincount(rows.row[chosen], weights=rows.gain[chosen], minlength=len(of_class))
     return _Part(lists, rows.user[total > 0])
+
+
+def _proven(measured: Mapping[str, F64], unproven: str) -> str:
+    """The order of highest mean, if it surely leads the one that needs no proof."""
+    best = max(measured, key=lambda order: float(np.mean(measured[order])))
+    lead = measured[best] - measured[unproven]
+    surely = lead.mean() > LEAST_ERRORS * lead.std(ddof=1) / np.sqrt(len(lead))
+    return best if surely else unproven
 
 
 def _best_rule(features: tuple[str, ...], lists: Lists) -> F64:

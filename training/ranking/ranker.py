@@ -22,10 +22,11 @@ TOWERS = "towers"
 RULES: dict[str, dict[str, float]] = {
     TOWERS: {"towers_cosine": 1.0, "quality_prior": 1.0},
     "hybrid": {"towers_rank": 1.0, "lexical_rank": 1.0},
-    "random walk": {"graph_share": 1.0},
+    "random walk": {"graph_share": 1.0, "towers_cosine": 0.001},
     "all sources": {"towers_rank": 1.0, "lexical_rank": 1.0, "graph_rank": 1.0},
 }
-"""Orders that need no fitting, as weights: what a ranker begins at, has to beat, and falls back to."""
+"""Orders that need no fitting, as weights: what a ranker begins at, has to beat, and falls back to. What no walk leads
+to follows in the order of the towers."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,30 @@ class LinearRanker:
         """The ranker that follows one of ``RULES`` per class."""
         weights = {name: rule_weights(features, rule) for name, rule in rules.items()}
         return cls(features, weights, np.zeros(len(features)))
+
+    def aligned(self, features: tuple[str, ...]) -> LinearRanker:
+        """The same ranker over ``features``, of which those that it does not know count for nothing.
+
+        Raises:
+            KeyError: it reads a feature that is none of them.
+        """
+        if absent := [name for name in self.features if name not in features]:
+            raise KeyError(", ".join(absent))
+        place = [features.index(name) for name in self.features]
+
+        def spread(values: F64) -> F64:
+            out = np.zeros(len(features))
+            out[place] = values
+            return out
+
+        weights = {name: spread(values) for name, values in self.weights.items()}
+        return LinearRanker(features, weights, spread(self.fill))
+
+    @property
+    def reads_users(self) -> bool:
+        """Whether what a user did counts for a class of queries."""
+        of_user = np.isin(self.features, GROUPS["user"])
+        return any(weights[of_user].any() for weights in self.weights.values())
 
     def follows_towers(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether queries of these classes [n] are served as the towers find, so that nothing is to be ordered."""

@@ -15,6 +15,7 @@ from training.ranking.bm25 import TEXT_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
 from training.ranking.features import ItemColumns, pair_features
 from training.ranking.fitting import FittedRanker, RankingRows, fit_ranker
+from training.ranking.item_numbers import ItemNumbers, named_first
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import LinearRanker, in_order
 
@@ -35,6 +36,7 @@ class SecondStage:
     items: ItemColumns
     lexical: Bm25
     graph: QueryGraph
+    numbers: ItemNumbers
     encode: Callable[[I64], F32]
     """Requests [n] to query vectors, with the weights of the quality prior, [n, width + f]."""
 
@@ -51,14 +53,15 @@ class SecondStage:
             ItemColumns.of(catalog, vectors, width, transform.apply(arrays.item_features(at)), transform.names),
             Bm25(catalog_text(catalog, LEXICAL_FIELDS)),
             QueryGraph.of(arrays.edges, arrays.query_texts(), at, DEPTH),
+            ItemNumbers(catalog["item_id"].to_pylist()),
             encode,
         )
 
     def search(self, ranker: LinearRanker, requests: I64, k: int) -> I64:
         """The ``k`` items served for requests, of those that existed at their time, best first, -1 for none, [n, k]."""
         found = [
-            _served(ranker, towers, asked, pairs, values, k)
-            for towers, asked, pairs, values in self._blocks(requests, k)
+            self._served(ranker, texts, towers, asked, pairs, values, k)
+            for texts, towers, asked, pairs, values in self._blocks(requests, k)
         ]
         return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
 
@@ -69,7 +72,7 @@ class SecondStage:
         asked = Asked(vectors, self.lexical.scores(texts), self.graph.walked(texts), nothing, nothing)
         towers, _ = exact_top(vectors, self.items.vectors, max(k, DEPTH))
         pairs = candidates(towers, asked)
-        return _served(ranker, towers, asked, pairs, pair_features(pairs, asked, self.items), k)
+        return self._served(ranker, texts, towers, asked, pairs, pair_features(pairs, asked, self.items), k)
 
     def fit(self, requests: I64, settings: Settings) -> FittedRanker:
         """The ranker that the clicks and orders of requests after the cut ask for, none of which judge it."""
@@ -78,7 +81,7 @@ class SecondStage:
             requests = np.sort(draw.choice(requests, MOST_REQUESTS, replace=False))
         values, rows, gains, known = [], [], [], []
         first = 0
-        for _, asked, pairs, block in self._blocks(requests, DEPTH):
+        for _, _, asked, pairs, block in self._blocks(requests, DEPTH):
             n = len(asked.graph.known)
             values.append(block)
             rows.append(pairs.row + first)
@@ -95,8 +98,8 @@ class SecondStage:
         )
         return fit_ranker(self.items.features, table, settings.training.seed)
 
-    def _blocks(self, requests: I64, depth: int) -> Iterator[tuple[I64, Asked, Pairs, F32]]:
-        """What the towers found, what is known, the candidates and their features, block by block."""
+    def _blocks(self, requests: I64, depth: int) -> Iterator[tuple[list[str], I64, Asked, Pairs, F32]]:
+        """Queries, what the towers found, what is known, the candidates and their features, block by block."""
         arrays, items = self.arrays, self.arrays.items
         step = max(1, min(BLOCK, CHUNK_SCORES // max(items, 1)))
         texts = arrays.query_texts()
@@ -114,7 +117,7 @@ class SecondStage:
                 allowed=arrays.item_available <= time[:, None],
             )
             pairs = candidates(towers, asked)
-            yield towers, asked, pairs, pair_features(pairs, asked, self.items)
+            yield asked_texts, towers, asked, pairs, pair_features(pairs, asked, self.items)
 
     def _gains(self, requests: I64, pairs: Pairs, stage_weights: dict[str, float]) -> NDArray[np.float64]:
         """What each pair is worth, by the deepest stage that it reached in its request, [m]."""
@@ -126,11 +129,26 @@ class SecondStage:
             gain[reached] = stage_weights[stage]
         return gain
 
-
-def _served(ranker: LinearRanker, towers: I64, asked: Asked, pairs: Pairs, values: F32, k: int) -> I64:
-    """Items in the order in which they are served, [n, k]."""
-    known = asked.graph.known
-    found, _ = in_order(pairs, ranker.scores(values, known[pairs.row]), towers, k)
-    by_towers = np.full((len(towers), k), -1, dtype=np.int64)
-    by_towers[:, : towers.shape[1]] = towers[:, :k]
-    return np.where(ranker.follows_towers(known)[:, None], by_towers, found)
+    def _served(
+        self,
+        ranker: LinearRanker,
+        texts: Sequence[str],
+        towers: I64,
+        asked: Asked,
+        pairs: Pairs,
+        values: F32,
+        k: int,
+    ) -> I64:
+        """Items in the order in which they are served, [n, k]."""
+        known = asked.graph.known
+        found, scores = in_order(pairs, ranker.scores(values, known[pairs.row]), towers, k)
+        by_towers = np.full((len(towers), k), -1, dtype=np.int64)
+        by_towers[:, : towers.shape[1]] = towers[:, :k]
+        served = np.where(ranker.follows_towers(known)[:, None], by_towers, found)
+        named = self.numbers.named(texts, known)
+        if asked.allowed is not None:
+            named = np.where(asked.allowed[np.arange(len(named)) % len(asked.allowed), named], named, -1)
+        for row in np.flatnonzero(named >= 0):
+            hits, _ = named_first(served[row], scores[row], int(named[row]), k)
+            served[row, : len(hits)] = hits
+        return np.asarray(served)

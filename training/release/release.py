@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from training.model.query_encoder import QueryEncoder
     from training.ranking.bm25 import Bm25
     from training.ranking.features import ItemColumns
+    from training.ranking.item_numbers import ItemNumbers
     from training.ranking.query_graph import QueryGraph
     from training.ranking.ranker import LinearRanker
 
@@ -38,6 +39,7 @@ class Sources(NamedTuple):
     lexical: Bm25
     graph: QueryGraph
     items: ItemColumns
+    numbers: ItemNumbers
 
 
 @dataclass(frozen=True)
@@ -123,14 +125,14 @@ def _load_ranker(manifest: Manifest) -> LinearRanker | None:
     file = manifest.path / RANKER
     if not file.exists():
         return None
-    ranker = LinearRanker.from_json(read_json(file))
     names = read_json(manifest.path / "preprocessing.json")["item_figures"]["names"]
-    if ranker.features != (*PAIR_FEATURES, *names):
+    try:
+        return LinearRanker.from_json(read_json(file)).aligned((*PAIR_FEATURES, *names))
+    except KeyError as error:
         raise ReleaseError(
-            f"release {manifest.id} ranks by features that this program does not have: start it again if the release is"
-            " newer than it, else train again"
-        )
-    return ranker
+            f"release {manifest.id} ranks by features that this program does not have ({error.args[0]}): start it again"
+            " if the release is newer than it, else train again"
+        ) from error
 
 
 def _load_sources(release: Release) -> Sources:
@@ -138,6 +140,7 @@ def _load_sources(release: Release) -> Sources:
 
     from training.ranking.bm25 import Bm25
     from training.ranking.features import ItemColumns
+    from training.ranking.item_numbers import ItemNumbers
     from training.ranking.query_graph import QueryGraph
 
     path, items = release.manifest.path, release.items
@@ -145,4 +148,6 @@ def _load_sources(release: Release) -> Sources:
     names = read_json(path / "preprocessing.json")["item_figures"]["names"]
     width = release.manifest.config["width"] - len(release.manifest.config["boosting"]["weights"])
     columns = ItemColumns.of(items.table, items.vectors, width, numeric, names)
-    return Sources(Bm25.load(path / LEXICAL, len(items.ids)), QueryGraph.load(path / GRAPH), columns)
+    return Sources(
+        Bm25.load(path / LEXICAL, len(items.ids)), QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.ids)
+    )

@@ -1,5 +1,7 @@
 """Weights learned from lists, and when they are taken."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
@@ -80,6 +82,14 @@ def test_a_rule_that_nothing_learned_beats_serves() -> None:
     assert fitted.choices["known"].serves in ("random walk", LEARNED)
     scores = fitted.ranker.scores(np.eye(len(FEATURES), dtype=np.float32), np.ones(len(FEATURES), dtype=np.bool_))
     assert scores.argmax() == FEATURES.index("graph_share")
+
+
+def test_what_leads_by_chance_does_not_serve() -> None:
+    rows = some_rows(200, "times_ordered")
+    noise = replace(rows, gain=np.random.default_rng(5).permuted(rows.gain.reshape(200, PAIRS), axis=1).ravel())
+    fitted = fit_ranker(FEATURES, noise, 7)
+    assert max(fitted.choices["known"].ndcg.values()) > fitted.choices["known"].ndcg["towers"]
+    assert fitted.choices["known"].serves == "towers"
 
 
 def test_of_too_few_requests_nothing_is_learned() -> None:

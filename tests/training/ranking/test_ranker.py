@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,17 @@ def test_it_is_the_same_when_it_was_written_and_read() -> None:
     values = np.random.default_rng(3).random((4, len(FEATURES)), dtype=np.float32)
     known = np.array([True, False, True, False])
     assert (read.scores(values, known) == ranker.scores(values, known)).all()
+
+
+def test_more_features_than_it_knows_change_nothing() -> None:
+    ranker = some_ranker()
+    more = ("something new", *FEATURES[::-1])
+    values = np.random.default_rng(3).random((4, len(more)), dtype=np.float32)
+    known = np.array([True, False, True, False])
+    expected = ranker.scores(np.ascontiguousarray(values[:, :0:-1]), known)
+    np.testing.assert_allclose(ranker.aligned(more).scores(values, known), expected, rtol=1e-5)
+    with pytest.raises(KeyError, match=FEATURES[0]):
+        ranker.aligned(FEATURES[1:])
 
 
 def test_the_hybrid_rule_orders_as_reciprocal_rank_fusion_does() -> None:
