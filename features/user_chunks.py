@@ -7,8 +7,8 @@ from typing import Any
 import ibis
 
 CHUNK_ROWS = 50_000
-"""Requests and events of a chunk. DuckDB holds the lists of all of them before it sorts them, about 10 KB a row:
-600,000 rows with 50 orders each take 1.1 GB by this many, 1.6 GB by twice as many, and as long."""
+"""Requests and events of a chunk. DuckDB holds the lists of all of them before it sorts them, about 10 KB a row: at 250
+orders a user a build takes 1.1 GB by this many, however long the log, 1.6 GB by twice as many, and as long."""
 
 
 def user_chunks(engine: Any, requests: Any, events: Any) -> list[tuple[Any, Any]]:

@@ -38,13 +38,17 @@ def explained(
     release = served.release
     rows = release.encoder.rows([hit.item_id for hit in hits])
     ranked = _ranked(served, text, context, wanted, vector, towers.astype(np.int64))
-    named = -1 if served.ranking is None else served.ranking.named(text, served.exact.mask(wanted))
+    named = -1 if served.ranking is None else int(served.ranking.named([text], served.exact.mask(wanted))[0])
+    place_of = {row: place for place, row in enumerate(towers.tolist(), start=1)}
     parts = {} if ranked else score_parts(release, vector, release.items.vectors[rows])
     taste = _Taste.of(release, context)
 
     def why(place: int, hit: Hit, item: Mapping[str, Any]) -> Why:
         own = {name: float(values[place]) for name, values in parts.items()}
-        found = ranked.get(rows[place]) or Ranked(own or {"beyond": hit.score}, {"towers": place + 1})
+        found = ranked.get(rows[place])
+        if found is None:
+            there = place_of.get(rows[place])
+            found = Ranked(own or {"beyond": hit.score}, {"towers": there} if there else {})
         if rows[place] == named:
             found = Ranked({"number": hit.score}, {"number": 1})
         return Why(found.parts, found.places, taste.matches(item), _met(item))

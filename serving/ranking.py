@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from training.model.search import CHUNK_SCORES
 from training.ranking.candidates import DEPTH, SOURCES, Asked, Pairs, candidates
 from training.ranking.features import pair_features
 from training.ranking.item_numbers import named_first
@@ -37,9 +38,10 @@ class Ranking:
     def __init__(self, release: Release, ranker: LinearRanker) -> None:
         self._encoder, self._sources, self._ranker = release.encoder, release.sources, ranker
 
-    def is_personal(self, context: RequestContext) -> bool:
-        """Whether the order reads anything that is known of the user."""
-        return self._ranker.reads_users and bool(context.recent_items or context.order_history)
+    def is_personal(self, text: str, context: RequestContext) -> bool:
+        """Whether the order for a normalised query reads anything that is known of the user."""
+        known = self._sources.graph.known([text])
+        return bool(self._ranker.reads_users(known)[0]) and bool(context.recent_items or context.order_history)
 
     def order(
         self,
@@ -57,25 +59,30 @@ class Ranking:
             towers: rows that the towers found, best first, at least ``DEPTH`` where there are so many, and scores;
             allowed: which items match the filter, [items]; None: all.
         """
-        asked = self._asked(texts, contexts, vectors, allowed)
-        depth = max(DEPTH, *(len(rows) for rows, _ in towers))
-        found = np.full((len(texts), depth), -1, dtype=np.int64)
-        for row, (rows, _) in enumerate(towers):
-            found[row, : len(rows)] = rows
-        pairs, values = self._valued(found, asked)
-        known = asked.graph.known
-        ordered, scores = in_order(pairs, self._ranker.scores(values, known[pairs.row]), found, k)
-        hits = [
-            (rows[:k], cosines[:k]) if as_found else (own[own >= 0], best[own >= 0])
-            for as_found, (rows, cosines), own, best in zip(
-                self._ranker.follows_towers(known), towers, ordered, scores, strict=True
-            )
-        ]
-        named = self._named(texts, known, allowed)
+        known = self._sources.graph.known(texts)
+        hits = [(rows[:k], scores[:k]) for rows, scores in towers]
+        ranked = np.flatnonzero(~self._ranker.follows_towers(known)).tolist()
+        step = max(1, CHUNK_SCORES // max(len(self._sources.items.brand), 1))
+        for start in range(0, len(ranked), step):
+            places = ranked[start : start + step]
+            asked = self._asked([texts[i] for i in places], [contexts[i] for i in places], vectors[places], allowed)
+            found = np.full((len(places), max(DEPTH, *(len(towers[i][0]) for i in places))), -1, dtype=np.int64)
+            for row, i in enumerate(places):
+                found[row, : len(towers[i][0])] = towers[i][0]
+            pairs, values = self._valued(found, asked)
+            rows, scores = in_order(self._ranker, pairs, values, asked.graph.known, found, k)
+            for i, own, best in zip(places, rows, scores, strict=True):
+                hits[i] = own[own >= 0], best[own >= 0]
+        named = self.named(texts, allowed)
         return [
-            (rows, best) if item < 0 else named_first(rows, best, item, k)
-            for item, (rows, best) in zip(named.tolist(), hits, strict=True)
+            (rows, scores) if item < 0 else named_first(rows, scores, item, k)
+            for item, (rows, scores) in zip(named.tolist(), hits, strict=True)
         ]
+
+    def named(self, texts: Sequence[str], allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        """The item that each normalised query names by its number, -1 for none, [n]."""
+        named = self._sources.numbers.named(texts, self._sources.graph.known(texts))
+        return named if allowed is None else np.where(allowed[named], named, -1)
 
     def explain(
         self,
@@ -89,9 +96,9 @@ class Ranking:
 
         Arguments as of :meth:`order`, for one request.
         """
-        asked = self._asked([text], [context], vector[None], allowed)
-        if self._ranker.follows_towers(asked.graph.known)[0]:
+        if self._ranker.follows_towers(self._sources.graph.known([text]))[0]:
             return {}
+        asked = self._asked([text], [context], vector[None], allowed)
         pairs, values = self._valued(towers[None], asked)
         parts = self._ranker.parts(values, asked.graph.known[pairs.row])
         return {
@@ -101,16 +108,6 @@ class Ranking:
             )
             for i, item in enumerate(pairs.item.tolist())
         }
-
-    def named(self, text: str, allowed: NDArray[np.bool_] | None) -> int:
-        """The item that a normalised query names by its number, -1 for none."""
-        return int(self._named([text], self._sources.graph.walked([text]).known, allowed)[0])
-
-    def _named(
-        self, texts: Sequence[str], known: NDArray[np.bool_], allowed: NDArray[np.bool_] | None
-    ) -> NDArray[np.int64]:
-        named = self._sources.numbers.named(texts, known)
-        return named if allowed is None else np.where(allowed[named], named, -1)
 
     def _asked(
         self,

@@ -311,7 +311,7 @@ class Retriever:
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
-            personalized=served.is_personal(search.context),
+            personalized=served.is_personal(search.text, search.context),
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},

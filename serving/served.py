@@ -75,9 +75,9 @@ class ServedRelease:
         """As :meth:`search`, exactly, and without an index that could be away."""
         return self._kept(vectors, zip(*self.exact.search(vectors, k, wanted), strict=True))
 
-    def is_personal(self, context: RequestContext) -> bool:
-        """Whether towers or ranker read anything that is known of the user."""
-        by_ranker = self.ranking is not None and self.ranking.is_personal(context)
+    def is_personal(self, text: str, context: RequestContext) -> bool:
+        """Whether towers or ranker read anything that is known of the user, for a normalised query."""
+        by_ranker = self.ranking is not None and self.ranking.is_personal(text, context)
         return by_ranker or is_personal(context, self.release.encoder.towers.config)
 
     def hits(self, rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> list[Hit]:
@@ -104,18 +104,27 @@ class ServedRelease:
         """
         if self.ranking is None:
             return list(towers)
-        found = self.ranking.order(texts, contexts, vectors, towers, k, self.exact.mask(wanted))
-        return self._kept(vectors, found)
+        allowed = self.exact.mask(wanted)
+        found = self.ranking.order(texts, contexts, vectors, towers, k, allowed)
+        if self.min_score is None:
+            return found
+        named = self.ranking.named(texts, allowed)
+        return [
+            self._near(vector, *hits, named=item)
+            for vector, item, hits in zip(vectors, named.tolist(), found, strict=True)
+        ]
 
     def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
         return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
 
-    def _near(self, vector: NDArray[np.float32], rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Best:
-        """Those of cosine ``min_score`` or more."""
+    def _near(
+        self, vector: NDArray[np.float32], rows: NDArray[np.int64], scores: NDArray[np.float32], named: int = -1
+    ) -> Best:
+        """Those of cosine ``min_score`` or more, and the item that is asked for by its number."""
         if self.min_score is None:
             return rows, scores
         width = len(vector) - len(self.release.manifest.config["boosting"]["weights"])
-        keep = self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score
+        keep = (self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score) | (rows == named)
         return rows[keep], scores[keep]
 
     @cached_property

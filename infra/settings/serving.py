@@ -32,6 +32,7 @@ class ServingSettings(Group):
     threads: Count = 1
     """Threads of torch in a serving process."""
     min_score: float | None = Field(None, ge=-1, le=1)
-    """Hits whose score before the boost, the cosine of query and item vector, is below this are left out. The
+    """Hits whose cosine of query and item vector is below this are left out, whatever found them, save an item that is
+    asked for by its number. The
     thresholds of the multi-part hinge (``training.threshold_*``) are such scores: above ``threshold_negative`` lies
     what training held to be no mere chance. None: off."""

@@ -146,9 +146,11 @@ def test_a_filter_holds_in_all_sources_and_parts_add_up(
 def test_it_is_personal_where_weights_of_the_user_are_in_force(
     shop: tuple[Settings, Arrays, FittedRanker, Release],
 ) -> None:
-    _, _, ranker, release = shop
+    _, arrays, ranker, release = shop
     bought = RequestContext(order_history=[release.items.ids[3]])
     rules = FittedRanker.of_rules(ranker.ranker.features, {"known": "towers", "unknown": "hybrid"}).ranker
-    assert Ranking(release, ranker.ranker).is_personal(bought)
-    assert not Ranking(release, ranker.ranker).is_personal(RequestContext(recent_queries=["mug"]))
-    assert not Ranking(release, rules).is_personal(bought)
+    (text,) = arrays.query_texts().take([int(arrays.request_query[0])]).to_pylist()
+    assert ranker.choices["known"].serves == "learned"
+    assert Ranking(release, ranker.ranker).is_personal(text, bought)
+    assert not Ranking(release, ranker.ranker).is_personal(text, RequestContext(recent_queries=["mug"]))
+    assert not Ranking(release, rules).is_personal(text, bought)

@@ -77,7 +77,7 @@ def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
     """
     try:
         release = load_release(folder)
-        config = release.encoder.towers.config
+        config, ranker = release.encoder.towers.config, release.ranker
     except (ReleaseError, TextEncoderError) as error:
         raise NotComparable(str(error)) from error
     learned_until = _microseconds(release.manifest.config["data_window"]["cut"])
@@ -90,7 +90,7 @@ def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
         )
     fitted = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
     read = arrays
-    if config.item_numeric or release.ranker is not None:
+    if config.item_numeric or ranker is not None:
         read = _with_numeric(arrays, fitted, release.id)
     read = _with_requests(read, settings, release, fitted)
     read = _with_tokens(read, config, LocationBuckets.from_json(fitted["location"]), release.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from training.model.search import CHUNK_SCORES
 
 I64 = NDArray[np.int64]
+SIZE = "size.json"
+"""File of every saved index, also of one without a word."""
 _WORD = re.compile(r"\b\w\w+\b")
 TEXT_FIELDS = ("title", "category_path", "brand", "attributes", "tags", "description")
 
@@ -56,7 +59,7 @@ class Bm25:
 
         self._index: Any = bm25s.BM25()
         tokens = bm25s.tokenize(texts, stopwords="en", show_progress=False)
-        self.is_empty = len(tokens.vocab) <= 1
+        self.is_empty = not any(tokens.vocab)
         if not self.is_empty:
             self._index.index(tokens, show_progress=False)
         self._size = len(texts)
@@ -64,17 +67,18 @@ class Bm25:
     def save(self, folder: Path) -> None:
         """Write the index into a new folder."""
         folder.mkdir()
+        (folder / SIZE).write_text(json.dumps({"texts": self._size, "is_empty": self.is_empty}), encoding="utf-8")
         if not self.is_empty:
             self._index.save(folder, show_progress=False)
 
     @classmethod
-    def load(cls, folder: Path, items: int) -> Bm25:
-        """What :meth:`save` wrote for so many items; its arrays are mapped."""
+    def load(cls, folder: Path) -> Bm25:
+        """What :meth:`save` wrote; its arrays are mapped."""
         import bm25s
 
         index = cls.__new__(cls)
-        index._size = items
-        index.is_empty = not any(folder.glob("*.npy"))
+        told = json.loads((folder / SIZE).read_text(encoding="utf-8"))
+        index._size, index.is_empty = told["texts"], told["is_empty"]
         index._index = bm25s.BM25() if index.is_empty else bm25s.BM25.load(folder, mmap=True, show_progress=False)
         return index
 

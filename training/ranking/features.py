@@ -17,9 +17,9 @@ F32 = NDArray[np.float32]
 RANK_CONSTANT = 60
 """Of reciprocal-rank fusion: a sum of the ``*_rank`` features orders items as the fusion does."""
 GROUPS: dict[str, tuple[str, ...]] = {
-    "towers": ("towers_cosine", "towers_gap", "towers_rank"),
+    "towers": ("towers_cosine", "towers_rank"),
     "quality": ("quality_prior",),
-    "text": ("lexical_score", "lexical_share", "lexical_rank"),
+    "lexical": ("lexical_score", "lexical_share", "lexical_rank"),
     "graph": ("graph_share", "graph_rank"),
     "user": ("times_ordered", "order_recency", "item_recency", "brand_share", "category_share", "price_closeness"),
 }
@@ -38,7 +38,7 @@ class ItemColumns:
     brand: NDArray[np.int32]
     """A number per brand, -1 for none, [items]."""
     category: NDArray[np.int32]
-    """A number per last category, -1 for none, [items]."""
+    """A number per category path, -1 for none, [items]."""
     log_price: F32
     """NaN where it is unknown, [items]."""
     numeric: F32
@@ -53,12 +53,12 @@ class ItemColumns:
         with np.errstate(divide="ignore", invalid="ignore"):
             log_price = np.where(price > 0, np.log(price), np.nan).astype(np.float32)
         paths = _column(catalog, "category_path", pa.list_(pa.string()))
-        leaf = pc.binary_join(pc.fill_null(paths, []), "\x1f")
+        joined = pc.binary_join(pc.fill_null(paths, []), "\x1f")
         return cls(
             vectors=vectors,
             width=width,
             brand=_codes(_column(catalog, "brand", pa.string())),
-            category=_codes(pc.if_else(pc.equal(leaf, ""), None, leaf)),
+            category=_codes(pc.if_else(pc.equal(joined, ""), None, joined)),
             log_price=log_price,
             numeric=numeric,
             names=tuple(names),
@@ -82,7 +82,6 @@ def pair_features(pairs: Pairs, asked: Asked, items: ItemColumns) -> F32:
     by_source = dict(zip(SOURCES, found.T, strict=True))
     columns = {
         "towers_cosine": cosine,
-        "towers_gap": cosine - _highest(cosine, row, len(query))[row],
         "towers_rank": by_source["towers"],
         "quality_prior": quality,
         "lexical_score": np.log1p(lexical),
@@ -155,13 +154,6 @@ def _sums(
     asked = pair_row * span + wanted
     at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
     return np.where((keys[at] == asked) & (wanted >= 0), sums[at], 0)
-
-
-def _highest(values: F32, row: I64, rows: int) -> F32:
-    """The largest value of each row, [rows]."""
-    highest = np.full(rows, -np.inf, dtype=np.float32)
-    np.maximum.at(highest, row, values)
-    return highest
 
 
 def _entries(asked: Asked, row: I64, item: I64) -> F32:

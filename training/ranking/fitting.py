@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.ranking.features import GROUPS
 from training.ranking.listwise import Lists, fit_listwise, fit_scale
 from training.ranking.ranker import CLASSES, RULES, LinearRanker, rule_weights
 
@@ -104,21 +105,17 @@ def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> Fitte
             choices[name] = Choice(len(part.lists), {}, UNPROVEN[name])
             continue
         lists, sample = part.lists, part.lists.sampled(SAMPLED, seed)
-        start = _best_rule(features, sample) + shared
         measured = {rule: ndcg(lists, lists.values @ rule_weights(features, rule)) for rule in RULES}
-        measured[LEARNED] = _out_of_fold(part, sample, start, seed)
+        measured[LEARNED] = _out_of_fold(features, part, sample, shared, seed)
         figures = {order: float(np.mean(values)) for order, values in measured.items()}
-        serves = _proven(measured, UNPROVEN[name])
-        learned = fit_listwise(sample, start)
+        serves = _proven(measured, part.user, UNPROVEN[name])
+        learned = fit_listwise(sample, _best_rule(features, sample) + shared)
         weights[name] = learned if serves == LEARNED else rule_weights(features, serves)
         choices[name] = Choice(len(part.lists), figures, serves)
         if name == "known" and serves == LEARNED:
-            about_source = np.isin(features, list({f for rule in RULES.values() for f in rule} | SOURCE_FEATURES))
-            shared = np.where(about_source, 0.0, learned)
+            about_source = [f for group, names in GROUPS.items() if group != "user" for f in names]
+            shared = np.where(np.isin(features, about_source), 0.0, learned)
     return FittedRanker(LinearRanker(features, weights, fill.astype(np.float64)), choices)
-
-
-SOURCE_FEATURES = {"towers_gap", "lexical_score", "lexical_share"}
 
 
 @dataclass(frozen=True)
@@ -136,12 +133,21 @@ def _part(values: F64, rows: RankingRows, of_class: Mask) -> _Part:
     return _Part(lists, rows.user[total > 0])
 
 
-def _proven(measured: Mapping[str, F64], unproven: str) -> str:
-    """The order of highest mean, if it surely leads the one that needs no proof."""
-    best = max(measured, key=lambda order: float(np.mean(measured[order])))
-    lead = measured[best] - measured[unproven]
-    surely = lead.mean() > LEAST_ERRORS * lead.std(ddof=1) / np.sqrt(len(lead))
-    return best if surely else unproven
+def _proven(measured: Mapping[str, F64], user: I64, unproven: str) -> str:
+    """The order of highest mean among those that surely lead the one that needs no proof; else that.
+
+    Errors are of users, not of requests: what one user asks is alike.
+    """
+    _, person = np.unique(user, return_inverse=True)
+    leads = {order: values - measured[unproven] for order, values in measured.items()}
+    proven = [order for order, lead in leads.items() if lead.mean() > LEAST_ERRORS * _error(lead, person)]
+    return max(proven, key=lambda order: float(np.mean(measured[order])), default=unproven)
+
+
+def _error(values: F64, person: I64) -> float:
+    """Standard error of the mean of values [n], those of one person counting together."""
+    off = np.bincount(person, weights=values - values.mean())
+    return float(np.sqrt((off**2).sum()) / len(values)) or np.inf
 
 
 def _best_rule(features: tuple[str, ...], lists: Lists) -> F64:
@@ -150,7 +156,7 @@ def _best_rule(features: tuple[str, ...], lists: Lists) -> F64:
     return min(scaled, key=lambda found: found[1])[0]
 
 
-def _out_of_fold(part: _Part, sample: Lists, start: F64, seed: int) -> F64:
+def _out_of_fold(features: tuple[str, ...], part: _Part, sample: Lists, shared: F64, seed: int) -> F64:
     """NDCG@100 of each request by weights that were learned from other users."""
     people, person = np.unique(part.user, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(people)) % FOLDS
@@ -159,7 +165,8 @@ def _out_of_fold(part: _Part, sample: Lists, start: F64, seed: int) -> F64:
         held_out = fold[person] == number
         if held_out.any() and not held_out.all():
             lists = part.lists.of_requests(held_out)
-            weights = fit_listwise(sample.of_requests(~held_out), start)
+            others = sample.of_requests(~held_out)
+            weights = fit_listwise(others, _best_rule(features, others) + shared)
             measured[held_out] = ndcg(lists, lists.values @ weights)
     return measured
 

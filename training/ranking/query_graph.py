@@ -20,7 +20,7 @@ from training.ranking.random_walk import RandomWalk
 
 I64 = NDArray[np.int64]
 ALIKE = 20
-"""Known queries that stand in for one nobody asked."""
+"""Queries that stand in for one that never led to an item."""
 BLOCK = 1_024
 VISITS, QUERIES, WORDS = "visits.safetensors", "queries.parquet", "words"
 
@@ -31,45 +31,60 @@ class Walked(NamedTuple):
     visits: sp.csr_array
     """Visits of each item in shares of the most visited one's, [n, items]."""
     known: NDArray[np.bool_]
-    """Whether the query itself led to an item before, [n]; else the walks begin at queries of like words."""
+    """Whether the query had led to an item when the towers learned, [n]."""
 
 
 class QueryGraph:
-    """Per known query the items that a walk visits most; see :class:`training.ranking.random_walk.RandomWalk`.
+    """Per query that led to an item the items that a walk visits most; see
+    :class:`training.ranking.random_walk.RandomWalk`.
 
     Args:
-        queries: the known ones, normalised, [known]; visits: expected visits, [known, items]; words: BM25 over them.
+        queries: normalised, [queries]; known: those that had led to one when the towers learned, [queries];
+        visits: expected visits, [queries, items]; words: BM25 over the queries.
     """
 
-    def __init__(self, queries: pa.Array, visits: sp.csr_array, words: Bm25) -> None:
-        self._queries, self._visits, self._words = queries, visits, words
+    def __init__(self, queries: pa.Array, known: NDArray[np.bool_], visits: sp.csr_array, words: Bm25) -> None:
+        self._queries, self._known, self._visits, self._words = queries, known, visits, words
 
     @classmethod
-    def of(cls, edges: Edges, texts: pa.Array, at: int, kept: int) -> QueryGraph:
-        """The graph as of ``at`` (microseconds since 1970), with the ``kept`` most visited items of each query."""
+    def of(cls, edges: Edges, texts: pa.Array, at: int, learned_until: int, kept: int) -> QueryGraph:
+        """The graph as of ``at``, with the ``kept`` most visited items of each query.
+
+        Args:
+            texts: of the queries that ``edges`` number;
+            at, learned_until: microseconds since 1970; until the second the towers learned.
+        """
         walk = RandomWalk(edges, texts, at)
-        known = np.flatnonzero(walk.has_edge)
-        blocks = [most_visited(walk.visits(known[i : i + BLOCK]), kept) for i in range(0, len(known), BLOCK)]
+        walked = np.flatnonzero(walk.has_edge)
+        blocks = [most_visited(walk.visits(walked[i : i + BLOCK]), kept) for i in range(0, len(walked), BLOCK)]
         empty = sp.csr_array((0, len(edges.offsets) - 1), dtype=np.float32)
-        queries = texts.take(pa.array(known)).cast(pa.string())
+        queries = texts.take(pa.array(walked)).cast(pa.string())
         visits = sp.csr_array(sp.vstack([empty, *blocks], format="csr", dtype=np.float32))
-        return cls(queries, visits, Bm25(queries.to_pylist()))
+        known = np.isin(walked, edges.query[edges.time < learned_until])
+        return cls(queries, known, visits, Bm25(queries.to_pylist()))
 
     def walked(self, texts: Sequence[str]) -> Walked:
         """Where walks from normalised queries [n] lead."""
         rows = np.array([self._row_of.get(text, -1) for text in texts], dtype=np.int64)
-        known = rows >= 0
+        there = rows >= 0
         begin = sp.csr_array(
-            (np.ones(int(known.sum()), np.float32), (np.flatnonzero(known), rows[known])),
+            (np.ones(int(there.sum()), np.float32), (np.flatnonzero(there), rows[there])),
             (len(texts), len(self._queries)),
         )
-        if not known.all() and len(self._queries):
-            begin = begin + self._alike(texts, known)
+        if not there.all() and len(self._queries):
+            begin = begin + self._alike(texts, there)
+        known = np.zeros(len(texts), dtype=np.bool_)
+        known[there] = self._known[rows[there]]
         return Walked(_shares(sp.csr_array(begin @ self._visits)), known)
 
-    def _alike(self, texts: Sequence[str], known: NDArray[np.bool_]) -> sp.csr_array:
-        """Of unknown queries the known ones of like words, by their BM25 score."""
-        unknown = np.flatnonzero(~known)
+    def known(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """As of :class:`Walked`, without a walk, [n]."""
+        rows = [self._row_of.get(text, -1) for text in texts]
+        return np.array([row >= 0 and bool(self._known[row]) for row in rows], dtype=np.bool_)
+
+    def _alike(self, texts: Sequence[str], there: NDArray[np.bool_]) -> sp.csr_array:
+        """Of queries without a walk of their own those of like words, by their BM25 score."""
+        unknown = np.flatnonzero(~there)
         found, scores = self._words.search([texts[i] for i in unknown.tolist()], ALIKE)
         row, place = np.nonzero(found >= 0)
         values, shape = scores[row, place], (len(texts), len(self._queries))
@@ -86,7 +101,7 @@ class QueryGraph:
             "shape": np.array(matrix.shape, dtype=np.int64),
         }
         save_file(parts, folder / VISITS)
-        pq.write_table(pa.table({"query": self._queries}), folder / QUERIES)
+        pq.write_table(pa.table({"query": self._queries, "known": self._known}), folder / QUERIES)
         self._words.save(folder / WORDS)
 
     @classmethod
@@ -94,8 +109,9 @@ class QueryGraph:
         """What :meth:`save` wrote."""
         parts = load_file(folder / VISITS)
         visits = sp.csr_array((parts["visits"], parts["items"], parts["offsets"]), shape=tuple(parts["shape"]))
-        queries = pq.read_table(folder / QUERIES)["query"].combine_chunks()
-        return cls(queries, visits, Bm25.load(folder / WORDS, len(queries)))
+        table = pq.read_table(folder / QUERIES)
+        known = table["known"].to_numpy()
+        return cls(table["query"].combine_chunks(), known, visits, Bm25.load(folder / WORDS))
 
     @cached_property
     def _row_of(self) -> dict[str, int]:

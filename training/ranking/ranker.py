@@ -63,11 +63,10 @@ class LinearRanker:
         weights = {name: spread(values) for name, values in self.weights.items()}
         return LinearRanker(features, weights, spread(self.fill))
 
-    @property
-    def reads_users(self) -> bool:
-        """Whether what a user did counts for a class of queries."""
+    def reads_users(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether what a user did counts for queries of these classes, [n]."""
         of_user = np.isin(self.features, GROUPS["user"])
-        return any(weights[of_user].any() for weights in self.weights.values())
+        return np.where(known, *(bool(self.weights[name][of_user].any()) for name in CLASSES))
 
     def follows_towers(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether queries of these classes [n] are served as the towers find, so that nothing is to be ordered."""
@@ -108,31 +107,42 @@ def rule_weights(features: tuple[str, ...], rule: str) -> F64:
     return np.array([RULES[rule].get(name, 0.0) for name in features])
 
 
-def in_order(pairs: Pairs, scores: F32, towers: I64, k: int) -> tuple[I64, F32]:
+def in_order(
+    ranker: LinearRanker, pairs: Pairs, values: F32, known: NDArray[np.bool_], towers: I64, k: int
+) -> tuple[I64, F32]:
     """The best ``k`` items of each request, -1 for none, and their scores, [n, k] each.
 
     First the candidates by score, of equal ones the item of the lower number first; then, where k is more than there
     are candidates, what the towers found beyond the first ``DEPTH``, in their order and each one lower than the one
-    before: a request for fewer is the beginning of one for more.
+    before: a request for fewer is the beginning of one for more. What is there only since the user ordered it counts
+    where users do.
 
     Args:
-        scores: of the pairs, [m]; towers: what the towers found, best first, -1 for none, [n, depth].
+        values: features of the pairs, [m, features]; known: of each request's query, [n];
+        towers: what the towers found, best first, -1 for none, [n, depth].
     """
+    kept = ranker.reads_users(known)[pairs.row] | (pairs.rank < DEPTH).any(axis=1)
+    row, item = pairs.row[kept], pairs.item[kept]
+    scores = ranker.scores(values[kept], known[row])
+    return _best(row, item, scores, towers, k)
+
+
+def _best(row: I64, item: I64, scores: F32, towers: I64, k: int) -> tuple[I64, F32]:
     n = len(towers)
-    items = int(max(towers.max(initial=0), pairs.item.max(initial=0))) + 1
-    row, column = np.nonzero(towers[:, DEPTH:] >= 0)
-    item = towers[row, DEPTH + column]
-    new = ~np.isin(row * items + item, pairs.row * items + pairs.item)
+    items = int(max(towers.max(initial=0), item.max(initial=0))) + 1
+    at, column = np.nonzero(towers[:, DEPTH:] >= 0)
+    further = towers[at, DEPTH + column]
+    new = ~np.isin(at * items + further, row * items + item)
     lowest = np.full(n, np.inf, dtype=np.float32)
-    np.minimum.at(lowest, pairs.row, scores)
-    beyond = np.where(np.isfinite(lowest), lowest, 0)[row] - 1 - column
-    all_rows, all_items = np.concatenate([pairs.row, row[new]]), np.concatenate([pairs.item, item[new]])
+    np.minimum.at(lowest, row, scores)
+    beyond = np.where(np.isfinite(lowest), lowest, 0)[at] - 1 - column
+    all_rows, all_items = np.concatenate([row, at[new]]), np.concatenate([item, further[new]])
     all_scores = np.concatenate([scores, beyond[new]]).astype(np.float32)
     order = np.lexsort((all_items, -all_scores, all_rows))
     place = np.arange(len(order)) - np.searchsorted(all_rows[order], np.arange(n))[all_rows[order]]
-    kept = place < k
+    first = place < k
     found, best = np.full((n, k), -1, dtype=np.int64), np.full((n, k), -np.inf, dtype=np.float32)
-    chosen = order[kept]
-    found[all_rows[chosen], place[kept]] = all_items[chosen]
-    best[all_rows[chosen], place[kept]] = all_scores[chosen]
+    chosen = order[first]
+    found[all_rows[chosen], place[first]] = all_items[chosen]
+    best[all_rows[chosen], place[first]] = all_scores[chosen]
     return found, best

@@ -24,7 +24,7 @@ I64 = NDArray[np.int64]
 LEXICAL_FIELDS = (*TEXT_FIELDS, "item_id")
 """What the lexical source reads: an item's own number finds it."""
 MOST_REQUESTS = 4_000
-"""Fitting requests of a class beyond which more add time, not quality."""
+"""Fitting requests beyond which more add time, not quality: a seeded draw of them."""
 BLOCK = 256
 
 
@@ -52,7 +52,7 @@ class SecondStage:
             arrays,
             ItemColumns.of(catalog, vectors, width, transform.apply(arrays.item_features(at)), transform.names),
             Bm25(catalog_text(catalog, LEXICAL_FIELDS)),
-            QueryGraph.of(arrays.edges, arrays.query_texts(), at, DEPTH),
+            QueryGraph.of(arrays.edges, arrays.query_texts(), at, arrays.cut, DEPTH),
             ItemNumbers(catalog["item_id"].to_pylist()),
             encode,
         )
@@ -141,7 +141,7 @@ class SecondStage:
     ) -> I64:
         """Items in the order in which they are served, [n, k]."""
         known = asked.graph.known
-        found, scores = in_order(pairs, ranker.scores(values, known[pairs.row]), towers, k)
+        found, scores = in_order(ranker, pairs, values, known, towers, k)
         by_towers = np.full((len(towers), k), -1, dtype=np.int64)
         by_towers[:, : towers.shape[1]] = towers[:, :k]
         served = np.where(ranker.follows_towers(known)[:, None], by_towers, found)

@@ -10,6 +10,9 @@ All compare recall@100 on the same later requests, request by request, so what i
 | far worse | d < -max(``max_drop``, 1 / sqrt(n)) | a disaster on data too few to prove it |
 | slice | surely, d < -``max_slice_drop`` against live, from ``min_slice_requests`` on | one part pays for the rest |
 
+Against a part of what is served, surely worse blocks only with d < -``max_slice_drop``: less is no reason to serve
+nothing.
+
 An example, of 56 orders. A candidate that finds 2 fewer of them than live has d = -.04 [-.09, .00]: it may go live, a
 night's noise is of that size. One that finds .41 of them where BM25 finds all has d = -.59 [-.71, -.46]: both rules
 block it. Of 5 orders the interval says nothing (resampling five values makes it too narrow), and the allowed drop is
@@ -23,7 +26,7 @@ No rule has a random part: the same evaluation gives the same verdict.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite, sqrt
 from typing import Any
 
@@ -32,10 +35,13 @@ from training.evaluation import EvaluationReport
 
 LEAST_FOR_INTERVAL = 20
 """Users from whom on the bootstrap interval is believed."""
-RIVALS = ("live", "bm25", "popularity", "random walk", "zero-shot + bm25", "towers", "hybrid")
-"""What is served has to hold against each: a list that one of its parts surely beats is not the one to serve."""
+PARTS = ("random walk", "zero-shot + bm25", "towers", "towers, boosted", "hybrid")
+"""What is served has to hold against each of these too: a list that one of its parts beats is not the one to serve."""
+RIVALS = ("live", "bm25", "popularity", *PARTS)
 NAMES = (*(f"recall against {rival}" for rival in RIVALS), "slices", "ann recall", "servability", "index")
 """Every gate; a release is proven when all of them were passed."""
+BEFORE_PARTS = tuple(name for name in NAMES if name.removeprefix("recall against ") not in PARTS)
+"""Every gate of a verdict of before the parts had theirs."""
 ANN_DEPTHS = (100, 1000)
 
 
@@ -55,6 +61,8 @@ class Verdict:
 
     release: str
     gates: tuple[Gate, ...] = ()
+    required: tuple[str, ...] = NAMES
+    """The gates that there were when it was judged: an upgrade takes nothing from a release that passed all."""
 
     @property
     def blocked(self) -> list[Gate]:
@@ -65,7 +73,7 @@ class Verdict:
     def missing(self) -> list[str]:
         """The gates that never ran: an earlier one stopped the run, or somebody did."""
         ran = {gate.name for gate in self.gates}
-        return [name for name in NAMES if name not in ran]
+        return [name for name in self.required if name not in ran]
 
     @property
     def proven(self) -> bool:
@@ -81,16 +89,22 @@ class Verdict:
     def with_gates(self, *gates: Gate) -> Verdict:
         """The same with ``gates`` in place of those of their names."""
         new = {gate.name for gate in gates}
-        return Verdict(self.release, (*(gate for gate in self.gates if gate.name not in new), *gates))
+        return replace(self, gates=(*(gate for gate in self.gates if gate.name not in new), *gates))
 
     def to_json(self) -> dict[str, Any]:
         gates = [asdict(gate) for gate in self.gates]
-        return {"release": self.release, "blocked": [g.name for g in self.blocked], "gates": gates}
+        return {
+            "release": self.release,
+            "blocked": [g.name for g in self.blocked],
+            "gates": gates,
+            "required": list(self.required),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Verdict:
         """What :meth:`to_json` wrote."""
-        return cls(value["release"], tuple(Gate(**gate) for gate in value["gates"]))
+        gates = tuple(Gate(**gate) for gate in value["gates"])
+        return cls(value["release"], gates, tuple(value.get("required", BEFORE_PARTS)))
 
 
 def recall_gate(report: EvaluationReport, rival: str, settings: GateSettings) -> Gate:
@@ -110,6 +124,8 @@ def recall_gate(report: EvaluationReport, rival: str, settings: GateSettings) ->
     if not all(isfinite(d[name]) for name in ("value", "low", "high")):
         return Gate(name, False, f"recall@100 against {rival} is not a number: look at the evaluation.", figures)
     surely, far = _surely_worse(d, report.users, n), d["value"] < -allowed
+    if rival in PARTS:
+        surely = surely and d["value"] < -settings.max_slice_drop
     verdict = (
         "surely worse" if surely
         else f"worse by more than the {allowed:.2f} allowed over so many" if far

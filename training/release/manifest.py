@@ -38,10 +38,18 @@ IDENTITY = (
     "preprocessing.json",
 )
 RANKER, ITEM_NUMERIC = "ranker.json", "item_numeric.safetensors"
-RANKING = (RANKER, ITEM_NUMERIC)
-"""The second stage's order and what it reads of items; from schema version 4 on."""
 LEXICAL, GRAPH = "lexical", "graph"
 """Folders of its sources: BM25 over the items' text, and the walks of the query-item graph."""
+RANKING = (
+    RANKER,
+    ITEM_NUMERIC,
+    f"{LEXICAL}/size.json",
+    f"{GRAPH}/queries.parquet",
+    f"{GRAPH}/visits.safetensors",
+    f"{GRAPH}/words/size.json",
+)
+"""The second stage's order, what it reads of items, and what each of its sources has at least; from schema version 4
+on."""
 TEXT_ENCODER = "text_encoder"
 """Folder of the text encoder's files, where the query tower reads one."""
 FOLDERS = (TEXT_ENCODER, LEXICAL, GRAPH)
@@ -112,7 +120,7 @@ def verify_release(path: Path) -> dict[str, Any]:
             f"release {path.name} has schema version {schema}, this program reads"
             f" {' and '.join(map(str, ITEM_FILES))}: train again"
         )
-    listed = {file for file in files if file.split("/")[0] not in FOLDERS}
+    listed = {file for file in files if file.split("/")[0] not in FOLDERS or file in RANKING}
     expected = {*IDENTITY, *DESCRIPTION, *RANKING} if schema >= 4 else {*IDENTITY, *DESCRIPTION}
     if listed - {INDEX} != expected - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}:
         raise ReleaseError(

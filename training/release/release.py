@@ -148,6 +148,4 @@ def _load_sources(release: Release) -> Sources:
     names = read_json(path / "preprocessing.json")["item_figures"]["names"]
     width = release.manifest.config["width"] - len(release.manifest.config["boosting"]["weights"])
     columns = ItemColumns.of(items.table, items.vectors, width, numeric, names)
-    return Sources(
-        Bm25.load(path / LEXICAL, len(items.ids)), QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.ids)
-    )
+    return Sources(Bm25.load(path / LEXICAL), QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.ids))

@@ -133,7 +133,7 @@ def write_sources(arrays: Arrays, folder: Path) -> None:
     numeric = arrays.item_transform.apply(arrays.item_features(arrays.end))
     save_file({"numeric": numeric}, folder / ITEM_NUMERIC)
     Bm25(catalog_text(arrays.catalog(), LEXICAL_FIELDS)).save(folder / LEXICAL)
-    QueryGraph.of(arrays.edges, arrays.query_texts(), arrays.end, DEPTH).save(folder / GRAPH)
+    QueryGraph.of(arrays.edges, arrays.query_texts(), arrays.end, arrays.cut, DEPTH).save(folder / GRAPH)
 
 
 def _config(

@@ -21,7 +21,7 @@ def test_an_index_is_the_same_when_it_was_written_and_read(tmp_path: Path) -> No
     for name in ("first", "second"):
         index.save(tmp_path / name)
     asked = ["red mug", "a-1", "zebra", ""]
-    read = Bm25.load(tmp_path / "first", 4)
+    read = Bm25.load(tmp_path / "first")
     np.testing.assert_array_equal(read.scores(asked), index.scores(asked))
     for file in (tmp_path / "first").iterdir():
         assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes()
@@ -29,4 +29,8 @@ def test_an_index_is_the_same_when_it_was_written_and_read(tmp_path: Path) -> No
 
 def test_an_index_of_nothing_finds_nothing_also_when_it_was_read(tmp_path: Path) -> None:
     Bm25(["", ""]).save(tmp_path / "none")
-    assert Bm25.load(tmp_path / "none", 2).scores(["red", ""]).tolist() == [[0, 0], [0, 0]]
+    assert Bm25.load(tmp_path / "none").scores(["red", ""]).tolist() == [[0, 0], [0, 0]]
+
+
+def test_one_word_is_a_vocabulary() -> None:
+    assert (Bm25(["red", "red"]).scores(["red"]) > 0).all()

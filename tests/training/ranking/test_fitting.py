@@ -8,7 +8,7 @@ from scipy.optimize import approx_fprime
 
 from tests.training.ranking.examples import items
 from training.ranking import listwise
-from training.ranking.fitting import LEARNED, LEAST_REQUESTS, RankingRows, fit_ranker, ndcg
+from training.ranking.fitting import LEARNED, LEAST_REQUESTS, RankingRows, _proven, fit_ranker, ndcg
 from training.ranking.listwise import Lists, fit_listwise, fit_scale
 
 FEATURES = items().features
@@ -90,6 +90,18 @@ def test_what_leads_by_chance_does_not_serve() -> None:
     fitted = fit_ranker(FEATURES, noise, 7)
     assert max(fitted.choices["known"].ndcg.values()) > fitted.choices["known"].ndcg["towers"]
     assert fitted.choices["known"].serves == "towers"
+
+
+def test_the_best_of_those_that_surely_lead_serves() -> None:
+    rng = np.random.default_rng(1)
+    towers = rng.random(100)
+    measured = {"towers": towers, "hybrid": towers + 0.05, "learned": towers + rng.normal(0.06, 3, 100)}
+    assert _proven(measured, np.arange(100), "towers") == "hybrid"
+    assert _proven({"towers": towers, "hybrid": towers}, np.arange(100), "towers") == "towers"
+    lead = np.where(np.arange(100) < 50, 0.3, -0.1) + rng.normal(0, 0.01, 100)
+    measured = {"towers": towers, "hybrid": towers + lead}
+    assert _proven(measured, np.arange(100), "towers") == "hybrid", "a hundred people"
+    assert _proven(measured, np.arange(100) // 50, "towers") == "towers", "two people"
 
 
 def test_of_too_few_requests_nothing_is_learned() -> None:

@@ -18,7 +18,7 @@ EDGES = edges_of([(0, 1, 1, 3), (1, 1, 1, 1), (2, 2, 1, 2), (1, 0, 2, 5)])
 
 
 def test_known_queries_lead_where_the_walk_does_in_shares_of_the_first() -> None:
-    graph, walk = QueryGraph.of(EDGES, TEXTS, 10, 50), RandomWalk(EDGES, TEXTS, 10)
+    graph, walk = QueryGraph.of(EDGES, TEXTS, 10, 10, 50), RandomWalk(EDGES, TEXTS, 10)
 
     walked = graph.walked(["red mug", "blue mug", "unasked lamp"])
 
@@ -29,19 +29,30 @@ def test_known_queries_lead_where_the_walk_does_in_shares_of_the_first() -> None
 
 
 def test_an_unknown_query_begins_at_those_of_like_words() -> None:
-    walked = QueryGraph.of(EDGES, TEXTS, 10, 50).walked(["red boots", "", "zebra"])
+    walked = QueryGraph.of(EDGES, TEXTS, 10, 10, 50).walked(["red boots", "", "zebra"])
     assert not walked.known.any()
     assert set(walked.visits.toarray()[0].nonzero()[0].tolist()) >= {0, 1, 2}
     assert walked.visits.toarray()[1:].sum() == 0
 
 
 def test_what_came_later_is_not_walked() -> None:
-    early = QueryGraph.of(EDGES, TEXTS, 2, 50).walked(["blue mug", "red mug"])
+    early = QueryGraph.of(EDGES, TEXTS, 2, 2, 50).walked(["blue mug", "red mug"])
     assert early.known.tolist() == [False, True]
 
 
+def test_a_query_that_the_towers_never_learned_walks_and_is_unknown() -> None:
+    graph = QueryGraph.of(EDGES, TEXTS, 10, 2, 50)
+    walked = graph.walked(["blue mug", "red mug", "unasked lamp"])
+    assert (
+        walked.known.tolist() == graph.known(["blue mug", "red mug", "unasked lamp"]).tolist() == [False, True, False]
+    )
+    assert (
+        walked.visits != QueryGraph.of(EDGES, TEXTS, 10, 10, 50).walked(["blue mug", "red mug", "unasked lamp"]).visits
+    ).nnz == 0
+
+
 def test_a_shop_without_an_event_has_an_empty_graph(tmp_path: Path) -> None:
-    graph = QueryGraph.of(EDGES, TEXTS, 0, 50)
+    graph = QueryGraph.of(EDGES, TEXTS, 0, 0, 50)
     graph.save(tmp_path / "graph")
     for one in (graph, QueryGraph.load(tmp_path / "graph")):
         walked = one.walked(["red mug"])
@@ -50,7 +61,7 @@ def test_a_shop_without_an_event_has_an_empty_graph(tmp_path: Path) -> None:
 
 
 def test_it_is_the_same_when_it_was_written_and_read(tmp_path: Path) -> None:
-    graph, asked = QueryGraph.of(EDGES, TEXTS, 10, 50), ["red mug", "red boots", "zebra"]
+    graph, asked = QueryGraph.of(EDGES, TEXTS, 10, 10, 50), ["red mug", "red boots", "zebra"]
     for name in ("first", "second"):
         graph.save(tmp_path / name)
     read = QueryGraph.load(tmp_path / "first")

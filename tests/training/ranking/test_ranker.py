@@ -30,7 +30,7 @@ def test_parts_add_up_and_unknown_values_are_filled() -> None:
 
     parts = ranker.parts(values, known)
 
-    assert list(parts) == ["towers", "quality", "text", "graph", "user", "item"]
+    assert list(parts) == ["towers", "quality", "lexical", "graph", "user", "item"]
     np.testing.assert_allclose(sum(parts.values()), ranker.scores(values, known), rtol=1e-5)
     assert np.isclose(parts["item"][2], 0.5 * ranker.weights["known"][-1])
     assert not np.allclose(ranker.scores(values, known), ranker.scores(values, ~known))
@@ -62,9 +62,7 @@ def test_the_hybrid_rule_orders_as_reciprocal_rank_fusion_does() -> None:
     pairs = candidates(towers, request)
     ranker = LinearRanker.of_rules(FEATURES, dict.fromkeys(CLASSES, "hybrid"))
 
-    found, _ = in_order(
-        pairs, ranker.scores(pair_features(pairs, request, items()), request.graph.known[pairs.row]), towers, 5
-    )
+    found, _ = in_order(ranker, pairs, pair_features(pairs, request, items()), request.graph.known, towers, 5)
 
     fused = {0: 1 / 61, 1: 1 / 62, 2: 1 / 63 + 1 / 63, 3: 1 / 64 + 1 / 61, 4: 1 / 65 + 1 / 62}
     assert found[0].tolist() == sorted(fused, key=lambda item: -fused[item])
@@ -85,11 +83,24 @@ def test_fewer_hits_are_the_beginning_of_more(k: int, more: int, depth: int, see
     own = np.sort(rng.permutation(900)[:300])
     item = np.union1d(towers[0, :DEPTH], own)
     pairs = Pairs(np.zeros(len(item), dtype=np.int64), item, np.zeros((len(item), 3), dtype=np.int32))
-    scores = rng.choice([0.1, 0.2, 0.7], len(item)).astype(np.float32)
+    values = rng.choice([0.1, 0.2, 0.7], (len(item), len(FEATURES))).astype(np.float32)
+    known = np.array([True])
 
-    few, many = in_order(pairs, scores, towers, k), in_order(pairs, scores, towers, more)
+    few, many = (in_order(some_ranker(), pairs, values, known, towers, n) for n in (k, more))
 
     assert few[0][0].tolist() == many[0][0, :k].tolist()
     found = many[0][0][many[0][0] >= 0]
     assert len(set(found.tolist())) == len(found) == min(more, len(np.union1d(item, towers[0])))
     assert (np.diff(many[1][0][: len(found)]) <= 0).all()
+
+
+def test_what_is_there_for_the_user_alone_counts_where_users_do() -> None:
+    request = asked(n=1, order_history=np.array([[3, 3]], dtype=np.int32))
+    towers = np.array([[0, 1]])
+    pairs = candidates(towers, request)
+    values, known = pair_features(pairs, request, items()), request.graph.known
+    rule = LinearRanker.of_rules(FEATURES, dict.fromkeys(CLASSES, "hybrid"))
+    assert in_order(rule, pairs, values, known, towers, 5)[0].tolist() == [[0, 1, -1, -1, -1]]
+    ranker = some_ranker()
+    assert set(in_order(ranker, pairs, values, known, towers, 5)[0][0].tolist()) == {0, 1, 3, -1}
+    assert ranker.reads_users(np.array([True, False])).all() and not rule.reads_users(known).any()

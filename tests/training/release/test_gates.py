@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport, evaluate
 from training.evaluation.intervals import difference_rows
 from training.evaluation.live import NotComparable, read_live
-from training.release.gates import NAMES, Gate, Verdict, ann_gate, recall_gate, slice_gate
+from training.release.gates import BEFORE_PARTS, NAMES, Gate, Verdict, ann_gate, recall_gate, slice_gate
 from training.release.writer import write_release
 from training.run.candidate import fit_candidate_prior
 from training.run.ranking import fit_candidate_ranker
@@ -173,3 +174,20 @@ def test_a_release_that_cannot_be_compared_fairly_is_left_out(make_shop: MakeSho
     gate = recall_gate(report, "live", settings.gates)
     assert gate.passed
     assert "model.safetensors" in gate.reason
+
+
+def test_a_verdict_of_before_the_parts_had_gates_stays_proven() -> None:
+    old = {"release": "r", "blocked": [], "gates": [asdict(Gate(name, True, "", {})) for name in BEFORE_PARTS]}
+    read = Verdict.from_json(json.loads(json.dumps(old)))
+    assert read.proven and Verdict.from_json(read.to_json()) == read
+    assert "recall against towers" in Verdict("r", read.gates).missing
+
+
+def test_a_part_blocks_where_it_leads_by_more_than_a_slice_may_fall() -> None:
+    for drop, passed in ((0.04, True), (0.06, False)):
+        figures = {"value": -drop, "low": -drop - 0.01, "high": -drop + 0.01}
+        rows = [{"method": name, "recall@100": {"value": 0.8}} for name in ("served", "random walk", "bm25")]
+        found = EvaluationReport("orders", 1_000, 10, rows, {}, serving="served", users=500)
+        found = replace(found, differences={"random walk": figures, "bm25": figures})
+        assert recall_gate(found, "random walk", SETTINGS).passed is passed
+        assert not recall_gate(found, "bm25", SETTINGS).passed
