@@ -32,8 +32,8 @@ class TrainingSettings(Group):
     train_days: Count = 60
     """Days of requests that are learned from, before those that validate."""
     validation_days: Count = 3
-    """Latest days, whose requests choose the epoch, teach the ranker and judge both: of fewer the ranker learns less, of
-    more the towers."""
+    """Latest days, whose requests choose the epoch, teach the ranker and judge both: of fewer the ranker learns less,
+    of more the towers."""
     validation_share: Share = 0.2
     """Share of the requests, the latest, that validate where the log has too few days for whole validation days."""
     random_per_request: Count = 4
