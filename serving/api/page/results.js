@@ -67,7 +67,7 @@ function score(hit, top) {
   const box = make("div", "score", make("span", "total", hit.score.toFixed(3)));
   if (!hit.why) return box;
   const bars = make("span", "bars");
-  for (const [name, value] of Object.entries(hit.why.parts)) {
+  for (const [name, value] of Object.entries(hit.why.parts).filter(([, value]) => Math.abs(value) >= 0.0005)) {
     const bar = labelled(make("span", `bar ${name}${value < 0 ? " negative" : ""}`), { title: `${name} ${value.toFixed(3)}` });
     bar.style.width = `${Math.min(100, (Math.abs(value) / top) * 100)}%`;
     bars.append(make("span", "track", bar), labelled(make("span", "part", name), { "aria-label": `${name} ${value.toFixed(3)}` }));
