@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from features.split import window_split
+from features.split import validation_days, window_split
 from infra.contract.partitions import drop_partition, write_partition
 from infra.contract.tables import REQUESTS
 from infra.settings import Settings, TrainingSettings
@@ -38,6 +38,12 @@ def test_a_held_last_day_is_not_what_validates(tmp_path: Path) -> None:
     settings = shop(tmp_path, 5)
     drop_partition(settings.paths.sessions / "requests", START + timedelta(days=4))
     assert window_split(settings).cut == midnight(START + timedelta(days=3))
+
+
+@pytest.mark.parametrize(("days", "validating"), [(1, 1), (4, 1), (8, 1), (10, 2), (15, 3), (30, 3), (365, 3)])
+def test_a_log_gives_so_many_of_its_days(days: int, validating: int) -> None:
+    assert validation_days(TrainingSettings(), days) == validating
+    assert validation_days(TrainingSettings(validation_days=7), days) == 7
 
 
 def test_no_days_and_no_requests_are_clear_errors(tmp_path: Path) -> None:
