@@ -16,8 +16,8 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 CLASSES = ("known", "unknown")
-"""Of queries: whether the query-item graph has the query. What a source is worth depends on it: the graph and the
-towers remember, BM25 reads."""
+"""Of queries: whether the query had led to an item when the towers learned. What a source is worth depends on it: the
+graph and the towers remember, BM25 reads."""
 TOWERS = "towers"
 RULES: dict[str, dict[str, float]] = {
     TOWERS: {"towers_cosine": 1.0, "quality_prior": 1.0},
