@@ -123,6 +123,7 @@ class Ranking:
             graph=self._sources.graph.walked(texts),
             recent_items=_padded([numbers(context.recent_items) for context in contexts]),
             order_history=_padded([numbers(context.order_history) for context in contexts]),
+            text=self._encoder.text_vectors(texts),
             allowed=None if allowed is None else allowed[None],
         )
 

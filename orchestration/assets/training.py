@@ -262,7 +262,8 @@ def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any
 
     def served(texts: list[str]) -> NDArray[np.int64]:
         vectors = query_with_prior(np.stack([encode(text) for text in texts]), prior.in_force)
-        return stage.search_texts(ranker.ranker, [normalise(text) for text in texts], vectors, DEPTH)
+        normalised = [normalise(text) for text in texts]
+        return stage.search_texts(ranker.ranker, normalised, vectors, queries.text_vectors(normalised), DEPTH)
 
     return judge(
         stage.items.vectors[:, : stage.items.width],

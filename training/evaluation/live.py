@@ -65,7 +65,7 @@ class LiveRelease:
 
         if self.release.ranker is None:
             return vector_method(arrays, items, encode)
-        stage = SecondStage.of(arrays, items, towers.config.width, encode, arrays.cut)
+        stage = SecondStage.of(arrays, towers.config, items, encode, arrays.cut)
         return served_method(stage, self.release.ranker)
 
 

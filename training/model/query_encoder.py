@@ -80,7 +80,7 @@ class QueryEncoder:
             self._location(contexts),
             self._numeric(contexts),
             self._about_query,
-            self._text(texts),
+            self.text_vectors(texts),
         )
         batch, _ = look_up(self.towers, inputs, no_items(config))
         vectors = self.towers.encode_queries(batch).numpy()
@@ -130,7 +130,8 @@ class QueryEncoder:
         numeric = np.array(rows, dtype=np.float64).reshape(len(contexts), len(transform.names))
         return transform.apply(np.where(np.isfinite(numeric), numeric, np.nan))
 
-    def _text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of normalised queries by the text encoder, [n, text width]; [n, 0] where the tower reads none."""
         config, encoder = self.towers.config, self._preprocessing.text
         if encoder is None or not (config.text_width and config.text_in_query):
             return np.zeros((len(texts), 0), dtype=np.float32)

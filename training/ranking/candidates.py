@@ -31,6 +31,8 @@ class Asked:
     """Items that the user met lately, newest first, -1 pads, [n, c]."""
     order_history: NDArray[np.int32]
     """The user's orders, newest first, an item as often as it was ordered, -1 pads, [n, h]."""
+    text: F32 | None = None
+    """Vectors of the queries by the text encoder, zeros without a text, [n, text width]; None: there is no encoder."""
     allowed: NDArray[np.bool_] | None = None
     """Which items may be found, [1 or n, items]; None: all."""
 

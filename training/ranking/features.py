@@ -19,6 +19,7 @@ RANK_CONSTANT = 60
 GROUPS: dict[str, tuple[str, ...]] = {
     "towers": ("towers_cosine", "towers_rank"),
     "quality": ("quality_prior",),
+    "text": ("text_cosine", "text_rank"),
     "lexical": ("lexical_score", "lexical_share", "lexical_rank"),
     "graph": ("graph_share", "graph_rank"),
     "user": ("times_ordered", "order_recency", "item_recency", "brand_share", "category_share", "price_closeness"),
@@ -45,9 +46,19 @@ class ItemColumns:
     """Quantile-transformed numeric features, NaN where unknown, [items, F]."""
     names: tuple[str, ...]
     """Of the numeric features."""
+    text: NDArray[np.float16] | None = None
+    """By the text encoder, zeros without a text, [items, text width]; None: there is no encoder."""
 
     @classmethod
-    def of(cls, catalog: pa.Table, vectors: F32, width: int, numeric: F32, names: Sequence[str]) -> ItemColumns:
+    def of(
+        cls,
+        catalog: pa.Table,
+        vectors: F32,
+        width: int,
+        numeric: F32,
+        names: Sequence[str],
+        text: NDArray[np.float16] | None = None,
+    ) -> ItemColumns:
         """Columns of a catalogue; a field that it lacks is unknown of all items."""
         price = _column(catalog, "price", pa.float64()).to_numpy(zero_copy_only=False)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -62,6 +73,7 @@ class ItemColumns:
             log_price=log_price,
             numeric=numeric,
             names=tuple(names),
+            text=text,
         )
 
     @property
@@ -84,6 +96,7 @@ def pair_features(pairs: Pairs, asked: Asked, items: ItemColumns) -> F32:
         "towers_cosine": cosine,
         "towers_rank": by_source["towers"],
         "quality_prior": quality,
+        **_of_text(pairs, asked, items),
         "lexical_score": np.log1p(lexical),
         "lexical_share": lexical / np.where(best > 0, best, 1)[row],
         "lexical_rank": by_source["lexical"],
@@ -92,6 +105,22 @@ def pair_features(pairs: Pairs, asked: Asked, items: ItemColumns) -> F32:
         **_of_user(pairs, asked, items),
     }
     return np.column_stack([*(columns[name] for name in PAIR_FEATURES), items.numeric[item]]).astype(np.float32)
+
+
+def _of_text(pairs: Pairs, asked: Asked, items: ItemColumns) -> dict[str, NDArray[np.floating]]:
+    """How near the texts of query and item are by the text encoder, and the place that this gives the item among the
+    candidates; unknown where either has no text."""
+    unknown = np.full(len(pairs.row), np.nan, dtype=np.float32)
+    if asked.text is None or items.text is None:
+        return {"text_cosine": unknown, "text_rank": unknown}
+    query, item = asked.text[pairs.row], items.text[pairs.item].astype(np.float32)
+    read = query.any(axis=1) & item.any(axis=1)
+    cosine = np.where(read, np.einsum("md,md->m", query, item), np.nan)
+    order = np.lexsort((-cosine, pairs.row))
+    row = pairs.row[order]
+    place = np.empty(len(order))
+    place[order] = np.arange(len(order)) - np.searchsorted(row, row)
+    return {"text_cosine": cosine, "text_rank": np.where(read, RANK_CONSTANT / (RANK_CONSTANT + 1 + place), np.nan)}
 
 
 def _of_user(pairs: Pairs, asked: Asked, items: ItemColumns) -> dict[str, NDArray[np.floating]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from infra.settings import Settings
 from training.data.arrays import Arrays
 from training.model.search import CHUNK_SCORES, exact_top
+from training.model.towers import TowerConfig
 from training.ranking.bm25 import TEXT_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
 from training.ranking.features import ItemColumns, pair_features
@@ -41,16 +42,27 @@ class SecondStage:
     """Requests [n] to query vectors, with the weights of the quality prior, [n, width + f]."""
 
     @classmethod
-    def of(cls, arrays: Arrays, vectors: F32, width: int, encode: Callable[[I64], F32], at: int) -> SecondStage:
+    def of(
+        cls, arrays: Arrays, towers: TowerConfig, vectors: F32, encode: Callable[[I64], F32], at: int
+    ) -> SecondStage:
         """Sources as of ``at``, the cut or the end (microseconds since 1970).
 
         Args:
-            vectors: of all items, [items, width + f]; width: of the unit vectors in them.
+            towers: what they read; vectors: theirs of all items, [items, width + f].
         """
+        # A server has a query's text vector only where the query tower reads it.
+        arrays = arrays if towers.text_in_query else replace(arrays, text=None)
         transform, catalog = arrays.item_transform, arrays.catalog()
         return cls(
             arrays,
-            ItemColumns.of(catalog, vectors, width, transform.apply(arrays.item_features(at)), transform.names),
+            ItemColumns.of(
+                catalog,
+                vectors,
+                towers.width,
+                transform.apply(arrays.item_features(at)),
+                transform.names,
+                None if arrays.text is None else arrays.text.items.astype(np.float16),
+            ),
             Bm25(catalog_text(catalog, LEXICAL_FIELDS)),
             QueryGraph.of(arrays.edges, arrays.query_texts(), at, arrays.cut, DEPTH),
             ItemNumbers(catalog["item_id"].to_pylist()),
@@ -65,11 +77,14 @@ class SecondStage:
         ]
         return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
 
-    def search_texts(self, ranker: LinearRanker, texts: Sequence[str], vectors: F32, k: int) -> I64:
-        """The ``k`` items of the whole catalogue served for normalised queries of an unknown user, [n, k]; ``vectors``:
-        theirs, [n, width + f]."""
+    def search_texts(self, ranker: LinearRanker, texts: Sequence[str], vectors: F32, text: F32 | None, k: int) -> I64:
+        """The ``k`` items of the whole catalogue served for normalised queries of an unknown user, [n, k].
+
+        Args:
+            vectors: of the queries, [n, width + f]; text: by the text encoder, [n, text width], where there is one.
+        """
         nothing = np.full((len(texts), 1), -1, dtype=np.int32)
-        asked = Asked(vectors, self.lexical.scores(texts), self.graph.walked(texts), nothing, nothing)
+        asked = Asked(vectors, self.lexical.scores(texts), self.graph.walked(texts), nothing, nothing, text)
         towers, _ = exact_top(vectors, self.items.vectors, max(k, DEPTH))
         pairs = candidates(towers, asked)
         return self._served(ranker, texts, towers, asked, pairs, pair_features(pairs, asked, self.items), k)
@@ -114,6 +129,7 @@ class SecondStage:
                 graph=self.graph.walked(asked_texts),
                 recent_items=arrays.recent_items[rows],
                 order_history=arrays.order_history[rows],
+                text=None if arrays.text is None else arrays.text.queries[arrays.request_query[rows]],
                 allowed=arrays.item_available <= time[:, None],
             )
             pairs = candidates(towers, asked)

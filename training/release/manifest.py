@@ -38,6 +38,8 @@ IDENTITY = (
     "preprocessing.json",
 )
 RANKER, ITEM_NUMERIC = "ranker.json", "item_numeric.safetensors"
+ITEM_TEXT = "item_text.safetensors"
+"""The items' vectors by the text encoder; absent where the query tower reads no text."""
 LEXICAL, GRAPH = "lexical", "graph"
 """Folders of its sources: BM25 over the items' text, and the walks of the query-item graph."""
 RANKING = (
@@ -122,7 +124,7 @@ def verify_release(path: Path) -> dict[str, Any]:
         )
     listed = {file for file in files if file.split("/")[0] not in FOLDERS or file in RANKING}
     expected = {*IDENTITY, *DESCRIPTION, *RANKING} if schema >= 4 else {*IDENTITY, *DESCRIPTION}
-    if listed - {INDEX} != expected - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}:
+    if listed - {INDEX, ITEM_TEXT} != expected - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}:
         raise ReleaseError(
             f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release: copy it again or"
             " train again"

@@ -15,6 +15,7 @@ from training.release.items import ItemTable
 from training.release.manifest import (
     GRAPH,
     ITEM_NUMERIC,
+    ITEM_TEXT,
     LEXICAL,
     RANKER,
     TEXT_ENCODER,
@@ -147,5 +148,6 @@ def _load_sources(release: Release) -> Sources:
     numeric = load_file(path / ITEM_NUMERIC)["numeric"]
     names = read_json(path / "preprocessing.json")["item_figures"]["names"]
     width = release.manifest.config["width"] - len(release.manifest.config["boosting"]["weights"])
-    columns = ItemColumns.of(items.table, items.vectors, width, numeric, names)
+    text = load_file(path / ITEM_TEXT)["vectors"] if (path / ITEM_TEXT).exists() else None
+    columns = ItemColumns.of(items.table, items.vectors, width, numeric, names, text)
     return Sources(Bm25.load(path / LEXICAL), QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.ids))

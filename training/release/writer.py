@@ -32,6 +32,7 @@ from training.release.manifest import (
     INDEX,
     ITEM_FILES,
     ITEM_NUMERIC,
+    ITEM_TEXT,
     LEXICAL,
     MANIFEST,
     RANKER,
@@ -95,7 +96,7 @@ def write_whole(settings: Settings, write_files: Callable[[Path], None]) -> Path
 def _write_files(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport, folder: Path) -> None:
     """All files of a release but its manifest."""
     towers = load_candidate(candidate_dir)
-    arrays = prepare_arrays(settings, text=False)
+    arrays = prepare_arrays(settings)
     prior = load_prior(candidate_dir)
     index = read_index(candidate_dir)
     training = read_training(candidate_dir)
@@ -124,6 +125,8 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     ranker = load_ranker(candidate_dir)
     _write_json(folder / RANKER, ranker.to_json())
     write_sources(arrays, folder)
+    if towers.config.text_in_query and arrays.text is not None:
+        save_file({"vectors": arrays.text.items.astype(np.float16)}, folder / ITEM_TEXT)
     _write_json(folder / "config.json", config)
     _write_json(folder / "evaluation.json", evaluation.to_json())
     if index:

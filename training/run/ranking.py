@@ -64,4 +64,4 @@ def second_stage(
         vectors = encode_requests(towers, arrays, requests)
         return query_with_prior(vectors, weights) if len(weights) else vectors
 
-    return SecondStage.of(arrays, items, towers.config.width, encode, at)
+    return SecondStage.of(arrays, towers.config, items, encode, at)
