@@ -111,7 +111,7 @@ def test_an_item_asked_for_by_its_number_is_the_first(
     assert all(len(set(rows.tolist())) == 10 and (np.diff(scores) <= 0).all() for rows, scores in found)
     folder = settings.paths.training / "candidate"
     stage = second_stage(settings, arrays, load_candidate(folder), load_prior(folder), arrays.end)
-    assert stage.search_texts(ranker, texts, vectors, 10).tolist() == [rows.tolist() for rows, _ in found]
+    assert stage.search_texts(ranker, texts, vectors, None, 10).tolist() == [rows.tolist() for rows, _ in found]
     allowed[5] = False
     ((rows, _),) = served.order(
         texts[:1], [RequestContext()], vectors[:1], towers_of(release, vectors[:1]), 10, allowed

@@ -108,11 +108,11 @@ def pair_features(pairs: Pairs, asked: Asked, items: ItemColumns) -> F32:
 
 
 def _of_text(pairs: Pairs, asked: Asked, items: ItemColumns) -> dict[str, NDArray[np.floating]]:
-    """How near the texts of query and item are by the text encoder, and the place that this gives the item among the
-    candidates; unknown where either has no text."""
-    unknown = np.full(len(pairs.row), np.nan, dtype=np.float32)
+    """How near the texts of query and item are by the text encoder, unknown where either has none; and the place that
+    this gives the item among the candidates."""
     if asked.text is None or items.text is None:
-        return {"text_cosine": unknown, "text_rank": unknown}
+        nothing = np.zeros(len(pairs.row), dtype=np.float32)
+        return {"text_cosine": nothing + np.nan, "text_rank": nothing}
     query, item = asked.text[pairs.row], items.text[pairs.item].astype(np.float32)
     read = query.any(axis=1) & item.any(axis=1)
     cosine = np.where(read, np.einsum("md,md->m", query, item), np.nan)
@@ -120,7 +120,7 @@ def _of_text(pairs: Pairs, asked: Asked, items: ItemColumns) -> dict[str, NDArra
     row = pairs.row[order]
     place = np.empty(len(order))
     place[order] = np.arange(len(order)) - np.searchsorted(row, row)
-    return {"text_cosine": cosine, "text_rank": np.where(read, RANK_CONSTANT / (RANK_CONSTANT + 1 + place), np.nan)}
+    return {"text_cosine": cosine, "text_rank": RANK_CONSTANT / (RANK_CONSTANT + 1 + place) * read}
 
 
 def _of_user(pairs: Pairs, asked: Asked, items: ItemColumns) -> dict[str, NDArray[np.floating]]:

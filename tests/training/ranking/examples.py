@@ -26,7 +26,7 @@ NUMERIC = np.array([[0.1], [0.2], [np.nan], [0.4], [0.5]], dtype=np.float32)
 
 def items(**changes: Any) -> ItemColumns:
     """The catalogue's columns."""
-    return ItemColumns.of(CATALOG, changes.get("vectors", VECTORS), 3, NUMERIC, ["order_rate"])
+    return ItemColumns.of(CATALOG, changes.get("vectors", VECTORS), 3, NUMERIC, ["order_rate"], changes.get("text"))
 
 
 def asked(**changes: Any) -> Asked:

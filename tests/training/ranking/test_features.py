@@ -1,6 +1,7 @@
 """What the second stage reads of a pair."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp  # type: ignore[import-untyped]
@@ -16,9 +17,9 @@ from training.ranking.query_graph import Walked
 TOWERS = np.array([[0, 1, 2, 3, 4]] * 2)
 
 
-def of_pair(row: int, item: int, request: Asked) -> dict[str, float]:
+def of_pair(row: int, item: int, request: Asked, **columns: Any) -> dict[str, float]:
     pairs = candidates(TOWERS[: len(request.vectors)], request)
-    values = pair_features(pairs, request, items())
+    values = pair_features(pairs, request, items(**columns))
     (at,) = np.flatnonzero((pairs.row == row) & (pairs.item == item))
     return dict(zip(items().features, values[at].tolist(), strict=True))
 
@@ -36,6 +37,20 @@ def test_sources_say_score_share_of_the_best_and_place() -> None:
     assert of_pair(0, 2, asked(lexical=lexical, visits=visits))["graph_share"] == 0.5
     assert np.isclose(found["order_rate"], 0.1)
     assert np.isnan(of_pair(0, 2, asked())["order_rate"])
+
+
+def test_texts_say_how_near_they_are_and_the_place_among_the_candidates() -> None:
+    text = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 0], [-1, 0]], dtype=np.float16)
+    request = asked(text=np.array([[0, 1], [0, 0]], dtype=np.float32))
+
+    second = of_pair(0, 1, request, text=text)
+
+    assert np.isclose(second["text_cosine"], 0.8, atol=1e-3) and np.isclose(second["text_rank"], 60 / 62)
+    assert np.isclose(of_pair(0, 2, request, text=text)["text_rank"], 60 / 61)
+    for row, item in ((0, 3), (1, 2)):  # an item, a query without a text
+        unread = of_pair(row, item, request, text=text)
+        assert np.isnan(unread["text_cosine"]) and unread["text_rank"] == 0
+    assert np.isnan(of_pair(0, 2, request)["text_cosine"]), "no encoder"
 
 
 def test_what_the_user_did_counts_with_how_often_and_how_lately() -> None:

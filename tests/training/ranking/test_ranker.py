@@ -30,7 +30,7 @@ def test_parts_add_up_and_unknown_values_are_filled() -> None:
 
     parts = ranker.parts(values, known)
 
-    assert list(parts) == ["towers", "quality", "lexical", "graph", "user", "item"]
+    assert list(parts) == ["towers", "quality", "text", "lexical", "graph", "user", "item"]
     np.testing.assert_allclose(sum(parts.values()), ranker.scores(values, known), rtol=1e-5)
     assert np.isclose(parts["item"][2], 0.5 * ranker.weights["known"][-1])
     assert not np.allclose(ranker.scores(values, known), ranker.scores(values, ~known))
