@@ -64,7 +64,7 @@ class NearWords:
         best, *others = np.argsort(-weight, kind="stable").tolist()
         if weight[best] <= RARE and others and weight[best] < MARGIN * weight[others[0]]:
             return None
-        return self._words[rows[best]]
+        return str(self._words[rows[best]])
 
     def _within(self, folded: str, edits: int) -> I64:
         """The words at most ``edits`` away."""
@@ -76,7 +76,7 @@ class NearWords:
         unlike = np.bitwise_count(self._letters[begin:end] ^ _letter_sets([folded])[0])
         rows = begin + np.flatnonzero(unlike <= 2 * edits)
         if not len(rows):
-            return rows
+            return np.zeros(0, dtype=np.int64)
         distance = cdist([folded], self._folded[rows].tolist(), scorer=OSA.distance, score_cutoff=edits, dtype=np.uint8)
         return np.asarray(rows[distance[0] <= edits])
 

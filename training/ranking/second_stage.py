@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from infra.settings import Settings
 from training.data.arrays import Arrays
 from training.model.search import CHUNK_SCORES, exact_top
+from training.ranking.asked_queries import QueryReader, with_corrected_queries
 from training.ranking.bm25 import TEXT_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
 from training.ranking.features import ItemColumns, pair_features
@@ -18,6 +20,7 @@ from training.ranking.fitting import FittedRanker, RankingRows, fit_ranker
 from training.ranking.item_numbers import ItemNumbers, named_first
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import LinearRanker, in_order
+from training.ranking.spelling import Spelling
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -37,24 +40,40 @@ class SecondStage:
     lexical: Bm25
     graph: QueryGraph
     numbers: ItemNumbers
+    spelling: Spelling
     encode: Callable[[I64], F32]
     """Requests [n] to query vectors, with the weights of the quality prior, [n, width + f]."""
 
     @classmethod
-    def of(cls, arrays: Arrays, vectors: F32, width: int, encode: Callable[[I64], F32], at: int) -> SecondStage:
+    def of(
+        cls,
+        arrays: Arrays,
+        vectors: F32,
+        width: int,
+        encode: Callable[[Arrays, I64], F32],
+        at: int,
+        reader: QueryReader | None,
+    ) -> SecondStage:
         """Sources as of ``at``, the cut or the end (microseconds since 1970).
 
         Args:
-            vectors: of all items, [items, width + f]; width: of the unit vectors in them.
+            vectors: of all items, [items, width + f]; width: of the unit vectors in them;
+            encode: requests [n] of arrays to query vectors, [n, width + f];
+            reader: of queries that are corrected; None: they are asked as they were typed.
         """
         transform, catalog = arrays.item_transform, arrays.catalog()
+        texts = catalog_text(catalog, LEXICAL_FIELDS)
+        lexical = Bm25(texts)
+        spelling = Spelling.as_of(lexical, texts, arrays.edges, arrays.query_texts(), at)
+        asked = arrays if reader is None else with_corrected_queries(arrays, spelling, reader)
         return cls(
-            arrays,
+            asked,
             ItemColumns.of(catalog, vectors, width, transform.apply(arrays.item_features(at)), transform.names),
-            Bm25(catalog_text(catalog, LEXICAL_FIELDS)),
+            lexical,
             QueryGraph.of(arrays.edges, arrays.query_texts(), at, arrays.cut, DEPTH),
             ItemNumbers(catalog["item_id"].to_pylist()),
-            encode,
+            spelling,
+            partial(encode, asked),
         )
 
     def search(self, ranker: LinearRanker, requests: I64, k: int) -> I64:
@@ -66,8 +85,11 @@ class SecondStage:
         return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
 
     def search_texts(self, ranker: LinearRanker, texts: Sequence[str], vectors: F32, k: int) -> I64:
-        """The ``k`` items of the whole catalogue served for normalised queries of an unknown user, [n, k]; ``vectors``:
-        theirs, [n, width + f]."""
+        """The ``k`` items of the whole catalogue served for queries of an unknown user, [n, k].
+
+        Args:
+            texts: normalised, and corrected by ``spelling``; vectors: theirs, [n, width + f].
+        """
         nothing = np.full((len(texts), 1), -1, dtype=np.int32)
         asked = Asked(vectors, self.lexical.scores(texts), self.graph.walked(texts), nothing, nothing)
         towers, _ = exact_top(vectors, self.items.vectors, max(k, DEPTH))

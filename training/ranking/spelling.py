@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -28,10 +29,13 @@ SHORTEST, TWO_EDITS_FROM = 4, 8
 """Letters of a word that is corrected, and of one with two slips."""
 PART = 3
 """Letters of the shortest part of a compound."""
-PART_WEIGHT = {3: 5.0, 4: 3.0, 5: 2.0}
+PART_WEIGHT = {3: 3.0, 4: 2.0}
 """What a part of so many letters weighs at least; longer ones 1: most short strings are some word."""
 ASKED_OFTEN = 3
 """Events from which a word is one to correct to though no item has it; below, it may be a query's own slip."""
+MOST_UNKNOWN = 10
+"""Unknown words beyond which a text is no query of this shop, and is left as it is."""
+WORDS_KEPT = 10_000
 SCHEMA = pa.schema([("word", pa.string()), ("items", pa.int64()), ("asked", pa.int64()), ("written", pa.string())])
 _ALPHABETS = r"^[\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Georgian}\p{Hebrew}\p{Arabic}]+$"
 """Scripts that put spaces between words and have a letter per sound: an edit is a slip there."""
@@ -78,12 +82,13 @@ class Spelling:
         weight = (items + QUERY_WEIGHT * asked).astype(np.float64)
         rows = np.flatnonzero(is_sure)
         rows = rows[np.argsort(weight[rows], kind="stable")]
-        plain, spelt = text.take(pa.array(rows)).to_pylist(), pc.coalesce(written, text).take(pa.array(rows)).to_pylist()
+        plain, spelt = (c.take(pa.array(rows)).to_pylist() for c in (text, pc.coalesce(written, text)))
         self._weight = dict(zip(plain, weight[rows].tolist(), strict=True))
         # of words that are spelt alike the heaviest, which comes last
         self._written = {same: w for word, w in zip(plain, spelt, strict=True) for same in plain_spellings(word)}
         # what is written apart is found by its parts
         is_one = np.array([" " not in w for w in spelt], dtype=np.bool_)
+        self._best_of = lru_cache(maxsize=WORDS_KEPT)(self._best)
         self._near = NearWords([w for w in spelt if " " not in w], weight[rows][is_one])
 
     @classmethod
@@ -158,6 +163,8 @@ class Spelling:
         if all(word in self._known for word in _TOKEN.findall(text)):
             return text
         tokens = list(_tokens(unicodedata.normalize("NFC", text)))
+        if sum(not token.is_fixed and token.word not in self._known for token in tokens) > MOST_UNKNOWN:
+            return text
         parts, place = [], 0
         while place < len(tokens):
             token = tokens[place]
@@ -165,7 +172,7 @@ class Spelling:
                 place += 1
                 parts += [token.before, token.word, tokens[place].word]
             else:
-                parts += [token.before, token.word if token.is_fixed else self._best(token.word)]
+                parts += [token.before, token.word if token.is_fixed else self._best_of(token.word)]
             place += 1
         return "".join(parts)
 
@@ -188,7 +195,7 @@ class Spelling:
         same = self._written.get(folded)
         # with two different accents they are two words, an edit apart
         if same is not None and (folded == word or same.isascii()):
-            return same
+            return str(same)
         if word in self._general or word[:-1] in self._general:
             return self._near.nearest(folded, 1, endings_alone=True) or word
         found = self._near.nearest(folded, 1) or self._split(word)
@@ -209,9 +216,9 @@ class Spelling:
 
     def _part_weight(self, part: str) -> float:
         """How frequent a part of a compound is, 0 where it is none."""
-        if part in stop_words():
-            return PART_WEIGHT[PART]
-        weight = self._weight.get(part, 0.0) if part in self._known and len(part) >= PART else 0.0
+        if len(part) < PART or part not in self._known:
+            return 0.0
+        weight = self._weight.get(part, PART_WEIGHT[PART] if part in stop_words() else 0.0)
         return weight if weight >= PART_WEIGHT.get(len(part), 1.0) else 0.0
 
 
