@@ -26,7 +26,6 @@ from infra.contract.query_text import normalise
 from training.ranking.bm25 import Bm25, catalog_text
 from training.ranking.second_stage import LEXICAL_FIELDS
 from training.ranking.spelling import SCHEMA, Spelling
-from training.text.general_words import general_words
 
 K = 100
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -39,7 +38,7 @@ def main(catalog_file: Path, judgements_file: Path, seed: int = 7) -> None:
     texts = catalog_text(catalog, LEXICAL_FIELDS)
     lexical = Bm25(texts)
     begin = time.perf_counter()
-    spelling = Spelling.of(lexical, texts, pa.array([], pa.string()), np.zeros(0, dtype=np.int64), general_words())
+    spelling = Spelling.of_catalog(lexical, texts)
     print(f"{len(texts):,} items, {len(lexical.document_frequency()[0]):,} words, {time.perf_counter() - begin:.2f} s")
 
     relevant = judgements.filter(pc.equal(judgements["grade"], 3))

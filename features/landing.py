@@ -31,6 +31,10 @@ class LandingError(ValueError):
     """The landing folder, or a day in it, is not as expected; the message says what to do."""
 
 
+class NoLogError(LandingError):
+    """The landing folder holds no day, nor a folder that may be meant as one."""
+
+
 @dataclass(frozen=True)
 class LandingFile:
     """A file as the landing folder lists it."""
@@ -119,14 +123,14 @@ def landing_days(settings: Settings) -> list[date]:
     """The days that have landed, in order.
 
     Raises:
-        LandingError: No such folder, or no day in it.
+        LandingError: No such folder, or no day in it (a ``NoLogError`` where nothing is near to one).
     """
     file_system, root = _open_landing(settings)
     days = _days_in(file_system, root)
     if not days:
         near = {name: why for name, why in unread_in_landing(settings).items() if "rename it" in why}
         found = "".join(f"; {name} {why}" for name, why in list(near.items())[:5])
-        raise LandingError(
+        raise (LandingError if near else NoLogError)(
             f"{landing_url(settings)} holds no day: expected folders dt=YYYY-MM-DD, each with ubi_queries and"
             f" ubi_events files ({READ}){found}"
         )

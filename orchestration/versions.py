@@ -37,6 +37,7 @@ CODE_VERSIONS: Mapping[str, tuple[int, ...]] = {
     "ranker": (2,),
     "index_tuning": (1,),
     "evaluation": (2,),
+    "catalog_release": (1,),
     "release": (training.release.manifest.SCHEMA_VERSION, 1),
     "item_index": (1,),
     "live": (1,),

@@ -137,6 +137,11 @@ class Spelling:
         return cls(found.cast(SCHEMA))
 
     @classmethod
+    def of_catalog(cls, lexical: Bm25, texts: Sequence[str]) -> Spelling:
+        """As :meth:`of`, where there are no queries yet."""
+        return cls.of(lexical, texts, pa.array([], pa.string()), np.zeros(0, dtype=np.int64), general_words())
+
+    @classmethod
     def as_of(cls, lexical: Bm25, texts: Sequence[str], edges: Edges, queries: pa.Array, at: int) -> Spelling:
         """As :meth:`of`, with the queries that had led to an item at ``at`` (microseconds since 1970); ``edges`` number
         ``queries``."""
