@@ -38,6 +38,11 @@ class Ranking:
     def __init__(self, release: Release, ranker: LinearRanker) -> None:
         self._encoder, self._sources, self._ranker = release.encoder, release.sources, ranker
 
+    def corrected(self, text: str) -> str:
+        """A normalised query as the shop spells it."""
+        spelling = self._sources.spelling
+        return text if spelling is None else spelling.corrected(text)
+
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether the order for a normalised query reads anything that is known of the user."""
         known = self._sources.graph.known([text])

@@ -58,6 +58,8 @@ class Retrieval:
     """Whether the same context was answered lately: then neither tower nor search ran."""
     timings_ms: dict[str, float]
     """Milliseconds per step: `features`, `tower`, `search`, `ranking`, `own` (all else), `total`."""
+    corrected: str | None = None
+    """The query that was answered, where unknown words of the one asked were taken for words of the shop."""
     features: dict[str, list[str]] | None = None
     """The user's history as it was known; only where an explanation was asked for."""
 
@@ -118,7 +120,8 @@ class Retriever:
 
     def retrieve(self, user: str | None, query: str, **options: Unpack[RequestOptions]) -> Retrieval:
         """The k items of the catalogue that fit the query and the user best; see :class:`Request` for the
-        options, all by name: ``k``, ``filters``, ``location``, ``personalize``, ``explain``, ``items``.
+        options, all by name: ``k``, ``filters``, ``location``, ``personalize``, ``explain``, ``items``,
+        ``correct``.
 
         Raises:
             BadRequest: a bad query, user, k, filter or location (a ValueError); the message says which and why.
@@ -145,7 +148,8 @@ class Retriever:
         served = self._live.served
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
-        texts = [normalise(request.query) for request in requests]
+        typed = [normalise(request.query) for request in requests]
+        texts = [served.corrected(t) if r.correct else t for t, r in zip(typed, requests, strict=True)]
         now = datetime.now(UTC) - _clock_offset(served, self._online.clock_offset)
         with watch.step("features"):
             contexts = self._features.read(served.release.id, requests, texts, now)
@@ -182,6 +186,7 @@ class Retriever:
                 answer,
                 list(fallbacks),
                 cached=i not in answered_anew,
+                corrected=text if text != typed[i] else None,
             )
             for i, (request, text, context, parsed, answer) in enumerate(
                 zip(requests, texts, contexts, wanted, answers, strict=True)
@@ -301,6 +306,7 @@ class Retriever:
         answer: Answer,
         fallbacks: list[str],
         cached: bool,
+        corrected: str | None,
     ) -> Retrieval:
         hits = served.hits(answer.rows, answer.scores)
         if request.explain:
@@ -315,6 +321,7 @@ class Retriever:
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},
+            corrected=corrected,
             features={name: list(getattr(search.context, name)) for name in USER_LISTS} if request.explain else None,
         )
 

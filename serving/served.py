@@ -75,6 +75,10 @@ class ServedRelease:
         """As :meth:`search`, exactly, and without an index that could be away."""
         return self._kept(vectors, zip(*self.exact.search(vectors, k, wanted), strict=True))
 
+    def corrected(self, text: str) -> str:
+        """A normalised query as it is served: as the shop spells it, where there is a second stage."""
+        return text if self.ranking is None else self.ranking.corrected(text)
+
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether towers or ranker read anything that is known of the user, for a normalised query."""
         by_ranker = self.ranking is not None and self.ranking.is_personal(text, context)

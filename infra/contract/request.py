@@ -24,6 +24,7 @@ class RequestOptions(TypedDict, total=False):
     personalize: bool
     explain: bool
     items: bool
+    correct: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,10 @@ class Request:
         False
     )
     items: Annotated[Switch, Field(description="Also give what the release knows of each item.")] = False
+    correct: Annotated[
+        Switch,
+        Field(description="Correct words that the shop does not know (`corrected` of the answer); false: as typed."),
+    ] = True
 
     @property
     def asker(self) -> str | None:

@@ -261,9 +261,9 @@ def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any
         return queries.encode(normalise(query))
 
     def served(texts: list[str]) -> NDArray[np.int64]:
-        vectors = query_with_prior(np.stack([encode(text) for text in texts]), prior.in_force)
-        normalised = [normalise(text) for text in texts]
-        return stage.search_texts(ranker.ranker, normalised, vectors, queries.text_vectors(normalised), DEPTH)
+        asked = [stage.spelling.corrected(normalise(text)) for text in texts]
+        vectors = query_with_prior(np.stack([encode(text) for text in asked]), prior.in_force)
+        return stage.search_texts(ranker.ranker, asked, vectors, queries.text_vectors(asked), DEPTH)
 
     return judge(
         stage.items.vectors[:, : stage.items.width],

@@ -94,7 +94,11 @@ async def search(request: Request, asked: SearchRequest, backend: Behind, counte
             time=asked_at,
             client_id=asked.client_id,
             session_id=asked.session_id,
-            attributes={"release_id": answer.release_id, "personalized": answer.personalized},
+            attributes={
+                "release_id": answer.release_id,
+                "personalized": answer.personalized,
+                "corrected": answer.corrected,
+            },
         )
         append_rows(log, UBI_QUERIES, [row])
     return SearchResponse(**vars(answer), query_id=query_id)
@@ -112,6 +116,7 @@ async def quick_search(
     explain: bool = False,
     items: bool = True,
     personalize: bool = True,
+    correct: bool = True,
 ) -> SearchResponse:
     """A quick look with curl or a browser. Query and user end up in histories and logs of proxies: programs POST.
     It is not logged as a search of the shop's."""
@@ -123,6 +128,7 @@ async def quick_search(
         explain=explain,
         items=items,
         personalize=personalize,
+        correct=correct,
         shown=0,
     )
     return await search(request, asked, backend, counted)

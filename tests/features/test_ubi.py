@@ -10,7 +10,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -279,6 +279,7 @@ PLACES = st.dictionaries(
 
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(st.lists(PLACES, min_size=1, max_size=8), st.booleans())
+@example(places=[{"country": "\x1f", "zip": "\x1c 10115"}], flat=False)
 def test_any_query_attributes_give_a_place_on_earth_or_none(
     duckdb_engine: Any, places: list[dict[str, Any]], flat: bool
 ) -> None:

@@ -84,6 +84,18 @@ def test_what_serves_is_what_was_evaluated(shop: tuple[Settings, Arrays, FittedR
     assert len(found[-1][0]) == 100
 
 
+def test_a_known_query_with_a_slip_has_what_the_graph_has_for_it(
+    shop: tuple[Settings, Arrays, FittedRanker, Release],
+) -> None:
+    _, _, ranker, release = shop
+    served, graph = Ranking(release, ranker.ranker), release.sources.graph
+    for typed, meant in (("grene lamp", "green lamp"), ("yelow bicicle", "yellow bicycle"), ("redphone", "red phone")):
+        assert not graph.known([typed])[0]
+        assert served.corrected(typed) == meant and graph.known([meant])[0]
+        assert (graph.walked([served.corrected(typed)]).visits != graph.walked([meant]).visits).nnz == 0
+    assert served.corrected("green lamp") == "green lamp"
+
+
 def test_an_item_is_found_by_its_own_number(shop: tuple[Settings, Arrays, FittedRanker, Release]) -> None:
     _, _, _, release = shop
     item = release.items.ids[123]

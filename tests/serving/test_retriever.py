@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from features.store.clock import clock_offset
-from infra.contract.request import RequestContext
+from infra.contract.request import Request, RequestContext
 from infra.services import status
 from infra.settings import OnlineSettings, ServingSettings, Settings
 from serving import IndexUnavailable, NoLiveRelease, Retrieval, Retriever
@@ -153,6 +153,18 @@ def test_hits_are_the_releases_own_best_first(shop: Shop, retriever: Retriever) 
     answer = retriever.retrieve(None, "red shoes", k=25)
     assert answer.release_id == shop.release().id
     assert [h.item_id for h in answer.hits] == exact_ids(shop.release(), "red shoes", 25)
+
+
+def test_unknown_words_are_served_as_the_shop_spells_them(retriever: Retriever) -> None:
+    meant = retriever.retrieve("u1", "red shoes", k=20, explain=True)
+    for typed in ("Red  sheos", "RED SHOSE", "redshoes", "red sho-es"):
+        answer = retriever.retrieve("u1", typed, k=20, explain=True)
+        assert (answer.corrected, answer.hits) == ("red shoes", meant.hits)
+    as_typed = retriever.retrieve("u1", "red sheos", k=20, correct=False)
+    assert meant.corrected is as_typed.corrected is None
+    assert as_typed.hits != retriever.retrieve("u1", "red shoes", k=20).hits
+    several = [Request(user=None, query=q, correct=c) for q, c in (("mug", True), ("lampp", True), ("lampp", False))]
+    assert [a.corrected for a in retriever.retrieve_many(several)] == [None, "lamp", None]
 
 
 def test_k_above_the_catalogue_gives_all_and_filters_may_give_none(shop: Shop, retriever: Retriever) -> None:

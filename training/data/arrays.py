@@ -87,6 +87,8 @@ class Arrays:
     random: Stage
     edges: Edges
     text: TextVectors | None = None
+    added_queries: pa.Array | None = None
+    """Queries that nobody typed, numbered after those of the log; see :mod:`training.ranking.asked_queries`."""
 
     @property
     def items(self) -> int:
@@ -108,7 +110,8 @@ class Arrays:
 
     def query_texts(self) -> pa.Array:
         """The distinct queries, row ``i`` being query ``i``."""
-        return pq.read_table(self.path / "queries.parquet")["query"].combine_chunks()
+        typed = pq.read_table(self.path / "queries.parquet")["query"].combine_chunks()
+        return typed if self.added_queries is None else pa.concat_arrays([typed, self.added_queries.cast(typed.type)])
 
     @property
     def item_transform(self) -> QuantileTransform:

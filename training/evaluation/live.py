@@ -7,8 +7,10 @@ up to the end of its own log. A release that cannot be measured fairly is left o
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,11 @@ from training.evaluation.methods import Method, served_method, vector_method
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.towers import TowerConfig
 from training.quality_prior import QualityFeatures, items_with_quality, quality_figures, query_with_prior
+from training.ranking.asked_queries import QueryReader
 from training.ranking.second_stage import SecondStage
-from training.release.manifest import TEXT_ENCODER, ReleaseError
+from training.release.manifest import TEXT_ENCODER, ReleaseError, read_json
 from training.release.release import Release, load_release
-from training.text import TextEncoderError, embed, item_texts, load_saved, load_text_encoder
+from training.text import TextEncoder, TextEncoderError, embed, item_texts, load_saved, load_text_encoder
 
 LIVE = "live"
 
@@ -59,13 +62,14 @@ class LiveRelease:
             figures = quality_figures(arrays, arrays.cut, settings.features.rate_prior)
             items = items_with_quality(items, QualityFeatures.from_json(prior).apply(figures))
 
-        def encode(requests: NDArray[np.int64]) -> NDArray[np.float32]:
-            vectors = encode_requests(towers, arrays, requests)
+        def encode(asked: Arrays, requests: NDArray[np.int64]) -> NDArray[np.float32]:
+            vectors = encode_requests(towers, asked, requests)
             return query_with_prior(vectors, weights) if len(weights) else vectors
 
         if self.release.ranker is None:
-            return vector_method(arrays, items, encode)
-        stage = SecondStage.of(arrays, towers.config, items, encode, arrays.cut)
+            return vector_method(arrays, items, partial(encode, arrays))
+        reader = _query_reader(settings, self.release) if self.release.corrects_queries else None
+        stage = SecondStage.of(arrays, towers.config, items, encode, arrays.cut, reader)
         return served_method(stage, self.release.ranker)
 
 
@@ -94,7 +98,17 @@ def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
         read = _with_numeric(arrays, fitted, release.id)
     read = _with_requests(read, settings, release, fitted)
     read = _with_tokens(read, config, LocationBuckets.from_json(fitted["location"]), release.id)
-    return LiveRelease(release, replace(read, text=_text_vectors(settings, arrays, release, fitted)))
+    return LiveRelease(release, replace(read, text=_text_vectors(settings, arrays, release)))
+
+
+def _query_reader(settings: Settings, release: Release) -> QueryReader:
+    """How its towers read a query."""
+    config = release.encoder.towers.config
+
+    def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
+        return embed(settings, _text_encoder(settings, release), texts)
+
+    return QueryReader(Hasher(config.buckets, config.max_query_tokens, config.ngrams), embedded)
 
 
 def _with_numeric(arrays: Arrays, fitted: dict[str, Any], name: str) -> Arrays:
@@ -142,18 +156,22 @@ def _with_tokens(arrays: Arrays, config: TowerConfig, location: LocationBuckets,
     return replace(arrays, item_tokens=groups, query_tokens=queries)
 
 
-def _text_vectors(settings: Settings, arrays: Arrays, release: Release, fitted: dict[str, Any]) -> TextVectors | None:
+def _text_encoder(settings: Settings, release: Release) -> TextEncoder:
+    """The text encoder that the release was trained on."""
+    if release.encoder.towers.config.text_in_query:
+        return load_saved(release.manifest.path / TEXT_ENCODER)
+    current = load_text_encoder(settings)
+    fitted = read_json(release.manifest.path / "preprocessing.json")
+    if current is None or current.fingerprint != fitted.get("text_encoder"):
+        raise NotComparable(f"release {release.id} reads items by a text encoder that is not here any more")
+    return current
+
+
+def _text_vectors(settings: Settings, arrays: Arrays, release: Release) -> TextVectors | None:
     """Items and queries by the text encoder that the release was trained on."""
-    config = release.encoder.towers.config
-    if not config.text_width:
+    if not release.encoder.towers.config.text_width:
         return None
-    if config.text_in_query:
-        encoder = load_saved(release.manifest.path / TEXT_ENCODER)
-    else:
-        current = load_text_encoder(settings)
-        if current is None or current.fingerprint != fitted.get("text_encoder"):
-            raise NotComparable(f"release {release.id} reads items by a text encoder that is not here any more")
-        encoder = current
+    encoder = _text_encoder(settings, release)
     if arrays.text is not None and (own := load_text_encoder(settings)) and own.fingerprint == encoder.fingerprint:
         return arrays.text
     items = embed(settings, encoder, item_texts(arrays.catalog()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from infra.settings import Settings
 from training.data.arrays import Arrays
 from training.model.search import CHUNK_SCORES, exact_top
 from training.model.towers import TowerConfig
+from training.ranking.asked_queries import QueryReader, with_corrected_queries
 from training.ranking.bm25 import TEXT_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
 from training.ranking.features import ItemColumns, pair_features
@@ -19,6 +21,7 @@ from training.ranking.fitting import FittedRanker, RankingRows, fit_ranker
 from training.ranking.item_numbers import ItemNumbers, named_first
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import LinearRanker, in_order
+from training.ranking.spelling import Spelling
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -38,35 +41,48 @@ class SecondStage:
     lexical: Bm25
     graph: QueryGraph
     numbers: ItemNumbers
+    spelling: Spelling
     encode: Callable[[I64], F32]
     """Requests [n] to query vectors, with the weights of the quality prior, [n, width + f]."""
 
     @classmethod
     def of(
-        cls, arrays: Arrays, towers: TowerConfig, vectors: F32, encode: Callable[[I64], F32], at: int
+        cls,
+        arrays: Arrays,
+        towers: TowerConfig,
+        vectors: F32,
+        encode: Callable[[Arrays, I64], F32],
+        at: int,
+        reader: QueryReader | None,
     ) -> SecondStage:
         """Sources as of ``at``, the cut or the end (microseconds since 1970).
 
         Args:
-            towers: what they read; vectors: theirs of all items, [items, width + f].
+            towers: what they read; vectors: theirs of all items, [items, width + f];
+            encode: requests [n] of arrays to query vectors, [n, width + f];
+            reader: of queries that are corrected; None: they are asked as they were typed.
         """
-        # A server has a query's text vector only where the query tower reads it.
-        arrays = arrays if towers.text_in_query else replace(arrays, text=None)
         transform, catalog = arrays.item_transform, arrays.catalog()
+        texts = catalog_text(catalog, LEXICAL_FIELDS)
+        lexical = Bm25(texts)
+        spelling = Spelling.as_of(lexical, texts, arrays.edges, arrays.query_texts(), at)
+        asked = arrays if reader is None else with_corrected_queries(arrays, spelling, reader)
         return cls(
-            arrays,
+            asked,
             ItemColumns.of(
                 catalog,
                 vectors,
                 towers.width,
                 transform.apply(arrays.item_features(at)),
                 transform.names,
-                None if arrays.text is None else arrays.text.items.astype(np.float16),
+                # A server has a query's text vector only where the query tower reads it.
+                arrays.text.items.astype(np.float16) if arrays.text and towers.text_in_query else None,
             ),
-            Bm25(catalog_text(catalog, LEXICAL_FIELDS)),
+            lexical,
             QueryGraph.of(arrays.edges, arrays.query_texts(), at, arrays.cut, DEPTH),
             ItemNumbers(catalog["item_id"].to_pylist()),
-            encode,
+            spelling,
+            partial(encode, asked),
         )
 
     def search(self, ranker: LinearRanker, requests: I64, k: int) -> I64:
@@ -78,10 +94,11 @@ class SecondStage:
         return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
 
     def search_texts(self, ranker: LinearRanker, texts: Sequence[str], vectors: F32, text: F32 | None, k: int) -> I64:
-        """The ``k`` items of the whole catalogue served for normalised queries of an unknown user, [n, k].
+        """The ``k`` items of the whole catalogue served for queries of an unknown user, [n, k].
 
         Args:
-            vectors: of the queries, [n, width + f]; text: by the text encoder, [n, text width], where there is one.
+            texts: normalised, and corrected by ``spelling``; vectors: theirs, [n, width + f]; text: theirs by the text
+                encoder, [n, text width], where there is one.
         """
         nothing = np.full((len(texts), 1), -1, dtype=np.int32)
         asked = Asked(vectors, self.lexical.scores(texts), self.graph.walked(texts), nothing, nothing, text)

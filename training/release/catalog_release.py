@@ -36,6 +36,7 @@ from training.ranking.fitting import FittedRanker
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import CLASSES
 from training.ranking.second_stage import LEXICAL_FIELDS
+from training.ranking.spelling import Spelling
 from training.release.items import VECTORS, write_items
 from training.release.manifest import (
     CLOCK,
@@ -45,6 +46,7 @@ from training.release.manifest import (
     LEXICAL,
     RANKER,
     SCHEMA_VERSION,
+    SPELLING,
     TEXT_ENCODER,
 )
 from training.release.writer import write_whole
@@ -144,7 +146,10 @@ def _write_files(settings: Settings, catalog: pa.Table, encoder: TextEncoder, ve
     write_items(folder / ITEM_FILES[SCHEMA_VERSION], catalog)
     write_json(folder / RANKER, FittedRanker.of_rules(PAIR_FEATURES, dict.fromkeys(CLASSES, ORDER)).to_json())
     save_file({"numeric": np.zeros((len(catalog), 0), dtype=np.float32)}, folder / ITEM_NUMERIC)
-    Bm25(catalog_text(catalog, LEXICAL_FIELDS)).save(folder / LEXICAL)
+    texts = catalog_text(catalog, LEXICAL_FIELDS)
+    lexical = Bm25(texts)
+    lexical.save(folder / LEXICAL)
+    Spelling.of_catalog(lexical, texts).save(folder / SPELLING)
     QueryGraph.empty(len(catalog)).save(folder / GRAPH)
     write_json(folder / "config.json", _config(settings, towers, now))
     trained = settings.training.model_dump(mode="json")

@@ -54,6 +54,8 @@ RANKING = (
 on."""
 TEXT_ENCODER = "text_encoder"
 """Folder of the text encoder's files, where the query tower reads one."""
+SPELLING = "spelling.parquet"
+"""The words that queries are corrected to; a release of before there was one corrects nothing."""
 FOLDERS = (TEXT_ENCODER, LEXICAL, GRAPH)
 DESCRIPTION = (CLOCK, "evaluation.json", "model_card.md", "training.json")
 INDEX = "index.json"
@@ -124,7 +126,7 @@ def verify_release(path: Path) -> dict[str, Any]:
         )
     listed = {file for file in files if file.split("/")[0] not in FOLDERS or file in RANKING}
     expected = {*IDENTITY, *DESCRIPTION, *RANKING} if schema >= 4 else {*IDENTITY, *DESCRIPTION}
-    if listed - {INDEX, ITEM_TEXT} != expected - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}:
+    if listed - {INDEX, ITEM_TEXT, SPELLING} != expected - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}:
         raise ReleaseError(
             f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release: copy it again or"
             " train again"

@@ -18,6 +18,7 @@ from training.release.manifest import (
     ITEM_TEXT,
     LEXICAL,
     RANKER,
+    SPELLING,
     TEXT_ENCODER,
     Manifest,
     ReleaseError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from training.ranking.item_numbers import ItemNumbers
     from training.ranking.query_graph import QueryGraph
     from training.ranking.ranker import LinearRanker
+    from training.ranking.spelling import Spelling
 
 
 class Sources(NamedTuple):
@@ -41,6 +43,8 @@ class Sources(NamedTuple):
     graph: QueryGraph
     items: ItemColumns
     numbers: ItemNumbers
+    spelling: Spelling | None
+    """None: queries are served as they were typed."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ class Release:
             ReleaseError: it ranks by features that this program does not have.
         """
         return _load_ranker(self.manifest)
+
+    @property
+    def corrects_queries(self) -> bool:
+        """Whether it serves what its second stage makes of a query; releases of before that do not."""
+        return (self.manifest.path / SPELLING).exists()
 
     @cached_property
     def sources(self) -> Sources:
@@ -143,6 +152,7 @@ def _load_sources(release: Release) -> Sources:
     from training.ranking.features import ItemColumns
     from training.ranking.item_numbers import ItemNumbers
     from training.ranking.query_graph import QueryGraph
+    from training.ranking.spelling import Spelling
 
     path, items = release.manifest.path, release.items
     numeric = load_file(path / ITEM_NUMERIC)["numeric"]
@@ -150,4 +160,5 @@ def _load_sources(release: Release) -> Sources:
     width = release.manifest.config["width"] - len(release.manifest.config["boosting"]["weights"])
     text = load_file(path / ITEM_TEXT)["vectors"] if (path / ITEM_TEXT).exists() else None
     columns = ItemColumns.of(items.table, items.vectors, width, numeric, names, text)
-    return Sources(Bm25.load(path / LEXICAL), QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.ids))
+    spelling = Spelling.load(path / SPELLING) if release.corrects_queries else None
+    return Sources(Bm25.load(path / LEXICAL), QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.ids), spelling)

@@ -25,6 +25,7 @@ from training.ranking.candidates import DEPTH
 from training.ranking.fitting import FittedRanker
 from training.ranking.query_graph import QueryGraph
 from training.ranking.second_stage import LEXICAL_FIELDS
+from training.ranking.spelling import Spelling
 from training.release.items import write_items
 from training.release.manifest import (
     CHOICE,
@@ -37,6 +38,7 @@ from training.release.manifest import (
     MANIFEST,
     RANKER,
     SCHEMA_VERSION,
+    SPELLING,
     TEXT_ENCODER,
     content_id,
     file_entry,
@@ -144,8 +146,11 @@ def write_sources(arrays: Arrays, folder: Path) -> None:
     """What the second stage searches and reads besides the vectors, as of the end of the log."""
     numeric = arrays.item_transform.apply(arrays.item_features(arrays.end))
     save_file({"numeric": numeric}, folder / ITEM_NUMERIC)
-    Bm25(catalog_text(arrays.catalog(), LEXICAL_FIELDS)).save(folder / LEXICAL)
-    QueryGraph.of(arrays.edges, arrays.query_texts(), arrays.end, arrays.cut, DEPTH).save(folder / GRAPH)
+    texts, queries = catalog_text(arrays.catalog(), LEXICAL_FIELDS), arrays.query_texts()
+    lexical = Bm25(texts)
+    lexical.save(folder / LEXICAL)
+    QueryGraph.of(arrays.edges, queries, arrays.end, arrays.cut, DEPTH).save(folder / GRAPH)
+    Spelling.as_of(lexical, texts, arrays.edges, queries, arrays.end).save(folder / SPELLING)
 
 
 def _config(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from infra.settings import Settings
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.held_out import stopping_and_judging
+from training.data.ngrams import Hasher
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.towers import Towers
 from training.quality_prior import QualityPrior, items_with_quality, query_with_prior
+from training.ranking.asked_queries import QueryReader
 from training.ranking.fitting import FittedRanker
 from training.ranking.second_stage import SecondStage
 from training.run.candidate import EVALUATION, RANKER, load_candidate, load_prior
+from training.text import TextEncoderError, embed, load_text_encoder
 
 
 def fit_candidate_ranker(settings: Settings, folder: Path) -> FittedRanker:
@@ -60,8 +64,16 @@ def second_stage(
     if prior is not None and len(weights):
         items = items_with_quality(items, prior.quality(arrays, at, settings.features.rate_prior))
 
-    def encode(requests: NDArray[np.int64]) -> NDArray[np.float32]:
-        vectors = encode_requests(towers, arrays, requests)
+    def encode(asked: Arrays, requests: NDArray[np.int64]) -> NDArray[np.float32]:
+        vectors = encode_requests(towers, asked, requests)
         return query_with_prior(vectors, weights) if len(weights) else vectors
 
-    return SecondStage.of(arrays, towers.config, items, encode, at)
+    def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
+        encoder = load_text_encoder(settings)
+        if encoder is None:
+            raise TextEncoderError("the arrays have vectors of a text encoder that is off: build them anew")
+        return embed(settings, encoder, texts)
+
+    config = towers.config
+    reader = QueryReader(Hasher(config.buckets, config.max_query_tokens, config.ngrams), embedded)
+    return SecondStage.of(arrays, config, items, encode, at, reader)

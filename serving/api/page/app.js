@@ -66,7 +66,7 @@ function showUsers(users) {
 
 const searchAgain = () => by("query").value.trim() && run();
 
-async function run() {
+async function run(correct = true) {
   const [query, user] = [by("query").value.trim(), by("user").value.trim()];
   const wanted = filters();
   const state = new URLSearchParams({ q: query, ...(user && { user }), ...(wanted && { filters: JSON.stringify(wanted) }) });
@@ -75,9 +75,10 @@ async function run() {
   const mine = (inFlight = new AbortController());
   document.body.setAttribute("aria-busy", "true");
   try {
-    const ask = (as, personalize) => api.search({ query, user: as, personalize, k: SHOWN, filters: wanted }, mine.signal);
+    const ask = (as, personalize) => api.search({ query, user: as, personalize, correct, k: SHOWN, filters: wanted }, mine.signal);
     const [theirs, anyones] = await Promise.all([user ? ask(user, true) : null, ask(null, false)]);
     show(user, theirs, anyones);
+    showCorrected(query, anyones.corrected);
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.status === 401) askForKey();
@@ -108,6 +109,13 @@ function show(user, theirs, anyones) {
   if (by("columns").dataset.side === "anyone") side("mine");
   by("verdict").replaceChildren(...verdict(user, theirs, anyones));
   if (theirs.personalized) showHistory(user, theirs.features || {});
+}
+
+function showCorrected(query, corrected) {
+  by("corrected").hidden = !corrected;
+  const asTyped = labelled(make("button", "", query), { type: "button" });
+  asTyped.addEventListener("click", () => run(false));
+  by("corrected").replaceChildren("Showing results for ", make("b", "", corrected), ". Search instead for ", asTyped);
 }
 
 function verdict(user, theirs, anyones) {

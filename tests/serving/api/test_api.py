@@ -51,6 +51,21 @@ def test_the_quick_look_is_the_same_search(client: TestClient) -> None:
     assert client.get("/search", params=quick).json()["hits"] == long["hits"]
 
 
+def test_it_says_what_it_answered_instead_and_can_answer_what_was_typed(client: TestClient) -> None:
+    meant = client.post("/search", json={"query": "red shoes"}).json()
+    answer = client.post("/search", json={"query": "red sheos"}).json()
+    assert (answer["corrected"], answer["hits"]) == ("red shoes", meant["hits"])
+    assert "corrected" not in meant
+    as_typed = client.post("/search", json={"query": "red sheos", "correct": False}).json()
+    assert "corrected" not in as_typed and as_typed["hits"] != meant["hits"]
+    quick = {"q": "red sheos", "k": 100, "items": False}
+    assert client.get("/search", params=quick).json()["corrected"] == "red shoes"
+    assert client.get("/search", params=quick | {"correct": False}).json()["hits"] == as_typed["hits"]
+    assert client.post("/search", json={"query": "shoes", "correct": "yes"}).status_code == 422
+    page, script = client.get("/").text, client.get("/page/app.js").text
+    assert 'id="corrected"' in page and "Showing results for " in script and "Search instead for " in script
+
+
 def test_not_personalized_answers_as_for_an_unknown_user(client: TestClient) -> None:
     asked = {"query": "shoes", "user": "u1", "personalize": False}
     answer = client.post("/search", json=asked).json()

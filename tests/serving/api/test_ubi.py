@@ -85,6 +85,12 @@ def test_a_search_and_its_click_are_logged_as_one_story(client: TestClient, logs
     assert all(0 <= age < 60 for age in ages)
 
 
+def test_the_log_has_what_was_typed_and_what_was_answered(client: TestClient, logs: Path) -> None:
+    client.post("/search", json={"query": "Red sheos"})
+    (row,) = rows(logs, "ubi_queries", 1)
+    assert (row["user_query"], row["query_attributes"]["corrected"]) == ("Red sheos", "red shoes")
+
+
 def test_what_is_shown_to_nobody_and_what_is_refused_is_not_logged(client: TestClient, logs: Path) -> None:
     client.post("/search", json={"query": "mug", "shown": 0})
     client.get("/search", params={"q": "mug"})

@@ -82,6 +82,12 @@ def test_it_serves_the_fusion_of_bm25_and_the_text_encoder(tmp_path: Path) -> No
         assert rows.tolist() == fused(pq.read_table(settings.paths.catalog), query)[:5], query
 
 
+def test_it_corrects_by_the_catalogue(tmp_path: Path) -> None:
+    served = load_served(settings := shop(tmp_path), write_catalog_release(settings).name)
+    assert served.corrected("wireles mose") == "wireless mouse"
+    assert served.corrected("wireless mouse") == "wireless mouse"
+
+
 def test_filters_and_item_numbers_work_without_a_log(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     release = load_release(write_catalog_release(settings))

@@ -16,6 +16,7 @@ import pytest
 
 from infra.contract.request import RequestContext
 from infra.settings import Settings
+from serving.ranking import Ranking
 from tests.training.conftest import SMALL, with_training
 from tests.training.toy_shop import ToyShop, write_toy_shop
 from training.data.arrays import prepare_arrays
@@ -28,6 +29,7 @@ from training.release.manifest import (
     IDENTITY,
     RANKER,
     RANKING,
+    SPELLING,
     TEXT_ENCODER,
     ReleaseError,
     clean_releases,
@@ -70,7 +72,7 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     release = load_release(path)
     assert release.id == path.name
     assert {f.name for f in path.iterdir()} == {
-        *IDENTITY, *DESCRIPTION, *(name.split("/")[0] for name in RANKING), "manifest.json",
+        *IDENTITY, *DESCRIPTION, SPELLING, *(name.split("/")[0] for name in RANKING), "manifest.json",
     }  # fmt: skip
     assert release.items.ids == release.items.table["item_id"].to_pylist()
     arrays = prepare_arrays(settings)
@@ -141,7 +143,7 @@ def test_boosting_in_force_is_in_both_vectors(made: tuple[Settings, Path, Evalua
     np.testing.assert_array_equal(quality, forced.quality(arrays, arrays.end, settings.features.rate_prior))
 
 
-@pytest.mark.parametrize("file", [*IDENTITY, *DESCRIPTION, *RANKING])
+@pytest.mark.parametrize("file", [*IDENTITY, *DESCRIPTION, *RANKING, SPELLING])
 def test_a_changed_file_is_refused(made: tuple[Settings, Path, EvaluationReport], file: str) -> None:
     path = write_release(*made)
     content = (path / file).read_bytes()
@@ -219,14 +221,15 @@ def test_an_upgrade_still_reads_releases_of_the_schemas_before(
     old = path.with_name("old")
     shutil.copytree(path, old)
     files = json.loads((old / "manifest.json").read_text(encoding="utf-8"))["files"]
-    files = {name: e for name, e in files.items() if name.split("/")[0] not in {own.split("/")[0] for own in RANKING}}
+    added = {own.split("/")[0] for own in (*RANKING, SPELLING)}
+    files = {name: e for name, e in files.items() if name.split("/")[0] not in added}
     if schema == 2:
         (old / "items.parquet").unlink()
         columns = {name: release.items.table[name].to_pylist() for name in release.items.table.column_names}
         (old / "items.json").write_text(json.dumps(columns), encoding="utf-8")
         del files["items.parquet"]
         files["items.json"] = file_entry(old / "items.json")
-    for name in RANKING:
+    for name in (*RANKING, SPELLING):
         (old / name).unlink()
     manifest = {"schema_version": schema, "id": content_id(files), "files": files}
     (old / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -235,6 +238,27 @@ def test_an_upgrade_still_reads_releases_of_the_schemas_before(
     assert before.items.table.equals(release.items.table)
     np.testing.assert_array_equal(before.encoder.encode("red shoes"), release.encoder.encode("red shoes"))
     assert before.ranker is None
+
+
+def test_a_release_of_before_queries_were_corrected_corrects_none(
+    made: tuple[Settings, Path, EvaluationReport],
+) -> None:
+    path = write_release(*made)
+    release, folder = load_release(path), made[0].paths.releases / "before"
+    shutil.copytree(path, folder)
+    (folder / SPELLING).unlink()
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["files"][SPELLING]
+    manifest["id"] = content_id(manifest["files"])
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    before = load_release(folder)
+
+    assert before.id != release.id
+    assert before.sources.spelling is None and not before.corrects_queries
+    assert release.sources.spelling is not None and release.corrects_queries
+    for one, served in ((release, "red shoes"), (before, "red sheos")):
+        assert one.ranker is not None and Ranking(one, one.ranker).corrected("red sheos") == served
 
 
 def test_a_ranker_of_features_that_are_not_known_is_refused(made: tuple[Settings, Path, EvaluationReport]) -> None:
