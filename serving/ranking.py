@@ -9,6 +9,7 @@ import numpy as np
 
 from training.model.search import CHUNK_SCORES
 from training.ranking.candidates import DEPTH, SOURCES, Asked, Pairs, candidates
+from training.ranking.confidence import nearness
 from training.ranking.features import pair_features
 from training.ranking.item_numbers import named_first
 from training.ranking.ranker import LinearRanker, in_order
@@ -37,11 +38,29 @@ class Ranking:
 
     def __init__(self, release: Release, ranker: LinearRanker) -> None:
         self._encoder, self._sources, self._ranker = release.encoder, release.sources, ranker
+        self._confidence = release.confidence
 
     def corrected(self, text: str) -> str:
         """A normalised query as the shop spells it."""
         spelling = self._sources.spelling
         return text if spelling is None else spelling.corrected(text)
+
+    def confident(self, texts: Sequence[str], towers: Sequence[Rows], allowed: NDArray[np.bool_] | None) -> list[bool]:
+        """Whether anything fits each of n normalised queries; True where the release cannot tell.
+
+        What led to an item before fits something, and so does an item's own number.
+
+        Args:
+            towers: rows that the towers found, best first; allowed: as of :meth:`order`.
+        """
+        if self._confidence is None:
+            return [True] * len(texts)
+        fits = self._sources.graph.known(texts) | (self.named(texts, allowed) >= 0)
+        for i in np.flatnonzero(~fits).tolist():
+            text, nearest = self._encoder.text_vectors([texts[i]]), towers[i][None, :DEPTH]
+            # where no text can be compared nothing speaks against it: NaN is not below the cut
+            fits[i] = not nearness(text, self._sources.items.text, nearest)[0] < self._confidence.cut
+        return [bool(fit) for fit in fits]
 
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether the order for a normalised query reads anything that is known of the user."""

@@ -58,6 +58,9 @@ class Retrieval:
     """Whether the same context was answered lately: then neither tower nor search ran."""
     timings_ms: dict[str, float]
     """Milliseconds per step: `features`, `tower`, `search`, `ranking`, `own` (all else), `total`."""
+    confident: bool = True
+    """Whether anything fits the query: False where it is farther from its nearest items than all but 3% of the queries
+    that led to a click. True where the release cannot tell."""
     corrected: str | None = None
     """The query that was answered, where unknown words of the one asked were taken for words of the shop."""
     features: dict[str, list[str]] | None = None
@@ -74,6 +77,7 @@ class Answer:
     """What the towers found, which an explanation looks at again; none where nothing else orders it."""
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
+    confident: bool
 
 
 class _Search(NamedTuple):
@@ -321,6 +325,7 @@ class Retriever:
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},
+            confident=answer.confident,
             corrected=corrected,
             features={name: list(getattr(search.context, name)) for name in USER_LISTS} if request.explain else None,
         )
@@ -346,9 +351,11 @@ class Retriever:
             with watch.step("ranking"):
                 texts, contexts = [search.text for search in group], [search.context for search in group]
                 found = served.ranked(texts, contexts, vectors, towers, k, wanted)
-            for place, vector, (seen, _), (rows, scores) in zip(places, vectors, towers, found, strict=True):
+                confident = served.confident(texts, towers, wanted)
+            for i, (place, (seen, _), (rows, scores)) in enumerate(zip(places, towers, found, strict=True)):
                 looked_at = seen[: DEPTH if served.ranking else 0].astype(np.int32)
-                answers[place] = Answer(vector, looked_at, rows.astype(np.int32), scores)
+                kept = slice(None if confident[i] or self._settings.serving.unconfident_hits else 0)
+                answers[place] = Answer(vectors[i], looked_at, rows[kept].astype(np.int32), scores[kept], confident[i])
         return [answers[i] for i in range(len(searches))], fell_back
 
 

@@ -79,6 +79,16 @@ class ServedRelease:
         """A normalised query as it is served: as the shop spells it, where there is a second stage."""
         return text if self.ranking is None else self.ranking.corrected(text)
 
+    def confident(self, texts: Sequence[str], towers: Sequence[Best], wanted: Filter) -> list[bool]:
+        """Whether anything fits each of n normalised queries; True where the release cannot tell.
+
+        Args:
+            towers: what :meth:`search` found.
+        """
+        if self.ranking is None:
+            return [True] * len(texts)
+        return self.ranking.confident(texts, [rows for rows, _ in towers], self.exact.mask(wanted))
+
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether towers or ranker read anything that is known of the user, for a normalised query."""
         by_ranker = self.ranking is not None and self.ranking.is_personal(text, context)

@@ -31,6 +31,8 @@ class ServingSettings(Group):
     """Threads that answer asynchronous calls."""
     threads: Count = 1
     """Threads of torch in a serving process."""
+    unconfident_hits: bool = True
+    """Whether hits are given where nothing fits the query (``confident`` of the answer is false); false: none are."""
     min_score: float | None = Field(None, ge=-1, le=1)
     """Hits whose cosine of query and item vector is below this are left out, whatever found them, save an item that is
     asked for by its number. The

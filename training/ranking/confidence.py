@@ -42,17 +42,20 @@ class Confidence:
         return cls(**value)
 
 
-def nearness(text: F32, item_text: NDArray[np.float16], found: I64) -> F32:
+def nearness(text: F32 | None, item_text: NDArray[np.float16] | None, found: I64) -> F32:
     """Mean cosine of each query's text with those of its ``NEAREST`` nearest items among the found, [n]; NaN where the
     query has no text, or none of the items.
 
     Args:
-        text: of the queries, [n, width]; item_text: of all items, [items, width]; both of length 1 or 0;
+        text: of the queries, [n, width]; item_text: of all items, [items, width]; both of length 1 or 0, None where
+            there is no text encoder;
         found: rows of items, -1 for none, [n, depth].
     """
+    if text is None or item_text is None:
+        return np.full(len(found), np.nan, dtype=np.float32)
     held = item_text[np.maximum(found, 0)].astype(np.float32)
     cosine = np.einsum("nd,nkd->nk", text, held)
-    read = (found >= 0) & held.any(axis=2) & text.any(axis=1)[:, None]
+    read = (found >= 0) & held.any(axis=2) & np.asarray(text.any(axis=1))[:, None]
     nearest = -np.sort(-np.where(read, cosine, -np.inf), axis=1)[:, :NEAREST]
     there = np.isfinite(nearest)
     total = np.where(there, nearest, 0).sum(axis=1)
@@ -71,4 +74,4 @@ def fit_confidence(near: F32, query: I64, fitted: NDArray[np.bool_]) -> Confiden
     values = near[kept][first]
     if len(values) < LEAST_QUERIES:
         return None
-    return Confidence(round(float(np.quantile(values, MISSED)), 4), len(values))
+    return Confidence(round(float(np.quantile(values, MISSED, method="lower")), 4), len(values))

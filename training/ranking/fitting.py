@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.ranking.confidence import Confidence
 from training.ranking.features import GROUPS
 from training.ranking.listwise import Lists, fit_listwise, fit_scale
 from training.ranking.ranker import CLASSES, RULES, LinearRanker, rule_weights
@@ -23,8 +24,9 @@ FOLDS = 5
 SAMPLED = 100
 """Pairs of a request that were not chosen and that weights are learned from, of about 400: a quarter of the time."""
 CUT_OFF = 100
-UNPROVEN = {"known": "towers", "unknown": "hybrid"}
-"""What serves a class where nothing else is proven: towers learned what known queries led to, of others nothing."""
+UNPROVEN = {"known": "towers", "unknown": "hybrid with text"}
+"""What serves a class where nothing else is proven: towers learned what known queries led to, of others nothing; on a log
+too small to prove anything a pretrained text encoder steadies them."""
 LEAST_ERRORS = 2.0
 """Standard errors by which another order has to lead it."""
 LEARNED = "learned"
@@ -64,6 +66,8 @@ class FittedRanker:
 
     ranker: LinearRanker
     choices: Mapping[str, Choice]
+    confidence: Confidence | None = None
+    """Where nothing fits a query; None where too little was found to tell."""
 
     @property
     def order(self) -> str:
@@ -77,13 +81,18 @@ class FittedRanker:
         return cls(LinearRanker.of_rules(features, rules), choices)
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.ranker.to_json(), "choices": {name: asdict(choice) for name, choice in self.choices.items()}}
+        return {
+            **self.ranker.to_json(),
+            "choices": {name: asdict(choice) for name, choice in self.choices.items()},
+            "confidence": self.confidence and self.confidence.to_json(),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> FittedRanker:
         """What :meth:`to_json` wrote."""
         choices = {name: Choice(**choice) for name, choice in value["choices"].items()}
-        return cls(LinearRanker.from_json(value), choices)
+        told = value.get("confidence")
+        return cls(LinearRanker.from_json(value), choices, Confidence.from_json(told) if told else None)
 
 
 def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> FittedRanker:

@@ -29,6 +29,7 @@ from training.release.manifest import (
 if TYPE_CHECKING:
     from training.model.query_encoder import QueryEncoder
     from training.ranking.bm25 import Bm25
+    from training.ranking.confidence import Confidence
     from training.ranking.features import ItemColumns
     from training.ranking.item_numbers import ItemNumbers
     from training.ranking.query_graph import QueryGraph
@@ -75,6 +76,15 @@ class Release:
             ReleaseError: it ranks by features that this program does not have.
         """
         return _load_ranker(self.manifest)
+
+    @cached_property
+    def confidence(self) -> Confidence | None:
+        """Where nothing fits a query; None for a release that cannot tell."""
+        from training.ranking.confidence import Confidence
+
+        file = self.manifest.path / RANKER
+        told = read_json(file).get("confidence") if file.exists() else None
+        return Confidence.from_json(told) if told else None
 
     @property
     def corrects_queries(self) -> bool:

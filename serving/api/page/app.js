@@ -79,6 +79,7 @@ async function run(correct = true) {
     const [theirs, anyones] = await Promise.all([user ? ask(user, true) : null, ask(null, false)]);
     show(user, theirs, anyones);
     showCorrected(query, anyones.corrected);
+    by("unfit").hidden = anyones.confident;
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.status === 401) askForKey();

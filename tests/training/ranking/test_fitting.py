@@ -73,7 +73,7 @@ def test_what_pays_on_other_users_is_taken() -> None:
     learned = fit_ranker(FEATURES, some_rows(200, "times_ordered"), 7)
     assert learned.choices["known"].serves == LEARNED
     assert learned.ranker.weights["known"].argmax() == FEATURES.index("times_ordered")
-    assert learned.choices["unknown"].serves == "hybrid" and learned.choices["unknown"].requests == 0
+    assert learned.choices["unknown"].serves == "hybrid with text" and learned.choices["unknown"].requests == 0
 
 
 def test_a_rule_that_nothing_learned_beats_serves() -> None:
@@ -110,7 +110,7 @@ def test_of_too_few_requests_nothing_is_learned() -> None:
     none = RankingRows(
         np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, int), np.zeros(0), np.zeros(0, bool), np.zeros(0, int)
     )
-    assert fit_ranker(FEATURES, none, 7).order == "known queries: towers, unknown queries: hybrid"
+    assert fit_ranker(FEATURES, none, 7).order == "known queries: towers, unknown queries: hybrid with text"
 
 
 def test_the_same_rows_give_the_same_ranker() -> None:
