@@ -19,6 +19,10 @@ from training.release.manifest import ReleaseError, verify_release
 
 def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -> None:
     """Hits of one query, and what was behind them."""
+    if answer.corrected:
+        console.print(
+            f"Showing results for [bold]{escape(answer.corrected)}[/]; --as-typed searches for the query itself."
+        )
     table = Table()
     for column in ("", "item", "score", "what it is"):
         table.add_column(column)
