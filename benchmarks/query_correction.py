@@ -141,7 +141,7 @@ def _latency(lexical: Bm25, queries: Sequence[str], seed: int) -> None:
         begin = time.perf_counter()
         spelling = Spelling(table)
         loaded = time.perf_counter() - begin
-        spelling.corrected("warm-upp")
+        spelling.corrected("wamrup")
         p50, p99 = np.percentile([_milliseconds(spelling, query) for query in typed], (50, 99))
         known = [_milliseconds(spelling, " ".join(rng.sample(own, 3))) for _ in queries]
         print(

@@ -177,6 +177,7 @@ def search(
     user: Annotated[str | None, typer.Option("--user", "-u", help="A user id; None: not personalized.")] = None,
     k: Annotated[int, typer.Option("-k")] = 10,
     filters: Annotated[str | None, typer.Option(help='JSON, such as {"brand": "Acme", "price": {"lt": 50}}')] = None,
+    as_typed: Annotated[bool, typer.Option("--as-typed", help="Correct no word that the shop does not know.")] = False,
     data: Data = None,
     shop: Shop = None,
 ) -> None:
@@ -191,7 +192,7 @@ def search(
         fail(f"--filters is not JSON: {error}")
     with Retriever(settings) as retriever:
         try:
-            answer = retriever.retrieve(user, query, k=k, filters=parsed, explain=True)
+            answer = retriever.retrieve(user, query, k=k, filters=parsed, explain=True, correct=not as_typed)
         except ValueError as error:
             fail(str(error))
         print_retrieval(console, retriever, answer)

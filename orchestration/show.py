@@ -20,7 +20,9 @@ from training.release.manifest import ReleaseError, verify_release
 def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -> None:
     """Hits of one query, and what was behind them."""
     if answer.corrected:
-        console.print(f"Showing results for [bold]{escape(answer.corrected)}[/].")
+        console.print(
+            f"Showing results for [bold]{escape(answer.corrected)}[/]; --as-typed searches for the query itself."
+        )
     if not answer.confident:
         console.print("[yellow]Nothing in this shop seems to fit.[/] These items are the nearest.")
     table = Table()

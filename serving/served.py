@@ -229,5 +229,6 @@ def warm(served: ServedRelease, connection: Connection | None = None, timeout_s:
         served.index.prove(connection.client(), vector.shape[1], timeout_s)
     if not served.index.search(vector, 1, Filter()).rows.size:
         raise IndexUnavailable(f"the index of release {served.release.id} answers with nothing")
+    served.corrected("wamrup")
     towers = served.search_memory(vector, served.depth(1), Filter())
     served.ranked(["warm up"], [NO_CONTEXT], vector, towers, 1, Filter())

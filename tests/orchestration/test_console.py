@@ -46,10 +46,11 @@ def test_titles_and_ids_are_no_markup(console: Console) -> None:
         fallbacks=[],
         cached=False,
         timings_ms={"total": 1.0},
+        corrected="r [/b]",
     )
     print_retrieval(console, SimpleNamespace(describe=lambda _: TITLE), answer)  # type: ignore[arg-type]
     print_side_by_side(console, SideBySide("q [/b]", [("u [/i]", "h [/u]")], [[TITLE]]))
-    for text in (TITLE, "i[/b]1", "q [/b]", "u [/i]", "h [/u]"):
+    for text in (TITLE, "i[/b]1", "for r [/b]; --as-typed", "q [/b]", "u [/i]", "h [/u]"):
         assert text in said(console)
 
 
