@@ -25,8 +25,8 @@ SAMPLED = 100
 """Pairs of a request that were not chosen and that weights are learned from, of about 400: a quarter of the time."""
 CUT_OFF = 100
 UNPROVEN = {"known": "towers", "unknown": "hybrid with text"}
-"""What serves a class where nothing else is proven: towers learned what known queries led to, of others nothing; on a log
-too small to prove anything a pretrained text encoder steadies them."""
+"""What serves a class where nothing else is proven: towers learned what known queries led to, of others nothing; on a
+log too small to prove anything a text encoder steadies them."""
 LEAST_ERRORS = 2.0
 """Standard errors by which another order has to lead it."""
 LEARNED = "learned"
