@@ -59,8 +59,8 @@ class Retrieval:
     timings_ms: dict[str, float]
     """Milliseconds per step: `features`, `tower`, `search`, `ranking`, `own` (all else), `total`."""
     confident: bool = True
-    """Whether anything fits the query: False where it is farther from its nearest items than all but 3% of the queries
-    that led to a click. True where the release cannot tell."""
+    """Whether anything fits the query: False where its nearest items are farther from it than those of nearly all
+    queries that led to a click, and than those of most unrelated words. True where the release cannot tell."""
     corrected: str | None = None
     """The query that was answered, where unknown words of the one asked were taken for words of the shop."""
     features: dict[str, list[str]] | None = None

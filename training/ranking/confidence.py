@@ -1,8 +1,8 @@
-"""Whether anything fits a query: how near its nearest items are, against queries that people found something for.
+"""Whether anything fits a query: how near its nearest items are.
 
-Nothing tells a log of queries that are none of the shop's business, so this is no probability of failure: it is a cut
-below which few of the queries lie that led to a click. UEPPR leaves out items below a threshold of relevance; here the
-shop's own log says where that is.
+A log has next to no queries that are none of the shop's business, so this is no probability. A query fits nothing that
+is farther from the catalogue both than few of those that led to a click, and than most of queries made of unrelated
+words. UEPPR leaves out items below a threshold of relevance that is set; this one is about the query, and measured.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.model.search import exact_top
+from training.text.general_words import general_words
+
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 NEAREST = 10
 """Items that have to be near: of one alone any word in common makes a neighbour."""
 MISSED = 0.03
 """Share of the queries that led to a click which may be said to fit nothing."""
-LEAST_QUERIES = 50
-"""Distinct queries without which no cut is told."""
+UNRELATED = 0.95
+"""Share of the queries of unrelated words below whose nearness the cut stays: where everybody asks in the words of the
+catalogue, a query need not be as near as theirs."""
+MADE, WORDS_EACH = 500, 2
+"""Queries of unrelated words, and words of each."""
+LEAST_QUERIES = 34
+"""Distinct queries without which no cut is told: of these one is the share that may be missed."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Confidence:
         return cls(**value)
 
 
-def nearness(text: F32 | None, item_text: NDArray[np.float16] | None, found: I64) -> F32:
+def nearness(text: F32 | None, item_text: NDArray[np.floating] | None, found: I64) -> F32:
     """Mean cosine of each query's text with those of its ``NEAREST`` nearest items among the found, [n]; NaN where the
     query has no text, or none of the items.
 
@@ -62,16 +70,31 @@ def nearness(text: F32 | None, item_text: NDArray[np.float16] | None, found: I64
     return np.where(there.any(axis=1), total / np.maximum(there.sum(axis=1), 1), np.nan).astype(np.float32)
 
 
-def fit_confidence(near: F32, query: I64, fitted: NDArray[np.bool_]) -> Confidence | None:
-    """The cut that ``MISSED`` of the distinct queries lie below that something was found for; None for too few.
+def unrelated_queries(seed: int) -> list[str]:
+    """Queries of words that have nothing to do with each other, nor, but for few, with a shop, [MADE].
+
+    Raises:
+        TextEncoderError: the package with MiniLM, whose words they are, is missing.
+    """
+    drawn = np.random.default_rng(seed).choice(general_words().to_numpy(zero_copy_only=False), (MADE, WORDS_EACH))
+    return [" ".join(words) for words in drawn.tolist()]
+
+
+def fit_confidence(asked: F32, unrelated: F32, items: F32) -> Confidence | None:
+    """The cut below which at most ``MISSED`` of the queries lie that led to a click; None for too few of them.
 
     Args:
-        near: nearness of requests, NaN where unknown, [n]; query: number of each request's query, [n];
-        fitted: whether the request led to a click, a cart or an order, [n].
+        asked: of distinct queries that led to a click, by the text encoder, [n, width]; unrelated: of
+            :func:`unrelated_queries`, [m, width]; items: of all items, [items, width]; all of length 1 or 0.
     """
-    kept = fitted & np.isfinite(near)
-    _, first = np.unique(query[kept], return_index=True)
-    values = near[kept][first]
-    if len(values) < LEAST_QUERIES:
+    near, far = (_nearness_of_all(texts, items) for texts in (asked, unrelated))
+    near, far = near[np.isfinite(near)], far[np.isfinite(far)]
+    if len(near) < LEAST_QUERIES or not len(far):
         return None
-    return Confidence(round(float(np.quantile(values, MISSED, method="lower")), 4), len(values))
+    cut = min(np.quantile(near, MISSED, method="lower"), np.quantile(far, UNRELATED))
+    return Confidence(round(float(cut), 4), len(near))
+
+
+def _nearness_of_all(texts: F32, items: F32) -> F32:
+    found, _ = exact_top(texts, items, NEAREST)
+    return nearness(texts, items, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,6 @@ from training.model.towers import TowerConfig
 from training.ranking.asked_queries import QueryReader, with_corrected_queries
 from training.ranking.bm25 import TEXT_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
-from training.ranking.confidence import fit_confidence, nearness
 from training.ranking.features import ItemColumns, pair_features
 from training.ranking.fitting import FittedRanker, RankingRows, fit_ranker
 from training.ranking.item_numbers import ItemNumbers, named_first
@@ -112,15 +111,14 @@ class SecondStage:
         if len(requests) > MOST_REQUESTS:
             draw = np.random.default_rng(settings.training.seed)
             requests = np.sort(draw.choice(requests, MOST_REQUESTS, replace=False))
-        values, rows, gains, known, near = [], [], [], [], []
+        values, rows, gains, known = [], [], [], []
         first = 0
-        for _, towers, asked, pairs, block in self._blocks(requests, DEPTH):
+        for _, _, asked, pairs, block in self._blocks(requests, DEPTH):
             n = len(asked.graph.known)
             values.append(block)
             rows.append(pairs.row + first)
             gains.append(self._gains(requests[first : first + n], pairs, settings.training.stage_weights))
             known.append(asked.graph.known)
-            near.append(nearness(asked.text, self.items.text, towers))
             first += n
         user = self.arrays.request_user[requests].astype(np.int64)
         table = RankingRows(
@@ -130,11 +128,7 @@ class SecondStage:
             np.concatenate([np.zeros(0, dtype=np.bool_), *known]),
             np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user))),
         )
-        fitted = fit_ranker(self.items.features, table, settings.training.seed)
-        led_somewhere = self.arrays.clicked.lengths[requests] > 0
-        query = self.arrays.request_query[requests].astype(np.int64)
-        near_all = np.concatenate([np.zeros(0, dtype=np.float32), *near])
-        return replace(fitted, confidence=fit_confidence(near_all, query, led_somewhere))
+        return fit_ranker(self.items.features, table, settings.training.seed)
 
     def _blocks(self, requests: I64, depth: int) -> Iterator[tuple[list[str], I64, Asked, Pairs, F32]]:
         """Queries, what the towers found, what is known, the candidates and their features, block by block."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from training.model.encoding import encode_catalog, encode_requests
 from training.model.towers import Towers
 from training.quality_prior import QualityPrior, items_with_quality, query_with_prior
 from training.ranking.asked_queries import QueryReader
+from training.ranking.confidence import Confidence, fit_confidence, unrelated_queries
 from training.ranking.fitting import FittedRanker
 from training.ranking.second_stage import SecondStage
 from training.run.candidate import EVALUATION, RANKER, load_candidate, load_prior
@@ -35,9 +37,20 @@ def fit_candidate_ranker(settings: Settings, folder: Path) -> FittedRanker:
     towers, arrays, prior = load_candidate(folder), prepare_arrays(settings), load_prior(folder)
     (folder / EVALUATION).unlink(missing_ok=True)
     requests, _ = stopping_and_judging(arrays, settings.training)
-    fitted = second_stage(settings, arrays, towers, prior).fit(requests, settings)
+    stage = second_stage(settings, arrays, towers, prior)
+    fitted = replace(stage.fit(requests, settings), confidence=_confidence(settings, stage, requests))
     save_ranker(folder, fitted)
     return fitted
+
+
+def _confidence(settings: Settings, stage: SecondStage, requests: NDArray[np.int64]) -> Confidence | None:
+    """Where nothing fits a query, by those of the requests that led to a click; None without texts to compare."""
+    text, encoder = stage.arrays.text, load_text_encoder(settings)
+    if text is None or stage.items.text is None or encoder is None:
+        return None
+    asked = stage.arrays.request_query[requests[stage.arrays.clicked.lengths[requests] > 0]]
+    unrelated = encoder.encode(unrelated_queries(settings.training.seed))
+    return fit_confidence(text.queries[np.unique(asked)], unrelated, text.items)
 
 
 def save_ranker(folder: Path, ranker: FittedRanker) -> None:

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.ranking.confidence import LEAST_QUERIES, MISSED, Confidence, fit_confidence, nearness
+from training.ranking.confidence import (
+    LEAST_QUERIES,
+    MISSED,
+    UNRELATED,
+    WORDS_EACH,
+    Confidence,
+    fit_confidence,
+    nearness,
+    unrelated_queries,
+)
 
 ITEMS = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 0], [-1, 0]], dtype=np.float16)
 
@@ -27,25 +36,45 @@ def test_only_the_ten_nearest_count() -> None:
     assert near == 1
 
 
-@given(st.lists(st.floats(-1, 1, width=32), min_size=LEAST_QUERIES, max_size=300, unique=True))
-def test_few_of_the_queries_that_led_somewhere_lie_below_the_cut(values: list[float]) -> None:
-    near = np.array(values, dtype=np.float32)
-    found = fit_confidence(near, np.arange(len(near)), np.ones(len(near), dtype=np.bool_))
+def on_a_circle(cosines: list[float] | np.ndarray) -> np.ndarray:
+    """Texts of these cosines with all of ``SAME``."""
+    values = np.asarray(cosines, dtype=np.float32)
+    return np.stack([values, np.sqrt(np.maximum(1 - values**2, 0))], axis=1)
+
+
+SAME = np.tile(np.array([[1.0, 0.0]], dtype=np.float32), (20, 1))
+
+
+@given(
+    st.lists(st.floats(-1, 1, width=32), min_size=LEAST_QUERIES, max_size=300),
+    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=100),
+)
+def test_few_of_the_queries_that_led_somewhere_lie_below_the_cut(near: list[float], unrelated: list[float]) -> None:
+    found = fit_confidence(on_a_circle(near), on_a_circle(unrelated), SAME)
     assert found is not None and found.queries == len(near)
     # the cut is rounded to four digits
-    assert (near < found.cut - 1e-4).mean() <= MISSED
+    assert (np.array(near) < found.cut - 1e-3).mean() <= MISSED
+    assert found.cut <= np.quantile(unrelated, UNRELATED) + 1e-3
 
 
-def test_a_query_counts_once_and_only_where_it_led_somewhere() -> None:
-    near = np.concatenate([np.full(1_000, 0.1), np.linspace(0.5, 0.9, 100)]).astype(np.float32)
-    query = np.concatenate([np.zeros(1_000, dtype=np.int64), np.arange(1, 101)])
-    fitted = np.ones(len(near), dtype=np.bool_)
-    found = fit_confidence(near, query, fitted)
-    assert found is not None and found.cut > 0.5 and found.queries == 101
-    fitted[1_000:] = False
-    assert fit_confidence(near, query, fitted) is None, "one query is too few"
-    near[1_000:] = np.nan
-    assert fit_confidence(near, query, np.ones(len(near), dtype=np.bool_)) is None
+def test_where_all_ask_in_the_words_of_the_catalogue_others_need_not_be_as_near() -> None:
+    tight, loose = (on_a_circle(np.linspace(low, 0.9, 100)) for low in (0.8, 0.3))
+    unrelated = on_a_circle(np.linspace(0.1, 0.4, 100))
+    of_tight, of_loose = (fit_confidence(near, unrelated, SAME) for near in (tight, loose))
+    assert of_tight is not None and np.isclose(of_tight.cut, 0.385, atol=0.01)
+    assert of_loose is not None and np.isclose(of_loose.cut, 0.312, atol=0.01)
+
+
+def test_too_few_queries_tell_nothing() -> None:
+    unrelated, few = on_a_circle([0.1] * 50), on_a_circle([0.8] * (LEAST_QUERIES - 1))
+    assert fit_confidence(few, unrelated, SAME) is None
+    without_text = np.zeros((100, 2), dtype=np.float32)
+    assert fit_confidence(np.vstack([few, without_text]), unrelated, SAME) is None
+
+
+def test_unrelated_queries_are_the_same_for_a_seed() -> None:
+    assert unrelated_queries(7) == unrelated_queries(7) != unrelated_queries(8)
+    assert all(len(query.split()) == WORDS_EACH for query in unrelated_queries(7))
 
 
 def test_it_is_the_same_when_it_was_written_and_read() -> None:

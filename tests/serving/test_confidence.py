@@ -1,0 +1,76 @@
+"""A release of a shop with texts says which queries nothing fits, and can leave their hits out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from infra.contract.request import NO_CONTEXT
+from infra.settings import ServingSettings, Settings
+from serving import Retriever
+from serving.index import promote, push
+from serving.ranking import Ranking
+from tests.training.conftest import SMALL
+from tests.training.toy_shop import ToyShop, write_toy_shop
+from training.data.arrays import prepare_arrays
+from training.evaluation import EvaluationReport
+from training.ranking.candidates import DEPTH
+from training.ranking.confidence import LEAST_QUERIES
+from training.release.release import Release, load_release
+from training.release.writer import write_release
+from training.run.candidate import fit_candidate_prior, save_candidate
+from training.run.ranking import fit_candidate_ranker
+from training.run.trainer import new_towers
+
+pytestmark = pytest.mark.server
+
+FOREIGN = ["segmentation fault in malloc", "mortgage interest rates", "weather tomorrow in Berlin", "divorce lawyer"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Release]:
+    """A shop of untrained towers that read text."""
+    training = SMALL.model_copy(update={"text_encoder": "minilm", "text_tokens": 16})
+    settings = Settings(home=tmp_path_factory.mktemp("confident"), shop="toy", training=training)
+    write_toy_shop(settings.paths, ToyShop(requests=4_000))
+    arrays = prepare_arrays(settings)
+    folder = settings.paths.training / "candidate"
+    told = {"examples": 0, "curve": [], "best_epoch": 0, "recipe": SMALL.recipe, "encoders": [],
+            "settings": training.model_dump(mode="json")}  # fmt: skip
+    save_candidate(folder, new_towers(training, arrays), told)
+    fit_candidate_prior(settings, folder)
+    fitted = fit_candidate_ranker(settings, folder)
+    assert fitted.confidence is None or fitted.confidence.queries >= LEAST_QUERIES
+    report = EvaluationReport(truth="orders", requests=0, items=0, rows=[], slices={})
+    release = load_release(write_release(settings, folder, report))
+    assert release.confidence == fitted.confidence
+    return settings, release
+
+
+def test_what_the_shop_does_not_sell_fits_nothing(shop: tuple[Settings, Release]) -> None:
+    _, release = shop
+    assert release.confidence is not None, "the toy shop has enough queries"
+    assert release.ranker is not None
+    ranking = Ranking(release, release.ranker)
+    own = ["red shoes", "lamp for a dark room", "a pair of running shoes", release.items.ids[7].lower(), "blue mugs"]
+    texts = [*own, *FOREIGN]
+    vectors = release.encoder.encode_many(texts, [NO_CONTEXT] * len(texts))
+    width = release.encoder.towers.config.width
+    towers = list(np.argsort(-(vectors[:, :width] @ release.items.vectors[:, :width].T), axis=1)[:, :DEPTH])
+    assert ranking.confident(texts, towers, None) == [True] * len(own) + [False] * len(FOREIGN)
+
+
+@pytest.mark.parametrize("hits", [True, False])
+def test_an_answer_says_so_and_can_be_empty(shop: tuple[Settings, Release], hits: bool) -> None:
+    settings, release = shop
+    serving = ServingSettings(unconfident_hits=hits)
+    settings = settings.model_copy(update={"serving": serving})
+    push(settings, release)
+    promote(settings, release.id)
+    with Retriever(settings) as retriever:
+        for _ in range(2):  # the second one is of the cache
+            answer = retriever.retrieve(None, FOREIGN[0], k=5)
+            assert not answer.confident
+            assert len(answer.hits) == (5 if hits else 0)
+        assert retriever.retrieve(None, "red shoes", k=5).confident
+        assert len(retriever.retrieve(None, "red shoes", k=5, explain=True).hits) == 5
