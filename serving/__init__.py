@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from infra.contract.request import Request, RequestOptions
     from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
     from serving.hits import Hit
-    from serving.retriever import Retrieval, Retriever
+    from serving.retrieval import Retrieval
+    from serving.retriever import Retriever
 
 __all__ = [
     "Hit",
@@ -37,7 +38,7 @@ _LAZY = {
     "NoLiveRelease": "serving.errors",
     "OnlineStoreUnavailable": "features.store.errors",
     "Request": "infra.contract.request",
-    "Retrieval": "serving.retriever",
+    "Retrieval": "serving.retrieval",
     "Retriever": "serving.retriever",
 }
 

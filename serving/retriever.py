@@ -6,88 +6,33 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, NamedTuple, Unpack, cast
+from typing import Any, Unpack, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from features.active_users import active_users
 from features.store.online import OnlineFeatures
 from features.store.session import SessionEvent
 from infra.contract.names import ACTIONS, USER_LISTS, Action
 from infra.contract.query_text import normalise
-from infra.contract.request import Request, RequestContext, RequestOptions
+from infra.contract.request import Request, RequestOptions
 from infra.settings import Settings
+from serving.answers import LARGEST_CACHED_K, Answer, Search, cache_key
 from serving.caching import CountedCache
 from serving.errors import BadRequest, IndexUnavailable
 from serving.explain import explained
-from serving.filters import Filter, parse_filters
-from serving.hits import DESCRIBED, Hit
+from serving.filters import parse_filters
 from serving.live import Live
 from serving.request import check_request
 from serving.request_context import context_of
 from serving.request_features import RequestFeatures
+from serving.retrieval import INDEX_UNAVAILABLE, NEWER_RELEASE_UNUSABLE, ONLINE_STORE_UNAVAILABLE, Retrieval
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
 from training.ranking.candidates import DEPTH
-
-ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
-INDEX_UNAVAILABLE = "index_unavailable"
-NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
-LARGEST_CACHED_K = 1_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Retrieval:
-    """Hits, best first, and how they came about."""
-
-    __pydantic_config__: ClassVar[dict[str, bool]] = DESCRIBED
-
-    hits: list[Hit]
-    release_id: str
-    """The release that answered."""
-    personalized: bool
-    """Whether the answer was made with something of the user's: their history, or numbers of what they did."""
-    fallbacks: list[str]
-    """What was away: `online_store_unavailable` (not personalized), `index_unavailable` (searched in memory, by the
-    release last known to be live), `newer_release_unusable` (the release before it answered)."""
-    cached: bool
-    """Whether the same context was answered lately: then neither tower nor search ran."""
-    timings_ms: dict[str, float]
-    """Milliseconds per step: `features`, `tower`, `search`, `ranking`, `own` (all else), `total`."""
-    confident: bool = True
-    """Whether anything fits the query: False where its nearest items are farther from it than those of nearly all
-    queries that led to a click, and than those of most unrelated words. True where the release cannot tell."""
-    corrected: str | None = None
-    """The query that was answered, where unknown words of the one asked were taken for words of the shop."""
-    features: dict[str, list[str]] | None = None
-    """The user's history as it was known; only where an explanation was asked for."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the cache of contexts holds; it depends on nothing but its key. Arrays: a thousand hits as objects would
-    take ten times the memory, and the garbage collector would visit each."""
-
-    vector: NDArray[np.float32]
-    towers: NDArray[np.int32]
-    """What the towers found, which an explanation looks at again; none where nothing else orders it."""
-    rows: NDArray[np.int32]
-    scores: NDArray[np.float32]
-    confident: bool
-
-
-class _Search(NamedTuple):
-    """What is to be found for a request whose context was not answered lately."""
-
-    text: str
-    context: RequestContext
-    vector: NDArray[np.float32]
-    k: int
-    wanted: Filter
 
 
 class Retriever:
@@ -161,7 +106,7 @@ class Retriever:
             fallbacks.append(ONLINE_STORE_UNAVAILABLE)
             contexts = [context_of(None, None, request.location) for request in requests]
         keys = [
-            _cache_key(served.release.id, text, request.k, parsed, context)
+            cache_key(served.release.id, text, request.k, parsed, context)
             for text, request, parsed, context in zip(texts, requests, wanted, contexts, strict=True)
         ]
         fell_back = False
@@ -172,7 +117,7 @@ class Retriever:
             with watch.step("tower"):
                 vectors = served.release.encoder.encode_many([texts[i] for i in new], [contexts[i] for i in new])
             searches = [
-                _Search(texts[i], contexts[i], vector, requests[i].k, wanted[i])
+                Search(texts[i], contexts[i], vector, requests[i].k, wanted[i])
                 for i, vector in zip(new, vectors, strict=True)
             ]
             found, fell_back = self._answers(served, searches, watch)
@@ -186,7 +131,7 @@ class Retriever:
             self._retrieval(
                 served,
                 request,
-                _Search(text, context, answer.vector, request.k, parsed),
+                Search(text, context, answer.vector, request.k, parsed),
                 answer,
                 list(fallbacks),
                 cached=i not in answered_anew,
@@ -306,7 +251,7 @@ class Retriever:
         self,
         served: ServedRelease,
         request: Request,
-        search: _Search,
+        search: Search,
         answer: Answer,
         fallbacks: list[str],
         cached: bool,
@@ -331,7 +276,7 @@ class Retriever:
         )
 
     def _answers(
-        self, served: ServedRelease, searches: Sequence[_Search], watch: Stopwatch
+        self, served: ServedRelease, searches: Sequence[Search], watch: Stopwatch
     ) -> tuple[list[Answer], bool]:
         """What is served for each search; and whether exact search in memory stood in for an index that is away, or for
         one that there was no time left to ask."""
@@ -363,9 +308,3 @@ def _clock_offset(served: ServedRelease, batch: timedelta | None) -> timedelta:
     """How far the wall clock is ahead of the shop's time: by the release or, where a later batch is online already (its
     release was blocked, or live was rolled back), by that: what happens now must not count as known to the batch."""
     return served.clock_offset if batch is None else min(served.clock_offset, batch)
-
-
-def _cache_key(release_id: str, text: str, k: int, wanted: Filter, context: RequestContext) -> tuple[object, ...]:
-    """All that the hits depend on (UEPPR's second key)."""
-    histories = (tuple(getattr(context, name)) for name in USER_LISTS)
-    return (release_id, text, k, wanted, *histories, tuple(context.numeric.items()), tuple(context.location.items()))

@@ -16,7 +16,8 @@ from infra.contract.request import Request
 from infra.services import ServiceError
 from infra.settings import Settings
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
-from serving.retriever import ONLINE_STORE_UNAVAILABLE, Retrieval, Retriever
+from serving.retrieval import ONLINE_STORE_UNAVAILABLE, Retrieval
+from serving.retriever import Retriever
 from serving.ubi_log.intake import UserEvent
 from training.release.manifest import ReleaseError
 from training.text import TextEncoderError

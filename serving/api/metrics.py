@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.retriever import Retrieval
+from serving.retrieval import Retrieval
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.018, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Bounds of the histograms; 18 ms is what a search is held to."""

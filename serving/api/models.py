@@ -12,7 +12,7 @@ from infra.contract.location import BOUNDS as DEGREES
 from infra.contract.location import MAX_TEXT_CHARS
 from infra.contract.request import Request
 from infra.contract.tables import LOCATION_NAMES
-from serving.retriever import Retrieval
+from serving.retrieval import Retrieval
 
 VALUES = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}, "minItems": 1}
 BOUNDS = {name: {"type": "number"} for name in ("gt", "gte", "lt", "lte")}

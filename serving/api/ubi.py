@@ -15,7 +15,7 @@ from serving.api.metrics import Metrics
 from serving.api.models import RowProblem, UbiResponse
 from serving.api.observe import note
 from serving.api.refusals import REFUSALS
-from serving.retriever import ONLINE_STORE_UNAVAILABLE
+from serving.retrieval import ONLINE_STORE_UNAVAILABLE
 from serving.ubi_log import UBI_EVENTS, UBI_QUERIES, Source, UbiLog
 from serving.ubi_log.intake import RowError, UserEvent, checked_row, parse_rows, user_event_of
 

@@ -1,0 +1,39 @@
+"""What ``retrieve`` gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from serving.hits import DESCRIBED, Hit
+
+ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
+INDEX_UNAVAILABLE = "index_unavailable"
+NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """Hits, best first, and how they came about."""
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = DESCRIBED
+
+    hits: list[Hit]
+    release_id: str
+    """The release that answered."""
+    personalized: bool
+    """Whether the answer was made with something of the user's: their history, or numbers of what they did."""
+    fallbacks: list[str]
+    """What was away: `online_store_unavailable` (not personalized), `index_unavailable` (searched in memory, by the
+    release last known to be live), `newer_release_unusable` (the release before it answered)."""
+    cached: bool
+    """Whether the same context was answered lately: then neither tower nor search ran."""
+    timings_ms: dict[str, float]
+    """Milliseconds per step: `features`, `tower`, `search`, `ranking`, `own` (all else), `total`."""
+    confident: bool = True
+    """Whether anything fits the query: False where its nearest items are farther from it than those of nearly all
+    queries that led to a click, and than those of most unrelated words. True where the release cannot tell."""
+    corrected: str | None = None
+    """The query that was answered, where unknown words of the one asked were taken for words of the shop."""
+    features: dict[str, list[str]] | None = None
+    """The user's history as it was known; only where an explanation was asked for."""
