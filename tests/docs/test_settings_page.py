@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
-from docs.settings_page import Setting, groups_of, settings_of
+from docs.settings_page import Setting, groups_of, settings_of, value_text
 from infra.settings import Settings
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/settings.md"
@@ -26,6 +27,11 @@ def test_every_setting_stands_in_the_reference_with_what_it_is() -> None:
     said = {row.split("`")[1]: row for row in rows if row.startswith("| `SHELFWISE_")}
     assert said.keys() == {one.name for one in every_setting()}
     assert not [name for name, row in said.items() if row.endswith("|  |")]
+
+
+def test_a_duration_stands_in_the_unit_that_one_reads() -> None:
+    given = {"0 h": 0, "3 s": 3, "0.5 s": 0.5, "1800 s": 1800, "1 h": 3600, "1.5 h": 5400, "24 h": 86400, "2 d": 172800}
+    assert {value_text(timedelta(seconds=seconds)): seconds for seconds in given.values()} == given
 
 
 def test_every_group_has_a_docstring() -> None:
