@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from features.completeness import what_all_rows_lack
 from features.day_counts import count_day
 from features.day_report import (
     VERSION,
@@ -23,7 +24,6 @@ from features.day_report import (
 )
 from features.day_tables import make_day_tables
 from features.engine import batches_of_query, open_engine
-from features.lacking import what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
 from features.publishing import STAGED_TABLES, Judge, Verdict, accepted_tables, open_sessions, publish, staged_tables

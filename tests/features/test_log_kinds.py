@@ -1,4 +1,4 @@
-"""Logs as shops have them: responses, baskets, guests, other spellings, harmless rows, actions that are refused."""
+"""Logs as shops have them: responses, baskets, guests, other spellings, ignored rows, actions that are refused."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_an_item_is_found_at_any_level(tmp_path: Path, place: Row) -> None:
     assert (found["item_id"], found["query_id"], found["position"]) == ("a", "q", 1)
 
 
-def test_harmless_rows_are_ignored_each_for_its_reason(tmp_path: Path) -> None:
+def test_rows_that_nothing_is_wrong_with_are_ignored_each_for_its_reason(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     click = event("click", "a", query_id="q")
     events = [

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from features.compiled import engine_table, make_table, with_variables
-from features.left_out import leave_out, left_out, mark_events
+from features.ignored_requests import leave_out, left_out, mark_events
 from features.screening import DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import (
     attributed_events,

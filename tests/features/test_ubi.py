@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from features import documents, text_files
 from features.documents import load_documents
 from features.location import PLACE_NAMES
-from features.screening import HARMLESS, REASONS, DayWindow, open_baskets, screen_events, screen_requests
+from features.screening import IGNORED, REASONS, DayWindow, open_baskets, screen_events, screen_requests
 from features.ubi import EVENT_PATHS, QUERY_PATHS, read_events, read_queries
 from infra.contract.tables import EVENTS, REQUESTS
 from infra.settings import RawSettings
@@ -340,7 +340,7 @@ def test_no_line_crashes_a_day_and_none_is_lost(
     for which, sql in judge.items():
         reasons = [row["reason"] for row in duckdb_engine.con.sql(sql).to_arrow_table().to_pylist()]
         assert len(reasons) == rows_in[which]
-        assert set(reasons) <= {None, "action_line", *HARMLESS, *REASONS}
+        assert set(reasons) <= {None, "action_line", *IGNORED, *REASONS}
 
 
 PLACES = [
