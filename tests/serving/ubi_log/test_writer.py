@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from features.landing import catalog_files, day_files
+from features.landing import day_files
+from features.landing_catalogs import catalog_files
 from infra.settings import Settings, UbiLogSettings
 from serving.ubi_log import UbiLog, UbiLogError, log_folder
 from serving.ubi_log.day_files import DayFile, mend_torn_files
