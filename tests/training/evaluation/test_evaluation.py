@@ -35,7 +35,8 @@ from training.model.encoding import encode_catalog, encode_requests
 from training.model.search import exact_top
 from training.quality_prior import PriorWeights, QualityFeatures, QualityPrior, quality_figures
 from training.run.candidate import load_candidate
-from training.run.trainer import new_towers, train
+from training.run.new_towers import new_towers
+from training.run.trainer import train
 
 MakeShop = Callable[..., Settings]
 

@@ -16,7 +16,8 @@ from tests.training.conftest import SMALL, with_training
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import Batch, BatchMaker
 from training.losses.objective import ORDER_GAIN, PARTS, SOURCES, BatchVectors, Objective
-from training.run.trainer import click_share_of, tower_config, train
+from training.run.new_towers import tower_config
+from training.run.trainer import click_share_of, train
 
 MakeShop = Callable[..., Settings]
 OFF: dict[str, tuple[float, float]] = dict.fromkeys(SOURCES, (0.0, 0.0))

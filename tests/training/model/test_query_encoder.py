@@ -18,7 +18,7 @@ from training.data.location import LocationBuckets
 from training.model.encoding import encode_requests
 from training.model.query_encoder import Preprocessing, QueryEncoder
 from training.model.towers import Towers
-from training.run.trainer import new_towers
+from training.run.new_towers import new_towers
 from training.text import load_text_encoder
 
 MakeShop = Callable[..., Settings]
