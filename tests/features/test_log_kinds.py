@@ -183,6 +183,7 @@ def test_an_action_that_is_mostly_refused_holds_the_day(tmp_path: Path) -> None:
     assert not build(shop(tmp_path / "half"), queries, orders + sound).held
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("name", ["ProductView", "product-view", "Product View", "PRODUCT_VIEW"])
 def test_action_names_are_compared_without_case_and_marks(tmp_path: Path, name: str) -> None:
     raw = RawSettings(actions={name: "click", "Add-To Cart": "ignore"})

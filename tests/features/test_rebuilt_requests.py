@@ -250,6 +250,7 @@ def test_two_people_at_one_browser_are_two(tmp_path: Path) -> None:
     assert report.rebuilt_requests == {"unnamed": 1}
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("text", [None, "red shoes"])
 @pytest.mark.parametrize("queries_file", ["absent", "empty", "no rows"])
 def test_a_day_of_events_alone_that_tells_no_request_says_so(

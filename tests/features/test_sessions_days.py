@@ -85,6 +85,7 @@ def test_sessions_cross_midnight(tmp_path: Path) -> None:
     assert late[0]["known_at"].date() == NEXT
 
 
+@pytest.mark.slow
 def test_a_day_that_runs_again_gives_the_same_bytes(tmp_path: Path, in_order: dict[str, bytes]) -> None:
     settings = shop(tmp_path)
     land_three_days(settings)
@@ -96,6 +97,7 @@ def test_a_day_that_runs_again_gives_the_same_bytes(tmp_path: Path, in_order: di
     assert files_of(settings) == in_order
 
 
+@pytest.mark.slow
 def test_a_late_day_changes_the_days_that_read_it(tmp_path: Path, in_order: dict[str, bytes]) -> None:
     settings = shop(tmp_path)
     land_three_days(settings)
@@ -135,6 +137,7 @@ def test_a_day_that_breaks_later_keeps_its_accepted_version(tmp_path: Path, in_o
     assert files_of(settings) == in_order
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_tables_leaves_a_day_that_is_not_built(
     tmp_path: Path, in_order: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

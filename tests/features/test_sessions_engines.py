@@ -324,6 +324,7 @@ def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dic
     return result
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(4, 60))
 def test_attribution_is_what_slow_python_finds(

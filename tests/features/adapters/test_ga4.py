@@ -96,6 +96,7 @@ def write(file: Path, rows: Sequence[Row], form: str = "json") -> Path:
     return file
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("form", ["json", "parquet", "wrapped"])
 def test_a_visit(tmp_path: Path, form: str) -> None:
     file = write(tmp_path / f"events_20260510.{'json' if form == 'json' else 'parquet'}", visit(), form)

@@ -158,6 +158,7 @@ assert reached == [], reached
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_home(shop: Settings) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SILENT_RUN, str(shop.home)], capture_output=True, text=True, timeout=120, check=False

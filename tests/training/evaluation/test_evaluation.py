@@ -52,6 +52,7 @@ def test_exact_search_finds_only_what_existed() -> None:
         assert np.isneginf(scores[row, len(exists) :]).all()
 
 
+@pytest.mark.slow
 def test_the_table_has_every_method_on_the_same_rows(make_shop: MakeShop) -> None:
     settings = make_shop()
     candidate = train(settings).candidate_dir

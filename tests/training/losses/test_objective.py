@@ -177,6 +177,7 @@ def test_no_negative_at_all_still_has_a_gradient(example: tuple[Arrays, Batch, B
     assert not vectors.targets.grad.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["fused", "multi_part_hinge"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_each_source_alone_trains(make_shop: MakeShop, part: str, source: str) -> None:

@@ -172,6 +172,7 @@ def test_a_changed_manifest_is_refused(made: tuple[Settings, Path, EvaluationRep
         load_release(path.parent / "nothing")
 
 
+@pytest.mark.slow
 def test_a_text_encoder_is_part_of_the_release(make_shop: MakeShop) -> None:
     changes = {"text_encoder": "minilm", "text_in_query": True, "text_dim": 8, "epochs": 1}
     settings = with_training(make_shop(requests=150, items=60), **changes)
@@ -263,6 +264,7 @@ assert "torch" in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_checking_and_pushing_load_no_torch(made: tuple[Settings, Path, EvaluationReport]) -> None:
     path = write_release(*made)
     subprocess.run([sys.executable, "-c", LIGHT, str(path)], check=True, cwd=Path(__file__).parents[3])
