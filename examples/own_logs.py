@@ -83,7 +83,7 @@ def main(folder: Path) -> None:
     from orchestration.partitions import choose_days
     from orchestration.releases import make_live, release_statuses
 
-    outcome = run_loop(*choose_days(None))
+    outcome = run_loop(choose_days(None))
     for failure in outcome.failures:
         print("Blocked:", failure)
     if not outcome.success:  # so few orders may not beat BM25; a shop of yours should find out why before it forces

@@ -24,6 +24,7 @@ from infra.settings import Settings
 __all__ = [
     "DayFiles",
     "LandingError",
+    "NoLogError",
     "day_files",
     "landing_days",
     "landing_url",
@@ -36,6 +37,10 @@ _OWN = frozenset({"qrels.tsv", "queries.tsv"})
 
 NEAR = 7
 """Days beside one that tell whether its log should have events; each is listed."""
+
+
+class NoLogError(LandingError):
+    """The landing folder holds no day, nor a folder that may be meant as one."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +79,14 @@ def landing_days(settings: Settings) -> list[date]:
     """The days that have landed, in order.
 
     Raises:
-        LandingError: No such folder, or no day in it.
+        LandingError: No such folder, or no day in it (a ``NoLogError`` where nothing is near to one).
     """
     file_system, root = open_landing(settings)
     days = days_in(file_system, root)
     if not days:
         near = {name: why for name, why in unread_in_landing(settings).items() if "rename it" in why}
         found = "".join(f"; {name} {why}" for name, why in list(near.items())[:5])
-        raise LandingError(
+        raise (LandingError if near else NoLogError)(
             f"{landing_url(settings)} holds no day: expected folders dt=YYYY-MM-DD, each with ubi_queries and"
             f" ubi_events files ({READ}){found}"
         )

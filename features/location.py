@@ -26,7 +26,8 @@ Names are compared without case, blanks, hyphens and underscores.
 """
 
 _MACROS = rf"""
-CREATE OR REPLACE TEMP MACRO as_place(j) AS CASE WHEN len(as_id(j)) <= {MAX_TEXT_CHARS}
+CREATE OR REPLACE TEMP MACRO as_place(j) AS CASE
+    WHEN len(as_id(j)) <= {MAX_TEXT_CHARS} AND regexp_matches(as_id(j), '[^[:cntrl:][:space:]]')
     -- a column of whole numbers with gaps is one of doubles, in a CSV file too
     THEN regexp_replace(as_id(j), '^(\d+)\.0+$', '\1') END;
 CREATE OR REPLACE TEMP MACRO degrees(t, bound) AS

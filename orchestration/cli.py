@@ -83,13 +83,16 @@ def run(
     ] = None,
     verbose: Annotated[bool, typer.Option(help="Dagster's own log, too.")] = False,
 ) -> None:
-    """Run the whole loop in this process: logs to live release, then show what it gives."""
+    """Run the whole loop in this process: logs to live release, then show what it gives.
+
+    Of a catalogue without logs: the catalogue alone goes live.
+    """
     use_shop(data, shop, makes=True)
     from orchestration.loop import run_loop
     from orchestration.partitions import choose_days
     from orchestration.report import print_outcome
 
-    outcome = run_loop(*choose_days(parse_days(days) if days else None), verbose=verbose)
+    outcome = run_loop(choose_days(parse_days(days) if days else None), verbose=verbose)
     print_outcome(console, outcome)
     raise typer.Exit(0 if outcome.success else 1)
 

@@ -58,7 +58,7 @@ def log_lines(settings: Settings, first: date, last: date) -> list[str]:
     """Rows read and refused, and unknown actions, of the days from ``first`` to ``last`` as they were last built."""
     days = [day for day in built_days(settings) if first <= day <= last]
     reports = [report for report in (read_report(settings, day) for day in days) if report]
-    unread = _unread_lines(settings, reports)
+    unread = unread_lines(settings, reports)
     if not reports:
         return unread
     reasons, ignored = totals(r.reasons for r in reports), totals(r.ignored_reasons for r in reports)
@@ -98,7 +98,7 @@ def _first(told: Sequence[str], name: str) -> list[str]:
     return [*told[:WARNINGS], *(more if len(told) > WARNINGS else [])]
 
 
-def _unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]:
+def unread_lines(settings: Settings, reports: Iterable[DayReport]) -> list[str]:
     """What lies in the landing folder, or in its days, and is not read: a line for each reason."""
     names: dict[str, list[str]] = {}
     for name, why in unread_in_landing(settings).items():

@@ -1,4 +1,4 @@
-"""The jobs: the whole loop, and the features alone."""
+"""The jobs: the whole loop, the features alone, the catalogue alone."""
 
 from __future__ import annotations
 
@@ -15,4 +15,13 @@ refresh_features = dg.define_asset_job(
     "refresh_features",
     selection=dg.AssetSelection.assets("online_features").upstream(),
     description="Logs of the chosen days -> sessions -> features -> online store. No training.",
+)
+
+CATALOG_ALONE = ("catalog", "catalog_release")
+"""Assets that need no log."""
+
+serve_catalog = dg.define_asset_job(
+    "serve_catalog",
+    selection=dg.AssetSelection.assets(*CATALOG_ALONE),
+    description="The catalogue -> a release of it alone -> live, unless one that learned from a log is. No log needed.",
 )

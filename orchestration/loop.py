@@ -31,16 +31,16 @@ class LoopOutcome:
 
     run_id: str
     success: bool
-    first: date
-    last: date
+    days: tuple[date, date] | None
+    """The first and the last; None for the catalogue alone."""
     steps: list[Step]
     failures: list[str]
 
 
-def run_loop(first: date, last: date, *, verbose: bool = False) -> LoopOutcome:
-    """Run ``retrain`` over the days ``first`` to ``last`` as one run, in this process."""
+def run_loop(days: tuple[date, date] | None, *, verbose: bool = False) -> LoopOutcome:
+    """Run ``retrain`` over the first to the last of ``days`` as one run, in this process; of None ``serve_catalog``."""
     dagster_home(shop_settings())
-    job = defs.resolve_job_def("retrain")
+    job = defs.resolve_job_def("retrain" if days else "serve_catalog")
     run_id = str(uuid4())
     with dg.DagsterInstance.get() as instance:
         fail_dead_runs(instance)
@@ -48,7 +48,7 @@ def run_loop(first: date, last: date, *, verbose: bool = False) -> LoopOutcome:
             instance=instance,
             raise_on_error=False,
             run_id=run_id,
-            tags=range_tags(first, last) | process_tag(run_id),
+            tags=(range_tags(*days) if days else {}) | process_tag(run_id),
             run_config={
                 "loggers": {"terminal": {}} | ({"console": {"config": {"log_level": "INFO"}}} if verbose else {})
             },
@@ -58,7 +58,7 @@ def run_loop(first: date, last: date, *, verbose: bool = False) -> LoopOutcome:
             for s in instance.get_run_step_stats(result.run_id)
             if s.start_time and s.status
         ]
-    return LoopOutcome(result.run_id, result.success, first, last, steps, failures(result))
+    return LoopOutcome(result.run_id, result.success, days, steps, failures(result))
 
 
 def failures(result: dg.ExecuteInProcessResult) -> list[str]:

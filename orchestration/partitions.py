@@ -11,7 +11,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from features.catalog import find_catalog
 from features.day_report import read_report, settings_hash
-from features.landing import DayFiles, LandingError, day_files, landing_days
+from features.landing import DayFiles, LandingError, NoLogError, day_files, landing_days
 from infra.settings import Settings, get_settings
 from orchestration.shop import Source, shop_settings, source
 
@@ -22,9 +22,14 @@ STILL_ARRIVING = timedelta(days=7)
 
 
 def day_range(settings: Settings) -> tuple[date, date]:
-    """First and last day of the logs, made ones included whether or not they are made yet."""
+    """First and last day of the logs, made ones included whether or not they are made yet; today where there are none
+    beside a catalogue."""
     if source(get_settings()) is Source.GIVEN:
-        days = landing_days(settings)
+        try:
+            days = landing_days(settings)
+        except NoLogError:
+            find_catalog(settings)
+            days = [datetime.now(UTC).date()]
         return days[0], days[-1]
     return settings.demo.start, settings.demo.start + timedelta(days=settings.demo.days - 1)
 
@@ -79,8 +84,9 @@ def within_partitions(days: Iterable[date]) -> list[date]:
     return [day for day in ordered if str(day) in known]
 
 
-def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
-    """The days to run: those asked for, else from the first new or changed day to the last.
+def choose_days(asked: tuple[date, date] | None) -> tuple[date, date] | None:
+    """The days to run: those asked for, else from the first new or changed day to the last; None where there is a
+    catalogue alone.
 
     With nothing new, the last day alone: the towers are trained again on what is there.
 
@@ -93,6 +99,8 @@ def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
     given = source(get_settings()) is Source.GIVEN
     if given:
         find_catalog(settings)
+        if asked is None and not has_log(settings):
+            return None
     if asked is not None:
         if asked[0] > asked[1] or asked[0] < first or asked[1] > last:
             raise LandingError(
@@ -107,6 +115,18 @@ def choose_days(asked: tuple[date, date] | None) -> tuple[date, date]:
         raise LandingError(f"no day of the logs, {first} to {last}, is over and has its queries")
     new = unbuilt(settings, {day: landed[day] for day in days})
     return (new or days[-1:])[0], days[-1]
+
+
+def has_log(settings: Settings) -> bool:
+    """Whether the landing folder holds a day, over or not.
+
+    Raises:
+        LandingError: no such folder, or none of its days is named as one.
+    """
+    try:
+        return bool(landing_days(settings))
+    except NoLogError:
+        return False
 
 
 def range_tags(first: date, last: date) -> dict[str, str]:

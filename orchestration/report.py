@@ -11,8 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from features.landing import landing_url
 from infra.settings import Settings
-from orchestration.data_lines import catalog_lines, log_lines
+from orchestration.catalog_release import is_catalog_release
+from orchestration.data_lines import catalog_lines, log_lines, unread_lines
 from orchestration.loop import LoopOutcome
 from orchestration.samples import SideBySide, side_by_side
 from orchestration.shop import shop_settings
@@ -23,7 +25,8 @@ from training.evaluation import EvaluationReport, as_text
 
 def print_outcome(console: Console, outcome: LoopOutcome) -> None:
     """Seconds per step and what was read; then what failed, or the evaluation and a query as three users see it."""
-    steps = Table(title=f"Run {outcome.run_id[:8]}, {outcome.first} to {outcome.last}", title_justify="left")
+    window = f"{outcome.days[0]} to {outcome.days[1]}" if outcome.days else "the catalogue alone"
+    steps = Table(title=f"Run {outcome.run_id[:8]}, {window}", title_justify="left")
     steps.add_column("step")
     steps.add_column("status")
     steps.add_column("seconds", justify="right")
@@ -35,14 +38,18 @@ def print_outcome(console: Console, outcome: LoopOutcome) -> None:
     done = {step.name for step in outcome.steps if step.status == "success"}
     for line in [
         *(catalog_lines(settings) if "catalog" in done else []),
-        *(log_lines(settings, outcome.first, outcome.last) if "sessions" in done else []),
+        *(log_lines(settings, *outcome.days) if outcome.days and "sessions" in done else []),
+        *(unread_lines(settings, []) if outcome.days is None else []),
     ]:
         console.print(Text(line), soft_wrap=True)
     if not outcome.success:
         for sentence in outcome.failures:
             console.print(f"[bold red]Stopped[/] {escape(sentence)}", soft_wrap=True)
         live = live_release_id(settings)
-        console.print(f"Live is as it was: {live}." if live else "Nothing is live.")
+        console.print(_live_told(settings, live) if live else "Nothing is live.", soft_wrap=True)
+        return
+    if outcome.days is None:
+        print_catalog_alone(console, settings)
         return
     with Retriever(settings) as retriever:
         print_evaluation(console, settings, retriever.release_id)
@@ -50,10 +57,37 @@ def print_outcome(console: Console, outcome: LoopOutcome) -> None:
     console.print(f"Live: release [bold]{live_release_id(settings)}[/] of shop {escape(settings.shop_name)}.")
 
 
+def _live_told(settings: Settings, live: str) -> str:
+    if is_catalog_release(settings, live):
+        return f"Live: release {live}, the catalogue alone, by a pretrained text encoder and BM25."
+    return f"Live is as it was: {live}."
+
+
+def print_catalog_alone(console: Console, settings: Settings) -> None:
+    """What serves a shop without a log, and how it gets one."""
+    live = live_release_id(settings)
+    if live is None:
+        console.print("[bold red]Nothing is live[/]: no item of the catalogue has a text to be found by.")
+        return
+    if not is_catalog_release(settings, live):
+        console.print(f"{escape(landing_url(settings))} holds no day of logs. Live is as it was: {live}.")
+        return
+    console.print(
+        f"{escape(landing_url(settings))} holds no day of logs: the catalogue alone serves, by a pretrained text"
+        " encoder and BM25, the same for everybody. With a day of logs (dt=YYYY-MM-DD) in there, a run learns from it;"
+        " `shelfwise serve --log` writes one of what is searched and chosen.",
+        soft_wrap=True,
+    )
+    console.print(f"Live: release [bold]{live}[/] of shop {escape(settings.shop_name)}.")
+
+
 def print_evaluation(console: Console, settings: Settings, release_id: str) -> None:
     """The release's own evaluation, as it was written with it, and the judgements where the shop has some."""
     stored = json.loads((settings.paths.releases / release_id / "evaluation.json").read_text(encoding="utf-8"))
     report = EvaluationReport.from_json(stored)
+    if not report.rows:
+        console.print(_live_told(settings, release_id), soft_wrap=True)
+        return
     measures = ("recall@10", "recall@100")
     console.print(
         rows_table(

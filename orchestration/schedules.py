@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from orchestration.jobs import retrain
+from orchestration.jobs import CATALOG_ALONE, retrain
 from orchestration.partitions import choose_days, range_tags
 
 
@@ -17,8 +17,12 @@ from orchestration.partitions import choose_days, range_tags
     " stays as it is.",
 )
 def nightly_retrain(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """One run from the first day that is not built to the last, so that a day which landed late is not left out."""
-    first, last = choose_days(None)
+    """One run from the first day that is not built to the last, so that a day which landed late is not left out; of a
+    catalogue without logs it alone."""
+    days = choose_days(None)
+    if days is None:
+        return dg.RunRequest(asset_selection=[dg.AssetKey(name) for name in CATALOG_ALONE])
+    first, last = days
     if last < context.scheduled_execution_time.date() - timedelta(days=1):
         context.log.warning("Nothing landed after %s.", last)
     return dg.RunRequest(tags=range_tags(first, last))

@@ -37,6 +37,7 @@ CODE_VERSIONS: Mapping[str, tuple[int, ...]] = {
     "ranker": (1,),
     "index_tuning": (1,),
     "evaluation": (1,),
+    "catalog_release": (1,),
     "release": (training.release.manifest.SCHEMA_VERSION,),
     "item_index": (1,),
     "live": (1,),

@@ -12,10 +12,10 @@ from features.bots import Bot, largest
 from features.build_sessions import build_sessions
 from features.catalog import CatalogError, CatalogReport, build_catalog
 from features.day_report import DayReport, totals
-from features.landing import LandingError, day_files, landing_days, landing_url, unread_in_landing
+from features.landing import LandingError, NoLogError, day_files, landing_days, landing_url, unread_in_landing
 from features.quality.day_judge import SessionJudge
 from features.readiness.fields import field_gaps
-from features.readiness.gaps import catalog_gaps, day_gaps, log_gaps, other_gaps, row_gaps
+from features.readiness.gaps import catalog_gaps, day_gaps, log_gaps, no_log_gap, other_gaps, row_gaps
 from features.readiness.joins import measure_joins
 from features.readiness.judge import catalog_stops, learning_stops, session_stops
 from features.readiness.learning import what_can_be_learned
@@ -36,6 +36,8 @@ class _Found:
     """What the reading has come to so far."""
 
     stops: list[str] = field(default_factory=list)
+    no_log: str = ""
+    """Why there is no day of logs, where nothing is near to one."""
     catalog: CatalogReport | None = None
     days: dict[date, DayLine] = field(default_factory=dict)
     reports: list[DayReport] = field(default_factory=list)
@@ -72,10 +74,14 @@ def assess(
         found.unread = unread_in_landing(settings)
         found.misnamed = {name: why for name, why in found.unread.items() if RENAME in why}
         landed = [] if judged else landing_days(settings)
+    except NoLogError as error:
+        found.no_log, landed = _sentence(error), []
     except LandingError as error:
         found.stops.append(_sentence(error))
         landed = []
     _read_catalog(settings, found)
+    if found.no_log and found.catalog is None:
+        found.stops.append(found.no_log)
     chosen = _choose(settings, landed, sample, found)
     _read_days(settings, chosen, found, tell)
     if found.reports:
@@ -89,6 +95,7 @@ def assess(
     gaps = [
         *(log_gaps(settings, found.joins, found.learning) if found.joins and found.joins.requests else ()),
         *(catalog_gaps(found.catalog) if found.catalog else ()),
+        *([no_log_gap(found.no_log)] if found.no_log and found.catalog else ()),
         *day_gaps(list(found.days.values()), found.misnamed),
         *row_gaps(rows),
         *field_gaps(found.reports),

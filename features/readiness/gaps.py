@@ -35,6 +35,17 @@ def log_gaps(settings: Settings, joins: Joins, learning: Learning | None) -> Ite
         yield from _size_gaps(learning)
 
 
+def no_log_gap(why: str) -> Gap:
+    """Of a catalogue without logs."""
+    return Gap(
+        100,
+        why,
+        "A run serves the catalogue alone, by a pretrained text encoder and BM25: the same for everybody, and nothing"
+        " is learned.",
+        "Put days of logs beside the catalogue; `shelfwise serve --log` writes one of what is searched and chosen.",
+    )
+
+
 def _item_gaps(joins: Joins) -> Iterator[Gap]:
     for ratio, what in ((joins.shown_known, "impressions"), (joins.acted_known, "clicks, carts and orders")):
         if _lacks(ratio, NOTABLE):

@@ -82,7 +82,8 @@ def landing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult 
 def catalog() -> dg.MaterializeResult:
     """The items, one row each, and from when each was there to be found."""
     settings = shop_settings()
-    with not_retried(CatalogError):
+    with not_retried(CatalogError, LandingError):
+        claim_shop(settings, get_settings().landing)
         report = build_catalog(settings)
     version = data_version(file_hash(settings.paths.catalog))
     return dg.MaterializeResult(metadata=report.metadata(), data_version=version)

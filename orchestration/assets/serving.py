@@ -4,8 +4,10 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from orchestration.assets.common import LOCKED, OWNERS, RETRY, not_retried
+from orchestration.assets.common import LOCKED, OWNERS, RETRY, not_retried, progress_to
 from orchestration.assets.features import online_features
+from orchestration.assets.raw import catalog as catalog_asset
+from orchestration.catalog_release import serve_catalog
 from orchestration.metadata import rounded, table
 from orchestration.releases import PromotionRefused, clean, make_live
 from orchestration.samples import side_by_side
@@ -15,6 +17,33 @@ from orchestration.versions import code_version, data_version
 from serving import Retriever
 from serving.index import live_release_id, push
 from training.release.release import load_release
+
+
+@dg.asset(
+    group_name="serving",
+    kinds={"milvus", "bm25s"},
+    owners=OWNERS,
+    code_version=code_version("catalog_release"),
+    required_resource_keys=LOCKED,
+    retry_policy=RETRY,
+    deps=[catalog_asset],
+)
+def catalog_release() -> dg.MaterializeResult:
+    """The catalogue alone, by a pretrained text encoder and BM25: live from the first minutes on, until towers that
+    learned from the log are not worse than it."""
+    settings = shop_settings()
+    with not_retried(PromotionRefused):
+        outcome = serve_catalog(settings, progress_to("catalog_release"))
+    removed = clean(settings)
+    return dg.MaterializeResult(
+        data_version=data_version(outcome.release, outcome.told),
+        metadata={
+            "release": outcome.release or "none",
+            "what became of it": outcome.told,
+            "before": outcome.before or "nothing",
+            "removed": ", ".join(removed) or "none",
+        },
+    )
 
 
 @dg.asset(

@@ -56,7 +56,7 @@ def test_titles_and_ids_are_no_markup(console: Console) -> None:
 def test_advice_keeps_its_brackets(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "shop_settings", SmallShop(tmp_path).settings)
     monkeypatch.setattr(report, "live_release_id", lambda _: None)
-    print_outcome(console, LoopOutcome("0" * 32, False, DAY, DAY, [], [ADVICE]))
+    print_outcome(console, LoopOutcome("0" * 32, False, (DAY, DAY), [], [ADVICE]))
     assert ADVICE in said(console)
 
 

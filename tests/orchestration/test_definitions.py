@@ -24,12 +24,12 @@ GROUPS = {
         "evaluation",
         "release",
     },
-    "serving": {"item_index", "live", "sample_results"},
+    "serving": {"catalog_release", "item_index", "live", "sample_results"},
 }
 DAILY = {"landing", "sessions", "user_features", "item_features", "query_features"}
 FEATURES = {"user_features", "item_features", "query_features"}
 BLOCKING = {
-    "catalog_is_sound": FEATURES | {"sessions", "training_set", "text_encoder", "towers"},
+    "catalog_is_sound": FEATURES | {"sessions", "training_set", "text_encoder", "towers", "catalog_release"},
     "sessions_are_sound": FEATURES | {"accepted_days"},
     "features_are_sound": {"accepted_days"},
     "training_set_is_sound": {"text_encoder", "towers"},
@@ -70,7 +70,8 @@ def test_checks_block() -> None:
 
 def test_jobs_schedule_and_sensor() -> None:
     repository = defs.get_repository_def()
-    assert {j.name for j in repository.get_all_jobs() if not j.name.startswith("__")} == {"retrain", "refresh_features"}
+    jobs = {j.name for j in repository.get_all_jobs() if not j.name.startswith("__")}
+    assert jobs == {"retrain", "refresh_features", "serve_catalog"}
     assert [s.cron_schedule for s in repository.schedule_defs] == ["30 2 * * *"]
     assert [s.name for s in repository.sensor_defs] == ["new_landing_days"]
 

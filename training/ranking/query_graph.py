@@ -63,6 +63,12 @@ class QueryGraph:
         known = np.isin(walked, edges.query[edges.time < learned_until])
         return cls(queries, known, visits, Bm25(queries.to_pylist()))
 
+    @classmethod
+    def empty(cls, items: int) -> QueryGraph:
+        """The graph of a shop of ``items`` without a log."""
+        nothing = sp.csr_array((0, items), dtype=np.float32)
+        return cls(pa.array([], pa.string()), np.zeros(0, dtype=np.bool_), nothing, Bm25([]))
+
     def walked(self, texts: Sequence[str]) -> Walked:
         """Where walks from normalised queries [n] lead."""
         rows = np.array([self._row_of.get(text, -1) for text in texts], dtype=np.int64)

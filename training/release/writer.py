@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,17 +58,26 @@ from training.versions import package_version
 def write_release(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport) -> Path:
     """Write the candidate and its evaluation as a release; return its folder ``settings.paths.releases / id``.
 
+    Raises:
+        FileNotFoundError: there is no candidate, or no ranker of it.
+        ReleaseError: a folder of this id exists and is damaged.
+    """
+    return write_whole(settings, lambda folder: _write_files(settings, candidate_dir, evaluation, folder))
+
+
+def write_whole(settings: Settings, write_files: Callable[[Path], None]) -> Path:
+    """Have the files of a release written, all but its manifest, and name it by them: whole or not at all.
+
     A release with this id that is there already is verified and kept as it is.
 
     Raises:
-        FileNotFoundError: there is no candidate, or no ranker of it.
         ReleaseError: a folder of this id exists and is damaged.
     """
     settings.paths.releases.mkdir(parents=True, exist_ok=True)
     folder = settings.paths.releases / f".{uuid.uuid4().hex}"
     folder.mkdir()
     try:
-        _write_files(settings, candidate_dir, evaluation, folder)
+        write_files(folder)
         names = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
         files = {name: file_entry(folder / name) for name in names}
         manifest = {"schema_version": SCHEMA_VERSION, "id": content_id(files), "files": files}

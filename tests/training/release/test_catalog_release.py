@@ -1,0 +1,130 @@
+"""The release of a catalogue alone: the fusion of BM25 and the text encoder, by the program that serves towers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from infra.contract.request import NO_CONTEXT
+from infra.settings import Settings
+from serving.filters import parse_filters
+from serving.served import load_served, warm
+from tests.training.conftest import SMALL
+from training.data.arrays import prepare_arrays
+from training.evaluation.live import read_live
+from training.ranking.bm25 import Bm25, catalog_text
+from training.ranking.candidates import DEPTH
+from training.ranking.features import RANK_CONSTANT
+from training.ranking.second_stage import LEXICAL_FIELDS
+from training.release.catalog_release import NoTextError, write_catalog_release
+from training.release.release import load_release
+from training.text import item_texts, minilm
+
+TITLES = [
+    "Wireless mouse, black",
+    "Wired optical mouse for left hands",
+    "Computer pointing device with a scroll wheel",
+    "Mouse trap, wooden",
+    "Women's evening gown",
+    "Coffee grinder",
+    "Running shoes, size 42",
+    "Trail runners",
+    None,
+    "Kitchen scale",
+]
+QUERIES = ["wireless mouse", "sneakers", "coffee mill", "dress for a party", "zzzz"]
+
+
+def shop(home: Path, titles: list[str | None] = TITLES) -> Settings:
+    """A shop with a catalogue and nothing else."""
+    settings = Settings(home=home, shop="bare", training=SMALL)
+    settings.paths.catalog.parent.mkdir(parents=True)
+    table = pa.table(
+        {
+            "item_id": [f"sku-{n}" for n in range(len(titles))],
+            "title": pa.array(titles, pa.string()),
+            "brand": pa.array(["Acme" if n % 2 and t else None for n, t in enumerate(titles)], pa.string()),
+            "price": [float(n) for n in range(len(titles))],
+        }
+    )
+    pq.write_table(table, settings.paths.catalog)
+    return settings
+
+
+def fused(catalog: pa.Table, query: str) -> list[int]:
+    """Reciprocal-rank fusion of cosine and BM25, worked out by hand; of equal ones the lower row first."""
+    encoder = minilm(SMALL.text_tokens)
+    cosine = encoder.encode(item_texts(catalog)) @ encoder.encode_query(query)
+    lexical = Bm25(catalog_text(catalog, LEXICAL_FIELDS)).scores([query])[0]
+    score = np.zeros(len(catalog))
+    for values, kept in ((cosine, np.ones(len(catalog), dtype=bool)), (lexical, lexical > 0)):
+        order = [row for row in np.argsort(-values, kind="stable")[:DEPTH] if kept[row]]
+        score[order] += RANK_CONSTANT / (RANK_CONSTANT + 1 + np.arange(len(order)))
+    return [int(row) for row in np.lexsort((np.arange(len(score)), -score))]
+
+
+def test_it_serves_the_fusion_of_bm25_and_the_text_encoder(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    release = load_release(write_catalog_release(settings))
+    served = load_served(settings, release.id)
+    warm(served)
+    for query in QUERIES:
+        vector = release.encoder.encode(query)[None]
+        wanted = parse_filters(None, served.fields)
+        towers = served.search(vector, served.depth(5), wanted)
+        ((rows, _),) = served.ranked([query], [NO_CONTEXT], vector, towers, 5, wanted)
+        assert rows.tolist() == fused(pq.read_table(settings.paths.catalog), query)[:5], query
+
+
+def test_filters_and_item_numbers_work_without_a_log(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    release = load_release(write_catalog_release(settings))
+    served = load_served(settings, release.id)
+    wanted = parse_filters({"brand": "Acme", "price": {"lt": 4}}, served.fields)
+    vector = release.encoder.encode("sku-3")[None]
+    ((rows, _),) = served.ranked(["sku-3"], [NO_CONTEXT], vector, served.search(vector, 10, wanted), 10, wanted)
+    assert rows.tolist()[0] == 3
+    assert {release.items.ids[row] for row in rows} == {"sku-1", "sku-3"}
+    assert not served.is_personal("mouse", NO_CONTEXT)
+
+
+def test_the_same_catalogue_is_the_same_release(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    assert write_catalog_release(settings) == write_catalog_release(settings)
+    pq.write_table(pq.read_table(settings.paths.catalog).slice(1), settings.paths.catalog)
+    assert len(list(settings.paths.releases.iterdir())) == 1
+    assert load_release(write_catalog_release(settings)).items.ids[0] == "sku-1"
+
+
+def test_a_catalogue_without_a_text_cannot_be_searched(tmp_path: Path) -> None:
+    settings = shop(tmp_path, [None] * 3)
+    with pytest.raises(NoTextError, match="no item of the catalogue has a title"):
+        write_catalog_release(settings)
+    assert not settings.paths.releases.exists()
+
+
+def test_it_is_measured_beside_towers_as_it_serves(make_shop: Callable[..., Settings]) -> None:
+    """The vectors that the evaluation makes of the catalogue are those that the release carries."""
+    settings = make_shop(requests=400)
+    folder = write_catalog_release(settings)
+    arrays = prepare_arrays(settings)
+    arrays = replace(arrays, item_available=np.zeros_like(arrays.item_available))
+    judging = np.flatnonzero(arrays.is_validation)[:40]
+    found = read_live(settings, arrays, folder).method(settings)(judging)
+    release = load_release(folder)
+    served = load_served(settings, release.id)
+    everything = parse_filters(None, served.fields)
+    texts = arrays.query_texts().take(pa.array(arrays.request_query[judging])).to_pylist()
+    contexts = [NO_CONTEXT] * len(texts)
+    vectors = release.encoder.encode_many(texts, contexts)
+    towers = served.search(vectors, served.depth(20), everything)
+    online = served.ranked(texts, contexts, vectors, towers, 20, everything)
+    for row, (rows, _) in zip(found, online, strict=True):
+        # A query's vector is of int8 weights online: neighbours may change places, not more.
+        assert set(row[:10].tolist()) <= set(rows.tolist())

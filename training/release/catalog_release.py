@@ -1,0 +1,193 @@
+"""The release of a catalogue alone: what a shop serves before its log has taught anything.
+
+Its candidates are the nearest items by a pretrained text encoder and those of BM25, in the order of their reciprocal
+ranks. It is served by the program that serves trained towers: its own have no learned part, and a text part that leaves
+the text encoder's vectors as they are.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
+
+from infra.contract.names import FEATURE_SERVICE
+from infra.contract.partitions import write_json
+from infra.progress import Progress
+from infra.settings import Settings, TrainingSettings
+from training.data.items import item_tokens
+from training.data.location import LocationBuckets
+from training.data.ngrams import Hasher
+from training.data.scalars import QuantileTransform
+from training.evaluation import EvaluationReport
+from training.model.towers import HALF, TowerConfig, Towers
+from training.quality_prior import QualityFeatures
+from training.ranking.bm25 import Bm25, catalog_text
+from training.ranking.features import PAIR_FEATURES
+from training.ranking.fitting import FittedRanker
+from training.ranking.query_graph import QueryGraph
+from training.ranking.ranker import CLASSES
+from training.ranking.second_stage import LEXICAL_FIELDS
+from training.release.items import VECTORS, write_items
+from training.release.manifest import (
+    CLOCK,
+    GRAPH,
+    ITEM_FILES,
+    ITEM_NUMERIC,
+    LEXICAL,
+    RANKER,
+    SCHEMA_VERSION,
+    TEXT_ENCODER,
+)
+from training.release.writer import write_whole
+from training.text import TextEncoder, embed, item_texts, minilm
+from training.versions import code_version, dependencies
+
+F32 = NDArray[np.float32]
+RECIPE = "catalogue alone"
+ORDER = "hybrid"
+"""The rule of :data:`training.ranking.ranker.RULES` that orders its candidates."""
+SERVING = "served"
+NARROW = 1
+"""Width of what is not learned: a part of a vector cannot be left out, so it is zeros."""
+NOTHING_LEARNED = datetime(1970, 1, 1, tzinfo=UTC)
+"""Until when it learned from a log: any later requests may judge it."""
+
+
+class NoTextError(ValueError):
+    """No item of the catalogue has a text, so that nothing can be found by one."""
+
+
+def write_catalog_release(settings: Settings, progress: Progress | None = None) -> Path:
+    """Write the catalogue on disk as a release; return its folder ``settings.paths.releases / id``.
+
+    On one day the same catalogue gives the same id.
+
+    Raises:
+        NoTextError: no item has a text. TextEncoderError: the weights of MiniLM are missing or changed.
+        ReleaseError: a folder of this id exists and is damaged.
+    """
+    catalog = pq.read_table(settings.paths.catalog).sort_by("item_id")
+    texts = item_texts(catalog)
+    if texts.null_count == len(texts):
+        raise NoTextError("no item of the catalogue has a title, category, brand or attribute to be found by")
+    encoder = minilm(settings.training.text_tokens)
+    vectors = embed(settings, encoder, texts, progress)
+    return write_whole(settings, lambda folder: _write_files(settings, catalog, encoder, vectors, folder))
+
+
+def text_towers(training: TrainingSettings, group: str, width: int) -> Towers:
+    """Towers whose score is half the cosine of query and item text, in evaluation mode.
+
+    Args:
+        group: a field group that items have tokens in, which towers cannot do without; width: of the text vectors.
+    """
+    config = TowerConfig(
+        groups=(group,),
+        buckets=training.buckets,
+        token_dim=NARROW,
+        dim=NARROW,
+        hidden=NARROW,
+        ngrams=training.ngrams,
+        max_query_tokens=training.max_query_tokens,
+        max_item_tokens=training.max_item_tokens,
+        recent_queries=0,
+        recent_items=0,
+        recent_orders=0,
+        ordered_tags=0,
+        price_edges=(),
+        history="none",
+        text_encoder="minilm",
+        text_width=width,
+        text_in_query=True,
+        text_dim=width,
+        shared_words=False,
+        shared_taste=False,
+    )
+    towers = Towers(config)
+    with torch.no_grad():
+        for parameter in towers.parameters():
+            parameter.zero_()
+        towers.text.project.weight.copy_(torch.eye(width))
+    towers.in_vocabulary.zero_()
+    return towers.eval()
+
+
+def _write_files(settings: Settings, catalog: pa.Table, encoder: TextEncoder, vectors: F32, folder: Path) -> None:
+    """All files of the release but its manifest; ``vectors``: of the items' texts, [items, width]."""
+    now = datetime.now(UTC)
+    hasher = Hasher(settings.training.buckets, settings.training.max_item_tokens, settings.training.ngrams)
+    places = LocationBuckets({})
+    group, tokens = next(iter(item_tokens(catalog, hasher, (), places).groups.items()))
+    towers = text_towers(settings.training, group, encoder.width)
+    save_tensors(
+        {name: value.contiguous() for name, value in towers.state_dict().items()}, folder / "model.safetensors"
+    )
+    save_file(
+        {f"{group}.offsets": tokens.offsets.copy(), f"{group}.ids": tokens.ids.copy()},
+        folder / "item_tokens.safetensors",
+    )
+    unlearned = np.zeros((len(vectors), NARROW), dtype=np.float32)
+    save_file({"vectors": np.hstack([unlearned, vectors]) * np.float32(HALF)}, folder / VECTORS)
+    encoder.save(folder / TEXT_ENCODER)
+    nothing = QuantileTransform((), (), ()).to_json()
+    fitted = {"request_figures": nothing, "item_figures": nothing, "location": places.to_json()}
+    write_json(folder / "preprocessing.json", {**fitted, "text_encoder": encoder.fingerprint})
+    write_items(folder / ITEM_FILES[SCHEMA_VERSION], catalog)
+    write_json(folder / RANKER, FittedRanker.of_rules(PAIR_FEATURES, dict.fromkeys(CLASSES, ORDER)).to_json())
+    save_file({"numeric": np.zeros((len(catalog), 0), dtype=np.float32)}, folder / ITEM_NUMERIC)
+    Bm25(catalog_text(catalog, LEXICAL_FIELDS)).save(folder / LEXICAL)
+    QueryGraph.empty(len(catalog)).save(folder / GRAPH)
+    write_json(folder / "config.json", _config(settings, towers, now))
+    trained = settings.training.model_dump(mode="json")
+    training: dict[str, Any] = {"recipe": RECIPE, "encoders": list(towers.config.encoders), "examples": 0, "curve": []}
+    write_json(folder / "training.json", {**training, "settings": trained, "dependencies": dependencies()})
+    report = EvaluationReport("nothing", requests=0, items=len(catalog), rows=[], slices={}, serving=SERVING)
+    write_json(folder / "evaluation.json", report.to_json())
+    write_json(folder / CLOCK, {"trained_at": now.isoformat(), "released_at": now.isoformat()})
+    (folder / "model_card.md").write_text(_model_card(settings, catalog, encoder, now), encoding="utf-8")
+
+
+def _config(settings: Settings, towers: Towers, now: datetime) -> dict[str, Any]:
+    # Of the day, so that the same catalogue is the same release when a run is started again.
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
+    learned = NOTHING_LEARNED.isoformat()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "code_version": code_version(),
+        "shop": settings.shop_name,
+        "feature_service": FEATURE_SERVICE,
+        "towers": towers.config.to_json(),
+        "width": towers.config.width,
+        "data_window": {"train_start": learned, "cut": learned, "end": day},
+        "boosting": {"weights": [], **QualityFeatures((), QuantileTransform((), (), ())).to_json()},
+        "index": {"index_type": settings.index.index_type, "chosen": None},
+        "training": settings.training.model_dump(mode="json"),
+    }
+
+
+def _model_card(settings: Settings, catalog: pa.Table, encoder: TextEncoder, now: datetime) -> str:
+    lines = [
+        f"# Catalogue of the shop `{settings.shop_name}`",
+        "",
+        "Nothing was learned of this shop: candidates are the nearest items by a pretrained text encoder and those of",
+        "BM25, in the order of their reciprocal ranks.",
+        "",
+        f"- Written {now:%Y-%m-%d %H:%M} UTC, {len(catalog):,} items.",
+        f"- Text encoder: {encoder.kind}, {encoder.width} dimensions, {encoder.tokens} tokens of a text.",
+        "- Index: exact search, nothing was measured.",
+        "",
+        "## Evaluation",
+        "",
+        "None: it is what a shop serves that has no log yet. Towers take its place once they are not surely worse on",
+        "later requests.",
+    ]
+    return "\n".join(lines) + "\n"
