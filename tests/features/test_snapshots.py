@@ -127,6 +127,7 @@ def test_a_new_catalogue_or_other_settings_make_every_day_stale(tmp_path: Path) 
     assert days_to_build(settings, "query") == [], "query features do not read the catalogue"
 
 
+@pytest.mark.slow
 def test_a_build_cut_off_half_way_is_finished_by_the_next(tmp_path: Path) -> None:
     settings = shop(tmp_path / "cut")
     log = small_log(5)

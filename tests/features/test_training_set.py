@@ -331,6 +331,7 @@ def test_a_join_that_loses_rows_is_an_error(settings: Settings, monkeypatch: pyt
         build_training_set(settings)
 
 
+@pytest.mark.slow
 def test_a_log_of_one_day_is_cut_within_it(tmp_path: Path) -> None:
     settings = prepared(tmp_path, small_log(12, days=1, requests_per_day=60, items=30))
     report = build_training_set(settings)

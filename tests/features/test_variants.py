@@ -70,6 +70,7 @@ WOO = """ID,Type,SKU,Name,Sale price,Regular price,Categories,Parent,Attribute 1
 """
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(
     ("first", "parent", "ids", "led"),
     [

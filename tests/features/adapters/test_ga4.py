@@ -149,6 +149,7 @@ def test_without_lists_events_follow_the_last_search_and_the_cost_is_told(tmp_pa
     assert any("nobody knows what was shown" in note for note in shop.imported.notes)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("first", [0, 1])
 def test_places_are_counted_from_one(tmp_path: Path, first: int) -> None:
     rows = [ga("view_search_results", 0, search_term="red lamp")]

@@ -20,6 +20,8 @@ from infra.contract.partitions import partition_file
 from infra.settings import CheckSettings, Settings
 from tests.features.quality.quality_shop import DAYS, LAST, change, check_day, put, write_report, write_shop
 
+pytestmark = pytest.mark.slow
+
 LOADING = {"script", "link", "img", "iframe", "object", "embed", "source", "video", "audio", "base", "form"}
 
 
@@ -158,7 +160,6 @@ assert reached == [], reached
 """
 
 
-@pytest.mark.slow
 def test_nothing_is_sent_home(shop: Settings) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SILENT_RUN, str(shop.home)], capture_output=True, text=True, timeout=120, check=False

@@ -186,6 +186,7 @@ def test_a_report_survives_json_and_reads_as_text() -> None:
     assert empty.markdown() == "_nothing_"
 
 
+@pytest.mark.slow
 def test_judgements(make_shop: MakeShop) -> None:
     settings = make_shop(requests=1_500)
     towers, arrays = load_candidate(train(settings).candidate_dir), prepare_arrays(settings)

@@ -141,6 +141,7 @@ def test_boosting_in_force_is_in_both_vectors(made: tuple[Settings, Path, Evalua
     np.testing.assert_array_equal(quality, forced.quality(arrays, arrays.end, settings.features.rate_prior))
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("file", [*IDENTITY, *DESCRIPTION, *RANKING])
 def test_a_changed_file_is_refused(made: tuple[Settings, Path, EvaluationReport], file: str) -> None:
     path = write_release(*made)
