@@ -40,8 +40,9 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import Batch, BatchMaker
 from training.data.prefetch import PREFETCHED, prefetched
 from training.losses.objective import Objective
+from training.run.new_towers import new_towers
 from training.run.step import TrainingStep
-from training.run.trainer import click_share_of, new_towers
+from training.run.trainer import click_share_of
 
 ROOT = Path(__file__).parents[1]
 BLOCK = 10

@@ -101,14 +101,22 @@ def value_text(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "(secret)"
     if isinstance(value, timedelta):
-        hours = value.total_seconds() / 3600
-        return f"{hours / 24:g} d" if hours >= 48 else f"{hours:g} h"
+        return duration_text(value)
     if isinstance(value, dict | list | tuple):
         text = json.dumps(value, default=str, ensure_ascii=False)
         return f"`{text}`" if len(text) <= 200 else f"{len(value)} entries, see the source"
     if isinstance(value, float):
         return f"`{value:.6g}`"
     return f"`{value.value if isinstance(value, Enum) else str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def duration_text(value: timedelta) -> str:
+    """In days from two on, in seconds under an hour."""
+    seconds = value.total_seconds()
+    if 0 < seconds < 3600:
+        return f"{seconds:g} s"
+    hours = seconds / 3600
+    return f"{hours / 24:g} d" if hours >= 48 else f"{hours:g} h"
 
 
 def settings_page() -> str:

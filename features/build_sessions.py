@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from features.completeness import what_all_rows_lack
 from features.day_counts import count_day
 from features.day_report import (
     VERSION,
@@ -23,7 +24,6 @@ from features.day_report import (
 )
 from features.day_tables import make_day_tables
 from features.engine import batches_of_query, open_engine
-from features.lacking import what_all_rows_lack
 from features.landing import DayFiles, day_files, other_days_have_events
 from features.log_documents import LogRead, load_log
 from features.publishing import STAGED_TABLES, Judge, Verdict, accepted_tables, open_sessions, publish, staged_tables
@@ -35,7 +35,7 @@ from infra.contract.tables import DAY_TABLES, SESSION_TABLES, columns_of
 from infra.progress import Progress
 from infra.settings import Settings
 
-__all__ = ["DayReport", "build_sessions", "days_to_rebuild", "read_report"]
+__all__ = ["DayReport", "build_sessions", "days_with_readers", "read_report"]
 
 
 ORDER = {
@@ -60,7 +60,7 @@ def build_sessions(
 
     Args:
         settings: All settings.
-        days: Landing days; add those of ``days_to_rebuild`` where a day is run again.
+        days: Landing days; add those of ``days_with_readers`` where a day is run again.
         progress: Called with a sentence and the share that is done.
         judge: Judges each day's tables before they are published; without one they are published as they are.
 
@@ -82,7 +82,7 @@ def build_sessions(
     return reports
 
 
-def days_to_rebuild(settings: Settings, days: Sequence[date]) -> list[date]:
+def days_with_readers(settings: Settings, days: Sequence[date]) -> list[date]:
     """``days`` and the built days after them that may read them, in order.
 
     A day reads the days before it (requests that its events name or follow, ids that it must not repeat), so running a
@@ -126,7 +126,7 @@ def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
     places, staged = accepted_tables(settings), staged_tables(settings)
     previous = read_report(settings, day)
     fingerprint = previous.fingerprint if previous and previous.stamps == files.stamps else files.fingerprint
-    inputs = _inputs(settings, files, fingerprint, earlier, eventless, places)
+    inputs = _inputs(settings, files, fingerprint, earlier, eventless, _aliases(settings, day, places))
     key = judge.key(settings, day) if judge else ""
     in_use = previous.output if previous and previous.output == _output(places, day) else None
     figures = previous.figures if previous and in_use else {}
@@ -189,11 +189,11 @@ def _build_day(settings: Settings, day: date, judge: Judge | None) -> DayReport:
     if judge:
         verdict = judge.judge(settings, report, staged, list(earlier))
         report = replace(_ruled(report, verdict, in_use, figures), judged=key)
-    tables_in_use = places if report.held else staged
+    aliases = _aliases(settings, day, places if report.held else staged)
     report = replace(
         report,
-        inputs=_inputs(settings, files, fingerprint, earlier, eventless, tables_in_use),
-        aliases=_aliases(settings, day, tables_in_use),
+        inputs=_inputs(settings, files, fingerprint, earlier, eventless, aliases),
+        aliases=aliases,
         seconds=round(time.perf_counter() - started, 3),
     )
     publish(settings, report)
@@ -249,13 +249,13 @@ def _inputs(
     fingerprint: str,
     earlier: Mapping[date, str],
     eventless: bool,
-    tables: Mapping[str, Path],
+    aliases: str,
 ) -> str:
     content = {
         "version": VERSION,
         "columns": {name: columns_of(schema) for name, schema in DAY_TABLES.items()},
         "files": fingerprint,
-        "aliases": _aliases(settings, files.day, tables),
+        "aliases": aliases,
         "unread": dict(files.unread),
         "eventless": eventless,
         "settings": settings.raw.model_dump(mode="json"),

@@ -13,14 +13,8 @@ from features.catalog_names import ALIASES, assign_fields, plain_name
 from features.documents import DocumentError, encodings_read, is_csv
 from features.engine import batches_of, from_arrow, open_engine
 from features.html_text import strip_html
-from features.landing import (
-    LandingError,
-    LandingFile,
-    catalog_files,
-    landing_url,
-    passed_over_catalogs,
-    unreadable_files,
-)
+from features.landing_catalogs import catalog_files, passed_over_catalogs
+from features.landing_files import LandingError, LandingFile, landing_url, unreadable_files
 from features.location import create_place_macros
 from features.variants import ALIASES as VARIANT_ALIASES
 from features.variants import aliases_path

@@ -9,7 +9,7 @@ from features.catalog_names import ALIASES, opened_columns
 from features.documents import load_documents
 from features.envelope_ids import take_envelope_ids
 from features.json_macros import create_macros
-from features.landing import LandingFile, local_copies
+from features.landing_files import LandingFile, local_copies
 from infra.settings import Settings
 
 

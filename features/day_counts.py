@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from features.completeness import bad_actions, wrong_fields
 from features.day_report import SourceCounts
 from features.day_screening import SOURCES
-from features.lacking import bad_actions, wrong_fields
 from features.rebuilt_requests import rebuilt_counts
-from features.screening import ACTION_LINE, HARMLESS
+from features.screening import ACTION_LINE, IGNORED
 from infra.settings import RawSettings
 
 EXAMPLES = 5
@@ -63,10 +63,10 @@ def count_day(engine: Any, tables: Mapping[str, str], raw: RawSettings) -> DayCo
         logged = f"FROM screened_{source} WHERE row_id >= 0"
         by_reason = dict(rows(f"SELECT coalesce(reason, ''), count(*) {logged} GROUP BY ALL"))
         clean, lines = (by_reason.pop(key, 0) for key in ("", ACTION_LINE))
-        harmless = {key: by_reason.pop(key) for key in HARMLESS if key in by_reason}
-        for key, n in harmless.items():
+        ignored_rows = {key: by_reason.pop(key) for key in IGNORED if key in by_reason}
+        for key, n in ignored_rows.items():
             left_out[key] = left_out.get(key, 0) + n
-        ignored = sum(harmless.values())
+        ignored = sum(ignored_rows.values())
         refused = sum(by_reason.values())
         rows_in = clean + ignored + refused - (basket_items if source == "ubi_events" else 0)
         sources[source] = SourceCounts(rows_in, clean, ignored, refused, lines)

@@ -10,9 +10,9 @@ from typing import Any
 from features.bots import Bots, find_bots
 from features.compiled import EngineTable, engine_table, make_table, make_view, with_variables
 from features.engine import view_days
-from features.left_out import leave_out, left_out, mark_events, of_day
+from features.ignored_requests import leave_out, left_out, mark_events, of_day
 from features.rebuilt_requests import rebuild_requests
-from features.screening import ACTION_LINE, HARMLESS, DayWindow, open_baskets, screen_events, screen_requests
+from features.screening import ACTION_LINE, IGNORED, DayWindow, open_baskets, screen_events, screen_requests
 from features.typed_ahead import typed_ahead
 from features.variants import canonical_items
 from infra.contract.tables import DAY_TABLES
@@ -74,7 +74,7 @@ def screen_day(
         engine, "marked_ubi_events", mark_events, opened, asked, gone, engine_table(engine, "bot_events")
     )
     events = make_table(engine, "screened_ubi_events", screen_events, marked, asked, before["events"], window)
-    engine.con.execute(_QUARANTINE, [[ACTION_LINE, *HARMLESS]] * 2)
+    engine.con.execute(_QUARANTINE, [[ACTION_LINE, *IGNORED]] * 2)
     return Screened(requests, events, asked, make_table(engine, "day_left_out", of_day, requests), bots)
 
 

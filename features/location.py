@@ -49,18 +49,17 @@ _NAMES = ", ".join(
 )
 
 _TEXTS = ", ".join(
-    f"first(as_place(value) ORDER BY names.rank, key, value) FILTER (kind = '{field}' AND as_place(value) IS NOT NULL)"
-    f" AS {field}"
+    f"first(place ORDER BY rank, key, value) FILTER (kind = '{field}' AND place IS NOT NULL) AS {field}"
     for field in ("country", "language", "zip")
 )
 
 _NUMBERS = ", ".join(
-    f"first(degrees(as_id(value), {bound}) ORDER BY names.rank, key, value)"
-    f" FILTER (kind = '{field}' AND degrees(as_id(value), {bound}) IS NOT NULL) AS {field}"
+    f"first(degrees(id, {bound}) ORDER BY rank, key, value)"
+    f" FILTER (kind = '{field}' AND degrees(id, {bound}) IS NOT NULL) AS {field}"
     for field, bound in BOUNDS.items()
 )
 
-_READABLE = "degrees(point_of(value)[1], 90) IS NOT NULL AND degrees(point_of(value)[2], 180) IS NOT NULL"
+_READABLE = "degrees(pair[1], 90) IS NOT NULL AND degrees(pair[2], 180) IS NOT NULL"
 
 
 def create_place_macros(engine: Any) -> None:
@@ -80,9 +79,15 @@ def places_sql(entries: str) -> str:
         CASE WHEN {whole} THEN longitude ELSE degrees(point[2], 180) END AS longitude
     FROM (
         SELECT row_id, {_TEXTS}, {_NUMBERS},
-            first(point_of(value) ORDER BY names.rank, key, value) FILTER (kind = 'point' AND {_READABLE}) AS point
-        FROM {entries} JOIN (VALUES {_NAMES}) AS names (kind, name, rank)
-            ON replace(replace(replace(lower(trim(key)), '_', ''), '-', ''), ' ', '') = name
+            first(pair ORDER BY rank, key, value) FILTER (kind = 'point' AND {_READABLE}) AS point
+        FROM (
+            -- each macro once: it is copied to wherever it is named
+            SELECT row_id, key, value, kind, names.rank AS rank, as_id(value) AS id,
+                CASE WHEN kind IN ('country', 'language', 'zip') THEN as_place(value) END AS place,
+                CASE WHEN kind = 'point' THEN point_of(value) END AS pair
+            FROM {entries} JOIN (VALUES {_NAMES}) AS names (kind, name, rank)
+                ON replace(replace(replace(lower(trim(key)), '_', ''), '-', ''), ' ', '') = name
+        )
         GROUP BY row_id
     )
     """

@@ -9,7 +9,8 @@ from typing import Any
 
 from features.documents import MAX_RAW_CHARS, DocumentError, encodings_read, load_documents
 from features.json_macros import create_macros
-from features.landing import DayFiles, LandingError, local_copies
+from features.landing import DayFiles
+from features.landing_files import LandingError, local_copies
 from features.parquet_rows import join_rows, last_row
 from infra.settings import Settings
 

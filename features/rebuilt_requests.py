@@ -20,7 +20,7 @@ from datetime import timedelta
 from typing import Any
 
 from features.compiled import EngineTable, engine_table, make_table, make_view, with_variables
-from features.lacking import looked_for
+from features.completeness import looked_for
 from features.screening import DayWindow, kind_of
 from features.sessions import LEAST_SESSION_CHARS
 from infra.contract.query_text import normalised

@@ -14,7 +14,7 @@ from infra.settings import RawSettings, action_key
 
 BOT = "bot"
 TYPED_AHEAD = "typed_ahead"
-HARMLESS = ("ignored_action", "unknown_action", "outside_search", "names_no_item", "delivered_twice", TYPED_AHEAD, BOT)
+IGNORED = ("ignored_action", "unknown_action", "outside_search", "names_no_item", "delivered_twice", TYPED_AHEAD, BOT)
 """Why a row is left out though nothing is wrong with it; such rows count against no day."""
 ACTION_LINE = "action_line"
 """Marks a line of a bulk export that is no row."""

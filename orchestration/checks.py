@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import quality
-from features.build_sessions import days_to_rebuild
+from features.build_sessions import days_with_readers
 from features.day_report import DayReport, read_report
 from features.freshness import last_built
 from features.quality.tables import scope_of
@@ -88,7 +88,7 @@ def sessions_are_sound(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
     asked = landed_days(settings, context.partition_keys)
     if not asked:
         return nothing_landed(context)
-    days = days_to_rebuild(settings, asked)
+    days = days_with_readers(settings, asked)
     reports = [report for report in (read_report(settings, day) for day in days) if report and report.checked]
     if missing := sorted(set(days) - {report.day for report in reports}):
         return dg.AssetCheckResult(

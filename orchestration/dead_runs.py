@@ -7,7 +7,7 @@ import socket
 
 import dagster as dg
 
-from infra.services.supervisor import started_at
+from infra.services.processes import started_at
 
 PROCESS = "shelfwise/process"
 """Tag of a run in the process of a command: host, process id, start in seconds since 1970, and the run's own id."""

@@ -36,7 +36,7 @@ def explained(
         text: the normalised query; vector: its own, [width + f]; towers: what the towers found, best first.
     """
     release = served.release
-    rows = release.encoder.rows([hit.item_id for hit in hits])
+    rows = release.encoder.known_row_indexes([hit.item_id for hit in hits])
     ranked = _ranked(served, text, context, wanted, vector, towers.astype(np.int64))
     named = -1 if served.ranking is None else int(served.ranking.named([text], served.exact.mask(wanted))[0])
     place_of = {row: place for place, row in enumerate(towers.tolist(), start=1)}
@@ -98,7 +98,7 @@ class _Taste:
 
     @classmethod
     def of(cls, release: Release, context: RequestContext) -> _Taste:
-        chosen = release.items.rows(release.encoder.rows([*context.recent_items, *context.recent_orders]))
+        chosen = release.items.rows(release.encoder.known_row_indexes([*context.recent_items, *context.recent_orders]))
         return cls(
             frozenset(context.recent_items),
             frozenset(context.recent_orders),

@@ -140,13 +140,13 @@ class Ranking:
         vectors: Floats,
         allowed: NDArray[np.bool_] | None,
     ) -> Asked:
-        numbers = self._encoder.numbers
+        row_indexes = self._encoder.row_indexes
         return Asked(
             vectors=vectors,
             lexical=self._sources.lexical.scores(texts),
             graph=self._sources.graph.walked(texts),
-            recent_items=_padded([numbers(context.recent_items) for context in contexts]),
-            order_history=_padded([numbers(context.order_history) for context in contexts]),
+            recent_items=_padded([row_indexes(context.recent_items) for context in contexts]),
+            order_history=_padded([row_indexes(context.order_history) for context in contexts]),
             text=self._encoder.text_vectors(texts),
             allowed=None if allowed is None else allowed[None],
         )

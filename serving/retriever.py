@@ -211,7 +211,7 @@ class Retriever:
     def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the release knows of items, in their order; those that it does not know have their id alone."""
         release = self._live.served.release
-        known = {item["item_id"]: item for item in release.items.rows(release.encoder.rows(item_ids))}
+        known = {item["item_id"]: item for item in release.items.rows(release.encoder.known_row_indexes(item_ids))}
         return [known.get(item_id, {"item_id": item_id}) for item_id in item_ids]
 
     def fields(self) -> list[dict[str, Any]]:

@@ -147,7 +147,7 @@ class ServedRelease:
 
     def item(self, item_id: str) -> dict[str, Any] | None:
         """What the release knows of an item; None where it does not know it."""
-        rows = self.release.encoder.rows([item_id])
+        rows = self.release.encoder.known_row_indexes([item_id])
         return self.release.items.rows(rows)[0] if rows else None
 
     def describe(self, item_id: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,21 @@ wait_quietly()
 SERVER_PROGRAMS = ("valkey-server", "redis-server", "infra.services.milvus_server")
 GONE_S = supervisor.UNUSED_SECONDS + 15
 """A server whose users a test killed ends itself within this; one that is there afterwards would stay."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses among the marks
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Of the cases of a test that is marked ``many(n)``, all but n of them, evenly spread, are slow."""
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("many"):
+            cases[item.nodeid.split("[")[0]].append(item)
+    for found in cases.values():
+        (fast,) = found[0].get_closest_marker("many").args
+        kept = {round(n * (len(found) - 1) / max(fast - 1, 1)) for n in range(fast)}
+        for n, item in enumerate(found):
+            if n not in kept:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(trylast=True)

@@ -11,7 +11,7 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def code_version() -> str:
+def package_version() -> str:
     """Version of this package; ``unknown`` where it runs without being installed."""
     return _version("shelfwise")
 

@@ -65,13 +65,13 @@ class Table:
 
 NO_NEGATIVES: dict[str, Any] = {source: (0.0, 0.0) for source in ("in_batch", "uniform", "hard_in_batch", "dynamic")}
 IN_BATCH_UNIFORM = NO_NEGATIVES | {"in_batch": (1.0, 1.0), "uniform": (1.0, 1.0)}
-OBJECTIVES = ("click", "unclicked", "click_over_unclicked", "order_over_unclicked", "fused", "multi_part_hinge")
+OBJECTIVES = tuple(name for name in TrainingSettings.model_fields if name.startswith("weight_"))
 FOUR = {"click": 1.0, "unclicked": 0.2, "click_over_unclicked": 1.0, "order_over_unclicked": 1.0}
 
 
 def objectives(**weights: float) -> dict[str, float]:
     """The weights of all objectives: those not named are off."""
-    return {f"weight_{name}": weights.get(name, 0.0) for name in OBJECTIVES}
+    return dict.fromkeys(OBJECTIVES, 0.0) | {f"weight_{name}": weight for name, weight in weights.items()}
 
 
 def four_without(*left_out: str) -> dict[str, float]:

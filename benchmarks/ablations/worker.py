@@ -27,7 +27,8 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import BASELINES, BOOSTED
 from training.quality_prior import QualityPrior
 from training.run.candidate import fit_candidate_prior, load_candidate
-from training.run.trainer import new_towers, train
+from training.run.new_towers import new_towers
+from training.run.trainer import train
 from training.text import TextEncoderError
 
 

@@ -9,7 +9,7 @@ from features.day_screening import screen_day, tables_before
 from features.engine import open_engine
 from features.landing import day_files
 from features.log_documents import load_log
-from features.screening import HARMLESS
+from features.screening import IGNORED
 from features.ubi import read_events, read_queries
 from features.variants import item_aliases
 from infra.contract.partitions import written_days
@@ -31,4 +31,4 @@ def ignored_examples(settings: Settings, day: date) -> Mapping[str, str]:
         read_events(engine, "documents_ubi_events", "raw_ubi_events", settings.raw.guest_ids)
         days = [d for d in written_days(settings.paths.sessions / "requests") if d < day]
         screen_day(settings, engine, day, tables_before(settings, engine, days), item_aliases(engine, settings))
-        return dict(engine.con.execute(_EXAMPLES, [list(HARMLESS)]).fetchall())
+        return dict(engine.con.execute(_EXAMPLES, [list(IGNORED)]).fetchall())

@@ -18,6 +18,7 @@ next batch:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
 
@@ -31,7 +32,7 @@ NO_FEATURES = UserFeatures()
 
 
 def merged(row: UserFeatures, stamp_us: int, entries: Sequence[Entry], settings: FeatureSettings) -> UserFeatures:
-    """The features as of the newest of ``entries``.
+    """The features as of the newest of ``entries``; one that no event changes keeps the row's value.
 
     Args:
         row: the batch row, whatever its age; ``NO_FEATURES`` where there is none.
@@ -67,7 +68,8 @@ def merged(row: UserFeatures, stamp_us: int, entries: Sequence[Entry], settings:
         return sum(e.time_us >= begin for e in rows) + (before if known_since(begin) else 0)
 
     recent_orders = joined(orders, "value", old.recent_orders, settings.recent_orders)
-    return UserFeatures(
+    return replace(
+        row,
         recent_queries=joined(texts, "value", old.recent_queries, settings.recent_queries),
         recent_items=joined(touched, "value", old.recent_items, settings.recent_items),
         recent_brands=joined(touched, "brand", old.recent_brands, settings.recent_items),

@@ -7,7 +7,8 @@ import socket
 import sys
 from pathlib import Path
 
-from infra.services.supervisor import Running, started_at
+from infra.services.processes import started_at
+from infra.services.supervisor import Running
 
 PROBE_SECONDS = 0.5
 

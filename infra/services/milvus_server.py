@@ -13,7 +13,7 @@ import socket
 import sys
 from pathlib import Path
 
-from infra.services.supervisor import started_at
+from infra.services.processes import started_at
 
 HOST = "127.0.0.1"
 

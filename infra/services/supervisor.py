@@ -21,20 +21,18 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import psutil
-
 from infra.services import locks
+from infra.services.processes import log_tail, send_signal
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 UNUSED_SECONDS = 30.0
 """How long a server whose users were all killed waits for another."""
-LOG_TAIL_LINES = 20
 GUARD = Path(__file__).with_name("guard.py")
 
 
@@ -124,14 +122,6 @@ def is_used(server: Server) -> bool:
     return locks.is_held(server.folder / "users.lock")
 
 
-def log_tail(server: Server) -> str:
-    """The last lines of the server's log."""
-    log = server.folder / "server.log"
-    if not log.exists():
-        return ""
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])
-
-
 def leave_all() -> None:
     """Give up this process's use of every server; the last user of a server stops it. Runs at exit by itself.
 
@@ -203,7 +193,7 @@ def _start(server: Server) -> Running:
             if time.monotonic() >= deadline:
                 raise ServiceError(
                     f"The embedded {server.name} (process {server.last_pid()}) runs but does not answer. "
-                    f"Stop it with `shelfwise down` and try again.\n{log_tail(server)}"
+                    f"Stop it with `shelfwise down` and try again.\n{log_tail(server.folder)}"
                 )
             time.sleep(0.02)
         with (server.folder / "server.log").open("ab") as log:
@@ -228,14 +218,14 @@ def _await(server: Server, child: subprocess.Popen[bytes], deadline: float) -> R
         if child.poll() is not None:
             raise ServiceError(
                 f"The embedded {server.name} ended while starting (exit status {child.returncode}). "
-                f"The end of its log, {server.folder / 'server.log'}:\n{log_tail(server)}"
+                f"The end of its log, {server.folder / 'server.log'}:\n{log_tail(server.folder)}"
             )
         time.sleep(0.01)
     child.kill()
     child.wait()
     raise ServiceError(
         f"The embedded {server.name} did not answer within {START_SECONDS:.0f} s. "
-        f"The end of its log, {server.folder / 'server.log'}:\n{log_tail(server)}"
+        f"The end of its log, {server.folder / 'server.log'}:\n{log_tail(server.folder)}"
     )
 
 
@@ -277,23 +267,18 @@ def _tell_to_stop(server: Server) -> int | None:
             f"The embedded {server.name} runs on {server.folder} but its process is not known. "
             f"Find it with `lsof {server.folder / 'server.lock'}` and end it."
         )
-    _signal(pid, signal.SIGTERM)
+    send_signal(pid, signal.SIGTERM)
     return pid
 
 
 def _await_end(server: Server, pid: int) -> None:
     """Wait for a server that was told to stop; one that does not is killed. Raises ServiceError if that fails too."""
     if not _ended(server, STOP_SECONDS):
-        _signal(pid, signal.SIGKILL)
+        send_signal(pid, signal.SIGKILL)
         _ended(server, STOP_SECONDS)
     _reap()
     if is_running(server):
         raise ServiceError(f"The embedded {server.name} (process {pid}) did not stop.")
-
-
-def _signal(pid: int, sign: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, sign)
 
 
 def _ended(server: Server, seconds: float) -> bool:
@@ -306,12 +291,3 @@ def _ended(server: Server, seconds: float) -> bool:
 
 def _reap() -> None:
     _children[:] = [child for child in _children if child.poll() is None]
-
-
-def started_at(pid: int) -> float | None:
-    """When a process was started, or None if there is no such process; tells a process from a later one of its id."""
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
-        return None

@@ -32,7 +32,7 @@ class TrainingSettings(Group):
     train_days: Count = 60
     """Days of requests that are learned from, before those that validate."""
     validation_days: Count | None = None
-    """Latest days, whose requests choose the epoch, teach the ranker and judge both: of fewer the ranker learns less,
+    """Latest days, whose requests choose the epoch, teach the ranker and measure both: of fewer the ranker learns less,
     of more the towers. None: three, but no more than ``validation_share`` of the days, and at least one."""
     validation_share: Share = 0.2
     """Share of the requests, the latest, that validate where the log has too few days for whole validation days."""

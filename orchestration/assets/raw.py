@@ -12,7 +12,7 @@ from demoshop.judged import judged_catalog, make_judged_landing
 from demoshop.landing import make_landing
 from features import quality
 from features.bots import largest
-from features.build_sessions import build_sessions, days_of_other_aliases, days_to_rebuild
+from features.build_sessions import build_sessions, days_of_other_aliases, days_with_readers
 from features.catalog import CatalogError, build_catalog
 from features.day_report import DayReport, totals
 from features.landing import LandingError, landing_days, unread_in_landing
@@ -110,9 +110,9 @@ def sessions(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult
     with not_retried(LandingError):
         readdressed = map(str, days_of_other_aliases(settings))
         asked = landed_days(settings, [*context.partition_keys, *readdressed])
-        days_to_build = days_to_rebuild(settings, asked)
-        judge = quality.SessionJudge(explained_until=quality.first_run_until(settings, days_to_build))
-        reports = build_sessions(settings, days_to_build, progress_to("sessions"), judge)
+        built = days_with_readers(settings, asked)
+        judge = quality.SessionJudge(explained_until=quality.first_run_until(settings, built))
+        reports = build_sessions(settings, built, progress_to("sessions"), judge)
     days = {report.day: report.clean for report in reports}
     asked_keys = map(date.fromisoformat, context.partition_keys)
     versions = {day: sessions_version(settings, day) for day in {*days, *asked_keys}}

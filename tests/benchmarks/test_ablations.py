@@ -222,6 +222,7 @@ class TestRuns:
         assert len({all_four.key, without.key, other.key, with_change.key}) == 4
         assert jobs_of(["all four"], [8], {}, workspace)[0].key != all_four.key
 
+    @pytest.mark.slow
     def test_a_run_is_measured_once_and_skipped_then(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -37,6 +37,7 @@ def askers(settings: Settings) -> set[str | None]:
     return {row["user_id"] for row in stored(settings, "requests")}
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     "agent",
     [
@@ -61,6 +62,7 @@ def test_an_agent_that_says_bot(tmp_path: Path, agent: str) -> None:
     assert "x1" not in askers(settings) and stored(settings, "events") == []
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("agent", [CHROME, "okhttp/4.12", "MyShop/3 (Linux; Android 14) okhttp/4.9", "axios/1.6",
                                    "Mozilla/5.0 (Linux; Android 9; CUBOT X19) Chrome/90 Mobile", "Dart/3.1 (dart:io)",
                                    "MyShop/1 CFNetwork/1410 Darwin/22", "Amazon CloudFront"])  # fmt: skip
@@ -92,6 +94,7 @@ def test_the_agent_of_the_shops_own_server_tells_nothing(tmp_path: Path, agents:
         assert named(report) == {"x1": (1, 1)}
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("bot", ["googlebot-7", "BOT:17", "price_crawler", "monitor@shop", "shop/healthcheck/1", "bot"])
 def test_an_id_that_says_bot(tmp_path: Path, bot: str) -> None:
     settings = shop(tmp_path)

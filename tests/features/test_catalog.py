@@ -84,6 +84,7 @@ RICH: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     "name", ["catalog.parquet", "catalog.ndjson", "catalog.jsonl.gz", "catalog.json", "catalog.csv", "catalog.csv.gz"]
 )
@@ -129,6 +130,7 @@ def test_every_kind_of_file_gives_the_same_catalogue(tmp_path: Path, name: str) 
     assert settings.paths.catalog.read_bytes() == first
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("logged", "price"),
     [
@@ -157,6 +159,7 @@ def test_prices(tmp_path: Path, logged: Any, price: float | None) -> None:
     assert report.unreadable.get("price", 0) == int(price is None)
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("logged", "prices"),
     [
@@ -178,6 +181,7 @@ def test_the_prices_together_tell_the_decimal_mark(tmp_path: Path, logged: list[
     assert [row["price"] for row in items(settings)] == prices
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("logged", "created"),
     [
@@ -199,11 +203,13 @@ def test_creation_times(tmp_path: Path, logged: str, created: datetime | None) -
     assert report.unreadable.get("available_from", 0) == int(created is None)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(("logged", "rating"), [("4,5", 4.5), ("4.5 out of 5", 4.5), ("4", 4.0), ("good", None)])
 def test_ratings(tmp_path: Path, logged: str, rating: float | None) -> None:
     assert one(shop(tmp_path), rating=logged)["rating"] == rating
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("logged", "path"),
     [
@@ -248,6 +254,7 @@ def test_attributes_of_any_shape(tmp_path: Path, logged: Any) -> None:
 BERLIN = {"country": "DE", "language": "de", "zip": "10115", "latitude": 52.5, "longitude": 13.4}
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("name", ["catalog.parquet", "catalog.ndjson", "catalog.csv"])
 @pytest.mark.parametrize(
     "logged",
@@ -282,6 +289,7 @@ def test_a_point_may_be_a_struct(tmp_path: Path, logged: Any) -> None:
         assert (found["latitude"], found["longitude"], found["attributes"]) == (52.5, 13.4, [])
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     "logged",
     [
@@ -425,6 +433,7 @@ def test_a_damaged_catalogue_is_named(tmp_path: Path) -> None:
         build_catalog(settings)
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("name", ["catalog.csv", "catalog.ndjson", "catalog.parquet"])
 @pytest.mark.parametrize("word", ["null", "NULL", " - ", "--", "N/A", "n/a", "None", "NaN", "\\N"])
 def test_a_word_for_nothing_is_no_brand(tmp_path: Path, name: str, word: str) -> None:

@@ -91,13 +91,13 @@ NAME = (
 PATH = st.lists(NAME, min_size=1, max_size=4)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(PATH, min_size=1, max_size=5), st.sampled_from([" > ", ">", "/", " / ", "|", " » ", " :: "]))
 def test_paths_come_back_whatever_parts_their_levels(made: list[list[str]], mark: str) -> None:
     assert [levels for levels, _ in paths([mark.join(path) for path in made])] == made
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(NAME, min_size=2, max_size=4), min_size=2, max_size=4), st.sampled_from(["|", "; ", "\n"]))
 def test_several_paths_lose_no_level(made: list[list[str]], mark: str) -> None:
     ((levels, further),) = paths([mark.join(" > ".join(path) for path in made)])
@@ -106,7 +106,7 @@ def test_several_paths_lose_no_level(made: list[list[str]], mark: str) -> None:
     assert set(levels) | set(further) == {name for path in made for name in path}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(st.text(), st.lists(st.text()), st.lists(st.lists(st.text())), st.integers()), min_size=1))
 def test_nothing_that_stands_for_a_path_breaks_the_reader(values: list[Any]) -> None:
     read = paths(values)

@@ -62,6 +62,7 @@ def total(told: Any) -> Any:
     return told.agg(total=told.n.sum())
 
 
+@pytest.mark.slow
 def test_later_days_compile_nothing_and_have_the_tables_of_a_process_of_their_own(
     tmp_path: Path, compilations: list[Any]
 ) -> None:

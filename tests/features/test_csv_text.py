@@ -20,6 +20,7 @@ def csv_shop(tmp_path: Path, content: str | bytes, **raw: Any) -> Settings:
     return settings
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("at", [0, 25_000])
 def test_a_ragged_csv_row_goes_to_quarantine(tmp_path: Path, mark: str, at: int) -> None:
@@ -35,6 +36,7 @@ def test_a_ragged_csv_row_goes_to_quarantine(tmp_path: Path, mark: str, at: int)
     assert refused["raw"].to_pylist() == [ragged, f"y{mark}short"]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("encoding", "start"), [("utf-8", ""), ("utf-8-sig", ""), ("cp1252", ""), ("utf-16", ""), ("utf-16-le", "\ufeff")]
 )

@@ -82,7 +82,7 @@ def test_daily_snapshots_equal_a_slow_oracle() -> None:
     assert run(log).to_pylist() == oracle(log, DAILY)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000), hours=st.sets(st.integers(1, 60), min_size=1, max_size=4))
 def test_hourly_snapshots_equal_a_slow_oracle(seed: int, hours: set[int]) -> None:
     log, stamps = small_log(seed, days=2, requests_per_day=12, items=8), stamps_at(*sorted(hours))

@@ -9,15 +9,9 @@ import pytest
 
 from features.build_sessions import build_sessions
 from features.day_report import read_report
-from features.landing import (
-    LandingError,
-    catalog_files,
-    day_files,
-    landing_days,
-    local_copies,
-    passed_over_catalogs,
-    unread_in_landing,
-)
+from features.landing import day_files, landing_days, unread_in_landing
+from features.landing_catalogs import catalog_files, passed_over_catalogs
+from features.landing_files import LandingError, local_copies
 from infra.settings import Settings
 from tests.features.raw_log import DAY, event, land, ndjson, next_day, query, shop, stored
 

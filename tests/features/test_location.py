@@ -48,6 +48,7 @@ def build_features(settings: Settings) -> None:
         build(settings, DAYS)
 
 
+@pytest.mark.slow
 def test_a_place_goes_from_the_log_to_the_training_set(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     land_days(settings)
@@ -62,6 +63,7 @@ def test_a_place_goes_from_the_log_to_the_training_set(tmp_path: Path) -> None:
     assert found == {f"{day}-{n}": NOWHERE if n else BERLIN for day in DAYS for n in range(3)}
 
 
+@pytest.mark.slow
 def test_days_of_before_the_columns_are_read_as_null(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     land_days(settings)
@@ -81,6 +83,7 @@ def test_days_of_before_the_columns_are_read_as_null(tmp_path: Path) -> None:
     build_training_set(settings)
 
 
+@pytest.mark.slow
 def test_other_columns_make_days_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = shop(tmp_path)
     land_days(settings)

@@ -1,4 +1,4 @@
-"""Logs as shops have them: responses, baskets, guests, other spellings, harmless rows, actions that are refused."""
+"""Logs as shops have them: responses, baskets, guests, other spellings, ignored rows, actions that are refused."""
 
 from __future__ import annotations
 
@@ -69,27 +69,37 @@ BASKETS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("attributes", BASKETS)
-@pytest.mark.parametrize("text", [False, True])
-def test_a_basket_is_one_event_per_item(tmp_path: Path, attributes: dict[str, Any], text: bool) -> None:
+def test_a_basket_is_one_event_per_item(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    given = json.dumps(attributes) if text else attributes
-    report = build(settings, [query("q")], [event("purchase", None, query_id="q", event_attributes=given)])
-    assert (report.basket_items, report.reasons) == (1, {})
-    assert {r["item_id"] for r in stored(settings, "events")} == {"a", "b"}
-    assert len({r["event_id"] for r in stored(settings, "events")}) == 2
+    every = [*BASKETS, *map(json.dumps, BASKETS)]
+    queries = [query(f"q{n}", user=f"u{n}") for n in range(len(every))]
+    orders = [
+        event("purchase", None, user=f"u{n}", query_id=f"q{n}", event_attributes=given) for n, given in enumerate(every)
+    ]
+    report = build(settings, queries, orders)
+    assert (report.basket_items, report.reasons) == (len(every), {})
+    found = stored(settings, "events")
+    items = {n: {r["item_id"] for r in found if r["query_id"] == f"q{n}"} for n in range(len(every))}
+    assert items == {n: {"a", "b"} for n in range(len(every))}, [every[n] for n in items if items[n] != {"a", "b"}]
+    assert len({r["event_id"] for r in found}) == 2 * len(every)
 
 
-@pytest.mark.parametrize(
-    "guest", [0, "0", "NULL", "none", "undefined", "NaN", "Guest", "anonymous", "", -1, "-1", False]
-)
-def test_guests_are_told_apart_by_client(tmp_path: Path, guest: Any) -> None:
+GUESTS: list[Any] = [0, "0", "NULL", "none", "undefined", "NaN", "Guest", "anonymous", "", -1, "-1", False]
+
+
+def test_guests_are_told_apart_by_client(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    queries = [query("q1", user="c1", user_id=guest), query("q2", "10:00:30", user="c2", user_id=guest)]
-    report = build(settings, queries, [event("purchase", "a", user="c1", user_id=guest)])
+    queries, orders = [], []
+    for n, guest in enumerate(GUESTS):
+        queries.append(query(f"q{n}", user=f"c{n}", user_id=guest))
+        queries.append(query(f"other{n}", "10:00:30", user=f"d{n}", user_id=guest))
+        orders.append(event("purchase", "a", user=f"c{n}", user_id=guest))
+    report = build(settings, queries, orders)
     assert report.reasons == {}
-    assert [r["user_id"] for r in stored(settings, "requests")] == ["c1", "c2"]
-    assert [(r["user_id"], r["query_id"]) for r in stored(settings, "events")] == [("c1", "q1")]
+    people = {r["query_id"]: r["user_id"] for r in stored(settings, "requests")}
+    known = [(f"q{n}", f"c{n}") for n in range(len(GUESTS))]
+    assert people == dict([*known, *((f"other{n}", f"d{n}") for n in range(len(GUESTS)))])
+    assert sorted((r["query_id"], r["user_id"]) for r in stored(settings, "events")) == sorted(known)
 
 
 def test_a_shop_names_its_guests(tmp_path: Path) -> None:
@@ -98,32 +108,36 @@ def test_a_shop_names_its_guests(tmp_path: Path) -> None:
     assert {r["user_id"] for r in stored(settings, "requests")} == {"u1", "0"}
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        {"event_attributes": {"object": json.dumps(OBJECT)}},
-        {"event_attributes": {"Object": {"objectId": "a"}}},
-        {"event_attributes.object": OBJECT},
-        {"event_attributes.object": json.dumps(OBJECT)},
-        {"event_attributes.object.internal_id": "a"},
-        {"eventAttributes": {"object": {"objectID": "a"}}},
-        {"event_attributes": [{"key": "object", "value": json.dumps(OBJECT)}]},
-        {"event_attributes": {"object.object_id": "a"}},
-        {"event_attributes": {"product_id": "a"}},
-        {"EVENT_ATTRIBUTES": {"OBJECT": {"OBJECT_ID": "a"}}},
-    ],
-)
-def test_an_item_is_found_at_any_level(tmp_path: Path, place: Row) -> None:
-    row = {"actionName": "click", "queryId": "q", "clientId": "u1", "Timestamp": at("10:01:00")} | place
+PLACES: list[Row] = [
+    {"event_attributes": {"object": json.dumps(OBJECT)}},
+    {"event_attributes": {"Object": {"objectId": "a"}}},
+    {"event_attributes.object": OBJECT},
+    {"event_attributes.object": json.dumps(OBJECT)},
+    {"event_attributes.object.internal_id": "a"},
+    {"eventAttributes": {"object": {"objectID": "a"}}},
+    {"event_attributes": [{"key": "object", "value": json.dumps(OBJECT)}]},
+    {"event_attributes": {"object.object_id": "a"}},
+    {"event_attributes": {"product_id": "a"}},
+    {"EVENT_ATTRIBUTES": {"OBJECT": {"OBJECT_ID": "a"}}},
+]
+
+
+def test_an_item_is_found_at_any_level(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    asked = {"queryId": "q", "clientId": "u1", "userQuery": "red", "timestamp": at("10:00:00")}
-    report = build(settings, [asked | {"queryResponseHitIds": ["a"]}], [row])
+    asked, clicks = [], []
+    for n, place in enumerate(PLACES):
+        person = {"queryId": f"q{n}", "clientId": f"u{n}"}
+        asked.append(
+            person | {"userQuery": "red", "timestamp": at("10:00:00"), "queryResponseHitIds": ["a"]},
+        )
+        clicks.append(person | {"actionName": "click", "Timestamp": at("10:01:00")} | place)
+    report = build(settings, asked, clicks)
     assert (report.reasons, report.ignored) == ({}, 0)
-    (found,) = stored(settings, "events")
-    assert (found["item_id"], found["query_id"], found["position"]) == ("a", "q", 1)
+    found = sorted((r["query_id"], r["item_id"], r["position"]) for r in stored(settings, "events"))
+    assert found == [(f"q{n}", "a", 1) for n in range(len(PLACES))]
 
 
-def test_harmless_rows_are_ignored_each_for_its_reason(tmp_path: Path) -> None:
+def test_rows_that_nothing_is_wrong_with_are_ignored_each_for_its_reason(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     click = event("click", "a", query_id="q")
     events = [
@@ -169,6 +183,7 @@ def test_an_action_that_is_mostly_refused_holds_the_day(tmp_path: Path) -> None:
     assert not build(shop(tmp_path / "half"), queries, orders + sound).held
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("name", ["ProductView", "product-view", "Product View", "PRODUCT_VIEW"])
 def test_action_names_are_compared_without_case_and_marks(tmp_path: Path, name: str) -> None:
     raw = RawSettings(actions={name: "click", "Add-To Cart": "ignore"})
@@ -210,19 +225,29 @@ LOGINS: list[tuple[Row, Row, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "did", "theirs"), LOGINS)
+def of_case(row: Row, case: int) -> Row:
+    """The same people and sessions, of a case's own."""
+    return {name: id and f"{id}{case}" for name, id in row.items()}
+
+
 @pytest.mark.parametrize("next_morning", [False, True])
-def test_who_searched_is_who_ordered(tmp_path: Path, asked: Row, did: Row, theirs: bool, next_morning: bool) -> None:
+def test_who_searched_is_who_ordered(tmp_path: Path, next_morning: bool) -> None:
     settings = shop(tmp_path)
-    order_day = next_day() if next_morning else DAY
-    order = event("purchase", "a", "00:10:00" if next_morning else "23:55:00", day=order_day, **did)
-    land(settings, [query("q1", "23:50:00", **asked)], [] if next_morning else [order])
+    order_day, clock = (next_day(), "00:10:00") if next_morning else (DAY, "23:55:00")
+    queries = [query(f"q{n}", "23:50:00", **of_case(asked, n)) for n, (asked, _, _) in enumerate(LOGINS)]
+    orders = [
+        event("purchase", f"i{n}", clock, day=order_day, **of_case(did, n)) for n, (_, did, _) in enumerate(LOGINS)
+    ]
+    hits = [f"i{n}" for n in range(len(LOGINS))]
+    land(settings, [row | {"query_response_hit_ids": hits} for row in queries], [] if next_morning else orders)
     if next_morning:
-        land(settings, [query("other", day=order_day, user="c9")], [order], day=order_day)
+        land(settings, [query("other", day=order_day, user="c9")], orders, day=order_day)
     build_sessions(settings, [DAY, next_day()] if next_morning else [DAY])
-    (found,) = stored(settings, "events", order_day)
-    assert found["query_id"] == ("q1" if theirs else None)
-    assert found["user_id"] == (did.get("user_id") or did["user"] or "c1")
+    found = {r["item_id"]: (r["query_id"], r["user_id"]) for r in stored(settings, "events", order_day)}
+    assert found == {
+        f"i{n}": (f"q{n}" if theirs else None, f"{did.get('user_id') or did['user'] or 'c1'}{n}")
+        for n, (_, did, theirs) in enumerate(LOGINS)
+    }
 
 
 def test_a_field_that_all_rows_lack_is_named_with_the_columns_there_are(tmp_path: Path) -> None:

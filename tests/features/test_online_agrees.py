@@ -51,7 +51,7 @@ def spelt(draw: st.DrawFn, names: st.SearchStrategy[str]) -> str:
     return "".join(draw(st.sampled_from([c, c.upper(), c.lower()])) + draw(gap) for c in draw(names))
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=50, deadline=None)
 @given(st.data(), st.dictionaries(LETTERS | spelt(st.sampled_from(list(ACTIONS))), MEANINGS, max_size=4))
 def test_an_action_means_what_the_nightly_run_takes_it_for(
     duckdb_engine: Any, load: Callable[..., Any], data: st.DataObject, given_actions: dict[str, Meaning]

@@ -132,6 +132,7 @@ HITS: list[pa.Array] = [
 ]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("times", TIMES, ids=lambda a: str(a.type))
 def test_times_of_every_type(duckdb_engine: Any, tmp_path: Path, times: pa.Array) -> None:
     both(duckdb_engine, "queries", tmp_path, {"query_id": ["q1", "q2"], "timestamp": times})
@@ -144,6 +145,7 @@ EVENT_IDS = ("action_name", "query_id", "user_id", "session_id", "event_id", "ob
              "event_attributes.object.object_id", "event_attributes.position.ordinal")  # fmt: skip
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("turn", range(len(IDS)))
 def test_ids_of_every_type(duckdb_engine: Any, tmp_path: Path, turn: int) -> None:
     for which, fields in {"queries": QUERY_IDS, "events": EVENT_IDS}.items():
@@ -152,6 +154,7 @@ def test_ids_of_every_type(duckdb_engine: Any, tmp_path: Path, turn: int) -> Non
         assert found.plain == 2
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("nested", NO_IDS, ids=lambda a: str(a.type))
 def test_what_is_no_id_is_refused_alike(duckdb_engine: Any, tmp_path: Path, nested: pa.Array) -> None:
     for which, fields in {"queries": QUERY_IDS, "events": EVENT_IDS}.items():
@@ -159,6 +162,7 @@ def test_what_is_no_id_is_refused_alike(duckdb_engine: Any, tmp_path: Path, nest
             both(duckdb_engine, which, tmp_path, {"application": ["x", "y"], field: nested})
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("hits", HITS, ids=lambda a: str(a.type))
 def test_hits_of_every_type(duckdb_engine: Any, tmp_path: Path, hits: pa.Array) -> None:
     both(duckdb_engine, "queries", tmp_path, {"query_id": ["q1", "q2"], "query_response_hit_ids": hits})
@@ -189,6 +193,7 @@ ATTRIBUTES: list[list[Any]] = [
 ]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("attributes", ATTRIBUTES, ids=str)
 @pytest.mark.parametrize("text", ["lamp", None])
 def test_attributes_of_every_shape(duckdb_engine: Any, tmp_path: Path, attributes: list[Any], text: str | None) -> None:
@@ -217,6 +222,7 @@ def test_a_search_from_somewhere(duckdb_engine: Any, tmp_path: Path) -> None:
     assert [(row["zip"], row["country"]) for row in found.typed] == [("10115", "DE"), (None, "FR")]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     "columns",
     [

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from features.build_sessions import build_sessions, days_to_rebuild
+from features.build_sessions import build_sessions, days_with_readers
 from features.day_report import DayReport, read_report, write_report
 from features.publishing import Verdict, settle
 from infra.contract.partitions import drop_partition, partition_file
@@ -95,7 +95,7 @@ def test_a_later_day_reads_the_accepted_version_of_the_days_before(tmp_path: Pat
     first, second = build_sessions(settings, [DAY, NEXT], judge=Strict())
     land(settings, [query("other", "10:00:00") for _ in range(20)], [])
     judge = Strict(bad=[DAY])
-    days = days_to_rebuild(settings, [DAY])
+    days = days_with_readers(settings, [DAY])
     reports = build_sessions(settings, days, judge=judge)
     assert [r.output for r in reports] == [first.output, second.output]
     assert stored(settings, "events", NEXT)[0]["query_id"] == f"{DAY}-0"

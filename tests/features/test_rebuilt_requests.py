@@ -56,28 +56,24 @@ def test_a_lost_request_is_made_of_its_events(tmp_path: Path) -> None:
     assert {row["attribution"] for row in stored(settings, "events")} == {"logged", "last_shown"}
 
 
-@pytest.mark.parametrize(
-    "broken", ["{no json", query("lost", timestamp=None), query("lost", query_response_hit_ids="a,b")]
-)
-def test_a_broken_row_is_refused_and_its_request_rebuilt(tmp_path: Path, broken: Any) -> None:
+def test_a_broken_row_is_refused_and_its_request_rebuilt(tmp_path: Path) -> None:
     settings = shop(tmp_path, max_bad_share=1.0)
-    report = build(settings, [query("q1"), broken], [event("click", "a", query_id="lost", **RED)])
-    assert (sum(report.reasons.values()), report.rebuilt_requests) == (1, {"named": 1})
-    assert [row["query_id"] for row in stored(settings, "requests")] == ["q1", "lost"]
+    broken = ["{no json", query("lost1", timestamp=None), query("lost2", query_response_hit_ids="a,b")]
+    events = [event("click", "a", user=f"u{n}", query_id=f"lost{n}", **RED) for n in range(len(broken))]
+    report = build(settings, [query("q1", user="u9"), *broken], events)
+    assert (sum(report.reasons.values()), report.rebuilt_requests) == (3, {"named": 3})
+    assert sorted(row["query_id"] for row in stored(settings, "requests")) == ["lost0", "lost1", "lost2", "q1"]
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        event("click", "a", query_id="lost"),
-        event("click", "a", query_id="lost", user_query="  "),
-        event("click", "a", query_id="lost", user_query="null"),
-        event("impression", "a", query_id="lost", timestamp=None, **RED),
-    ],
-)
-def test_a_request_that_nothing_tells_stays_unknown(tmp_path: Path, row: Row) -> None:
-    report = build(shop(tmp_path), [query("q1")], [row])
-    assert (report.reasons, report.rebuilt_requests) == ({"unknown_request": 1}, {})
+def test_a_request_that_nothing_tells_stays_unknown(tmp_path: Path) -> None:
+    rows = [
+        event("click", "a", query_id="lost0"),
+        event("click", "a", query_id="lost1", user_query="  "),
+        event("click", "a", query_id="lost2", user_query="null"),
+        event("impression", "a", query_id="lost3", timestamp=None, **RED),
+    ]
+    report = build(shop(tmp_path, max_bad_share=1.0), [query("q1")], rows)
+    assert (report.reasons, report.rebuilt_requests) == ({"unknown_request": 4}, {})
 
 
 def test_events_that_are_broken_or_of_another_time_tell_nothing(tmp_path: Path) -> None:
@@ -120,28 +116,30 @@ def test_texts_under_one_id_are_requests_of_their_own(tmp_path: Path) -> None:
     assert led_to(settings) == {"a": "red shoes", "b": "lamp", "c": "red shoes", "d": "lamp"}
 
 
-@pytest.mark.parametrize(
-    "carry",
-    [
-        lambda text: {"user_query": text},
-        lambda text: {"userQuery": text},
-        lambda text: {"event_attributes": {"object": {"object_id": "a"}, "search_term": text}},
-        lambda text: {"event_attributes": {"object": {"object_id": "a"}, "query": {"text": text}}},
-        lambda text: {"search_term": text},
-    ],
-)
-def test_a_shop_that_logs_events_alone(tmp_path: Path, carry: Any) -> None:
+def carriers(text: str) -> list[Row]:
+    """A text in each of the ways that events carry it."""
+    return [
+        {"user_query": text},
+        {"userQuery": text},
+        {"event_attributes": {"object": {"object_id": "a"}, "search_term": text}},
+        {"event_attributes": {"object": {"object_id": "a"}, "query": {"text": text}}},
+        {"search_term": text},
+    ]
+
+
+def test_a_shop_that_logs_events_alone(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    rows = [event("click", "a", f"10:0{n}:00", user=f"u{n}", **carry(text)) for n, text in enumerate(("red", "Red"))]
+    carried = carriers("red") + carriers("Red")
+    rows = [event("click", "a", f"10:0{n}:00", user=f"u{n}", **more) for n, more in enumerate(carried)]
     folder = land(settings, [], rows)
     (folder / "ubi_queries.ndjson").unlink()
     assert [file.name for file in day_files(settings, DAY).all] == ["ubi_events.ndjson"]
     (report,) = build_sessions(settings, [DAY])
     assert (report.held, report.reasons, report.rebuilt_requests, report.named_by_text) == (
-        False, {}, {"unnamed": 2}, 2)  # fmt: skip
-    assert report.message.startswith(f"{DAY} has no row of queries: its 2 requests were rebuilt from events")
+        False, {}, {"unnamed": 10}, 10)  # fmt: skip
+    assert report.message.startswith(f"{DAY} has no row of queries: its 10 requests were rebuilt from events")
     assert {row["query"] for row in stored(settings, "requests")} == {"red"}
-    assert [row["attribution"] for row in stored(settings, "events")] == ["logged"] * 2
+    assert [row["attribution"] for row in stored(settings, "events")] == ["logged"] * 10
 
 
 PERSONS: list[tuple[Row, Row, int]] = [
@@ -156,12 +154,24 @@ PERSONS: list[tuple[Row, Row, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other", "requests"), PERSONS)
-def test_who_searched_tells_requests_apart(tmp_path: Path, one: Row, other: Row, requests: int) -> None:
+def of_case(row: Row, case: int) -> Row:
+    """The same people and sessions, of a case's own."""
+    return {name: id and f"{id}{case}" for name, id in row.items()}
+
+
+def test_who_searched_tells_requests_apart(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    report = build(settings, [], [event("click", "a", **RED, **one), event("click", "b", "10:05:00", **RED, **other)])
-    assert (report.rebuilt_requests, report.reasons) == ({"unnamed": requests}, {})
-    assert led_to(settings) == {"a": "red shoes", "b": "red shoes"}
+    events = []
+    for n, (one, other, _) in enumerate(PERSONS):
+        events.append(event("click", f"a{n}", **RED, **of_case(one, n)))
+        events.append(event("click", f"b{n}", "10:05:00", **RED, **of_case(other, n)))
+    report = build(settings, [], events)
+    assert (sum(report.rebuilt_requests.values()), report.reasons) == (sum(n for _, _, n in PERSONS), {})
+    assert report.rebuilt_requests.keys() == {"unnamed"}
+    assert set(led_to(settings).values()) == {"red shoes"}
+    found = {row["item_id"]: row["query_id"] for row in stored(settings, "events")}
+    apart = [len({found[f"a{n}"], found[f"b{n}"]}) for n in range(len(PERSONS))]
+    assert apart == [requests for _, _, requests in PERSONS]
 
 
 GAPS: list[tuple[str, str, int]] = [
@@ -174,21 +184,26 @@ GAPS: list[tuple[str, str, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("action", "clock", "requests"), GAPS)
 @pytest.mark.parametrize("next_file", [False, True])
-def test_a_text_asked_again_later_is_another_request(
-    tmp_path: Path, action: str, clock: str, requests: int, next_file: bool
-) -> None:
+def test_a_text_asked_again_later_is_another_request(tmp_path: Path, next_file: bool) -> None:
     settings = shop(tmp_path)
-    first, second = event("click", "a", **RED), event(action, "b", clock, **RED)
+    first = [event("click", "a", user=f"c{n}", **RED) for n in range(len(GAPS))]
+    second = [event(action, "b", clock, user=f"c{n}", **RED) for n, (action, clock, _) in enumerate(GAPS)]
+
+    def by_person(day: date) -> list[int]:
+        clients = [row["client_id"] for row in stored(settings, "requests", day)]
+        return [clients.count(f"c{n}") for n in range(len(GAPS))]
+
+    requests = [n for _, _, n in GAPS]
     if not next_file:
-        assert build(settings, [], [first, second]).rebuilt_requests == {"unnamed": requests}
+        assert build(settings, [], first + second).rebuilt_requests == {"unnamed": sum(requests)}
+        assert by_person(DAY) == requests
         return
-    build(settings, [], [first])
+    build(settings, [], first)
     late = build(settings, [query("other", user="u9", day=next_day())], [], day=next_day())
     assert late.rebuilt_requests == {}
-    late = build(settings, [], [second], day=next_day())
-    assert sum(late.rebuilt_requests.values()) == requests - 1
+    build(settings, [], second, day=next_day())
+    assert by_person(next_day()) == [n - 1 for n in requests]
 
 
 def test_ids_are_the_same_on_each_run_and_in_any_order(tmp_path: Path) -> None:
@@ -235,6 +250,7 @@ def test_two_people_at_one_browser_are_two(tmp_path: Path) -> None:
     assert report.rebuilt_requests == {"unnamed": 1}
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("text", [None, "red shoes"])
 @pytest.mark.parametrize("queries_file", ["absent", "empty", "no rows"])
 def test_a_day_of_events_alone_that_tells_no_request_says_so(

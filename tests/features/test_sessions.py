@@ -37,6 +37,7 @@ def the_event(settings: Settings) -> Row:
     return found
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("kind", ["ndjson", "ndjson.gz", "bulk", "source", "parquet"])
 def test_every_kind_of_file_gives_the_same_day(tmp_path: Path, kind: str) -> None:
     settings = shop(tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from features import build_sessions as building
 from features.build_sessions import (
     build_sessions,
-    days_to_rebuild,
+    days_with_readers,
     lookback,
     read_report,
 )
@@ -85,6 +85,7 @@ def test_sessions_cross_midnight(tmp_path: Path) -> None:
     assert late[0]["known_at"].date() == NEXT
 
 
+@pytest.mark.slow
 def test_a_day_that_runs_again_gives_the_same_bytes(tmp_path: Path, in_order: dict[str, bytes]) -> None:
     settings = shop(tmp_path)
     land_three_days(settings)
@@ -96,6 +97,7 @@ def test_a_day_that_runs_again_gives_the_same_bytes(tmp_path: Path, in_order: di
     assert files_of(settings) == in_order
 
 
+@pytest.mark.slow
 def test_a_late_day_changes_the_days_that_read_it(tmp_path: Path, in_order: dict[str, bytes]) -> None:
     settings = shop(tmp_path)
     land_three_days(settings)
@@ -103,8 +105,8 @@ def test_a_late_day_changes_the_days_that_read_it(tmp_path: Path, in_order: dict
     assert quarantined(settings, NEXT) != []
     build_sessions(settings, [THIRD])
     assert files_of(settings) != in_order
-    assert days_to_rebuild(settings, [DAY]) == [DAY, NEXT, THIRD]
-    build_sessions(settings, days_to_rebuild(settings, [DAY]))
+    assert days_with_readers(settings, [DAY]) == [DAY, NEXT, THIRD]
+    build_sessions(settings, days_with_readers(settings, [DAY]))
     assert files_of(settings) == in_order
 
 
@@ -119,7 +121,7 @@ def test_a_broken_day_is_held_and_mended(tmp_path: Path, in_order: dict[str, byt
     reports = build_sessions(settings, [NEXT, THIRD])
     assert reports[0].reasons["unknown_request"] == 4
     land_three_days(settings)
-    build_sessions(settings, days_to_rebuild(settings, [DAY]))
+    build_sessions(settings, days_with_readers(settings, [DAY]))
     assert files_of(settings) == in_order
 
 
@@ -128,13 +130,14 @@ def test_a_day_that_breaks_later_keeps_its_accepted_version(tmp_path: Path, in_o
     land_three_days(settings)
     accepted = build_sessions(settings, [DAY, NEXT, THIRD])
     land_three_days(settings, broken=True)
-    held, *rest = build_sessions(settings, days_to_rebuild(settings, [DAY]))
+    held, *rest = build_sessions(settings, days_with_readers(settings, [DAY]))
     assert (held.held, held.kept_previous, held.output) == (True, True, accepted[0].output)
     assert "its last accepted version stays in use" in held.message
     assert [r.output for r in rest] == [r.output for r in accepted[1:]]
     assert files_of(settings) == in_order
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_tables_leaves_a_day_that_is_not_built(
     tmp_path: Path, in_order: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +160,7 @@ def test_a_kill_between_the_tables_leaves_a_day_that_is_not_built(
     assert read_report(settings, DAY) is None
     build_sessions(settings, [NEXT])
     assert all(r["query_id"] not in {"q0", "q1"} for r in stored(settings, "events", NEXT))
-    build_sessions(settings, days_to_rebuild(settings, [DAY, THIRD]))
+    build_sessions(settings, days_with_readers(settings, [DAY, THIRD]))
     assert files_of(settings) == in_order
 
 
@@ -178,13 +181,13 @@ def test_only_days_within_reach_are_rebuilt(tmp_path: Path) -> None:
     days = [DAY, next_day(lookback(settings).days), next_day(lookback(settings).days * 2), far]
     for day in days:
         land(settings, [query(f"q{day}", day=day)], [], day=day)
-    assert days_to_rebuild(settings, [DAY]) == [DAY]
+    assert days_with_readers(settings, [DAY]) == [DAY]
     build_sessions(settings, days)
-    assert days_to_rebuild(settings, [days[1]]) == [*days[1:3], far]
-    assert days_to_rebuild(settings, [days[0]]) == days
-    assert days_to_rebuild(settings, []) == []
+    assert days_with_readers(settings, [days[1]]) == [*days[1:3], far]
+    assert days_with_readers(settings, [days[0]]) == days
+    assert days_with_readers(settings, []) == []
     narrow = shop(tmp_path, late_window=timedelta(0), ahead_window=timedelta(0))
-    assert days_to_rebuild(narrow, [days[0]]) == [DAY]
+    assert days_with_readers(narrow, [days[0]]) == [DAY]
 
 
 def test_progress_and_the_folder_of_a_shop(tmp_path: Path) -> None:

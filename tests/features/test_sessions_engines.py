@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from features.compiled import engine_table, make_table, with_variables
-from features.left_out import leave_out, left_out, mark_events
+from features.ignored_requests import leave_out, left_out, mark_events
 from features.screening import DayWindow, open_baskets, screen_events, screen_requests
 from features.sessions import (
     attributed_events,
@@ -324,6 +324,7 @@ def slow_attribution(log: Tables, found: dict[str, list[dict[str, Any]]]) -> dic
     return result
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(4, 60))
 def test_attribution_is_what_slow_python_finds(

@@ -65,6 +65,7 @@ def test_each_day_holds_what_it_says(tmp_path: Path) -> None:
         assert keys == sorted(set(keys))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days_at_once", [1, 2])
 def test_a_day_is_the_same_however_many_are_built_with_it(tmp_path: Path, days_at_once: int) -> None:
     log = small_log(1)
@@ -72,6 +73,7 @@ def test_a_day_is_the_same_however_many_are_built_with_it(tmp_path: Path, days_a
     assert chunked == built(tmp_path / "whole", log, history_days=2)
 
 
+@pytest.mark.slow
 def test_days_that_come_one_by_one_end_as_if_they_came_together(tmp_path: Path) -> None:
     log = small_log(2)
     settings = shop(tmp_path / "daily")
@@ -81,6 +83,7 @@ def test_days_that_come_one_by_one_end_as_if_they_came_together(tmp_path: Path) 
     assert content(settings) == built(tmp_path / "together", log)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [0, 2, 4])
 def test_a_day_that_comes_late_leaves_the_same_as_in_order(tmp_path: Path, held: int) -> None:
     log = small_log(3)
@@ -124,6 +127,7 @@ def test_a_new_catalogue_or_other_settings_make_every_day_stale(tmp_path: Path) 
     assert days_to_build(settings, "query") == [], "query features do not read the catalogue"
 
 
+@pytest.mark.slow
 def test_a_build_cut_off_half_way_is_finished_by_the_next(tmp_path: Path) -> None:
     settings = shop(tmp_path / "cut")
     log = small_log(5)

@@ -225,6 +225,7 @@ def test_the_report_counts_what_is_there(
     assert written["cut"].startswith(str(report.split.cut)) and written["rows"] == report.rows
 
 
+@pytest.mark.slow
 def test_nothing_from_after_a_moment_changes_the_rows_before_it(tmp_path: Path, log: Log) -> None:
     """What is known of a request, labels apart, is the same whether or not the log goes on."""
     moment = midnight(DAYS[3])
@@ -265,6 +266,7 @@ def test_what_is_current_is_not_built_again(settings: Settings, report: Training
     assert build_training_set(settings.model_copy(update={"features": machine})).reused
 
 
+@pytest.mark.slow
 def test_another_version_setting_or_file_makes_it_stale(
     settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +331,7 @@ def test_a_join_that_loses_rows_is_an_error(settings: Settings, monkeypatch: pyt
         build_training_set(settings)
 
 
+@pytest.mark.slow
 def test_a_log_of_one_day_is_cut_within_it(tmp_path: Path) -> None:
     settings = prepared(tmp_path, small_log(12, days=1, requests_per_day=60, items=30))
     report = build_training_set(settings)

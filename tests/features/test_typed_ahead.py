@@ -6,8 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from features.build_sessions import DayReport, build_sessions
 from infra.settings import Settings
 from tests.features.raw_log import DAY, Row, event, land, next_day, query, shop, stored
@@ -32,29 +30,30 @@ def kept(settings: Settings) -> list[str]:
     return [row["query_text"] for row in stored(settings, "requests")]
 
 
-@pytest.mark.parametrize(
-    ("keys", "left"),
-    [
-        (["r", "ru", "run", "running"], ["running"]),
-        (["run", "runj", "run", "runn", "running"], ["running"]),
-        (["runj", "run"], ["run"]),
-        (["R", "Ru ", "RU", "run shoes"], ["run shoes"]),
-        (["к", "кр", "кросс"], ["кросс"]),
-        (["r", "ru", "lamp"], ["ru", "lamp"]),
-        (["run", "run"], ["run", "run"]),
-        (["r", "r", "run", "run"], ["run", "run"]),
-        (["", "r", "run", ""], ["", "run", ""]),
-        (["shoes", "red shoes"], ["shoes", "red shoes"]),
-        (["ab%", "ab_c", "ab%c"], ["ab%", "ab_c", "ab%c"]),
-    ],
-)
-def test_the_last_of_what_is_typed_in_one_go_counts(tmp_path: Path, keys: list[str], left: list[str]) -> None:
+TYPED: list[tuple[list[str], list[str]]] = [
+    (["r", "ru", "run", "running"], ["running"]),
+    (["run", "runj", "run", "runn", "running"], ["running"]),
+    (["runj", "run"], ["run"]),
+    (["R", "Ru ", "RU", "run shoes"], ["run shoes"]),
+    (["к", "кр", "кросс"], ["кросс"]),
+    (["r", "ru", "lamp"], ["ru", "lamp"]),
+    (["run", "run"], ["run", "run"]),
+    (["r", "r", "run", "run"], ["run", "run"]),
+    (["", "r", "run", ""], ["", "run", ""]),
+    (["shoes", "red shoes"], ["shoes", "red shoes"]),
+    (["ab%", "ab_c", "ab%c"], ["ab%", "ab_c", "ab%c"]),
+]
+
+
+def test_the_last_of_what_is_typed_in_one_go_counts(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    report = build(settings, typed(*keys), [])
-    assert kept(settings) == left
-    ahead = len(keys) - len(left)
-    assert (report.clean, report.ignored_reasons) == (len(left), {"typed_ahead": ahead} if ahead else {})
-    assert len(stored(settings, "impressions")) == 3 * len(left)
+    rows = [row for n, (keys, _) in enumerate(TYPED) for row in typed(*keys, name=f"p{n}-", user=f"c{n}")]
+    report = build(settings, rows, [])
+    found = stored(settings, "requests")
+    for n, (_, left) in enumerate(TYPED):
+        assert [row["query_text"] for row in found if row["client_id"] == f"c{n}"] == left
+    assert (report.clean, report.ignored_reasons) == (len(found), {"typed_ahead": len(rows) - len(found)})
+    assert len(stored(settings, "impressions")) == 3 * len(found)
 
 
 def test_a_refinement_after_a_pause_stays_and_the_pause_is_a_setting(tmp_path: Path) -> None:
@@ -81,38 +80,45 @@ def test_events_of_what_was_typed_ahead_go_with_it(tmp_path: Path) -> None:
     assert {row["query_id"] for row in stored(settings, "impressions")} == {"q2"}
 
 
-@pytest.mark.parametrize("action", ["click", "add_to_cart", "purchase"])
-def test_what_led_to_something_stays(tmp_path: Path, action: str) -> None:
+def test_what_led_to_something_stays(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    report = build(settings, typed("r", "ru", "run", "running"), [event(action, "b", "10:00:30", query_id="q2")])
-    assert kept(settings) == ["run", "running"]
-    assert report.ignored_reasons == {"typed_ahead": 2}
-    assert len(stored(settings, "events")) == 1
+    queries, events = [], []
+    for action in ("click", "add_to_cart", "purchase"):
+        queries += typed("r", "ru", "run", "running", name=action, user=action)
+        events.append(event(action, "b", "10:00:30", user=action, query_id=f"{action}2"))
+    report = build(settings, queries, events)
+    assert kept(settings) == ["run"] * 3 + ["running"] * 3
+    assert report.ignored_reasons == {"typed_ahead": 2 * 3}
+    assert len(stored(settings, "events")) == 3
 
 
-@pytest.mark.parametrize(
-    "who",
-    [
-        [{"user": "c1"}, {"user": "c2"}],
-        [{"user": None}, {"user": None}],
-        [{"user": None, "user_id": "guest"}, {"user": None, "user_id": "guest"}],
-        [{"user": None, "session_id": "1"}, {"user": None, "session_id": "1"}],
-        [{"session_id": "one-session"}, {"session_id": "other-session"}],
-    ],
-)
-def test_strangers_and_nobody_never_belong_together(tmp_path: Path, who: list[Row]) -> None:
+STRANGERS: list[tuple[Row, Row]] = [
+    ({"user": "c1"}, {"user": "c2"}),
+    ({"user": None}, {"user": None}),
+    ({"user": None, "user_id": "guest"}, {"user": None, "user_id": "guest"}),
+    ({"user": None, "session_id": "1"}, {"user": None, "session_id": "1"}),
+    ({"session_id": "one-session"}, {"session_id": "other-session"}),
+]
+
+
+def test_strangers_and_nobody_never_belong_together(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    build(settings, [typed("run", **who[0])[0], typed("run", "runner", **who[1])[1] | {"query_id": "p"}], [])
-    assert len(kept(settings)) == 2
+    rows = []
+    for n, (one, other) in enumerate(STRANGERS):
+        rows += [typed("run", name=f"a{n}-", **one)[0], typed("run", "runner", name=f"b{n}-", **other)[1]]
+    build(settings, rows, [])
+    assert {row["query_id"] for row in stored(settings, "requests")} == {row["query_id"] for row in rows}
 
 
-@pytest.mark.parametrize(
-    "who", [{"user_id": "u9"}, {"user": None, "user_id": "u9"}, {"user": None, "session_id": "s-12345678"}]
-)
-def test_a_person_is_a_user_a_client_or_a_session(tmp_path: Path, who: Row) -> None:
+def test_a_person_is_a_user_a_client_or_a_session(tmp_path: Path) -> None:
     settings = shop(tmp_path)
-    build(settings, typed("ru", "run", **who), [])
-    assert kept(settings) == ["run"]
+    people: list[Row] = [
+        {"user_id": "u8"},
+        {"user": None, "user_id": "u9"},
+        {"user": None, "session_id": "s-12345678"},
+    ]
+    build(settings, [row for n, who in enumerate(people) for row in typed("ru", "run", name=f"p{n}-", **who)], [])
+    assert {row["query_id"] for row in stored(settings, "requests")} == {"p0-1", "p1-1", "p2-1"}
 
 
 def test_keys_of_several_people_at_once_in_any_order_of_rows(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from features import documents, text_files
 from features.documents import load_documents
 from features.location import PLACE_NAMES
-from features.screening import HARMLESS, REASONS, DayWindow, open_baskets, screen_events, screen_requests
+from features.screening import IGNORED, REASONS, DayWindow, open_baskets, screen_events, screen_requests
 from features.ubi import EVENT_PATHS, QUERY_PATHS, read_events, read_queries
 from infra.contract.tables import EVENTS, REQUESTS
 from infra.settings import RawSettings
@@ -39,6 +39,7 @@ def read_one(engine: Any, which: str, row: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("logged", "micros"),
     [
@@ -63,6 +64,7 @@ def test_times_of_any_writing(duckdb_engine: Any, field: str, logged: Any, micro
     assert not found["wrong_type"]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("logged", ["soon", True, {"at": 1}, [1], "infinity", "1e400", -1e30, "0001-01-01"])
 def test_what_is_no_time_is_a_wrong_type(duckdb_engine: Any, logged: Any) -> None:
     found = read_one(duckdb_engine, "queries", {"query_id": "q", "timestamp": logged})
@@ -75,6 +77,7 @@ def test_a_time_that_is_absent_is_no_wrong_type(duckdb_engine: Any, logged: Any)
     assert (found["time"], found["wrong_type"]) == (None, False)
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("logged", "text", "wrong"),
     [
@@ -99,6 +102,7 @@ def test_ids_are_texts_or_numbers(duckdb_engine: Any, logged: Any, text: str | N
     assert (found["item_id"], found["wrong_type"]) == (text, wrong)
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("row", "hits", "wrong"),
     [
@@ -119,6 +123,7 @@ def test_hit_ids(duckdb_engine: Any, row: dict[str, Any], hits: list[str | None]
     assert (found["hits"], found["wrong_type"]) == (hits, wrong)
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("row", "item", "position"),
     [
@@ -147,6 +152,7 @@ def test_where_the_item_is_found(
 BERLIN = {"country": "DE", "language": "de-DE", "zip": "10115", "latitude": 52.5, "longitude": 13.4}
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("row", "place"),
     [
@@ -277,6 +283,7 @@ PLACES = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(st.lists(PLACES, min_size=1, max_size=8), st.booleans())
 @example(places=[{"country": "\x1f", "zip": "\x1c 10115"}], flat=False)
@@ -326,6 +333,7 @@ def judge(duckdb_engine: Any) -> dict[str, str]:
     return {"queries": duckdb_engine.compile(requests), "events": duckdb_engine.compile(judged)}
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=25, deadline=None)
 @given(st.lists(LINES, max_size=12), st.lists(LINES, max_size=12), st.binary(max_size=20))
 def test_no_line_crashes_a_day_and_none_is_lost(
@@ -341,7 +349,7 @@ def test_no_line_crashes_a_day_and_none_is_lost(
     for which, sql in judge.items():
         reasons = [row["reason"] for row in duckdb_engine.con.sql(sql).to_arrow_table().to_pylist()]
         assert len(reasons) == rows_in[which]
-        assert set(reasons) <= {None, "action_line", *HARMLESS, *REASONS}
+        assert set(reasons) <= {None, "action_line", *IGNORED, *REASONS}
 
 
 PLACES = [
@@ -359,6 +367,7 @@ def at(path: str, value: Any) -> dict[str, Any]:
     return value  # type: ignore[no-any-return]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(("which", "field", "path"), PLACES)
 def test_a_field_is_read_from_each_of_its_paths(duckdb_engine: Any, which: str, field: str, path: str) -> None:
     value = {"time": "2026-05-10T10:00:00Z", "hits": ["a"], "position": 3}.get(field, "x1")

@@ -45,6 +45,7 @@ def build(home: Path, log: Log, days: list[date], **chosen: int) -> tuple[dict[s
     return {file.parent.name: pq.read_table(file, partitioning=None) for file in table_files(table)}, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 30, 150])
 @pytest.mark.parametrize("ids", [ODD, [*ODD[:6], None, *ODD[7:]]], ids=["every row has a user", "some have none"])
 def test_chunks_leave_the_same_rows_in_the_same_order(

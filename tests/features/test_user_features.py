@@ -84,6 +84,7 @@ def oracle(log: Log, chosen: FeatureSettings) -> list[dict[str, Any]]:
     return result
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("length", SHORTER_AND_LONGER)
 def test_equals_a_slow_oracle(seed: int, length: int) -> None:
@@ -145,6 +146,7 @@ def tiny_logs(draw: st.DrawFn) -> Log:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(tiny_logs(), st.sampled_from(SHORTER_AND_LONGER))
 def test_equals_the_oracle_on_ties_and_late_rows(log: Log, length: int) -> None:
@@ -165,6 +167,7 @@ def test_lists_are_never_null_and_the_schema_holds() -> None:
     assert all(not table[name].null_count for name in table.column_names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["click", "order"])
 def test_a_user_of_fifty_thousand_events_is_no_trouble(action: str) -> None:
     count = 50_000

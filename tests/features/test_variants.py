@@ -70,6 +70,7 @@ WOO = """ID,Type,SKU,Name,Sale price,Regular price,Categories,Parent,Attribute 1
 """
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(
     ("first", "parent", "ids", "led"),
     [
@@ -119,6 +120,7 @@ def test_magento_configurable_variations(tmp_path: Path, variations: str) -> Non
     assert aliases(settings) == {"J-S": "J", "J-M": "J"}
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("group", ["item group id", "item_group_id", "g:item_group_id", "Item Group ID"])
 def test_a_google_item_group_is_one_item(tmp_path: Path, group: str) -> None:
     settings = shop(tmp_path)
@@ -211,6 +213,7 @@ def tables(settings: Settings) -> list[int]:
     return [partition_file(settings.paths.sessions / name, DAY).stat().st_mtime_ns for name in names]
 
 
+@pytest.mark.slow
 def test_a_new_products_variants_leave_old_days_and_a_changed_alias_does_not(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     catalog = SHOPIFY.format(sku="Variant SKU", cost="Variant Price")

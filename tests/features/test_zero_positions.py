@@ -61,6 +61,7 @@ def test_lists_of_items_count_from_zero_too(tmp_path: Path) -> None:
     assert positions(settings, "events") == {("q", "c"): 3}
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     "events",
     [
@@ -84,6 +85,7 @@ LISTS: list[tuple[Row, str]] = [
 ]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(("more", "named"), LISTS)
 @pytest.mark.parametrize("kind", ["ndjson", "parquet"])
 def test_a_list_of_another_name_is_named_where_no_query_has_hits(

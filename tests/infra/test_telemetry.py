@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra.telemetry import SWITCHES, silence
 
 WATCHED = """
 import socket, sys
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from infra.telemetry import silence
 silence()
@@ -58,6 +62,7 @@ def test_switches_reach_child_processes() -> None:
     assert done.stdout.strip() == "True"
 
 
+@pytest.mark.slow
 def test_onnx_runtime_leaves_no_identifier_of_the_machine(tmp_path: Path) -> None:
     """It keeps one beside the events that it sends. The environment is bare: in CI it would be silent by itself."""
     code = "from training.text import minilm; print(minilm(16).encode_query('red shoes').shape)"
@@ -67,6 +72,7 @@ def test_onnx_runtime_leaves_no_identifier_of_the_machine(tmp_path: Path) -> Non
     assert not list(tmp_path.rglob("*onnxruntime*"))
 
 
+@pytest.mark.slow
 def test_no_library_calls_home(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", WATCHED, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

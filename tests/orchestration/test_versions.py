@@ -69,6 +69,7 @@ def materialize(tmp_path: Path) -> Callable[..., dg.ExecuteInProcessResult]:
     return run
 
 
+@pytest.mark.slow
 def test_a_step_alone_reads_what_the_step_before_it_came_to(
     materialize: Callable[..., dg.ExecuteInProcessResult], tmp_path: Path
 ) -> None:

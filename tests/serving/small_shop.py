@@ -23,8 +23,8 @@ from training.ranking.fitting import FittedRanker
 from training.release.release import Release, load_release
 from training.release.writer import write_release
 from training.run.candidate import fit_candidate_prior, save_candidate
+from training.run.new_towers import new_towers
 from training.run.ranking import save_ranker
-from training.run.trainer import new_towers
 
 TIME = pa.timestamp("us", tz="UTC")
 IDS = pa.list_(pa.string())

@@ -18,8 +18,8 @@ from training.ranking.fitting import FittedRanker
 from training.release.release import Release, load_release
 from training.release.writer import write_release
 from training.run.candidate import fit_candidate_prior, load_candidate, load_prior, save_candidate
+from training.run.new_towers import new_towers
 from training.run.ranking import fit_candidate_ranker, second_stage
-from training.run.trainer import new_towers
 
 NO_REPORT = EvaluationReport(truth="orders", requests=0, items=0, rows=[], slices={})
 

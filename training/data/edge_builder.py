@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from infra.contract.names import STAGE_OF
 from infra.contract.partitions import table_files
 from infra.settings import Settings
+from training.data.array_files import BATCH_ROWS
 from training.data.ragged import offsets_of
-
-BATCH_ROWS = 1 << 18
 
 
 def read_increments(db: duckdb.DuckDBPyConnection, settings: Settings, end: int) -> None:

@@ -86,12 +86,12 @@ class QueryEncoder:
         vectors = self.towers.encode_queries(batch).numpy()
         return np.hstack([vectors, np.tile(self._prior, (count, 1))]) if len(self._prior) else vectors
 
-    def rows(self, items: Sequence[str]) -> list[int]:
-        """The release's rows of those items that it knows, in their order."""
+    def known_row_indexes(self, items: Sequence[str]) -> list[int]:
+        """Row index in the release of those items that it knows, in their order."""
         return [self._row_of[item] for item in items if item in self._row_of]
 
-    def numbers(self, items: Sequence[str]) -> list[int]:
-        """The release's row of each item, -1 of one that it does not know."""
+    def row_indexes(self, items: Sequence[str]) -> list[int]:
+        """Row index in the release of each item, -1 of one that it does not know."""
         return [self._row_of.get(item, -1) for item in items]
 
     def _histories(
@@ -102,8 +102,8 @@ class QueryEncoder:
         numbers = iter(range(first, first + sum(len(queries) for queries in searched)))
         return Histories(
             queries=_padded([[next(numbers) for _ in queries] for queries in searched]),
-            items=_padded([self.rows(c.recent_items[: config.recent_items]) for c in contexts]),
-            orders=_padded([self.rows(c.recent_orders[: config.recent_orders]) for c in contexts]),
+            items=_padded([self.known_row_indexes(c.recent_items[: config.recent_items]) for c in contexts]),
+            orders=_padded([self.known_row_indexes(c.recent_orders[: config.recent_orders]) for c in contexts]),
             brands=self._labels(BRAND, [c.recent_brands[: config.recent_items] for c in contexts]),
             tags=self._labels(TAG, [c.ordered_tags[: config.ordered_tags] for c in contexts]),
         )

@@ -51,7 +51,7 @@ from training.release.manifest import (
 )
 from training.release.writer import write_whole
 from training.text import TextEncoder, embed, item_texts, minilm
-from training.versions import code_version, dependencies
+from training.versions import dependencies, package_version
 
 F32 = NDArray[np.float32]
 RECIPE = "catalogue alone"
@@ -167,7 +167,7 @@ def _config(settings: Settings, towers: Towers, now: datetime) -> dict[str, Any]
     learned = NOTHING_LEARNED.isoformat()
     return {
         "schema_version": SCHEMA_VERSION,
-        "code_version": code_version(),
+        "code_version": package_version(),
         "shop": settings.shop_name,
         "feature_service": FEATURE_SERVICE,
         "towers": towers.config.to_json(),

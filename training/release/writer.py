@@ -55,7 +55,7 @@ from training.run.candidate import (
 )
 from training.run.ranking import load_ranker
 from training.text import TextEncoderError, load_text_encoder
-from training.versions import code_version
+from training.versions import package_version
 
 
 def write_release(settings: Settings, candidate_dir: Path, evaluation: EvaluationReport) -> Path:
@@ -166,7 +166,7 @@ def _config(
     choice = {name: index["chosen"][name] for name in CHOICE} if index else None
     return {
         "schema_version": SCHEMA_VERSION,
-        "code_version": code_version(),
+        "code_version": package_version(),
         "shop": settings.shop_name,
         "feature_service": FEATURE_SERVICE,
         "towers": towers.config.to_json(),

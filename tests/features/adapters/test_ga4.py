@@ -96,6 +96,7 @@ def write(file: Path, rows: Sequence[Row], form: str = "json") -> Path:
     return file
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("form", ["json", "parquet", "wrapped"])
 def test_a_visit(tmp_path: Path, form: str) -> None:
     file = write(tmp_path / f"events_20260510.{'json' if form == 'json' else 'parquet'}", visit(), form)
@@ -148,6 +149,7 @@ def test_without_lists_events_follow_the_last_search_and_the_cost_is_told(tmp_pa
     assert any("nobody knows what was shown" in note for note in shop.imported.notes)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("first", [0, 1])
 def test_places_are_counted_from_one(tmp_path: Path, first: int) -> None:
     rows = [ga("view_search_results", 0, search_term="red lamp")]

@@ -137,6 +137,7 @@ ESCI: dict[str, Any] = {
 }
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -219,6 +220,7 @@ JD: dict[str, Any] = {
 }
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("header", [False, True])
 def test_jdsearch(tmp_path: Path, header: bool) -> None:
     names = "query\tcandidate_wid_list\tcandidate_label_list\thistory_qry_list\thistory_wid_list\thistory_type_list"
@@ -287,6 +289,7 @@ KUAI: dict[str, Any] = {
 }
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize(("tick", "last"), [("1", "2025-03-02T03:46:40"), ("60", "2025-05-09T10:40:00")])
 def test_kuaisearch(tmp_path: Path, tick: str, last: str) -> None:
     found = shop("kuaisearch", tmp_path, KUAI, start="2025-03-01", tick=tick)

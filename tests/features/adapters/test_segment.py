@@ -54,6 +54,7 @@ CALLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("item", ["product_id", "sku"])
 @pytest.mark.parametrize("form", ["lines", "array"])
 def test_raw_calls(tmp_path: Path, form: str, item: str) -> None:
@@ -105,6 +106,7 @@ def flat(row: Row) -> Row:
     } | own
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_warehouse_tables(tmp_path: Path, kind: str) -> None:
     rows = [flat(row) for row in CALLS if row["type"] == "track"]

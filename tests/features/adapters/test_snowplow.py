@@ -65,6 +65,7 @@ def visit(version: str) -> list[Row]:
     ]
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("form", ["json", "parquet"])
 @pytest.mark.parametrize("version", ["1", "1_0_0"])
 def test_a_visit(tmp_path: Path, form: str, version: str) -> None:

@@ -56,6 +56,7 @@ def dump(form: str) -> str:
     return json.dumps(lines, indent=1) if form == "array" else "".join(f"{json.dumps(line)}\n" for line in lines)
 
 
+@pytest.mark.many(1)
 @pytest.mark.parametrize("form", ["bulk", "scroll", "array", "bulk.gz", "scroll.zst", "scroll.utf16"])
 def test_one_file_of_all_indices(tmp_path: Path, form: str) -> None:
     shape, _, packed = form.partition(".")
@@ -209,6 +210,7 @@ def thinned(draw: Random, row: Row) -> Row:
     return kept | (draw.choice(MORE) if draw.random() < 0.1 else {})
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None, phases=[Phase.generate])
 @given(seed=st.integers(0, 2**32))
 def test_plain_rows_are_read_as_the_readers_read_them(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:

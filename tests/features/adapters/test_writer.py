@@ -58,6 +58,7 @@ def test_a_day_that_the_files_cut_is_told(tmp_path: Path) -> None:
     assert not [note for note in whole.notes if "usual" in note]
 
 
+@pytest.mark.slow
 def test_what_is_there_is_refused_and_stays(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     import_logs("ubi", [dump(tmp_path / "a.ndjson", query("q1", user_query="old"))], logs)
@@ -127,6 +128,7 @@ def test_a_day_written_anew_keeps_the_catalogue_of_the_shop_alone(
         assert (day / name).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_click_after_the_last_midnight_goes_with_its_search(tmp_path: Path) -> None:
     rows = [query("q1", "23:59:55"), event("click", "b", "00:00:05", day=next_day(), query_id="q1")]
     shop = shop_of("ubi", tmp_path, Path(dump(tmp_path / "dump.ndjson", *rows)), catalog=False)

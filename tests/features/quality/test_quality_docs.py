@@ -20,6 +20,8 @@ from infra.contract.partitions import partition_file
 from infra.settings import CheckSettings, Settings
 from tests.features.quality.quality_shop import DAYS, LAST, change, check_day, put, write_report, write_shop
 
+pytestmark = pytest.mark.slow
+
 LOADING = {"script", "link", "img", "iframe", "object", "embed", "source", "video", "audio", "base", "form"}
 
 

@@ -83,6 +83,7 @@ CASES: list[tuple[str, Change, set[str]]] = [
 DAMAGED = FIRST + timedelta(days=len(DAYS))
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(("name", "damage", "broken"), CASES, ids=["-".join(sorted(broken)) for _, _, broken in CASES])
 def test_damage_to_a_day_breaks_its_rule(tmp_path: Path, name: str, damage: Change, broken: set[str]) -> None:
     settings = Settings(home=tmp_path, shop="tiny", checks=CheckSettings(max_anonymous_share=0.5))

@@ -76,6 +76,7 @@ CASES: list[tuple[str, Change, set[str]]] = [
 ]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(("name", "damage", "broken"), CASES)
 def test_damage_to_the_training_set_breaks_its_rule(
     shop: Settings, name: str, damage: Change, broken: set[str]
@@ -137,6 +138,7 @@ def test_a_healthy_catalogue_meets_every_rule(shop: Settings) -> None:
     assert check_catalog(shop).success
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(("damage", "broken"), CATALOG_CASES)
 def test_damage_to_the_catalogue_breaks_its_rule(shop: Settings, damage: Change, broken: str) -> None:
     change(shop.paths.catalog, damage)

@@ -33,6 +33,7 @@ def test_ids_that_meet_are_no_word_worth(tmp_path: Path) -> None:
     assert message(shop(tmp_path), ["S-1", "S-2"]) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hits", "column", "found"),
     [(["1", "2", "3"], "Product No", ["1", "2", "3"]), (["401", "412"], "variants.ean", ["S-1", "S-2"])],

@@ -16,6 +16,7 @@ from tests.serving.small_shop import Shop
 WAIT_S = 60
 
 
+@pytest.mark.slow
 def test_a_retriever_that_is_made_while_the_server_stops_is_closed(shop: Shop) -> None:
     making, make_it = threading.Event(), threading.Event()
     closed: list[str] = []

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from features.landing import catalog_files, day_files
+from features.landing import day_files
+from features.landing_catalogs import catalog_files
 from infra.settings import Settings, UbiLogSettings
 from serving.ubi_log import UbiLog, UbiLogError, log_folder
 from serving.ubi_log.day_files import DayFile, mend_torn_files
@@ -123,6 +124,7 @@ def test_rows_wait_where_the_folder_cannot_be_written_to(tmp_path: Path, caplog:
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_left_alone_and_memory_is_bounded(tmp_path: Path) -> None:
     size = len(json.dumps(numbered(1)[0], ensure_ascii=False, separators=(",", ":")).encode()) + 1
     with writing(tmp_path, min_free_bytes=2**60, max_waiting_bytes=4 * size) as log:

@@ -17,7 +17,7 @@ from training import distributed
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import Batch, BatchMaker
 from training.model.inputs import ItemInputs
-from training.run.trainer import tower_config
+from training.run.new_towers import tower_config
 
 MakeShop = Callable[..., Settings]
 

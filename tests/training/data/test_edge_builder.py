@@ -100,7 +100,7 @@ def oracle(events: Sequence[Event], weights: dict[str, float], at: int) -> dict[
     return total
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(deadline=None, max_examples=30)
 @given(st.lists(EVENT, max_size=14), st.sampled_from(WEIGHTS))
 def test_at_every_moment_a_pair_weighs_the_deepest_stage_of_each_request(
     events: list[Event], weights: dict[str, float]

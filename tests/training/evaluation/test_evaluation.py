@@ -35,7 +35,8 @@ from training.model.encoding import encode_catalog, encode_requests
 from training.model.search import exact_top
 from training.quality_prior import PriorWeights, QualityFeatures, QualityPrior, quality_figures
 from training.run.candidate import load_candidate
-from training.run.trainer import new_towers, train
+from training.run.new_towers import new_towers
+from training.run.trainer import train
 
 MakeShop = Callable[..., Settings]
 
@@ -51,6 +52,7 @@ def test_exact_search_finds_only_what_existed() -> None:
         assert np.isneginf(scores[row, len(exists) :]).all()
 
 
+@pytest.mark.slow
 def test_the_table_has_every_method_on_the_same_rows(make_shop: MakeShop) -> None:
     settings = make_shop()
     candidate = train(settings).candidate_dir
@@ -184,6 +186,7 @@ def test_a_report_survives_json_and_reads_as_text() -> None:
     assert empty.markdown() == "_nothing_"
 
 
+@pytest.mark.slow
 def test_judgements(make_shop: MakeShop) -> None:
     settings = make_shop(requests=1_500)
     towers, arrays = load_candidate(train(settings).candidate_dir), prepare_arrays(settings)

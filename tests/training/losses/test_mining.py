@@ -17,8 +17,9 @@ from training.data.batches import BatchMaker
 from training.losses.mining import mine_hard_negatives
 from training.losses.objective import Objective
 from training.model.inputs import look_up
+from training.run.new_towers import new_towers
 from training.run.step import TrainingStep
-from training.run.trainer import click_share_of, new_towers
+from training.run.trainer import click_share_of
 
 MakeShop = Callable[..., Settings]
 

@@ -16,7 +16,8 @@ from tests.training.conftest import SMALL, with_training
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.batches import Batch, BatchMaker
 from training.losses.objective import ORDER_GAIN, PARTS, SOURCES, BatchVectors, Objective
-from training.run.trainer import click_share_of, tower_config, train
+from training.run.new_towers import tower_config
+from training.run.trainer import click_share_of, train
 
 MakeShop = Callable[..., Settings]
 OFF: dict[str, tuple[float, float]] = dict.fromkeys(SOURCES, (0.0, 0.0))
@@ -176,6 +177,7 @@ def test_no_negative_at_all_still_has_a_gradient(example: tuple[Arrays, Batch, B
     assert not vectors.targets.grad.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["fused", "multi_part_hinge"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_each_source_alone_trains(make_shop: MakeShop, part: str, source: str) -> None:

@@ -24,7 +24,7 @@ from training.model.encoders.user import UserEncoder
 from training.model.encoding import encode_catalog
 from training.model.inputs import ItemInputs, look_up
 from training.model.towers import Towers
-from training.run.trainer import new_towers
+from training.run.new_towers import new_towers
 
 MakeShop = Callable[..., Settings]
 

@@ -18,7 +18,7 @@ from training.data.location import LocationBuckets
 from training.model.encoding import encode_requests
 from training.model.query_encoder import Preprocessing, QueryEncoder
 from training.model.towers import Towers
-from training.run.trainer import new_towers
+from training.run.new_towers import new_towers
 from training.text import load_text_encoder
 
 MakeShop = Callable[..., Settings]
@@ -53,6 +53,7 @@ def online_and_offline(settings: Settings, count: int) -> tuple[NDArray[np.float
     return online, encode_requests(towers, arrays, rows)
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("history", ["none", "mean", "transformer"])
 @pytest.mark.parametrize("scalars", [True, False])
 def test_online_equals_offline(make_shop: MakeShop, history: str, scalars: bool) -> None:
@@ -68,6 +69,7 @@ def test_online_equals_offline_without_any_extra(make_shop: MakeShop) -> None:
     np.testing.assert_allclose(online, offline, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["scores", "features"])
 def test_online_equals_offline_with_a_text_encoder(make_shop: MakeShop, fusion: str) -> None:
     changes = {"text_encoder": "minilm", "text_in_query": True, "text_fusion": fusion, "text_dim": 16}

@@ -22,7 +22,7 @@ from training.data.ragged import offsets_of
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.inputs import look_up
 from training.model.towers import TowerConfig, Towers
-from training.run.trainer import tower_config, vocabulary_tokens
+from training.run.new_towers import tower_config, vocabulary_tokens
 
 MakeShop = Callable[..., Settings]
 

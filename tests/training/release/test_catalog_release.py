@@ -69,6 +69,7 @@ def fused(catalog: pa.Table, query: str) -> list[int]:
     return [int(row) for row in np.lexsort((np.arange(len(score)), -score))]
 
 
+@pytest.mark.slow
 def test_it_serves_the_fusion_of_bm25_and_the_text_encoder(tmp_path: Path) -> None:
     settings = shop(tmp_path)
     release = load_release(write_catalog_release(settings))
@@ -115,6 +116,7 @@ def test_a_catalogue_without_a_text_cannot_be_searched(tmp_path: Path) -> None:
     assert not settings.paths.releases.exists()
 
 
+@pytest.mark.slow
 def test_it_is_measured_beside_towers_as_it_serves(make_shop: Callable[..., Settings]) -> None:
     """The vectors that the evaluation makes of the catalogue are those that the release carries."""
     settings = make_shop(requests=400)

@@ -140,6 +140,7 @@ def released(settings: Settings) -> tuple[Path, Path]:
     return candidate, write_release(settings, candidate, evaluate(settings, candidate))
 
 
+@pytest.mark.slow
 def test_live_is_measured_as_it_would_serve_on_the_candidates_rows(make_shop: MakeShop) -> None:
     settings = make_shop(requests=1_500)
     candidate, release = released(settings)
@@ -156,6 +157,7 @@ def test_live_is_measured_as_it_would_serve_on_the_candidates_rows(make_shop: Ma
     assert report.value("live", "recall@10") > 2 * report.value("popularity", "recall@10")
 
 
+@pytest.mark.slow
 def test_a_release_that_cannot_be_compared_fairly_is_left_out(make_shop: MakeShop) -> None:
     settings = make_shop(requests=800)
     candidate, release = released(settings)

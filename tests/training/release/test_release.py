@@ -143,6 +143,7 @@ def test_boosting_in_force_is_in_both_vectors(made: tuple[Settings, Path, Evalua
     np.testing.assert_array_equal(quality, forced.quality(arrays, arrays.end, settings.features.rate_prior))
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("file", [*IDENTITY, *DESCRIPTION, *RANKING, SPELLING])
 def test_a_changed_file_is_refused(made: tuple[Settings, Path, EvaluationReport], file: str) -> None:
     path = write_release(*made)
@@ -174,6 +175,7 @@ def test_a_changed_manifest_is_refused(made: tuple[Settings, Path, EvaluationRep
         load_release(path.parent / "nothing")
 
 
+@pytest.mark.slow
 def test_a_text_encoder_is_part_of_the_release(make_shop: MakeShop) -> None:
     changes = {"text_encoder": "minilm", "text_in_query": True, "text_dim": 8, "epochs": 1}
     settings = with_training(make_shop(requests=150, items=60), **changes)
@@ -287,6 +289,7 @@ assert "torch" in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_checking_and_pushing_load_no_torch(made: tuple[Settings, Path, EvaluationReport]) -> None:
     path = write_release(*made)
     subprocess.run([sys.executable, "-c", LIGHT, str(path)], check=True, cwd=Path(__file__).parents[3])

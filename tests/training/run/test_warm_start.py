@@ -22,8 +22,9 @@ from training.model.towers import Towers
 from training.release.manifest import MANIFEST, content_id, file_entry
 from training.release.writer import write_release
 from training.run.candidate import fit_candidate_prior, load_candidate
+from training.run.new_towers import new_towers
 from training.run.ranking import fit_candidate_ranker
-from training.run.trainer import new_towers, train
+from training.run.trainer import train
 from training.run.warm_start import start_from_release
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What most rows of a day lack: an action that is refused, a field that no row has, actions that nobody explained."""
+"""Whether a day is complete: refused actions, fields that no row has, actions that nobody explained."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEYS = 20
 def bad_actions(engine: Any, raw: RawSettings) -> dict[str, str]:
     """The actions of which too many rows were refused, each with the commonest reason and an example.
 
-    Views and clicks that name no item are harmless among others that do; where none does, the id was not found.
+    Views and clicks that name no item are ignored among others that do; where none does, the id was not found.
 
     Args:
         engine: Ibis DuckDB backend with ``screened_ubi_events`` and ``documents_ubi_events``.
