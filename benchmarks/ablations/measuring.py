@@ -44,7 +44,7 @@ def values_per_request(
     Raises:
         ValueError: no validation request has an order or a click.
     """
-    truth, requests = judging_requests(arrays, training)
+    truth, requests = judging_requests(arrays)
     wanted = (arrays.ordered if truth == "orders" else arrays.clicked).take(requests)
     slices = slices_of(arrays, requests, wanted)
     truths = {ALL_ITEMS: wanted} | {name: part.wanted for name, part in slices.items() if part.wanted is not None}

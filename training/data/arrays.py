@@ -65,6 +65,9 @@ class Arrays:
     request_query: NDArray[np.int32]
     request_user: NDArray[np.int32]
     """A number per user, -1 where the log has none, [requests]."""
+    request_person: NDArray[np.float64]
+    """In [0, 1) by the seed and the user's id, so the same in every run over whatever log; where the log has no user,
+    by the request's own, [requests]."""
     request_time: NDArray[np.int64]
     is_validation: NDArray[np.bool_]
     recent_queries: NDArray[np.int32]
@@ -178,6 +181,7 @@ def _mapped(path: Path) -> Arrays:
         item_available=column("item_available"),
         request_query=column("request_query"),
         request_user=column("request_user"),
+        request_person=column("request_person"),
         request_time=column("request_time"),
         is_validation=column("is_validation"),
         recent_queries=column("recent_queries"),

@@ -6,19 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.contract.names import STOPPING_SHARE
-from infra.settings import TrainingSettings
 from training.data.arrays import Arrays
 
 
-def stopping_and_judging(arrays: Arrays, settings: TrainingSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Validation requests with a click, by users of a seeded share and by all others.
+def stopping_and_judging(arrays: Arrays) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Validation requests with a click, by a share of the users and by all others.
 
-    An epoch chosen on the requests that judge it would flatter the towers against BM25 and against live. A request
-    without a user is a user of its own.
+    An epoch, or a ranker, chosen on the requests that judge it would flatter the towers against BM25 and against live.
+    Who belongs to the share is the same every night, so that live has not learned from those who judge its successor
+    either. A request without a user is a user of its own. Of four users or more at least one belongs to it.
     """
     requests = np.flatnonzero(arrays.is_validation & (arrays.clicked.lengths > 0))
-    user = arrays.request_user[requests].astype(np.int64)
-    person = np.where(user >= 0, user, -1 - requests)
-    people = np.random.default_rng(settings.seed).permutation(np.unique(person))
-    stops = np.isin(person, people[: int(len(people) * STOPPING_SHARE)])
+    person = arrays.request_person[requests]
+    people = np.unique(person)
+    least = people[0] if len(people) * STOPPING_SHARE >= 1 else 0.0
+    stops = person < max(STOPPING_SHARE, np.nextafter(least, 1))
     return requests[stops], requests[~stops]

@@ -51,12 +51,15 @@ def write_requests(
         CREATE TABLE requests AS
         SELECT row_number() OVER (ORDER BY time, query_id) - 1 AS request, query_id, coalesce(query, '') AS query,
                CASE WHEN user_id IS NULL THEN -1 ELSE dense_rank() OVER (ORDER BY user_id) END AS user_number,
+               -- 52 bits of MD5: the same in every run, on every machine, for whatever other users there are
+               ('0x' || left(md5($seed || coalesce('user ' || user_id, 'request ' || query_id)), 13))::BIGINT / 2.0**52
+                   AS person,
                epoch_us(time) AS time_us, split = 'validation' AS is_validation,
                recent_queries, recent_items, recent_orders, {lists}, {places}
                {"".join(f", {name}" for name in figures)}
-        FROM read_parquet(?, hive_partitioning = false)
+        FROM read_parquet($files, hive_partitioning = false)
         """,
-        [files],
+        {"files": files, "seed": str(settings.training.seed)},
     )
     count = count_rows(db, "requests")
     if count == 0:
@@ -66,7 +69,8 @@ def write_requests(
     _write_queries(db, settings, folder)
     columns = db.sql(
         """
-        SELECT q.number::INTEGER AS request_query, user_number::INTEGER AS request_user, time_us AS request_time,
+        SELECT q.number::INTEGER AS request_query, user_number::INTEGER AS request_user,
+               person AS request_person, time_us AS request_time,
                is_validation
         FROM requests JOIN queries q USING (query) ORDER BY request
         """

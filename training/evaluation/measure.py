@@ -82,7 +82,7 @@ def measure(
         ValueError: no validation request has an order or a click, or a method is not known.
     """
     clock = Clock()
-    truth, requests = judging_requests(arrays, settings)
+    truth, requests = judging_requests(arrays)
     wanted = (arrays.ordered if truth == "orders" else arrays.clicked).take(requests)
     slices = slices_of(arrays, requests, wanted)
     truths = {ALL_ITEMS: wanted} | {name: part.wanted for name, part in slices.items() if part.wanted is not None}
@@ -131,13 +131,13 @@ def measure(
         )
 
 
-def judging_requests(arrays: Arrays, settings: TrainingSettings) -> tuple[str, I64]:
+def judging_requests(arrays: Arrays) -> tuple[str, I64]:
     """``orders`` and the judging requests that have one, or ``clicks`` and those with a click.
 
     Raises:
         ValueError: there are none of either.
     """
-    _, judging = stopping_and_judging(arrays, settings)
+    _, judging = stopping_and_judging(arrays)
     for truth, stage in (("orders", arrays.ordered), ("clicks", arrays.clicked)):
         requests = judging[stage.lengths[judging] > 0]
         if len(requests):

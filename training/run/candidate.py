@@ -65,7 +65,7 @@ def fit_candidate_prior(settings: Settings, folder: Path) -> QualityPrior:
         FileNotFoundError: there is no candidate.
     """
     towers, arrays = load_candidate(folder), prepare_arrays(settings)
-    requests, _ = stopping_and_judging(arrays, settings.training)
+    requests, _ = stopping_and_judging(arrays)
     items = encode_catalog(towers, arrays, arrays.cut, kept=settings.training.graph_kept)
     for name in (RANKER, INDEX, EVALUATION):
         (folder / name).unlink(missing_ok=True)

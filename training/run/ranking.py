@@ -36,7 +36,7 @@ def fit_candidate_ranker(settings: Settings, folder: Path) -> FittedRanker:
     """
     towers, arrays, prior = load_candidate(folder), prepare_arrays(settings), load_prior(folder)
     (folder / EVALUATION).unlink(missing_ok=True)
-    requests, _ = stopping_and_judging(arrays, settings.training)
+    requests, _ = stopping_and_judging(arrays)
     stage = second_stage(settings, arrays, towers, prior)
     fitted = replace(stage.fit(requests, settings), confidence=_confidence(settings, stage, requests))
     save_ranker(folder, fitted)

@@ -149,7 +149,7 @@ class _Run:
         self.weights = objective.weights.cpu()
         self.step = TrainingStep(self.towers, objective, self.settings, self.steps * self.settings.epochs, device)
         self.maker = BatchMaker(arrays, self.towers.config, self.settings)
-        stopping, _ = stopping_and_judging(arrays, self.settings)
+        stopping, _ = stopping_and_judging(arrays)
         held = np.random.default_rng(self.settings.seed).permutation(stopping)[:VALIDATION_REQUESTS]
         self.validation = np.sort(held)
         run = json.dumps([arrays.meta["fingerprint"], self.started_from, self.settings.model_dump(mode="json")])

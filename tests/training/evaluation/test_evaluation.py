@@ -60,7 +60,7 @@ def test_the_table_has_every_method_on_the_same_rows(make_shop: MakeShop) -> Non
     report = evaluate(settings, candidate, progress=lambda _, share: steps.append(share))
     arrays = prepare_arrays(settings)
     assert report.truth == "orders"
-    stopping, judging = stopping_and_judging(arrays, settings.training)
+    stopping, judging = stopping_and_judging(arrays)
     assert report.requests == int((arrays.ordered.lengths[judging] > 0).sum()) > 0
     assert len(stopping)
     assert not set(arrays.request_user[stopping].tolist()) & set(arrays.request_user[judging].tolist())
@@ -84,7 +84,7 @@ def test_days_are_averaged_and_each_is_reported(make_shop: MakeShop) -> None:
     settings = make_shop(requests=1_500)
     arrays = replace_window(prepare_arrays(settings), days=2)
     report = measure(arrays, settings.training, first_items(arrays), ["first"])
-    _, requests = judging_requests(arrays, settings.training)
+    _, requests = judging_requests(arrays)
     day, labels = following_days(arrays, requests)
     wanted = arrays.ordered.take(requests)
     of_day = [float(np.mean([(wanted[r] < 100).mean() for r in np.flatnonzero(day == d)])) for d in range(len(labels))]
@@ -230,7 +230,7 @@ def first_items(arrays: Arrays) -> Searches:
 
 def oracle(arrays: Arrays, settings: Settings) -> Searches:
     """One method, which finds what was wanted and nothing else."""
-    truth, _ = judging_requests(arrays, settings.training)
+    truth, _ = judging_requests(arrays)
     stage = arrays.ordered if truth == "orders" else arrays.clicked
 
     def search(requests: np.ndarray) -> np.ndarray:
