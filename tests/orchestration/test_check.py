@@ -53,7 +53,6 @@ def test_a_run_stops_where_the_check_says_so(shop: SmallShop, tmp_path: Path) ->
     [
         ("missing", "There is no landing folder"),
         ("empty", "holds no day: expected folders dt=YYYY-MM-DD"),
-        ("catalogue alone", "holds no day: expected folders dt=YYYY-MM-DD"),
         ("judgements of nothing", "no column"),
     ],
 )
@@ -61,14 +60,27 @@ def test_what_cannot_be_run_ends_with_a_sentence(shop: SmallShop, tmp_path: Path
     landing = tmp_path / "logs"
     if made != "missing":
         landing.mkdir()
-    if made in ("catalogue alone", "judgements of nothing"):
-        (landing / "catalog.csv").write_text("sku,name\na,shoe\n", encoding="utf-8")
     if made == "judgements of nothing":
+        (landing / "catalog.csv").write_text("sku,name\na,shoe\n", encoding="utf-8")
         (landing / "qrels.tsv").write_text("who\tknows\n1\t2\n", encoding="utf-8")
     checked = shop.run("check", str(landing), "--to", str(tmp_path / "page.html"))
     assert checked.code == 1
     assert sentence in checked.output
     assert "Traceback" not in checked.output
+    assert not list(shop.home.iterdir())
+
+
+def test_a_catalogue_alone_can_be_served(shop: SmallShop, tmp_path: Path) -> None:
+    landing = tmp_path / "logs"
+    landing.mkdir()
+    (landing / "catalog.csv").write_text("sku,name\na,shoe\nb,boot\n", encoding="utf-8")
+    checked = shop.run("check", str(landing), "--to", str(tmp_path / "page.html"))
+    assert checked.code == 0, checked.output
+    assert "Ready with gaps" in checked.output
+    assert "holds no day: expected folders dt=YYYY-MM-DD" in checked.output
+    assert "A run serves the catalogue alone" in checked.output
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "A run serves the catalogue alone" in page
     assert not list(shop.home.iterdir())
 
 
