@@ -307,7 +307,7 @@ class Retriever:
             with watch.step("ranking"):
                 texts, contexts = [search.text for search in group], [search.context for search in group]
                 found = served.ranked(texts, contexts, vectors, towers, k, wanted)
-                confident = served.confident(texts, towers, wanted)
+                confident = served.confident(texts, vectors)
             for i, (place, (seen, _), (rows, scores)) in enumerate(zip(places, towers, found, strict=True)):
                 looked_at = seen[: DEPTH if served.ranking else 0].astype(np.int32)
                 kept = slice(None if confident[i] or self._settings.serving.unconfident_hits else 0)

@@ -80,15 +80,15 @@ class ServedRelease:
         """A normalised query as it is served: as the shop spells it, where there is a second stage."""
         return text if self.ranking is None else self.ranking.corrected(text)
 
-    def confident(self, texts: Sequence[str], towers: Sequence[Best], wanted: Filter) -> list[bool]:
-        """Whether anything fits each of n normalised queries; True where the release cannot tell.
-
-        Args:
-            towers: what :meth:`search` found.
-        """
-        if self.ranking is None:
-            return [True] * len(texts)
-        return self.ranking.confident(texts, [rows for rows, _ in towers], self.exact.mask(wanted))
+    def confident(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[bool]:
+        """Whether anything of the whole catalogue, whatever was filtered, fits each of n normalised queries; True where
+        the release cannot tell. ``vectors``: theirs, [n, d]."""
+        fits = np.ones(len(texts), dtype=np.bool_)
+        if self.ranking is not None and len(undecided := self.ranking.undecided(texts)):
+            index = self.index if isinstance(self.index, MemoryIndex) else self.exact
+            found = index.search(vectors[undecided], DEPTH, Filter()).rows
+            fits[undecided] = self.ranking.fits([texts[i] for i in undecided.tolist()], found)
+        return [bool(fit) for fit in fits]
 
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether towers or ranker read anything that is known of the user, for a normalised query."""

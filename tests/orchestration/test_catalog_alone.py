@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.catalog_release import is_catalog_release, serve_catalog
+from orchestration.catalog_release import is_catalog_release, release_catalog
 from orchestration.releases import read_verdict
 from serving import Retriever
 from serving.index import kept_release_ids, live_release_id
@@ -96,7 +96,7 @@ def test_towers_take_over_and_the_catalogue_alone_does_not_come_back(demo_shop: 
     assert not is_catalog_release(settings, live)
     (before,) = (release for release in kept_release_ids(settings) if release != live)
     assert is_catalog_release(settings, before), "the demo shop served its catalogue before its towers"
-    outcome = serve_catalog(settings)
+    outcome = release_catalog(settings)
     assert (outcome.release, outcome.before) == (None, live)
     assert live_release_id(settings) == live
 

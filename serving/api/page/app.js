@@ -80,6 +80,7 @@ async function run(correct = true) {
     show(user, theirs, anyones);
     showCorrected(query, anyones.corrected);
     by("unfit").hidden = anyones.confident;
+    by("nearest").hidden = !anyones.hits.length;
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.status === 401) askForKey();
