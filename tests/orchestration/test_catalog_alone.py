@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,25 @@ def test_a_folder_that_may_be_meant_as_a_day_is_not_passed_over(
     ran = new_shop().run("run", "--data", str(landing))
     assert ran.code == 2, ran.output
     assert "rename it dt=2026-03-01" in ran.output
+
+
+def test_a_log_that_begins_today_waits_and_the_catalogue_serves(
+    bare_shop: tuple[SmallShop, Path], tmp_path: Path
+) -> None:
+    shop, landing = bare_shop
+    today = landing / f"dt={datetime.now(UTC).date()}"
+    today.mkdir()
+    row = {"query_id": "q1", "client_id": "c1", "user_query": "mouse", "timestamp": datetime.now(UTC).isoformat()}
+    (today / "ubi_queries.ndjson").write_text(json.dumps(row) + "\n")
+    try:
+        ran = shop.run("run", "--data", str(landing))
+        checked = shop.run("check", str(landing), "--to", str(tmp_path / "page.html"))
+    finally:
+        shutil.rmtree(today)
+    assert ran.code == 0, ran.output
+    assert "the catalogue alone serves" in ran.output
+    assert checked.code == 0, checked.output
+    assert "No day of the logs is over" in checked.output
 
 
 def test_what_lies_beside_the_catalogue_and_is_not_read_is_named(
