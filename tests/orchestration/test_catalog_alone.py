@@ -111,13 +111,17 @@ def test_what_lies_beside_the_catalogue_and_is_not_read_is_named(
     (landing / "searches.csv").unlink()
 
 
-def test_towers_take_over_and_the_catalogue_alone_does_not_come_back(demo_shop: SmallShop) -> None:
-    settings = demo_shop.settings()
+def test_towers_take_over_and_the_catalogue_alone_does_not_come_back(new_shop: Callable[[], SmallShop]) -> None:
+    shop = new_shop()
+    ran = shop.run("run")
+    assert ran.code == 0, ran.output
+    settings = shop.settings()
     live = live_release_id(settings)
     assert live is not None
     assert not is_catalog_release(settings, live)
     (before,) = (release for release in kept_release_ids(settings) if release != live)
     assert is_catalog_release(settings, before), "the demo shop served its catalogue before its towers"
+    assert "catalogue alone" in shop.run("releases").output
     outcome = release_catalog(settings)
     assert (outcome.release, outcome.before) == (None, live)
     assert live_release_id(settings) == live
