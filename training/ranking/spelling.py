@@ -32,14 +32,30 @@ PART = 3
 PART_WEIGHT = {3: 3.0, 4: 2.0}
 """What a part of so many letters weighs at least; longer ones 1: most short strings are some word."""
 ASKED_OFTEN = 3
-"""Events from which a word is one to correct to though no item has it; below, it may be a query's own slip."""
+"""Events from which a word that no item has is known outside the queries that have it, and one to correct to. Below, it
+may be a query's own slip: what was clicked after a corrected query is logged under the query as it was typed."""
+JOINED_MARGIN = 3.0
+"""What a word weighs at least, in times of its being written with a letter apart (``t-shirt``), for the letter to be
+joined: an index without one-letter words finds ``t shirt`` by the rest of it."""
 MOST_UNKNOWN = 10
 """Unknown words beyond which a text is no query of this shop, and is left as it is."""
 WORDS_KEPT = 10_000
-SCHEMA = pa.schema([("word", pa.string()), ("items", pa.int64()), ("asked", pa.int64()), ("written", pa.string())])
+SCHEMA = pa.schema(
+    [
+        ("word", pa.string()),
+        ("items", pa.int64()),
+        ("asked", pa.int64()),
+        ("written", pa.string()),
+        ("apart", pa.int64()),
+        ("is_query", pa.bool_()),
+    ]
+)
 _ALPHABETS = r"^[\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Georgian}\p{Hebrew}\p{Arabic}]+$"
 """Scripts that put spaces between words and have a letter per sound: an edit is a slip there."""
 _WORDS, _COMPOUNDS, _SHORT_PART = r"[\p{L}\p{N}_]+", r"\p{L}+(?:-\p{L}+)+", r"(?:^|-)[^-]{1,2}(?:-|$)"
+_GAP = r"[^\p{L}\p{N}_]"
+_LETTER_FIRST, _LETTER_LAST = rf"{_GAP}\p{{L}}{_GAP}\p{{L}}{{2,}}", rf"\p{{L}}{{2,}}{_GAP}\p{{L}}{_GAP}"
+_APOSTROPHES = {"'", "’"}
 _TOKEN, _DIGIT = re.compile(r"\w+"), re.compile(r"\d")
 
 
@@ -54,30 +70,36 @@ class _Token(NamedTuple):
 
 
 class Spelling:
-    """Corrects the words of a query that neither the catalogue nor a known query has.
+    """Corrects the words of a query that neither the catalogue nor what is often asked for has.
 
     An unknown word becomes, in this order, the word that is it but for accents or a hyphen (``creme``, ``tshirt``), the
     most likely one at one edit, known words written together (``dogleash``), and, of a long word, the most likely one
-    at two edits. Words apart that are one known word are joined. Words of known queries are known, so that no known
-    query changes; nor do short words and whatever has a digit. Words that are well known elsewhere (``general``) change
-    their ending alone: who asks for socks did not mean the stocks that this shop has. Read-only, so threads may share
-    it.
+    at two edits. Words apart that are one known word are joined. A query that led to an item leads there as it is; nor
+    do short words change and whatever has a digit. Words that are well known elsewhere (``general``) change their
+    ending alone: who asks for socks did not mean the stocks that this shop has. Read-only, so threads may share it.
 
     Args:
         words: of ``SCHEMA``, each word once: how many items have it; how often an event followed a query that has it;
-            and how it is written where it is no word of the index but a compound of such (``tshirt``: ``t-shirt``).
-            General words have neither items nor events.
+            how it is written where it is no word of the index but a compound of such (``tshirt``: ``t-shirt``); and how
+            many items write it, but for its ending, with a letter apart (``apart``). General words have neither items
+            nor events. A row that ``is_query`` is the text of a query that led to an item though it has a word that is
+            not known.
     """
 
     def __init__(self, words: pa.Table) -> None:
         self._table = words
+        is_query = words["is_query"].combine_chunks()
+        self._queries = frozenset(words["word"].filter(is_query).to_pylist())
+        words = words.filter(pc.invert(is_query))
+        apart = words.filter(pc.greater(words["apart"], 0))
+        self._apart = dict(zip(apart["word"].to_pylist(), apart["apart"].to_pylist(), strict=True))
         text, written = words["word"].combine_chunks(), words["written"].combine_chunks()
         items, asked = words["items"].to_numpy(), words["asked"].to_numpy()
         is_own, is_word = items + asked > 0, written.is_null().to_numpy(zero_copy_only=False)
         self._known = frozenset(text.filter(pa.array(is_own & is_word)).to_pylist()) | stop_words()
         self._general = frozenset(text.filter(pa.array(~is_own)).to_pylist())
         lengths = pc.utf8_length(text).to_numpy()
-        is_sure = ((items > 0) | (asked >= ASKED_OFTEN)) & (lengths >= PART) & (lengths <= LONGEST)
+        is_sure = is_own & (lengths >= PART) & (lengths <= LONGEST)
         is_sure &= pc.match_substring_regex(text, _ALPHABETS).to_numpy(zero_copy_only=False)
         weight = (items + QUERY_WEIGHT * asked).astype(np.float64)
         rows = np.flatnonzero(is_sure)
@@ -112,13 +134,24 @@ class Spelling:
             found = db.sql(
                 """
                 WITH queries AS (
-                    SELECT unnest(list_distinct(regexp_extract_all(query, $words))) AS word, events FROM asked
+                    SELECT query, unnest(list_distinct(regexp_extract_all(query, $words))) AS word, events FROM asked
                 ), known AS (
                     SELECT word, coalesce(items, 0) AS items, coalesce(events, 0) AS asked, NULL::VARCHAR AS written
                     FROM catalog FULL JOIN (SELECT word, sum(events) AS events FROM queries GROUP BY word) USING (word)
+                    WHERE items > 0 OR events >= $often
+                ), letters AS (
+                    SELECT unnest(list_distinct(list_transform(
+                        regexp_extract_all(said, $letter_first) || regexp_extract_all(said, $letter_last),
+                        lambda pair: regexp_replace(pair, $gap, '', 'g')))) AS word
+                    FROM (SELECT ' ' || lower(text) || ' ' AS said FROM texts)
+                ), apart AS (
+                    SELECT word, count(*) AS apart FROM letters GROUP BY word
+                ), with_an_ending AS (
+                    SELECT left(word, -1) AS word, sum(apart) AS apart FROM apart GROUP BY ALL
                 ), compounds AS (
                     SELECT unnest(list_distinct(regexp_extract_all(lower(text), $compounds))) AS written FROM texts
                     UNION ALL SELECT unnest(list_distinct(regexp_extract_all(query, $compounds))) FROM asked
+                    WHERE events >= $often
                 ), counted AS (
                     SELECT replace(written, '-', '') AS word, written, count(*) AS items FROM compounds GROUP BY written
                 ), joined AS (
@@ -126,13 +159,24 @@ class Spelling:
                     FROM counted ANTI JOIN known USING (word) ANTI JOIN general USING (word) GROUP BY word
                 )
                 SELECT word, items::BIGINT AS items, asked::BIGINT AS asked, CASE
-                    WHEN regexp_matches(written, $short) THEN written ELSE replace(written, '-', ' ') END AS written
+                    WHEN regexp_matches(written, $short) THEN written ELSE replace(written, '-', ' ') END AS written,
+                    (coalesce(a.apart, 0) + coalesce(e.apart, 0) + coalesce(s.apart, 0))::BIGINT AS apart, is_query
                 FROM (
-                    FROM known UNION ALL FROM joined
-                    UNION ALL SELECT word, 0, 0, NULL FROM general ANTI JOIN known USING (word)
-                ) ORDER BY word
+                    SELECT *, false AS is_query FROM (FROM known UNION ALL FROM joined)
+                    UNION ALL SELECT word, 0, 0, NULL, false FROM general ANTI JOIN known USING (word)
+                    UNION ALL SELECT DISTINCT query, 0, 0, NULL, true FROM queries ANTI JOIN known USING (word)
+                ) LEFT JOIN apart a USING (word) LEFT JOIN with_an_ending e USING (word)
+                LEFT JOIN apart s ON s.word = left(word, -1) ORDER BY word, is_query
                 """,
-                params={"words": _WORDS, "compounds": _COMPOUNDS, "short": _SHORT_PART},
+                params={
+                    "words": _WORDS,
+                    "compounds": _COMPOUNDS,
+                    "short": _SHORT_PART,
+                    "often": ASKED_OFTEN,
+                    "gap": _GAP,
+                    "letter_first": _LETTER_FIRST,
+                    "letter_last": _LETTER_LAST,
+                },
             ).to_arrow_table()
         return cls(found.cast(SCHEMA))
 
@@ -165,7 +209,7 @@ class Spelling:
         return cls(pq.read_table(file, schema=SCHEMA))
 
     def _once(self, text: str) -> str:
-        if all(word in self._known for word in _TOKEN.findall(text)):
+        if text in self._queries or all(word in self._known for word in _TOKEN.findall(text)):
             return text
         tokens = list(_tokens(unicodedata.normalize("NFC", text)))
         if sum(not token.is_fixed and token.word not in self._known for token in tokens) > MOST_UNKNOWN:
@@ -185,10 +229,12 @@ class Spelling:
         joined = token.word + following.word
         return (
             following.before in {" ", "-"}
+            and token.before not in _APOSTROPHES
             and not (token.is_fixed or following.is_fixed)
             and len(joined) >= SHORTEST
             and joined in self._known
             and not (token.word in self._known and following.word in self._known)
+            and self._weight.get(joined, 0.0) >= JOINED_MARGIN * self._apart.get(joined, 0)
             and _is_alphabetic(joined)
         )
 
