@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from infra.contract.query_text import normalise
 from tests.training.baselines.test_random_walk import edges_of
 from training.ranking.bm25 import Bm25, words_of
+from training.ranking.near_words import fold
 from training.ranking.spelling import MOST_UNKNOWN, Spelling
 
 CATALOG = (
@@ -223,7 +224,11 @@ def test_letters_that_are_several_once_folded(letter: str, count: int) -> None:
     spelling_of(["mug", letter * count]).corrected(normalise(f"x{letter * count}"))
 
 
-@given(st.one_of(st.text(), st.text(st.characters(categories=["L", "M"]), min_size=4, max_size=60)))
+LETTERS_OF_SEVERAL = [c for c in map(chr, range(0x10000)) if c.isalpha() and len(fold(c)) > 1]
+
+
+@given(st.one_of(st.text(), st.text(st.characters(categories=["L", "M"]), min_size=4, max_size=60),
+                 st.text(LETTERS_OF_SEVERAL, min_size=4, max_size=30)))  # fmt: skip
 def test_any_text_is_answered(typed: str) -> None:
     once = SHOP.corrected(normalise(typed))
     assert SHOP.corrected(once) == once
