@@ -137,7 +137,8 @@ def _latency(lexical: Bm25, queries: Sequence[str], seed: int) -> None:
         while len(words) < size:
             words[_edited(_edited(_edited(rng.choice(own), rng), rng), rng) + rng.choice(LETTERS)] = None
         counts = np.ones(size, dtype=np.int64)
-        table = pa.table([pa.array(words), counts, counts * 0, pa.nulls(size, pa.string())], schema=SCHEMA)
+        nothing, none = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.bool_)
+        table = pa.table([pa.array(words), counts, nothing, pa.nulls(size, pa.string()), nothing, none], schema=SCHEMA)
         begin = time.perf_counter()
         spelling = Spelling(table)
         loaded = time.perf_counter() - begin

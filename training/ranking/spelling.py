@@ -234,9 +234,13 @@ class Spelling:
             and len(joined) >= SHORTEST
             and joined in self._known
             and not (token.word in self._known and following.word in self._known)
-            and self._weight.get(joined, 0.0) >= JOINED_MARGIN * self._apart.get(joined, 0)
+            and (min(len(token.word), len(following.word)) > 1 or self._is_written_so(joined))
             and _is_alphabetic(joined)
         )
+
+    def _is_written_so(self, joined: str) -> bool:
+        """Whether a word that may be written with a letter apart hardly ever is."""
+        return self._weight.get(joined, 0.0) >= JOINED_MARGIN * self._apart.get(joined, 0)
 
     def _best(self, word: str) -> str:
         """How the shop spells a word; the word itself where it is known or nothing is near."""

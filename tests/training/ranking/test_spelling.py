@@ -140,6 +140,7 @@ def test_a_letter_that_the_catalogue_writes_apart_is_joined_to_frequent_words_al
     for query in ("t shirts", "o-rings"):
         assert spelling_of([*texts, *["o-ring"] * 9, "tshirts", "orings", "shirts", "rings"]).corrected(query) == query
     assert spelling_of([*["V necks"] * 9, "vneck", "neck"]).corrected("v neck") == "v neck"
+    assert spelling_of([*["women's coat"] * 9, "womens"]).corrected("wom ens coat") == "womens coat"
     # the catalogue hardly writes it so, or never
     assert shop.corrected("i pad sleeve") == "ipad sleeve"
     assert shop.corrected("e book") == "ebook"
