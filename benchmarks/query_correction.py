@@ -25,7 +25,8 @@ from demoshop.judgements import read_judgements
 from infra.contract.query_text import normalise
 from training.ranking.bm25 import Bm25, catalog_text
 from training.ranking.second_stage import LEXICAL_FIELDS
-from training.ranking.spelling import SCHEMA, Spelling
+from training.ranking.shop_words import SCHEMA
+from training.ranking.spelling import Spelling
 
 K = 100
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

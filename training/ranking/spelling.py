@@ -10,7 +10,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from training.data.edges import Edges
 from training.ranking.bm25 import Bm25, stop_words
 from training.ranking.near_words import LONGEST, NearWords, fold, plain_spellings
+from training.ranking.shop_words import SCHEMA, shop_words
 from training.text.general_words import general_words
 
 I64 = NDArray[np.int64]
@@ -31,30 +31,14 @@ PART = 3
 """Letters of the shortest part of a compound."""
 PART_WEIGHT = {3: 3.0, 4: 2.0}
 """What a part of so many letters weighs at least; longer ones 1: most short strings are some word."""
-ASKED_OFTEN = 3
-"""Events from which a word that no item has is known outside the queries that have it, and one to correct to. Below, it
-may be a query's own slip: what was clicked after a corrected query is logged under the query as it was typed."""
 JOINED_MARGIN = 3.0
 """What a word weighs at least, in times of its being written with a letter apart (``t-shirt``), for the letter to be
 joined: an index without one-letter words finds ``t shirt`` by the rest of it."""
 MOST_UNKNOWN = 10
 """Unknown words beyond which a text is no query of this shop, and is left as it is."""
 WORDS_KEPT = 10_000
-SCHEMA = pa.schema(
-    [
-        ("word", pa.string()),
-        ("items", pa.int64()),
-        ("asked", pa.int64()),
-        ("written", pa.string()),
-        ("apart", pa.int64()),
-        ("is_query", pa.bool_()),
-    ]
-)
 _ALPHABETS = r"^[\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Georgian}\p{Hebrew}\p{Arabic}]+$"
 """Scripts that put spaces between words and have a letter per sound: an edit is a slip there."""
-_WORDS, _COMPOUNDS, _SHORT_PART = r"[\p{L}\p{N}_]+", r"\p{L}+(?:-\p{L}+)+", r"(?:^|-)[^-]{1,2}(?:-|$)"
-_GAP = r"[^\p{L}\p{N}_]"
-_LETTER_FIRST, _LETTER_LAST = rf"{_GAP}\p{{L}}{_GAP}\p{{L}}{{2,}}", rf"\p{{L}}{{2,}}{_GAP}\p{{L}}{_GAP}"
 _APOSTROPHES = {"'", "’"}
 _TOKEN, _DIGIT = re.compile(r"\w+"), re.compile(r"\d")
 
@@ -79,11 +63,7 @@ class Spelling:
     ending alone: who asks for socks did not mean the stocks that this shop has. Read-only, so threads may share it.
 
     Args:
-        words: of ``SCHEMA``, each word once: how many items have it; how often an event followed a query that has it;
-            how it is written where it is no word of the index but a compound of such (``tshirt``: ``t-shirt``); and how
-            many items write it, but for its ending, with a letter apart (``apart``). General words have neither items
-            nor events. A row that ``is_query`` is the text of a query that led to an item though it has a word that is
-            not known.
+        words: of :func:`training.ranking.shop_words.shop_words`.
     """
 
     def __init__(self, words: pa.Table) -> None:
@@ -121,64 +101,7 @@ class Spelling:
             lexical: the index over ``texts``; queries: normalised, [queries]; events: that followed each, [queries];
             general: words that are no slip though the shop has none of it.
         """
-        words, items = lexical.document_frequency()
-        tables = {
-            "catalog": pa.table({"word": pa.array(words, pa.string()), "items": items}),
-            "asked": pa.table({"query": queries.cast(pa.string()), "events": events}).filter(pa.array(events > 0)),
-            "texts": pa.table({"text": pa.array(texts, pa.string())}),
-            "general": pa.table({"word": general}),
-        }
-        with duckdb.connect() as db:
-            for name, table in tables.items():
-                db.register(name, table)
-            found = db.sql(
-                """
-                WITH queries AS (
-                    SELECT query, unnest(list_distinct(regexp_extract_all(query, $words))) AS word, events FROM asked
-                ), known AS (
-                    SELECT word, coalesce(items, 0) AS items, coalesce(events, 0) AS asked, NULL::VARCHAR AS written
-                    FROM catalog FULL JOIN (SELECT word, sum(events) AS events FROM queries GROUP BY word) USING (word)
-                    WHERE items > 0 OR events >= $often
-                ), letters AS (
-                    SELECT unnest(list_distinct(list_transform(
-                        regexp_extract_all(said, $letter_first) || regexp_extract_all(said, $letter_last),
-                        lambda pair: regexp_replace(pair, $gap, '', 'g')))) AS word
-                    FROM (SELECT ' ' || lower(text) || ' ' AS said FROM texts)
-                ), apart AS (
-                    SELECT word, count(*) AS apart FROM letters GROUP BY word
-                ), with_an_ending AS (
-                    SELECT left(word, -1) AS word, sum(apart) AS apart FROM apart GROUP BY ALL
-                ), compounds AS (
-                    SELECT unnest(list_distinct(regexp_extract_all(lower(text), $compounds))) AS written FROM texts
-                    UNION ALL SELECT unnest(list_distinct(regexp_extract_all(query, $compounds))) FROM asked
-                    WHERE events >= $often
-                ), counted AS (
-                    SELECT replace(written, '-', '') AS word, written, count(*) AS items FROM compounds GROUP BY written
-                ), joined AS (
-                    SELECT word, max(items) AS items, 0 AS asked, arg_max(written, (items, written)) AS written
-                    FROM counted ANTI JOIN known USING (word) ANTI JOIN general USING (word) GROUP BY word
-                )
-                SELECT word, items::BIGINT AS items, asked::BIGINT AS asked, CASE
-                    WHEN regexp_matches(written, $short) THEN written ELSE replace(written, '-', ' ') END AS written,
-                    (coalesce(a.apart, 0) + coalesce(e.apart, 0) + coalesce(s.apart, 0))::BIGINT AS apart, is_query
-                FROM (
-                    SELECT *, false AS is_query FROM (FROM known UNION ALL FROM joined)
-                    UNION ALL SELECT word, 0, 0, NULL, false FROM general ANTI JOIN known USING (word)
-                    UNION ALL SELECT DISTINCT query, 0, 0, NULL, true FROM queries ANTI JOIN known USING (word)
-                ) LEFT JOIN apart a USING (word) LEFT JOIN with_an_ending e USING (word)
-                LEFT JOIN apart s ON s.word = left(word, -1) ORDER BY word, is_query
-                """,
-                params={
-                    "words": _WORDS,
-                    "compounds": _COMPOUNDS,
-                    "short": _SHORT_PART,
-                    "often": ASKED_OFTEN,
-                    "gap": _GAP,
-                    "letter_first": _LETTER_FIRST,
-                    "letter_last": _LETTER_LAST,
-                },
-            ).to_arrow_table()
-        return cls(found.cast(SCHEMA))
+        return cls(shop_words(lexical, texts, queries, events, general))
 
     @classmethod
     def of_catalog(cls, lexical: Bm25, texts: Sequence[str]) -> Spelling:
@@ -240,7 +163,7 @@ class Spelling:
 
     def _is_written_so(self, joined: str) -> bool:
         """Whether a word that may be written with a letter apart hardly ever is."""
-        return self._weight.get(joined, 0.0) >= JOINED_MARGIN * self._apart.get(joined, 0)
+        return bool(self._weight.get(joined, 0.0) >= JOINED_MARGIN * self._apart.get(joined, 0))
 
     def _best(self, word: str) -> str:
         """How the shop spells a word; the word itself where it is known or nothing is near."""
