@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
-from features.adapters.csv_tables import load_csv
+from features.adapters.csv_tables import csv_columns, load_csv
 from features.adapters.research_files import named_files
 
 NAME = "diginetica"
@@ -32,9 +32,11 @@ OPTIONAL = {"categories": r"product-categories\.csv", "views": r"train-item-view
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read the cup's training files; they are parted by semicolons."""
     files, unread = named_files(request, FILES, OPTIONAL)
-    columns = {role: load_csv(connection, request, f"digi_{role}", [file]) for role, file in files.items()}
+    columns = {role: csv_columns(request, f"digi_{role}", [file]) for role, file in files.items()}
     for role, name in (("queries", "queryId"), ("clicks", "queryId"), ("purchases", "itemId"), ("products", "itemId")):
         columns[role].need("DIGINETICA", name)
+    for table in columns.values():
+        load_csv(connection, request, table, every=True)
     if "categories" not in files:
         connection.execute('CREATE TABLE digi_categories ("itemId" VARCHAR, "categoryId" VARCHAR)')
     with watched(connection, request.progress, "queries, events and products"):

@@ -38,13 +38,13 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     last = day(request.options.get("last", "2022-12-31"), "last")
     files, unread = named_files(request, FILES, OPTIONAL)
     with watched(connection, request.progress, f"reading {files['people'].name}"):
-        connection.execute(f"CREATE TABLE jd_people AS {_read(str(files['people']), _PEOPLE)}")
+        connection.execute(_read("jd_people", str(files["people"]), _PEOPLE))
         if not count(connection, "SELECT count(*) FROM jd_people"):
             raise AdapterError(f"{files['people'].name} has no line of {len(_PEOPLE)} tab-separated values")
         connection.execute(_SQL.replace("{last}", quoted(f"{last} 12:00:00+00")))
     if "products" in files:
         with watched(connection, request.progress, f"reading {files['products'].name}"):
-            connection.execute(f"CREATE TABLE jd_products AS {_read(str(files['products']), _PRODUCTS)}")
+            connection.execute(_read("jd_products", str(files["products"]), _PRODUCTS))
             connection.execute(_PRODUCTS_SQL)
     connection.execute(_BECAME_SQL)
     if "products" in files:
@@ -65,24 +65,27 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     )
 
 
-def _read(file: str, columns: tuple[str, ...]) -> str:
-    """Lines of tab-separated values, as they are; the samples have a header line, the set has none."""
+def _read(table: str, file: str, columns: tuple[str, ...]) -> str:
+    """A table of lines of tab-separated values, as they are; the samples have a header line, the set has none."""
     typed = ", ".join(f"'{name}': 'VARCHAR'" for name in columns)
-    return f"""SELECT row_number() OVER () AS line, * FROM read_csv({quoted(file)}, auto_detect = false, header = false,
+    return f"""
+    CREATE TEMP TABLE {table}_lines AS FROM read_csv({quoted(file)}, auto_detect = false, header = false,
         delim = '\\t', quote = '', escape = '', columns = {{{typed}}}, max_line_size = 10000000, null_padding = true,
-        store_rejects = true) WHERE {columns[0]} IS DISTINCT FROM '{columns[0]}'"""
+        store_rejects = true) WHERE {columns[0]} IS DISTINCT FROM '{columns[0]}';
+    CREATE TEMP VIEW {table} AS SELECT rowid + 1 AS line, * FROM {table}_lines;
+    """
 
 
 _SQL = """
 CREATE MACRO words(t) AS replace(t, chr(24), ' ');
 CREATE MACRO act(t) AS CASE t WHEN 'CLICK' THEN 'click' WHEN 'CART' THEN 'add_to_cart' WHEN 'ORD' THEN 'purchase'
     WHEN '1.0' THEN 'click' WHEN '2.0' THEN 'add_to_cart' WHEN '3.0' THEN 'purchase' END;
-CREATE TABLE jd_shown AS
+CREATE TEMP TABLE jd_shown AS
 SELECT line, generate_subscripts(items, 1) AS place, unnest(items) AS item, unnest(labels) AS label FROM (
     SELECT line, string_split(candidate_wid_list, '_') AS items, string_split(candidate_label_list, '_') AS labels
     FROM jd_people WHERE candidate_wid_list <> ''
 );
-CREATE TABLE jd_history AS
+CREATE TEMP TABLE jd_history AS
 WITH told AS (
     SELECT line, string_split(history_qry_list, '_') AS queries, string_split(history_wid_list, '_') AS items,
         string_split(history_type_list, '_') AS types, list_transform(string_split(history_time_list, '_'),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps
-from features.adapters.csv_tables import RAGGED_SQL, Columns, view_csv
+from features.adapters.csv_tables import Columns, csv_columns, load_csv
 from features.adapters.products import catalog_of
 from features.sql_text import quoted
 
@@ -30,17 +30,18 @@ MAPPING = (
 
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read exports; several files are one shop's."""
-    columns = view_csv(connection, request, "magento")
+    columns = csv_columns(request, "magento")
     columns.need("Magento", "sku")
     columns.need("Magento", "product_type", "attribute_set_code", "categories")
-    store = request.options.get("store", "")
-    return catalog_of(connection, request, _rows_sql(columns, store), ragged=RAGGED_SQL)
+    rows = _rows_sql(columns, request.options.get("store", ""))
+    load_csv(connection, request, columns)
+    return catalog_of(connection, request, rows, read=["magento"], ragged="magento_ragged")
 
 
 def _rows_sql(columns: Columns, store: str) -> str:
     of = columns.sql
     return f"""
-    WITH listed AS (
+    WITH listed AS NOT MATERIALIZED (
         SELECT row_number, {of("sku")} AS sku, {of("store_view_code")} AS view, lower({of("product_type")}) AS type,
             {of("name")} AS title, {of("description", "short_description")} AS description,
             {of("categories")} AS categories, coalesce({of("special_price")}, {of("price")}) AS price,
@@ -53,7 +54,7 @@ def _rows_sql(columns: Columns, store: str) -> str:
         FROM listed WHERE variations IS NOT NULL
     ), parents AS (SELECT sku, min(product) AS product FROM variants WHERE sku <> product GROUP BY ALL),
     attributed AS (
-        SELECT listed.*, parents.product AS parent, list_transform(list_filter(string_split_regex(regexp_replace(
+        SELECT listed.*, parents.product AS parent, list_transform(list_filter(string_split(regexp_replace(
                 additional, ',([\\w.-]{{1,64}}=)', chr(1) || '\\1', 'g'), chr(1)), lambda t: contains(t, '=')),
             lambda t: {{'key': trim(split_part(t, '=', 1)), 'value': trim(substr(t, strpos(t, '=') + 1), '" ')}})
             AS said
