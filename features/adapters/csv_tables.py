@@ -38,7 +38,7 @@ class Columns:
         """The first of the columns that a row has a text in, trimmed; NULL where none is there."""
         found = [self.by_name[plain_name(name)] for name in names if plain_name(name) in self.by_name]
         self.used |= dict.fromkeys(found)
-        filled = [f"nullif(trim({identifier(name)}), '')" for name in found]
+        filled = [_filled(identifier(name)) for name in found]
         return f"coalesce({', '.join([*filled, 'NULL::VARCHAR'])})" if filled else "NULL::VARCHAR"
 
     def matching(self, prefix: str) -> list[str]:
@@ -54,6 +54,15 @@ class Columns:
         if not self.has(*names):
             found = ", ".join(list(self.by_name.values())[:30])
             raise AdapterError(f"this is no export of {source}: it has no column {' or '.join(names)}. Found: {found}")
+
+
+def _filled(column: str) -> str:
+    """A text without the blanks around it, NULL where nothing is left; DuckDB's ``trim`` goes through a long one whole.
+
+    Two expressions, as each is bound to an end: one of both would go through the text as well.
+    """
+    blank = f"regexp_matches({column}, '^\\p{{Zs}}') OR regexp_matches({column}, '\\p{{Zs}}$')"
+    return f"CASE WHEN strlen({column}) > 40 AND NOT ({blank}) THEN {column} ELSE nullif(trim({column}), '') END"
 
 
 def csv_columns(request: ImportRequest, table: str, files: Sequence[Path] | None = None) -> Columns:

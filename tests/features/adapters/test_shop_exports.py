@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from features.adapters.base import AdapterError
@@ -151,6 +152,18 @@ def test_the_option_of_a_handle_is_the_first_that_is_named(tmp_path: Path) -> No
         ("picture", "left out: no handle"): 1,
         ("variant", "part of an item"): 2,
     }
+
+
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\u3000 "])
+@pytest.mark.parametrize("length", [3, 400])
+def test_blanks_around_a_text(tmp_path: Path, blank: str, length: int) -> None:
+    texts = ["a" * length, blank + "b" * length, "c" * length + blank, blank + "d" * length + blank, blank * length]
+    text = "Handle,Title\n" + "".join(f"{n},{text}\n" for n, text in enumerate(texts))
+    (tmp_path / "a.csv").write_text(text)
+    import_logs("shopify", [str(tmp_path / "a.csv")], tmp_path / "logs")
+    rows = pq.ParquetFile(tmp_path / "logs" / "catalog.parquet").read().to_pylist()
+    titles = {row["item_id"]: row["title"] for row in rows}
+    assert titles == {str(n): letter * length for n, letter in enumerate("abcd")} | {"4": None}
 
 
 @pytest.mark.parametrize(
