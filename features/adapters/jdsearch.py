@@ -103,14 +103,14 @@ WITH told AS (
 SELECT line, place, item, nullif(query, '-1') AS query, type, act(type) AS action, time,
     count(*) FILTER (begins) OVER (PARTITION BY line ORDER BY place) AS search
 FROM timed;
-CREATE VIEW jd_requests AS
+CREATE TEMP VIEW jd_requests AS
 SELECT 'test-' || line AS query_id, line::VARCHAR AS user_id, line::VARCHAR AS client_id, words(query) AS user_query,
     {last}::TIMESTAMPTZ AS timestamp, string_split(nullif(candidate_wid_list, ''), '_') AS query_response_hit_ids
 FROM jd_people WHERE coalesce(query, '') <> ''
 UNION ALL
 SELECT line || '-' || search, line::VARCHAR, line::VARCHAR, words(any_value(query)), min(time), NULL
 FROM jd_history WHERE query IS NOT NULL GROUP BY line, search;
-CREATE VIEW jd_events AS
+CREATE TEMP VIEW jd_events AS
 SELECT action AS action_name, CASE WHEN query IS NOT NULL THEN line || '-' || search END AS query_id,
     line::VARCHAR AS user_id, line::VARCHAR AS client_id, time AS timestamp, item AS object_id,
     NULL::BIGINT AS "event_attributes.position.ordinal"
@@ -121,7 +121,7 @@ FROM jd_shown WHERE act(label) IS NOT NULL;
 """
 
 _PRODUCTS_SQL = """
-CREATE VIEW jd_catalog AS
+CREATE TEMP VIEW jd_catalog AS
 SELECT wid AS item_id, words(name) AS title, coalesce(nullif(words(brand_name), ''), nullif(brand_id, '')) AS brand,
     list_filter([coalesce(nullif(words(cate_name_1), ''), nullif(cate_id_1, '')),
         coalesce(nullif(words(cate_name_2), ''), nullif(cate_id_2, '')),
