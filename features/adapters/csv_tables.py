@@ -57,12 +57,14 @@ class Columns:
 
 
 def _filled(column: str) -> str:
-    """A text without the blanks around it, NULL where nothing is left; DuckDB's ``trim`` goes through a long one whole.
+    """A text without the blanks around it, NULL where nothing is left.
 
-    Two expressions, as each is bound to an end: one of both would go through the text as well.
+    DuckDB's ``trim`` goes through all of a text. Of long ones, as descriptions, two expressions look at the ends alone.
     """
-    blank = f"regexp_matches({column}, '^\\p{{Zs}}') OR regexp_matches({column}, '\\p{{Zs}}$')"
-    return f"CASE WHEN strlen({column}) > 40 AND NOT ({blank}) THEN {column} ELSE nullif(trim({column}), '') END"
+    starts_blank = f"regexp_matches({column}, '^\\p{{Zs}}')"
+    shortened = f"regexp_replace({column}, '\\p{{Zs}}+$', '')"
+    return f"""CASE WHEN strlen({column}) > 40 AND NOT {starts_blank} THEN {shortened}
+        ELSE nullif(trim({column}), '') END"""
 
 
 def csv_columns(request: ImportRequest, table: str, files: Sequence[Path] | None = None) -> Columns:

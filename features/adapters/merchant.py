@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps
@@ -46,7 +48,11 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
         load_csv(connection, request, columns)
         read.append("merchant")
     connection.execute(f"CREATE TEMP VIEW feed_items AS {' UNION ALL BY NAME '.join(sources)}")
-    return catalog_of(connection, request, _ROWS_SQL, read=read, ragged="merchant_ragged" if tables else None)
+    connection.execute(_REPEATED_SQL)
+    attributes = [name for name in ATTRIBUTES if feeds or columns.has(name)]
+    return catalog_of(
+        connection, request, _rows_sql(attributes), read=read, ragged="merchant_ragged" if tables else None
+    )
 
 
 def _table_sql(columns: Columns, before: str) -> str:
@@ -62,13 +68,18 @@ def _table_sql(columns: Columns, before: str) -> str:
 
 _MARKS = {"product_type": ";", "product_highlight": ",", "product_detail": ","}
 
-_ROWS_SQL = f"""
-WITH repeated AS (
-    SELECT id, min(row_number) AS first FROM feed_items WHERE id IS NOT NULL GROUP BY id HAVING count(*) > 1
-), placed AS (
+_REPEATED_SQL = """
+CREATE TEMP TABLE feed_repeated AS
+SELECT id, min(row_number) AS first FROM feed_items WHERE id IS NOT NULL GROUP BY id HAVING count(*) > 1
+"""
+
+
+def _rows_sql(attributes: Sequence[str]) -> str:
+    return f"""
+WITH placed AS (
     SELECT feed_items.*, first, coalesce(item_group_id, id) AS product,
-        {pairs([(f"'{name}'", name) for name in ATTRIBUTES])} AS said
-    FROM feed_items LEFT JOIN repeated USING (id)
+        {pairs([(f"'{name}'", name) for name in attributes])} AS said
+    FROM feed_items LEFT JOIN feed_repeated USING (id)
 )
 SELECT row_number, CASE WHEN item_group_id IS NULL THEN 'product' ELSE 'variant' END AS source_event, product,
     0 AS precedence, list_filter([id, gtin], lambda i: i IS NOT NULL) AS ids, title,
