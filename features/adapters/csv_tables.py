@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -11,19 +12,23 @@ import duckdb
 from features.adapters.base import AdapterError, ImportRequest, watched
 from features.adapters.files import local_files
 from features.catalog_names import plain_name
-from features.csv_text import csv_source, dialect_of, rewrite_csv
+from features.csv_text import Dialect, csv_source, dialect_of, rewrite_csv
 from features.sql_text import identifier
 from features.text_files import BLOCK_BYTES, NotTextError, encoding_of
 
 
 class Columns:
-    """The columns of a table, by the names that programs and their translations give them."""
+    """The columns of CSV files, by the names that programs and their translations give them."""
 
-    def __init__(self, table: str, names: Sequence[str]) -> None:
+    def __init__(self, table: str, parts: Sequence[tuple[Path, Dialect]]) -> None:
         self.table = table
+        self.parts = parts
+        self.used: dict[str, None] = {}
+        """Columns that an expression was asked for."""
         self.by_name: dict[str, str] = {}
-        for name in names:
-            self.by_name.setdefault(plain_name(name), name)
+        for _, dialect in parts:
+            for name in dialect.columns:
+                self.by_name.setdefault(plain_name(name), name)
 
     def has(self, *names: str) -> bool:
         """Whether any of the columns is there."""
@@ -32,7 +37,8 @@ class Columns:
     def sql(self, *names: str) -> str:
         """The first of the columns that a row has a text in, trimmed; NULL where none is there."""
         found = [self.by_name[plain_name(name)] for name in names if plain_name(name) in self.by_name]
-        filled = [f"nullif(trim({identifier(name)}), '')" for name in found]
+        self.used |= dict.fromkeys(found)
+        filled = [_filled(identifier(name)) for name in found]
         return f"coalesce({', '.join([*filled, 'NULL::VARCHAR'])})" if filled else "NULL::VARCHAR"
 
     def matching(self, prefix: str) -> list[str]:
@@ -50,58 +56,76 @@ class Columns:
             raise AdapterError(f"this is no export of {source}: it has no column {' or '.join(names)}. Found: {found}")
 
 
-def load_csv(
-    connection: duckdb.DuckDBPyConnection, request: ImportRequest, table: str, files: Sequence[Path] | None = None
-) -> Columns:
-    """Create ``table`` from the rows of CSV files, all columns texts, and a column ``row_number`` of their order.
+def _filled(column: str) -> str:
+    """A text without the blanks around it, NULL where nothing is left.
 
-    Beside it ``<table>_ragged(rows BIGINT)``: how many lines are no row of their file's columns.
-
-    Raises:
-        AdapterError: a file has no header line.
+    DuckDB's ``trim`` goes through all of a text. Of long ones, as descriptions, two expressions look at the ends alone.
     """
-    columns = view_csv(connection, request, f"{table}_lines", files)
-    with watched(connection, request.progress, f"reading {table}"):
-        connection.execute(f"CREATE TABLE {table} AS FROM {table}_lines")
-    connection.execute(f"CREATE TABLE {table}_ragged AS {RAGGED_SQL}")
-    connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
-    return columns
+    starts_blank = f"regexp_matches({column}, '^\\p{{Zs}}')"
+    shortened = f"regexp_replace({column}, '\\p{{Zs}}+$', '')"
+    return f"""CASE WHEN strlen({column}) > 40 AND NOT {starts_blank} THEN {shortened}
+        ELSE nullif(trim({column}), '') END"""
 
 
-def view_csv(
-    connection: duckdb.DuckDBPyConnection, request: ImportRequest, view: str, files: Sequence[Path] | None = None
-) -> Columns:
-    """As ``load_csv``, but a view that reads the files when it is asked; ``RAGGED_SQL`` counts the others then.
+def csv_columns(request: ImportRequest, table: str, files: Sequence[Path] | None = None) -> Columns:
+    """The columns that CSV files name in their header lines; ``load_csv`` makes them ``table``.
 
     Raises:
         AdapterError: a file has no header line, or is no text.
     """
-    sources = []
-    names: dict[str, None] = {}
+    parts = []
     for place, file in enumerate(files if files is not None else local_files(request)):
-        try:
-            encoding = encoding_of(file, file.name, None)
-        except NotTextError as error:
-            raise AdapterError(f"{file.name} is no CSV: {error}; export it again") from error
-        dialect, plain = dialect_of(file) if encoding.how == "utf-8" and _is_plain(file) else None, file
-        if dialect is None:
-            plain = request.work / f"{view}-{place:03d}.csv"
-            request.progress(f"rewriting {file.name}", None)
-            dialect = rewrite_csv(file, file.name, encoding, plain)
+        plain, dialect = _plain_file(request, file, request.work / f"{table}-{place:03d}.csv")
         if not dialect.columns:
             raise AdapterError(f"{file.name} is empty: it has no header line")
-        sources.append(f"FROM {csv_source(plain, dialect)}")
-        names |= dict.fromkeys(dialect.columns)
-    connection.execute(
-        f"CREATE VIEW {view} AS SELECT row_number() OVER () AS row_number, *"
-        f" FROM ({' UNION ALL BY NAME '.join(sources)})"
-    )
-    return Columns(view, list(names))
+        parts.append((plain, dialect))
+    return Columns(table, parts)
 
 
-RAGGED_SQL = """SELECT count(DISTINCT (file_path, line)) AS rows
+def load_csv(
+    connection: duckdb.DuckDBPyConnection, request: ImportRequest, columns: Columns, *, every: bool = False
+) -> None:
+    """Create the view ``columns.table``: the rows of the files, texts, and a column ``row_number`` of their order.
+
+    Beside it ``<table>_ragged(rows BIGINT)``: how many lines are no row of their file's columns.
+
+    Args:
+        every: Read all columns, not only those that were asked for by ``Columns.sql``.
+    """
+    table = columns.table
+    wanted = {name.lower() for name in columns.used}  # DuckDB takes columns of two files for one whatever their case
+    sources = []
+    for file, dialect in columns.parts:
+        names = [name for name in dialect.columns if every or name.lower() in wanted]
+        selected = ", ".join(map(identifier, names)) or f"NULL::VARCHAR AS {identifier(dialect.columns[0])}"
+        sources.append(f"SELECT {selected} FROM {csv_source(file, dialect)}")
+    with watched(connection, request.progress, f"reading {table}"):
+        connection.execute(f"CREATE TEMP TABLE {table}_lines AS {' UNION ALL BY NAME '.join(sources)}")
+    # the number of a row as it is stored: a window over the files would read them in one thread
+    connection.execute(f"CREATE TEMP VIEW {table} AS SELECT rowid + 1 AS row_number, * FROM {table}_lines")
+    connection.execute(f"CREATE TABLE {table}_ragged AS {_RAGGED_SQL}")
+    connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
+
+
+_RAGGED_SQL = """SELECT count(DISTINCT (file_path, line)) AS rows
     FROM reject_errors JOIN reject_scans USING (scan_id, file_id)"""
-"""How many lines of the CSV files read were no row of their file's columns."""
+_OURS = ("rowid", "row_number")
+"""Names that a column of a file cannot have here."""
+
+
+def _plain_file(request: ImportRequest, file: Path, rewritten: Path) -> tuple[Path, Dialect]:
+    """A file as UTF-8 with plain line ends, itself where it is that, and its dialect."""
+    try:
+        encoding = encoding_of(file, file.name, None)
+    except NotTextError as error:
+        raise AdapterError(f"{file.name} is no CSV: {error}; export it again") from error
+    if encoding.how == "utf-8" and _is_plain(file):
+        plain, dialect = file, dialect_of(file)
+    else:
+        request.progress(f"rewriting {file.name}", None)
+        plain, dialect = rewritten, rewrite_csv(file, file.name, encoding, rewritten)
+    columns = tuple(f"{name} of the file" if name.lower() in _OURS else name for name in dialect.columns)
+    return plain, replace(dialect, columns=columns)
 
 
 def _is_plain(file: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
-from features.adapters.csv_tables import load_csv
+from features.adapters.csv_tables import csv_columns, load_csv
 from features.adapters.research_files import named_files
 
 NAME = "diginetica"
@@ -32,9 +32,11 @@ OPTIONAL = {"categories": r"product-categories\.csv", "views": r"train-item-view
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read the cup's training files; they are parted by semicolons."""
     files, unread = named_files(request, FILES, OPTIONAL)
-    columns = {role: load_csv(connection, request, f"digi_{role}", [file]) for role, file in files.items()}
+    columns = {role: csv_columns(request, f"digi_{role}", [file]) for role, file in files.items()}
     for role, name in (("queries", "queryId"), ("clicks", "queryId"), ("purchases", "itemId"), ("products", "itemId")):
         columns[role].need("DIGINETICA", name)
+    for table in columns.values():
+        load_csv(connection, request, table, every=True)
     if "categories" not in files:
         connection.execute('CREATE TABLE digi_categories ("itemId" VARCHAR, "categoryId" VARCHAR)')
     with watched(connection, request.progress, "queries, events and products"):
@@ -68,7 +70,7 @@ _SQL = """
 CREATE MACRO known(t) AS CASE WHEN trim(t) NOT IN ('', 'NA') THEN trim(t) END;
 CREATE MACRO moment(day, after) AS try_cast(day || ' 00:00:00+00' AS TIMESTAMPTZ)
     + to_milliseconds(try_cast(after AS BIGINT));
-CREATE TABLE digi_asked AS
+CREATE TEMP TABLE digi_asked AS
 SELECT known("queryId") AS query_id, known("userId") AS user_id, known("sessionId") AS session_id,
     coalesce(replace(known("searchstring.tokens"), ',', ' '), '') AS user_query,
     moment(eventdate, timeframe) AS timestamp, string_split(known(items), ',') AS query_response_hit_ids,
@@ -76,11 +78,11 @@ SELECT known("queryId") AS query_id, known("userId") AS user_id, known("sessionI
     CASE WHEN known("queryId") IS NULL THEN 'no query id' WHEN upper("is.test") = 'TRUE' THEN 'held back for the test'
         WHEN moment(eventdate, timeframe) IS NULL THEN 'no time' END AS why
 FROM digi_queries;
-CREATE VIEW digi_requests AS
+CREATE TEMP VIEW digi_requests AS
 SELECT query_id, user_id, session_id AS client_id, session_id, user_query, timestamp, query_response_hit_ids,
     CASE WHEN nullif(category, '0') IS NOT NULL THEN json_object('category', category) END AS query_attributes
 FROM digi_asked WHERE why IS NULL;
-CREATE TABLE digi_acted AS
+CREATE TEMP TABLE digi_acted AS
 SELECT 'click' AS action_name, query_id, user_id, session_id, moment(eventdate, timeframe) AS timestamp,
     known("itemId") AS object_id, CASE WHEN query_id IS NULL THEN 'its query is not there'
         WHEN known("itemId") IS NULL THEN 'no item' WHEN moment(eventdate, timeframe) IS NULL THEN 'no time' END AS why
@@ -91,10 +93,10 @@ SELECT 'purchase', NULL, known("userId"), known("sessionId"), moment(eventdate, 
     CASE WHEN known("itemId") IS NULL THEN 'no item' WHEN moment(eventdate, timeframe) IS NULL THEN 'no time'
         WHEN known("sessionId") IS NULL THEN 'no session' END
 FROM digi_purchases;
-CREATE VIEW digi_events AS
+CREATE TEMP VIEW digi_events AS
 SELECT action_name, query_id, user_id, session_id AS client_id, session_id, timestamp, object_id
 FROM digi_acted WHERE why IS NULL;
-CREATE VIEW digi_catalog AS
+CREATE TEMP VIEW digi_catalog AS
 SELECT known("itemId") AS item_id, replace(known("product.name.tokens"), ',', ' ') AS title,
     2 ** try_cast(pricelog2 AS DOUBLE) - 1 AS price, [category] AS category_path
 FROM digi_products LEFT JOIN (SELECT known("itemId") AS item, min(known("categoryId")) AS category FROM digi_categories

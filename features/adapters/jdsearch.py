@@ -38,13 +38,13 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     last = day(request.options.get("last", "2022-12-31"), "last")
     files, unread = named_files(request, FILES, OPTIONAL)
     with watched(connection, request.progress, f"reading {files['people'].name}"):
-        connection.execute(f"CREATE TABLE jd_people AS {_read(str(files['people']), _PEOPLE)}")
+        connection.execute(_read("jd_people", str(files["people"]), _PEOPLE))
         if not count(connection, "SELECT count(*) FROM jd_people"):
             raise AdapterError(f"{files['people'].name} has no line of {len(_PEOPLE)} tab-separated values")
         connection.execute(_SQL.replace("{last}", quoted(f"{last} 12:00:00+00")))
     if "products" in files:
         with watched(connection, request.progress, f"reading {files['products'].name}"):
-            connection.execute(f"CREATE TABLE jd_products AS {_read(str(files['products']), _PRODUCTS)}")
+            connection.execute(_read("jd_products", str(files["products"]), _PRODUCTS))
             connection.execute(_PRODUCTS_SQL)
     connection.execute(_BECAME_SQL)
     if "products" in files:
@@ -65,24 +65,27 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     )
 
 
-def _read(file: str, columns: tuple[str, ...]) -> str:
-    """Lines of tab-separated values, as they are; the samples have a header line, the set has none."""
+def _read(table: str, file: str, columns: tuple[str, ...]) -> str:
+    """A table of lines of tab-separated values, as they are; the samples have a header line, the set has none."""
     typed = ", ".join(f"'{name}': 'VARCHAR'" for name in columns)
-    return f"""SELECT row_number() OVER () AS line, * FROM read_csv({quoted(file)}, auto_detect = false, header = false,
+    return f"""
+    CREATE TEMP TABLE {table}_lines AS FROM read_csv({quoted(file)}, auto_detect = false, header = false,
         delim = '\\t', quote = '', escape = '', columns = {{{typed}}}, max_line_size = 10000000, null_padding = true,
-        store_rejects = true) WHERE {columns[0]} IS DISTINCT FROM '{columns[0]}'"""
+        store_rejects = true) WHERE {columns[0]} IS DISTINCT FROM '{columns[0]}';
+    CREATE TEMP VIEW {table} AS SELECT rowid + 1 AS line, * FROM {table}_lines;
+    """
 
 
 _SQL = """
 CREATE MACRO words(t) AS replace(t, chr(24), ' ');
 CREATE MACRO act(t) AS CASE t WHEN 'CLICK' THEN 'click' WHEN 'CART' THEN 'add_to_cart' WHEN 'ORD' THEN 'purchase'
     WHEN '1.0' THEN 'click' WHEN '2.0' THEN 'add_to_cart' WHEN '3.0' THEN 'purchase' END;
-CREATE TABLE jd_shown AS
+CREATE TEMP TABLE jd_shown AS
 SELECT line, generate_subscripts(items, 1) AS place, unnest(items) AS item, unnest(labels) AS label FROM (
     SELECT line, string_split(candidate_wid_list, '_') AS items, string_split(candidate_label_list, '_') AS labels
     FROM jd_people WHERE candidate_wid_list <> ''
 );
-CREATE TABLE jd_history AS
+CREATE TEMP TABLE jd_history AS
 WITH told AS (
     SELECT line, string_split(history_qry_list, '_') AS queries, string_split(history_wid_list, '_') AS items,
         string_split(history_type_list, '_') AS types, list_transform(string_split(history_time_list, '_'),
@@ -100,14 +103,14 @@ WITH told AS (
 SELECT line, place, item, nullif(query, '-1') AS query, type, act(type) AS action, time,
     count(*) FILTER (begins) OVER (PARTITION BY line ORDER BY place) AS search
 FROM timed;
-CREATE VIEW jd_requests AS
+CREATE TEMP VIEW jd_requests AS
 SELECT 'test-' || line AS query_id, line::VARCHAR AS user_id, line::VARCHAR AS client_id, words(query) AS user_query,
     {last}::TIMESTAMPTZ AS timestamp, string_split(nullif(candidate_wid_list, ''), '_') AS query_response_hit_ids
 FROM jd_people WHERE coalesce(query, '') <> ''
 UNION ALL
 SELECT line || '-' || search, line::VARCHAR, line::VARCHAR, words(any_value(query)), min(time), NULL
 FROM jd_history WHERE query IS NOT NULL GROUP BY line, search;
-CREATE VIEW jd_events AS
+CREATE TEMP VIEW jd_events AS
 SELECT action AS action_name, CASE WHEN query IS NOT NULL THEN line || '-' || search END AS query_id,
     line::VARCHAR AS user_id, line::VARCHAR AS client_id, time AS timestamp, item AS object_id,
     NULL::BIGINT AS "event_attributes.position.ordinal"
@@ -118,7 +121,7 @@ FROM jd_shown WHERE act(label) IS NOT NULL;
 """
 
 _PRODUCTS_SQL = """
-CREATE VIEW jd_catalog AS
+CREATE TEMP VIEW jd_catalog AS
 SELECT wid AS item_id, words(name) AS title, coalesce(nullif(words(brand_name), ''), nullif(brand_id, '')) AS brand,
     list_filter([coalesce(nullif(words(cate_name_1), ''), nullif(cate_id_1, '')),
         coalesce(nullif(words(cate_name_2), ''), nullif(cate_id_2, '')),

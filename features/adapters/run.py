@@ -162,6 +162,7 @@ def open_duckdb(work: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
         raise AdapterError(f"--memory {memory}: write a size such as 2GB") from error
     try:
         connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")  # the folder is thrown away
         yield connection
     finally:
         connection.close()

@@ -7,9 +7,9 @@ import re
 import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps
-from features.adapters.csv_tables import RAGGED_SQL, Columns, view_csv
+from features.adapters.csv_tables import Columns, csv_columns, load_csv
 from features.adapters.products import catalog_of, pairs
-from features.sql_text import identifier, quoted
+from features.sql_text import quoted
 
 NAME = "shopify"
 WHAT = "the product export of Shopify's admin, and of Matrixify (CSV)"
@@ -29,47 +29,51 @@ MAPPING = (
     Maps("a row of a picture alone", "part of its item"),
 )
 
+_ONCE = ("product", "status", "published", "name_1", "name_2", "name_3")
+
 
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read exports; several files are one shop's."""
-    columns = view_csv(connection, request, "shopify")
+    columns = csv_columns(request, "shopify")
     columns.need("Shopify", "Handle")
     by = request.options.get("id", "ID" if columns.has("ID") else "handle")
-    return catalog_of(
-        connection,
-        request,
-        _rows_sql(columns, "ID" if by.lower() == "id" else "Handle"),
-        ragged=RAGGED_SQL,
-        notes=[] if columns.has("ID", "Variant ID") else [
-            "The export has handles and SKUs and no ids: where the log names product or variant ids (a web pixel does),"
-            " export the products with an app that adds ID and Variant ID, or let the log name SKU or handle."
-        ],
-    )  # fmt: skip
+    rows = _rows_sql(columns, "ID" if by.lower() == "id" else "Handle")
+    load_csv(connection, request, columns)
+    notes = [] if columns.has("ID", "Variant ID") else [
+        "The export has handles and SKUs and no ids: where the log names product or variant ids (a web pixel does),"
+        " export the products with an app that adds ID and Variant ID, or let the log name SKU or handle."
+    ]  # fmt: skip
+    return catalog_of(connection, request, rows, read=["shopify"], ragged="shopify_ragged", notes=notes)
 
 
 def _rows_sql(columns: Columns, by: str) -> str:
     of = columns.sql
-    # the names of the options are on a handle's first row alone
-    named = [(f"first_value({of(f'Option{n} Name')} IGNORE NULLS) OVER product", of(f"Option{n} Value")) for n in "123"]
-    values = [(key, f"nullif({value}, 'Default Title')") for key, value in named]
     metafields = [
-        (quoted(found[1]), f"nullif(trim({identifier(name)}), '')")
+        (quoted(found[1]), of(name))
         for name in columns.by_name.values()
         if (found := re.fullmatch(r"(.+) \((?:product|variant)\.metafields\..*\)", name))
     ]
-    product = f"first_value({of(by)} IGNORE NULLS) OVER product" if by != "Handle" else of("Handle")
+    options = ", ".join(f"{of(f'Option{n} Name')} AS name_{n}, {of(f'Option{n} Value')} AS value_{n}" for n in "123")
+    said = [(f"handles.name_{n}", f"nullif(value_{n}, 'Default Title')") for n in "123"]
+    said += [(key, f"field_{n}") for n, (key, _) in enumerate(metafields)]
+    fields = "".join(f", {value} AS field_{n}" for n, (_, value) in enumerate(metafields))
+    # the names of the options, as the state, are on a handle's first row alone
+    once = ", ".join(f"arg_min({name}, row_number) AS {name}" for name in _ONCE)
     return f"""
-    WITH listed AS (
-        SELECT row_number, {product} AS product, {of("Title")} AS title, {of("Variant Price")} AS price,
-            lower(first_value({of("Status")} IGNORE NULLS) OVER product) AS status,
-            lower(first_value({of("Published")} IGNORE NULLS) OVER product) AS published,
+    WITH own AS NOT MATERIALIZED (
+        SELECT row_number, {of("Handle")} AS handle, {of(by)} AS product, {of("Title")} AS title,
+            {of("Variant Price")} AS price, lower({of("Status")}) AS status, lower({of("Published")}) AS published,
             [{of("Handle")}, {of("Variant SKU")}, {of("Variant ID")}, {of("Variant Barcode")}] AS ids,
-            {of("Body (HTML)")} AS description,
-            {of("Product Category", "Standardized Product Type", "Type")} AS category, {of("Vendor")} AS brand,
-            {of("Tags")} AS tags, {pairs(values + metafields)} AS attributes,
+            {of("Body (HTML)")} AS description, {of("Tags")} AS tags, {of("Vendor")} AS brand,
+            {of("Product Category", "Standardized Product Type", "Type")} AS category, {options}{fields},
             {of("Variant SKU", "Variant Price", "Option1 Value")} IS NULL AS only_picture
-        FROM shopify WINDOW product AS (PARTITION BY {of("Handle")} ORDER BY row_number
-            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+        FROM shopify
+    ), handles AS (
+        SELECT handle, {once} FROM own GROUP BY handle
+    ), listed AS (
+        SELECT row_number, handles.product, title, price, handles.status, handles.published, ids, description, category,
+            brand, tags, {pairs(said)} AS attributes, only_picture
+        FROM own JOIN handles ON own.handle IS NOT DISTINCT FROM handles.handle
     )
     SELECT * EXCLUDE (status, published, category, only_picture, ids),
         list_filter(ids, lambda i: i IS NOT NULL) AS ids, (title IS NULL)::INT AS precedence,

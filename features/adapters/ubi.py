@@ -138,7 +138,7 @@ def _notes(connection: duckdb.DuckDBPyConnection, items: int) -> list[str]:
 
 
 _TABLES_SQL = f"""
-CREATE TABLE ubi_rows AS {rows_sql("(SELECT NULL::JSON AS json)", ())} LIMIT 0;
+CREATE TEMP TABLE ubi_rows AS {rows_sql("(SELECT NULL::JSON AS json)", ())} LIMIT 0;
 CREATE TABLE documents_untold (target VARCHAR, index VARCHAR, id VARCHAR, document JSON);
 CREATE TABLE documents_catalog (row_id BIGINT, file BIGINT, raw VARCHAR, document JSON);
 CREATE TABLE ubi_other (source_event VARCHAR, became VARCHAR, rows BIGINT);

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
-from features.adapters.csv_tables import load_csv
+from features.adapters.csv_tables import Columns, csv_columns, load_csv
+from features.adapters.products import split
 from features.adapters.research_files import named_files
 
 NAME = "wands"
@@ -25,36 +28,15 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     """Read the three files of the set."""
     wanted = {"products": r"product\.csv", "queries": r"query\.csv", "labels": r"label\.csv"}
     files, unread = named_files(request, wanted, {})
-    tables = {role: load_csv(connection, request, f"wands_{role}", [file]) for role, file in files.items()}
+    tables = {role: csv_columns(request, f"wands_{role}", [file]) for role, file in files.items()}
     tables["products"].need("WANDS", "product_id")
     tables["queries"].need("WANDS", "query_id")
     tables["labels"].need("WANDS", "label")
-    of = tables["products"].sql
-    query, label = tables["queries"].sql, tables["labels"].sql
+    sql = _sql(tables)
+    for columns in tables.values():
+        load_csv(connection, request, columns)
     with watched(connection, request.progress, "products and judgements"):
-        connection.execute(
-            f"""
-            CREATE TABLE wands_catalog AS
-            SELECT {of("product_id")} AS item_id, {of("product_name")} AS title,
-                {of("product_description")} AS description,
-                string_split_regex({of("category hierarchy", "product_class")}, '\\s*/\\s*') AS category_path,
-                string_split({of("product_class")}, '|') AS tags, {of("average_rating")} AS rating,
-                {of("rating_count", "review_count")} AS rating_count,
-                list_transform(list_filter(list_distinct(string_split({of("product_features")}, '|')),
-                    lambda t: regexp_matches(t, '^\\s*[^:\\s][^:]*:\\s*\\S')),
-                    lambda t: {{'key': trim(split_part(t, ':', 1)), 'value': trim(substr(t, strpos(t, ':') + 1))}})
-                    AS attributes
-            FROM wands_products WHERE {of("product_id")} IS NOT NULL;
-            CREATE TABLE wands_judged AS
-            SELECT {query("query")} AS query, {label("product_id")} AS item_id, {label("label")} AS label,
-                CASE lower({label("label")}) WHEN 'exact' THEN 3 WHEN 'partial' THEN 2 WHEN 'irrelevant' THEN 0 END
-                    AS grade
-            FROM (SELECT {label("query_id")} AS id, * FROM wands_labels) AS wands_labels
-            LEFT JOIN (SELECT {query("query_id")} AS id, {query("query")} AS query FROM wands_queries) AS q USING (id);
-            """.replace(
-                f"SELECT {query('query')} AS query, {label('product_id')}", f"SELECT q.query, {label('product_id')}"
-            )
-        )
+        connection.execute(sql)
         connection.execute(_BECAME_SQL)
     ragged = count(connection, "SELECT sum(rows) FROM wands_left_out")
     rows = sum(count(connection, f"SELECT count(*) FROM wands_{role}") for role in files)
@@ -70,8 +52,31 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     )
 
 
+def _sql(tables: Mapping[str, Columns]) -> str:
+    of, query, label = (tables[role].sql for role in ("products", "queries", "labels"))
+    return f"""
+    CREATE TEMP VIEW wands_catalog AS
+    SELECT {of("product_id")} AS item_id, {of("product_name")} AS title,
+        {of("product_description")} AS description,
+        {split(of("category hierarchy", "product_class"), "/")} AS category_path,
+        string_split({of("product_class")}, '|') AS tags, {of("average_rating")} AS rating,
+        {of("rating_count", "review_count")} AS rating_count,
+        list_transform(list_filter(list_distinct(string_split({of("product_features")}, '|')),
+            lambda t: regexp_matches(t, '^\\s*[^:\\s][^:]*:\\s*\\S')),
+            lambda t: {{'key': trim(split_part(t, ':', 1)), 'value': trim(substr(t, strpos(t, ':') + 1))}})
+            AS attributes
+    FROM wands_products WHERE {of("product_id")} IS NOT NULL;
+    CREATE TEMP VIEW wands_judged AS
+    SELECT q.query, item_id, label,
+        CASE lower(label) WHEN 'exact' THEN 3 WHEN 'partial' THEN 2 WHEN 'irrelevant' THEN 0 END AS grade
+    FROM (
+        SELECT {label("query_id")} AS id, {label("product_id")} AS item_id, {label("label")} AS label FROM wands_labels
+    ) LEFT JOIN (SELECT {query("query_id")} AS id, {query("query")} AS query FROM wands_queries) AS q USING (id);
+    """
+
+
 _BECAME_SQL = """
-CREATE VIEW wands_judgements AS SELECT query, item_id, grade FROM wands_judged
+CREATE TEMP VIEW wands_judgements AS SELECT query, item_id, grade FROM wands_judged
     WHERE query IS NOT NULL AND item_id IS NOT NULL AND grade IS NOT NULL;
 CREATE TABLE wands_left_out AS FROM wands_products_ragged UNION ALL FROM wands_queries_ragged
     UNION ALL FROM wands_labels_ragged;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps
-from features.adapters.csv_tables import RAGGED_SQL, Columns, view_csv
+from features.adapters.csv_tables import Columns, csv_columns, load_csv
 from features.adapters.products import catalog_of, pairs
 
 NAME = "woocommerce"
@@ -31,10 +31,19 @@ SKU = ("SKU", "Artikelnummer", "Art.-Nr.")
 
 def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loaded:
     """Read exports; several files are one shop's (an export may come in parts)."""
-    columns = view_csv(connection, request, "woo")
+    columns = csv_columns(request, "woo")
     columns.need("WooCommerce", *ID, *SKU)
     columns.need("WooCommerce", "Type", "Typ", "Name")
-    return catalog_of(connection, request, _rows_sql(columns), ragged=RAGGED_SQL)
+    rows = _rows_sql(columns)
+    load_csv(connection, request, columns)
+    return catalog_of(connection, request, rows, read=["woo"], ragged="woo_ragged")
+
+
+def _listed(text: str) -> str:
+    """The texts that commas part; one after a backslash is none of these."""
+    parts = f"string_split_regex(replace({text}, '\\,', chr(1)), '\\s*,\\s*')"
+    return f"""CASE WHEN contains({text}, ',') THEN list_transform({parts}, lambda t: replace(t, chr(1), ','))
+        WHEN {text} IS NOT NULL THEN [replace({text}, chr(1), ',')] END"""
 
 
 def _rows_sql(columns: Columns) -> str:
@@ -49,7 +58,7 @@ def _rows_sql(columns: Columns) -> str:
         f" THEN {of('Sale price', 'Angebotspreis')} END"
     )
     return f"""
-    WITH listed AS (
+    WITH listed AS NOT MATERIALIZED (
         SELECT row_number, coalesce({of(*ID)}, {of(*SKU)}) AS own, {of(*SKU)} AS sku,
             {of("GTIN, UPC, EAN, or ISBN", "GTIN, UPC, EAN oder ISBN")} AS gtin,
             lower({of("Type", "Typ")}) AS type, {of("Parent", "Übergeordnetes Produkt", "Eltern")} AS parent,
@@ -72,11 +81,9 @@ def _rows_sql(columns: Columns) -> str:
     SELECT row_number, source_event, coalesce(parent_id, own) AS product,
         (source_event = 'variation')::INT AS precedence,
         list_filter([own, sku, gtin], lambda i: i IS NOT NULL) AS ids, title, description, brand, price, tags,
-        list_transform(string_split_regex(replace(categories, '\\,', chr(1)), '\\s*,\\s*'),
-            lambda t: replace(t, chr(1), ',')) AS category_path,
-        flatten(list_transform(pairs, lambda p: list_transform(string_split_regex(
-            replace(p['value'], '\\,', chr(1)), '\\s*,\\s*'),
-            lambda v: {{'key': p['key'], 'value': replace(v, chr(1), ',')}}))) AS attributes,
+        {_listed("categories")} AS category_path,
+        flatten(list_transform(pairs, lambda p: list_transform({_listed("p['value']")},
+            lambda v: {{'key': p['key'], 'value': v}}))) AS attributes,
         CASE WHEN own IS NULL THEN 'neither ID nor SKU' WHEN published = '-1' THEN 'draft'
             WHEN published = '0' THEN 'private'
             WHEN source_event = 'variation' AND parent_id IS NULL THEN 'its parent is not in the export' END AS left_out

@@ -98,12 +98,11 @@ def write(
         _write_eventless(connection, loaded.events, stage, [day for day, rows in days.items() if "events" not in rows])
     catalog = None
     if has_catalog:
-        catalog = count(connection, f"SELECT count(*) FROM {loaded.catalog}")
-        made += catalog
         stage.mkdir(parents=True, exist_ok=True)
-        connection.execute(
-            f"COPY {loaded.catalog} TO {quoted(stage / CATALOG_FILE)} (FORMAT parquet, COMPRESSION zstd)"
-        )
+        target = quoted(stage / CATALOG_FILE)
+        with watched(connection, request.progress, "writing catalog"):
+            catalog = count(connection, f"COPY (FROM {loaded.catalog}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+        made += catalog
     if loaded.judgements is not None:
         made += _write_judgements(connection, loaded.judgements, stage)
     _verify(connection, loaded, made)
@@ -193,12 +192,12 @@ def _write_eventless(connection: duckdb.DuckDBPyConnection, table: str, stage: P
 def _write_judgements(connection: duckdb.DuckDBPyConnection, table: str, stage: Path) -> int:
     """Write judgements as their reader takes them: no quotation marks, no tab or line end inside a query."""
     stage.mkdir(parents=True, exist_ok=True)
-    connection.execute(
+    return count(
+        connection,
         f"COPY (SELECT regexp_replace(query, '[\\t\\r\\n]+', ' ', 'g') AS query, item_id, grade FROM {table}"
         f" ORDER BY query, item_id) TO {quoted(stage / JUDGEMENTS_FILE)}"
-        " (FORMAT csv, DELIMITER '\t', QUOTE '', HEADER)"
+        " (FORMAT csv, DELIMITER '\t', QUOTE '', HEADER)",
     )
-    return count(connection, f"SELECT count(*) FROM {table}")
 
 
 def _verify(connection: duckdb.DuckDBPyConnection, loaded: Loaded, made: int) -> None:

@@ -40,6 +40,20 @@ def test_a_merchant_table(tmp_path: Path, marks: str) -> None:
     assert told["line", "left out: not the columns of its file"] == 1
 
 
+def test_of_several_feeds_the_first_counts(tmp_path: Path) -> None:
+    head = "id\ttitle\tlink\tprice\n"
+    files = {
+        "c.tsv": head + "S1\tThird\tx\t1 EUR\n",
+        "b.tsv": head + "T\tTable\tx\t1 EUR\nT\tAgain\tx\t1 EUR\n\tNo id\tx\t1 EUR\n\tNo id\tx\t1 EUR\n",
+        "a.xml": RSS,
+    }
+    found = catalog_import("merchant", tmp_path, files)
+    assert {key: row["title"] for key, row in found.items.items()} == {"G1": "Shoe red", "T": "Table"}
+    told = found.became()
+    assert told["product", "left out: an id that came before"] == 2
+    assert told["product", "left out: no id"] == 3
+
+
 RSS = """<?xml version="1.0" encoding="UTF-8"?>
 <rss version="2.0" xmlns:g="http://base.google.com/ns/1.0"><channel>
 <title>Shop</title><link>https://x</link><description>All of it</description>

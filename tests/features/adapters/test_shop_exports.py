@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from features.adapters.base import AdapterError
@@ -129,6 +130,40 @@ def test_magento(tmp_path: Path, store: str, title: str) -> None:
 def test_lines_that_are_no_rows_are_counted(tmp_path: Path) -> None:
     found = catalog_import("woocommerce", tmp_path, {"a.csv": WOO + "17,simple\n"})
     assert found.became()["line", "left out: not the columns of its file"] == 1
+
+
+@pytest.mark.parametrize("name", ["row_number", "ROW_NUMBER", "rowid"])
+def test_a_column_named_as_the_number_of_a_row(tmp_path: Path, name: str) -> None:
+    text = f"{name},Handle,Title,Option1 Name,Option1 Value\n7,tee,Tee,Size,S\n7,tee,,Colour,M\n7,mug,Mug,,\n"
+    found = catalog_import("shopify", tmp_path, {"a.csv": text})
+    assert {key: row["title"] for key, row in found.items.items()} == {"tee": "Tee", "mug": "Mug"}
+    assert found.attributes("tee") == {"Size": ["M", "S"]}
+
+
+def test_the_option_of_a_handle_is_the_first_that_is_named(tmp_path: Path) -> None:
+    first = "Handle,Title,Option1 Name,Option1 Value,Status\n,Lost,,,\ntee,,,S,\ntee,Tee,Size,M,active\n"
+    second = "HANDLE,TITLE,OPTION1 NAME,OPTION1 VALUE,STATUS\ntee,,Colour,L,draft\nmug,Mug,,,DRAFT\n,,,,active\n"
+    found = catalog_import("shopify", tmp_path, {"a.csv": first, "b.csv": second})
+    assert found.attributes("tee") == {"Size": ["L", "M", "S"]}
+    assert found.became() == {
+        ("product", "item"): 1,
+        ("product", "left out: draft"): 1,
+        ("product", "left out: no handle"): 1,
+        ("picture", "left out: no handle"): 1,
+        ("variant", "part of an item"): 2,
+    }
+
+
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\u3000 "])
+@pytest.mark.parametrize("length", [3, 400])
+def test_blanks_around_a_text(tmp_path: Path, blank: str, length: int) -> None:
+    texts = ["a" * length, blank + "b" * length, "c" * length + blank, blank + "d" * length + blank, blank * length]
+    text = "Handle,Title\n" + "".join(f"{n},{text}\n" for n, text in enumerate(texts))
+    (tmp_path / "a.csv").write_text(text)
+    import_logs("shopify", [str(tmp_path / "a.csv")], tmp_path / "logs")
+    rows = pq.ParquetFile(tmp_path / "logs" / "catalog.parquet").read().to_pylist()
+    titles = {row["item_id"]: row["title"] for row in rows}
+    assert titles == {str(n): letter * length for n, letter in enumerate("abcd")} | {"4": None}
 
 
 @pytest.mark.parametrize(
