@@ -6,8 +6,8 @@ DuckDB tells them from the rows, which one ragged row misleads.
 from __future__ import annotations
 
 import csv
-import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,12 +66,27 @@ def csv_source(file: Path, dialect: Dialect) -> str:
 
 
 def _dialect(start: str) -> Dialect:
-    headers = {mark: next(csv.reader(io.StringIO(start), delimiter=mark), []) for mark in SEPARATORS}
+    headers = {mark: next(csv.reader(_lines(start), delimiter=mark), []) for mark in SEPARATORS}
     separator = max(SEPARATORS, key=lambda mark: len(headers[mark]))
+    return Dialect(separator, _escape(start, separator), _distinct(headers[separator]))
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text, one after the other: a header needs the first of many."""
+    begin = 0
+    while begin < len(text):
+        end = text.find("\n", begin) + 1 or len(text)
+        yield text[begin:end]
+        begin = end
+
+
+def _escape(text: str, separator: str) -> str:
+    if '\\"' not in text:
+        return '"'
     edge = rf"[{re.escape(separator)}\n]"
-    backslashed = len(re.findall(rf'\\"(?!{edge})', start))
-    doubled = len(re.findall(rf'(?<!{edge})""(?!{edge})', start))
-    return Dialect(separator, "\\" if backslashed > doubled else '"', _distinct(headers[separator]))
+    backslashed = len(re.findall(rf'\\"(?!{edge})', text))
+    doubled = len(re.findall(rf'(?<!{edge})""(?!{edge})', text))
+    return "\\" if backslashed > doubled else '"'
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
