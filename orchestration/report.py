@@ -16,6 +16,7 @@ from infra.settings import Settings
 from orchestration.catalog_release import is_catalog_release
 from orchestration.data_lines import catalog_lines, log_lines, unread_lines
 from orchestration.loop import LoopOutcome
+from orchestration.releases import read_verdict
 from orchestration.samples import SideBySide, side_by_side
 from orchestration.shop import shop_settings
 from serving import Retriever
@@ -53,6 +54,9 @@ def print_outcome(console: Console, outcome: LoopOutcome) -> None:
         return
     with Retriever(settings) as retriever:
         print_evaluation(console, settings, retriever.release_id)
+        gates = {gate.name: gate for gate in read_verdict(settings, retriever.release_id).gates}
+        if (against := gates.get("recall against live")) and against.figures:
+            console.print(f"Against what was live: {escape(against.reason)}", soft_wrap=True)
         print_side_by_side(console, side_by_side(settings, retriever))
     console.print(f"Live: release [bold]{live_release_id(settings)}[/] of shop {escape(settings.shop_name)}.")
 
@@ -74,8 +78,8 @@ def print_catalog_alone(console: Console, settings: Settings) -> None:
         return
     console.print(
         f"{escape(landing_url(settings))} holds no day of logs that is over: the catalogue alone serves, by a"
-        " pretrained text encoder and BM25, the same for everybody. With a day of logs (dt=YYYY-MM-DD) in there, a run"
-        " learns from it;"
+        " pretrained text encoder and BM25, the same for everybody who searches. With a day of logs (dt=YYYY-MM-DD) in"
+        " there, a run learns from it;"
         " `shelfwise serve --log` writes one of what is searched and chosen.",
         soft_wrap=True,
     )

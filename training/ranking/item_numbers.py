@@ -11,6 +11,8 @@ from infra.contract.query_text import normalise
 
 I64 = NDArray[np.int64]
 F32 = NDArray[np.float32]
+LONG = 5
+"""Characters from which on an id is a word or a number for nothing else."""
 
 
 class ItemNumbers:
@@ -22,10 +24,12 @@ class ItemNumbers:
     def named(self, texts: Sequence[str], known: NDArray[np.bool_]) -> I64:
         """The item that each normalised query names, -1 for none, [n].
 
-        A known query names none: what it led to before says better what is meant by ``501``.
+        A known query of fewer than ``LONG`` characters names none: what it led to before says better what is meant by
+        ``501``.
         """
-        rows = [self._row_of.get(text, -1) for text in texts]
-        return np.where(known, -1, np.array(rows, dtype=np.int64))
+        rows = np.array([self._row_of.get(text, -1) for text in texts], dtype=np.int64)
+        is_long = np.array([len(text) >= LONG for text in texts], dtype=np.bool_)
+        return np.where(known & ~is_long, -1, rows)
 
 
 def named_first(items: I64, scores: F32, named: int, k: int) -> tuple[I64, F32]:

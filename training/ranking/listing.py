@@ -72,10 +72,12 @@ class Listing:
 
 def popularity(catalog: pa.Table) -> F32:
     """How often each item was clicked and ordered lately, on a scale of logarithms from 0 to 1, [items]; of a catalogue
-    that nobody clicked in, how often it was rated."""
-    clicks, orders, ratings = (_counts(catalog, name) for name in ("clicks_30d", "orders_30d", "rating_count"))
+    that nobody clicked in, how often it was rated, else how well."""
+    clicks, orders, times, ratings = (
+        _counts(catalog, name) for name in ("clicks_30d", "orders_30d", "rating_count", "rating")
+    )
     counts = clicks + ORDER_WORTH * orders
-    values = np.log1p(counts if counts.any() else ratings)
+    values = np.log1p(next((found for found in (counts, times) if found.any()), ratings))
     return np.asarray(values / max(values.max(initial=0), 1e-9), dtype=np.float32)
 
 

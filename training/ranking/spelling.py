@@ -174,7 +174,7 @@ class Spelling:
         # with two different accents they are two words, an edit apart
         if same is not None and (folded == word or same.isascii()):
             return str(same)
-        if word in self._general or word[:-1] in self._general:
+        if word in self._general or (word.endswith("s") and word[:-1] in self._general):
             return self._near.nearest(folded, 1, endings_alone=True) or word
         found = self._near.nearest(folded, 1) or self._split(word)
         if found is None and len(word) >= TWO_EDITS_FROM:

@@ -67,7 +67,8 @@ function showUsers(users) {
   by("try").replaceChildren(...(users.length ? ["Some who are known here: ", ...users.slice(0, 6).map(pick)] : []));
 }
 
-const searchAgain = () => by("query").value.trim() && run();
+const asks = () => by("query").value.trim() || new URLSearchParams(location.hash.slice(1)).has("q");
+const searchAgain = () => asks() && run();
 
 async function run() {
   const [query, user] = [by("query").value.trim(), by("user").value.trim()];

@@ -6,9 +6,10 @@ from training.ranking.item_numbers import ItemNumbers, named_first
 
 
 def test_an_unknown_query_that_is_an_id_names_the_item() -> None:
-    numbers = ItemNumbers(["SKU 1", "sku-2", "501"])
-    known = np.array([False, False, False, True, False])
-    assert numbers.named(["sku 1", "sku-2", "501", "501", "mug"], known).tolist() == [0, 1, 2, -1, -1]
+    numbers = ItemNumbers(["SKU 1", "sku-2", "501", "BP-1182/4"])
+    known = np.array([False, False, False, True, False, True])
+    texts = ["sku 1", "sku-2", "501", "501", "mug", "bp-1182/4"]
+    assert numbers.named(texts, known).tolist() == [0, 1, 2, -1, -1, 3]
 
 
 def test_it_comes_first_and_once() -> None:

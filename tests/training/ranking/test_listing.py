@@ -26,6 +26,8 @@ def test_popularity_counts_orders_more_and_falls_back_to_ratings() -> None:
     np.testing.assert_allclose(found, np.log1p([1, 9, 18, 0, 0]) / np.log1p(18), rtol=1e-6)
     rated = CATALOG.append_column("rating_count", pa.array([0.0, 4, None, -1, 2]))
     np.testing.assert_allclose(popularity(rated), np.log1p([0, 4, 0, 0, 2]) / np.log1p(4), rtol=1e-6)
+    starred = CATALOG.append_column("rating", pa.array([4.5, None, 2.0, 5.0, 0.0]))
+    assert np.argsort(-popularity(starred), kind="stable").tolist() == [3, 0, 2, 1, 4]
     assert (popularity(CATALOG) == 0).all()
 
 
