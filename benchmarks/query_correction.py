@@ -25,7 +25,8 @@ from demoshop.judgements import read_judgements
 from infra.contract.query_text import normalise
 from training.ranking.bm25 import Bm25, catalog_text
 from training.ranking.second_stage import LEXICAL_FIELDS
-from training.ranking.spelling import SCHEMA, Spelling
+from training.ranking.shop_words import SCHEMA
+from training.ranking.spelling import Spelling
 
 K = 100
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -137,7 +138,8 @@ def _latency(lexical: Bm25, queries: Sequence[str], seed: int) -> None:
         while len(words) < size:
             words[_edited(_edited(_edited(rng.choice(own), rng), rng), rng) + rng.choice(LETTERS)] = None
         counts = np.ones(size, dtype=np.int64)
-        table = pa.table([pa.array(words), counts, counts * 0, pa.nulls(size, pa.string())], schema=SCHEMA)
+        nothing, none = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.bool_)
+        table = pa.table([pa.array(words), counts, nothing, pa.nulls(size, pa.string()), nothing, none], schema=SCHEMA)
         begin = time.perf_counter()
         spelling = Spelling(table)
         loaded = time.perf_counter() - begin

@@ -14,7 +14,6 @@ from serving.index import live_release_id, push
 from training.evaluation import EvaluationReport
 from training.release.catalog_release import RECIPE, NoTextError, write_catalog_release
 from training.release.release import load_release
-from training.text import TextEncoderError
 
 
 @dataclass(frozen=True)
@@ -26,19 +25,19 @@ class CatalogOutcome:
     told: str
 
 
-def serve_catalog(settings: Settings, progress: Progress | None = None) -> CatalogOutcome:
+def release_catalog(settings: Settings, progress: Progress | None = None) -> CatalogOutcome:
     """Release the built catalogue and make it live, unless what is live has learned from a log.
 
     Raises:
         IndexUnavailable: Milvus does not answer. PromotionRefused: a fresh process cannot serve it.
-        ReleaseError: a folder of its id exists and is damaged.
+        ReleaseError: a folder of its id exists and is damaged. TextEncoderError: MiniLM is missing or changed.
     """
     live = live_release_id(settings)
     if live is not None and not is_catalog_release(settings, live):
         return CatalogOutcome(None, live, f"not needed: release {live}, which learned from a log, is live")
     try:
         folder = write_catalog_release(settings, progress)
-    except (NoTextError, TextEncoderError) as error:
+    except NoTextError as error:
         return CatalogOutcome(None, live, f"none: {error}")
     release = load_release(folder)
     if release.id == live:

@@ -24,7 +24,7 @@ from orchestration.values import json_values  # noqa: E402
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([raw, features, pretraining, training, tuning, serving]),
     asset_checks=dg.load_asset_checks_from_modules([checks]),
-    jobs=[jobs.retrain, jobs.refresh_features, jobs.serve_catalog],
+    jobs=[jobs.retrain, jobs.refresh_features, jobs.release_catalog],
     schedules=[schedules.nightly_retrain],
     sensors=[sensors.new_landing_days],
     resources={KEY: RunLock(), "io_manager": json_values},

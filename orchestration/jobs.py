@@ -20,8 +20,8 @@ refresh_features = dg.define_asset_job(
 CATALOG_ALONE = ("catalog", "catalog_release")
 """Assets that need no log."""
 
-serve_catalog = dg.define_asset_job(
-    "serve_catalog",
+release_catalog = dg.define_asset_job(
+    "release_catalog",
     selection=dg.AssetSelection.assets(*CATALOG_ALONE),
     description="The catalogue -> a release of it alone -> live, unless one that learned from a log is. No log needed.",
 )

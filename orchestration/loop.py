@@ -38,9 +38,9 @@ class LoopOutcome:
 
 
 def run_loop(days: tuple[date, date] | None, *, verbose: bool = False) -> LoopOutcome:
-    """Run ``retrain`` over the first to the last of ``days`` as one run, in this process; of None ``serve_catalog``."""
+    """Run ``retrain`` over the first to the last of ``days``, of None ``release_catalog``, in this process."""
     dagster_home(shop_settings())
-    job = defs.resolve_job_def("retrain" if days else "serve_catalog")
+    job = defs.resolve_job_def("retrain" if days else "release_catalog")
     run_id = str(uuid4())
     with dg.DagsterInstance.get() as instance:
         fail_dead_runs(instance)

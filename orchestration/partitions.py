@@ -86,7 +86,7 @@ def within_partitions(days: Iterable[date]) -> list[date]:
 
 def choose_days(asked: tuple[date, date] | None) -> tuple[date, date] | None:
     """The days to run: those asked for, else from the first new or changed day to the last; None where there is a
-    catalogue alone.
+    catalogue, and no day that is over.
 
     With nothing new, the last day alone: the towers are trained again on what is there.
 
@@ -118,13 +118,13 @@ def choose_days(asked: tuple[date, date] | None) -> tuple[date, date] | None:
 
 
 def has_log(settings: Settings) -> bool:
-    """Whether the landing folder holds a day, over or not.
+    """Whether the landing folder holds a day that is over.
 
     Raises:
         LandingError: no such folder, or none of its days is named as one.
     """
     try:
-        return bool(landing_days(settings))
+        return landing_days(settings)[0] < datetime.now(UTC).date()
     except NoLogError:
         return False
 

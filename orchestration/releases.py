@@ -173,7 +173,10 @@ def _described(folder: Path) -> tuple[datetime | None, str, list[str]]:
         files = _json(folder / MANIFEST)["files"]
         if lost := [name for name in files if not (folder / name).is_file()]:
             damage = [f"damaged: {', '.join(lost)} is missing"]
-        until = datetime.fromisoformat(_json(folder / "config.json")["data_window"]["end"])
+        window = _json(folder / "config.json")["data_window"]
+        if window["end"] == window["train_start"]:
+            return None, "catalogue alone", damage
+        until = datetime.fromisoformat(window["end"])
         recall = _recall(folder)
     except FileNotFoundError as error:
         damage = damage or [f"damaged: {Path(error.filename).name} is missing"]

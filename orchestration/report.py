@@ -70,11 +70,12 @@ def print_catalog_alone(console: Console, settings: Settings) -> None:
         console.print("[bold red]Nothing is live[/]: no item of the catalogue has a text to be found by.")
         return
     if not is_catalog_release(settings, live):
-        console.print(f"{escape(landing_url(settings))} holds no day of logs. Live is as it was: {live}.")
+        console.print(f"{escape(landing_url(settings))} holds no day of logs that is over. Live is as it was: {live}.")
         return
     console.print(
-        f"{escape(landing_url(settings))} holds no day of logs: the catalogue alone serves, by a pretrained text"
-        " encoder and BM25, the same for everybody. With a day of logs (dt=YYYY-MM-DD) in there, a run learns from it;"
+        f"{escape(landing_url(settings))} holds no day of logs that is over: the catalogue alone serves, by a"
+        " pretrained text encoder and BM25, the same for everybody. With a day of logs (dt=YYYY-MM-DD) in there, a run"
+        " learns from it;"
         " `shelfwise serve --log` writes one of what is searched and chosen.",
         soft_wrap=True,
     )

@@ -24,7 +24,8 @@ def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -
             f"Showing results for [bold]{escape(answer.corrected)}[/]; --as-typed searches for the query itself."
         )
     if not answer.confident:
-        console.print("[yellow]Nothing in this shop seems to fit.[/] These items are the nearest.")
+        nearest = " These items are the nearest." if answer.hits else ""
+        console.print(f"[yellow]Nothing in this shop seems to fit.[/]{nearest}")
     table = Table()
     for column in ("", "item", "score", "what it is"):
         table.add_column(column)

@@ -37,7 +37,10 @@ def explained(
     """
     release = served.release
     rows = release.encoder.known_row_indexes([hit.item_id for hit in hits])
-    ranked = _ranked(served, text, context, wanted, vector, towers.astype(np.int64))
+    if not text:
+        ranked = _listed(served, context, np.array(rows, dtype=np.int64))
+    else:
+        ranked = _ranked(served, text, context, wanted, vector, towers.astype(np.int64))
     named = -1 if served.ranking is None else int(served.ranking.named([text], served.exact.mask(wanted))[0])
     place_of = {row: place for place, row in enumerate(towers.tolist(), start=1)}
     parts = {} if ranked else score_parts(release, vector, release.items.vectors[rows])
@@ -57,6 +60,14 @@ def explained(
         replace(hit, why=why(i, hit, item))
         for i, (hit, item) in enumerate(zip(hits, release.items.rows(rows), strict=True))
     ]
+
+
+def _listed(served: ServedRelease, context: RequestContext, rows: NDArray[np.int64]) -> dict[int, Ranked]:
+    parts = served.listed_parts(context, rows)
+    return {
+        row: Ranked({name: float(values[i]) for name, values in parts.items()}, {})
+        for i, row in enumerate(rows.tolist())
+    }
 
 
 def _ranked(

@@ -45,22 +45,21 @@ class Ranking:
         spelling = self._sources.spelling
         return text if spelling is None else spelling.corrected(text)
 
-    def confident(self, texts: Sequence[str], towers: Sequence[Rows], allowed: NDArray[np.bool_] | None) -> list[bool]:
-        """Whether anything fits each of n normalised queries; True where the release cannot tell.
+    def undecided(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Which of normalised queries may have nothing that fits; none where the release cannot tell.
 
         What led to an item before fits something, and so does an item's own number.
-
-        Args:
-            towers: rows that the towers found, best first; allowed: as of :meth:`order`.
         """
         if self._confidence is None:
-            return [True] * len(texts)
-        fits = self._sources.graph.known(texts) | (self.named(texts, allowed) >= 0)
-        for i in np.flatnonzero(~fits).tolist():
-            text, nearest = self._encoder.text_vectors([texts[i]]), towers[i][None, :DEPTH]
-            # where no text can be compared nothing speaks against it: NaN is not below the cut
-            fits[i] = not nearness(text, self._sources.items.text, nearest)[0] < self._confidence.cut
-        return [bool(fit) for fit in fits]
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero(~self._sources.graph.led_somewhere(texts) & (self.named(texts, None) < 0))
+
+    def fits(self, texts: Sequence[str], towers: Rows) -> NDArray[np.bool_]:
+        """Whether what is nearest to n queries is near enough, [n]; ``towers``: rows that the towers find in the whole
+        catalogue, best first, [n, DEPTH]."""
+        near = nearness(self._encoder.text_vectors(texts), self._sources.items.text, towers)
+        # where no text can be compared nothing speaks against it
+        return np.isnan(near) | (near >= (self._confidence.cut if self._confidence else -np.inf))
 
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether the order for a normalised query reads anything that is known of the user."""

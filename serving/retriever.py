@@ -34,6 +34,8 @@ from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
 from training.ranking.candidates import DEPTH
 
+NOTHING_FOUND = np.zeros(0, dtype=np.int32)
+
 
 class Retriever:
     """A warm retriever over the live release; safe to share between threads. Close it, or use it as a context.
@@ -68,7 +70,8 @@ class Retriever:
         self._features.read(self.release_id, [Request(user="warm up", query="warm up")], ["warm up"], datetime.now(UTC))
 
     def retrieve(self, user: str | None, query: str, **options: Unpack[RequestOptions]) -> Retrieval:
-        """The k items of the catalogue that fit the query and the user best; see :class:`Request` for the
+        """The k items of the catalogue that fit the query and the user best, of an empty query what is popular and the
+        user's own; see :class:`Request` for the
         options, all by name: ``k``, ``filters``, ``location``, ``personalize``, ``explain``, ``items``,
         ``correct``.
 
@@ -98,6 +101,8 @@ class Retriever:
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
         typed = [normalise(request.query) for request in requests]
+        if served.ranking is None and not all(typed):
+            raise BadRequest(f"release {served.release.id} lists nothing without a query: give one, or train again")
         texts = [served.corrected(t) if r.correct else t for t, r in zip(typed, requests, strict=True)]
         now = datetime.now(UTC) - _clock_offset(served, self._online.clock_offset)
         with watch.step("features"):
@@ -282,8 +287,14 @@ class Retriever:
         one that there was no time left to ask."""
         answers: dict[int, Answer] = {}
         fell_back = False
-        for k, wanted in dict.fromkeys((search.k, search.wanted) for search in searches):
-            places = [i for i, search in enumerate(searches) if (search.k, search.wanted) == (k, wanted)]
+        with watch.step("ranking"):
+            for i, search in enumerate(searches):
+                if not search.text:
+                    rows, scores = served.listed(search.context, search.k, search.wanted)
+                    answers[i] = Answer(search.vector, NOTHING_FOUND, rows.astype(np.int32), scores, confident=True)
+        asked = [search for search in searches if search.text]
+        for k, wanted in dict.fromkeys((search.k, search.wanted) for search in asked):
+            places = [i for i, s in enumerate(searches) if s.text and (s.k, s.wanted) == (k, wanted)]
             group = [searches[i] for i in places]
             vectors = np.stack([search.vector for search in group])
             left_s = self._settings.serving.deadline_ms / 1000 - watch.elapsed_s()
@@ -296,7 +307,7 @@ class Retriever:
             with watch.step("ranking"):
                 texts, contexts = [search.text for search in group], [search.context for search in group]
                 found = served.ranked(texts, contexts, vectors, towers, k, wanted)
-                confident = served.confident(texts, towers, wanted)
+                confident = served.confident(texts, vectors)
             for i, (place, (seen, _), (rows, scores)) in enumerate(zip(places, towers, found, strict=True)):
                 looked_at = seen[: DEPTH if served.ranking else 0].astype(np.int32)
                 kept = slice(None if confident[i] or self._settings.serving.unconfident_hits else 0)

@@ -26,6 +26,7 @@ from serving.index.names import names_of
 from serving.ranking import Ranking
 from serving.request_context import is_personal
 from training.ranking.candidates import DEPTH
+from training.ranking.listing import History, Listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,18 +80,20 @@ class ServedRelease:
         """A normalised query as it is served: as the shop spells it, where there is a second stage."""
         return text if self.ranking is None else self.ranking.corrected(text)
 
-    def confident(self, texts: Sequence[str], towers: Sequence[Best], wanted: Filter) -> list[bool]:
-        """Whether anything fits each of n normalised queries; True where the release cannot tell.
-
-        Args:
-            towers: what :meth:`search` found.
-        """
-        if self.ranking is None:
-            return [True] * len(texts)
-        return self.ranking.confident(texts, [rows for rows, _ in towers], self.exact.mask(wanted))
+    def confident(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[bool]:
+        """Whether anything of the whole catalogue, whatever was filtered, fits each of n normalised queries; True where
+        the release cannot tell. ``vectors``: theirs, [n, d]."""
+        fits = np.ones(len(texts), dtype=np.bool_)
+        if self.ranking is not None and len(undecided := self.ranking.undecided(texts)):
+            index = self.index if isinstance(self.index, MemoryIndex) else self.exact
+            found = index.search(vectors[undecided], DEPTH, Filter()).rows
+            fits[undecided] = self.ranking.fits([texts[i] for i in undecided.tolist()], found)
+        return [bool(fit) for fit in fits]
 
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether towers or ranker read anything that is known of the user, for a normalised query."""
+        if not text:
+            return bool(context.recent_items or context.order_history)
         by_ranker = self.ranking is not None and self.ranking.is_personal(text, context)
         return by_ranker or is_personal(context, self.release.encoder.towers.config)
 
@@ -140,6 +143,24 @@ class ServedRelease:
         width = len(vector) - len(self.release.manifest.config["boosting"]["weights"])
         keep = (self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score) | (rows == named)
         return rows[keep], scores[keep]
+
+    def listed(self, context: RequestContext, k: int, wanted: Filter) -> Best:
+        """Rows and scores of the best k items that match where nothing is searched for; of a release that has a second
+        stage."""
+        return self._listing.order(self._history(context), k, self.exact.mask(wanted))
+
+    def listed_parts(self, context: RequestContext, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+        """What the scores of the items at ``rows`` [n] are made of where they are listed, [n] per part."""
+        own = self._listing.of_user(self._history(context), rows)
+        return {"popularity": self._listing.popularity[rows], "user": own}
+
+    def _history(self, context: RequestContext) -> History:
+        rows = (self.release.encoder.row_indexes(items) for items in (context.recent_items, context.order_history))
+        return History(*(np.array(row, dtype=np.int32) for row in rows))
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return Listing(self.release.items.table, self.release.sources.items)
 
     @cached_property
     def _item_ids(self) -> NDArray[np.object_]:

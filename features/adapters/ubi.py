@@ -218,7 +218,7 @@ SELECT action AS action_name, query_id, user_id, client_id, session_id, time, ev
 FROM odd_events WHERE NOT wrong_type;
 CREATE VIEW all_events AS
 SELECT e.* EXCLUDE (time), coalesce(time, CASE WHEN meaning = 'impression' THEN asked END) AS timestamp, meaning
-FROM timed_events AS e LEFT JOIN meanings AS m ON regexp_replace(action_name, '[\s_-]', '', 'g') = m.action
+FROM timed_events AS e LEFT JOIN meanings AS m ON regexp_replace(action_name, '[\\s_-]', '', 'g') = m.action
 LEFT JOIN asked_at ON e.time IS NULL AND e.query_id = asked_at.query_id;
 CREATE VIEW ubi_queries AS FROM all_queries WHERE timestamp IS NOT NULL;
 CREATE VIEW ubi_events AS SELECT * EXCLUDE (meaning) FROM all_events WHERE timestamp IS NOT NULL;

@@ -80,9 +80,9 @@ def assess(
         found.stops.append(_sentence(error))
         landed = []
     _read_catalog(settings, found)
+    chosen = _choose(settings, landed, sample, found)
     if found.no_log and found.catalog is None:
         found.stops.append(found.no_log)
-    chosen = _choose(settings, landed, sample, found)
     _read_days(settings, chosen, found, tell)
     if found.reports:
         _measure(settings, found, tell)
@@ -149,7 +149,9 @@ def _choose(settings: Settings, landed: Sequence[date], sample: float | int | No
             usable.append(day)
         except LandingError as error:
             found.days[day] = DayLine(day, "left out", why=str(error))
-    if landed and not usable:
+    if landed and landed[0] >= today:
+        found.no_log = f"No day of the logs is over: they begin with {landed[0]}"
+    elif landed and not usable:
         whys = "; ".join(dict.fromkeys(line.why for line in found.days.values()))
         found.stops.append(f"No day of the logs, {landed[0]} to {landed[-1]}, is over and has its queries: {whys}")
     chosen = sampled_days(usable, sample)

@@ -38,7 +38,13 @@ class Request:
             " under; null, unknown or an id that guests share (`raw.guest_ids`): not personalized."
         ),
     ]
-    query: Annotated[str, Field(description="What was typed. It needs at least one letter or number.")]
+    query: Annotated[
+        str,
+        Field(
+            description="What was typed, with at least one letter or number. Empty: a listing of what is popular and"
+            " what the user likes, as for the page of a category."
+        ),
+    ]
     k: Annotated[int, Field(description="How many items at most; the catalogue or the filters may have fewer.")] = 100
     filters: Annotated[
         Mapping[str, Any] | None,

@@ -8,7 +8,7 @@ from infra.contract.content import file_hash
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, not_retried, progress_to
 from orchestration.assets.features import online_features
 from orchestration.assets.raw import catalog as catalog_asset
-from orchestration.catalog_release import serve_catalog
+from orchestration.catalog_release import release_catalog
 from orchestration.metadata import rounded, table
 from orchestration.releases import PromotionRefused, clean, make_live
 from orchestration.samples import side_by_side
@@ -18,6 +18,7 @@ from orchestration.versions import code_version, data_version
 from serving import Retriever
 from serving.index import live_release_id, push
 from training.release.release import load_release
+from training.text import TextEncoderError
 
 
 @dg.asset(
@@ -33,8 +34,8 @@ def catalog_release() -> dg.MaterializeResult:
     """The catalogue alone, by a pretrained text encoder and BM25: live from the first minutes on, until towers that
     learned from the log are not worse than it."""
     settings = shop_settings()
-    with not_retried(PromotionRefused):
-        outcome = serve_catalog(settings, progress_to("catalog_release"))
+    with not_retried(PromotionRefused, TextEncoderError):
+        outcome = release_catalog(settings, progress_to("catalog_release"))
     removed = clean(settings)
     return dg.MaterializeResult(
         # what is live tells nothing new of the catalogue: a second run on the same one changes nothing

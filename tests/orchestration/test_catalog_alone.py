@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from orchestration.catalog_release import is_catalog_release, serve_catalog
+from orchestration.catalog_release import is_catalog_release, release_catalog
 from orchestration.releases import read_verdict
 from serving import Retriever
 from serving.index import kept_release_ids, live_release_id
@@ -79,6 +82,25 @@ def test_a_folder_that_may_be_meant_as_a_day_is_not_passed_over(
     assert "rename it dt=2026-03-01" in ran.output
 
 
+def test_a_log_that_begins_today_waits_and_the_catalogue_serves(
+    bare_shop: tuple[SmallShop, Path], tmp_path: Path
+) -> None:
+    shop, landing = bare_shop
+    today = landing / f"dt={datetime.now(UTC).date()}"
+    today.mkdir()
+    row = {"query_id": "q1", "client_id": "c1", "user_query": "mouse", "timestamp": datetime.now(UTC).isoformat()}
+    (today / "ubi_queries.ndjson").write_text(json.dumps(row) + "\n")
+    try:
+        ran = shop.run("run", "--data", str(landing))
+        checked = shop.run("check", str(landing), "--to", str(tmp_path / "page.html"))
+    finally:
+        shutil.rmtree(today)
+    assert ran.code == 0, ran.output
+    assert "the catalogue alone serves" in ran.output
+    assert checked.code == 0, checked.output
+    assert "No day of the logs is over" in checked.output
+
+
 def test_what_lies_beside_the_catalogue_and_is_not_read_is_named(
     bare_shop: tuple[SmallShop, Path], tmp_path: Path
 ) -> None:
@@ -89,14 +111,18 @@ def test_what_lies_beside_the_catalogue_and_is_not_read_is_named(
     (landing / "searches.csv").unlink()
 
 
-def test_towers_take_over_and_the_catalogue_alone_does_not_come_back(demo_shop: SmallShop) -> None:
-    settings = demo_shop.settings()
+def test_towers_take_over_and_the_catalogue_alone_does_not_come_back(new_shop: Callable[[], SmallShop]) -> None:
+    shop = new_shop()
+    ran = shop.run("run")
+    assert ran.code == 0, ran.output
+    settings = shop.settings()
     live = live_release_id(settings)
     assert live is not None
     assert not is_catalog_release(settings, live)
     (before,) = (release for release in kept_release_ids(settings) if release != live)
     assert is_catalog_release(settings, before), "the demo shop served its catalogue before its towers"
-    outcome = serve_catalog(settings)
+    assert "catalogue alone" in shop.run("releases").output
+    outcome = release_catalog(settings)
     assert (outcome.release, outcome.before) == (None, live)
     assert live_release_id(settings) == live
 

@@ -71,7 +71,7 @@ def test_checks_block() -> None:
 def test_jobs_schedule_and_sensor() -> None:
     repository = defs.get_repository_def()
     jobs = {j.name for j in repository.get_all_jobs() if not j.name.startswith("__")}
-    assert jobs == {"retrain", "refresh_features", "serve_catalog"}
+    assert jobs == {"retrain", "refresh_features", "release_catalog"}
     assert [s.cron_schedule for s in repository.schedule_defs] == ["30 2 * * *"]
     assert [s.name for s in repository.sensor_defs] == ["new_landing_days"]
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 
 from infra.contract.request import NO_CONTEXT
 from infra.settings import ServingSettings, Settings
 from serving import Retriever
 from serving.index import promote, push
-from serving.ranking import Ranking
+from serving.served import load_served
 from tests.training.conftest import SMALL
 from tests.training.toy_shop import ToyShop, write_toy_shop
 from training.data.arrays import prepare_arrays
 from training.evaluation import EvaluationReport
-from training.ranking.candidates import DEPTH
 from training.ranking.confidence import LEAST_QUERIES
 from training.release.release import Release, load_release
 from training.release.writer import write_release
@@ -48,16 +48,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Release]:
 
 
 def test_what_the_shop_does_not_sell_fits_nothing(shop: tuple[Settings, Release]) -> None:
-    _, release = shop
+    settings, release = shop
     assert release.confidence is not None, "the toy shop has enough queries"
-    assert release.ranker is not None
-    ranking = Ranking(release, release.ranker)
-    own = ["red shoes", "lamp for a dark room", "a pair of running shoes", release.items.ids[7].lower(), "blue mugs"]
+    served = load_served(settings, release.id)
+    own = ["red shoes", "lamp for a dark room", release.items.ids[7].lower(), "a pair of running shoes"]
     texts = [*own, *FOREIGN]
     vectors = release.encoder.encode_many(texts, [NO_CONTEXT] * len(texts))
-    width = release.encoder.towers.config.width
-    towers = list(np.argsort(-(vectors[:, :width] @ release.items.vectors[:, :width].T), axis=1)[:, :DEPTH])
-    assert ranking.confident(texts, towers, None) == [True] * len(own) + [False] * len(FOREIGN)
+    fits = [True] * len(own) + [False] * len(FOREIGN)
+    assert served.confident(texts, vectors) == fits
+    pruned = replace(served, min_score=1.0)
+    assert pruned.confident(texts, vectors) == fits, "what is left out of the hits is near all the same"
 
 
 @pytest.mark.parametrize("hits", [True, False])
@@ -73,4 +73,6 @@ def test_an_answer_says_so_and_can_be_empty(shop: tuple[Settings, Release], hits
             assert not answer.confident
             assert len(answer.hits) == (5 if hits else 0)
         assert retriever.retrieve(None, "red shoes", k=5).confident
+        few = retriever.retrieve(None, "a pair of running shoes", filters={"brand": "acme", "price": {"lt": 20}})
+        assert few.confident, "it is about the query, not about what a filter leaves"
         assert len(retriever.retrieve(None, "red shoes", k=5, explain=True).hits) == 5

@@ -18,8 +18,7 @@ LIMITS = ServingSettings(max_k=50, max_query_chars=20)
     [
         ("u", None, 10, "query must be a str"),
         ("u", b"shoes", 10, "query must be a str"),
-        ("u", "", 10, "letter or number"),
-        ("u", " \t\n", 10, "letter or number"),
+        ("u", "--", 10, "letter or number"),
         ("u", "?!—🙂", 10, "letter or number"),
         ("u", "x" * 21, 10, "21 characters"),
         ("u", "x" * 100_000, 10, "100000 characters"),

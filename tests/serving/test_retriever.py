@@ -142,6 +142,27 @@ def test_what_happens_after_a_batch_that_live_does_not_know_counts_all_the_same(
         assert retriever.retrieve("new", "mug").personalized
 
 
+@pytest.mark.parametrize("blank", ["", "  \n"])
+def test_without_a_query_items_are_listed_with_the_users_own_first(retriever: Retriever, blank: str) -> None:
+    everybody = retriever.retrieve(None, blank, k=20)
+    mine = retriever.retrieve("u1", blank, k=20, explain=True)
+    assert len(everybody.hits) == len(mine.hits) == 20
+    assert mine.personalized and not everybody.personalized
+    assert mine.confident and everybody.corrected is None
+    assert {"i0", "i6"} <= {hit.item_id for hit in mine.hits[:10]}, "met and ordered"
+    for hit in mine.hits:
+        assert hit.why is not None and set(hit.why.parts) == {"popularity", "user"} and not hit.why.sources
+        assert np.isclose(sum(hit.why.parts.values()), hit.score, atol=1e-5)
+    cheap = retriever.retrieve("u1", blank, k=200, filters={"price": {"lt": 30}})
+    prices = [item["price"] for item in retriever.items([hit.item_id for hit in cheap.hits])]
+    assert 0 < len(prices) < 200 and all(price < 30 for price in prices)
+    searched, listed = retriever.retrieve_many(
+        [Request(user="u1", query="shoes", k=5), Request(user="u1", query=blank, k=5)]
+    )
+    assert [h.item_id for h in listed.hits] == [h.item_id for h in mine.hits[:5]]
+    assert {h.item_id for h in searched.hits} == {h.item_id for h in retriever.retrieve("u1", "shoes", k=5).hits}
+
+
 @pytest.mark.parametrize("user", ["nobody knows me", "", "u1'\"\\\n", "🙂"])
 def test_an_unknown_user_is_answered_as_nobody(retriever: Retriever, user: str) -> None:
     answer = retriever.retrieve(user, "shoes", k=20)
@@ -182,7 +203,7 @@ def test_items_are_described_by_what_is_known_of_them(shop: Shop, retriever: Ret
 
 
 def test_bad_requests_are_value_errors(retriever: Retriever) -> None:
-    for query, k, filters in [("", 10, None), ("shoes", 0, None), ("shoes", 10, {"nope": 1})]:
+    for query, k, filters in [("?!", 10, None), ("shoes", 0, None), ("shoes", 10, {"nope": 1})]:
         with pytest.raises(ValueError, match=r"query|k must|unknown filter"):
             retriever.retrieve(None, query, k=k, filters=filters)
 

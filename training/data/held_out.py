@@ -14,11 +14,13 @@ def stopping_and_judging(arrays: Arrays) -> tuple[NDArray[np.int64], NDArray[np.
 
     An epoch, or a ranker, chosen on the requests that judge it would flatter the towers against BM25 and against live.
     Who belongs to the share is the same every night, so that live has not learned from those who judge its successor
-    either. A request without a user is a user of its own. Of four users or more at least one belongs to it.
+    either. A request without a user is a user of its own. Of fewer than four users none belongs to it, of more at least
+    one, and never all.
     """
     requests = np.flatnonzero(arrays.is_validation & (arrays.clicked.lengths > 0))
     person = arrays.request_person[requests]
     people = np.unique(person)
-    least = people[0] if len(people) * STOPPING_SHARE >= 1 else 0.0
-    stops = person < max(STOPPING_SHARE, np.nextafter(least, 1))
+    if len(people) * STOPPING_SHARE < 1:
+        return requests[:0], requests
+    stops = (person < max(STOPPING_SHARE, np.nextafter(people[0], 1))) & (person < people[-1])
     return requests[stops], requests[~stops]

@@ -33,7 +33,7 @@ def with_corrected_queries(arrays: Arrays, spelling: Spelling, reader: QueryRead
     """The arrays with the requests from the cut on asking what ``spelling`` makes of their queries.
 
     A corrected query that nobody typed is one query more. What is known of a query (how often it was asked for) is
-    what the last request for the corrected one had, where there was one.
+    what the last request for the corrected one had: nothing (NaN) where there was none.
     """
     texts, typed = arrays.query_texts().cast(pa.string()), np.asarray(arrays.request_query).astype(np.int64)
     late = np.flatnonzero(arrays.request_time >= arrays.cut)
@@ -72,5 +72,6 @@ def _known_of(arrays: Arrays, typed: I64, asked: I64) -> F32:
     before = keys[np.maximum(np.searchsorted(keys, asked[requests] * len(typed) + requests) - 1, 0)]
     has_one = before // len(typed) == asked[requests]
     last = before % len(typed)
+    features[np.ix_(requests, about_query)] = np.nan
     features[np.ix_(requests[has_one], about_query)] = features[np.ix_(last[has_one], about_query)]
     return features

@@ -80,21 +80,18 @@ def unrelated_queries(seed: int) -> list[str]:
     return [" ".join(words) for words in drawn.tolist()]
 
 
-def fit_confidence(asked: F32, unrelated: F32, items: F32) -> Confidence | None:
+def fit_confidence(near: F32, unrelated: F32, items: F32) -> Confidence | None:
     """The cut below which at most ``MISSED`` of the queries lie that led to a click; None for too few of them.
 
     Args:
-        asked: of distinct queries that led to a click, by the text encoder, [n, width]; unrelated: of
-            :func:`unrelated_queries`, [m, width]; items: of all items, [items, width]; all of length 1 or 0.
+        near: nearness of distinct queries that led to a click, NaN where unknown, [n];
+        unrelated: of :func:`unrelated_queries` by the text encoder, [m, width]; items: of all items, [items, width];
+            both of length 1 or 0.
     """
-    near, far = (_nearness_of_all(texts, items) for texts in (asked, unrelated))
+    found, _ = exact_top(unrelated, items, NEAREST)
+    far = nearness(unrelated, items, found)
     near, far = near[np.isfinite(near)], far[np.isfinite(far)]
     if len(near) < LEAST_QUERIES or not len(far):
         return None
     cut = min(np.quantile(near, MISSED, method="lower"), np.quantile(far, UNRELATED))
     return Confidence(round(float(cut), 4), len(near))
-
-
-def _nearness_of_all(texts: F32, items: F32) -> F32:
-    found, _ = exact_top(texts, items, NEAREST)
-    return nearness(texts, items, found)

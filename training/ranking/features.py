@@ -102,7 +102,7 @@ def pair_features(pairs: Pairs, asked: Asked, items: ItemColumns) -> F32:
         "lexical_rank": by_source["lexical"],
         "graph_share": walked,
         "graph_rank": by_source["graph"],
-        **_of_user(pairs, asked, items),
+        **user_features(pairs, asked.recent_items, asked.order_history, items),
     }
     return np.column_stack([*(columns[name] for name in PAIR_FEATURES), items.numeric[item]]).astype(np.float32)
 
@@ -123,11 +123,14 @@ def _of_text(pairs: Pairs, asked: Asked, items: ItemColumns) -> dict[str, NDArra
     return {"text_cosine": cosine, "text_rank": RANK_CONSTANT / (RANK_CONSTANT + 1 + place) * read}
 
 
-def _of_user(pairs: Pairs, asked: Asked, items: ItemColumns) -> dict[str, NDArray[np.floating]]:
-    """What the user did with the item, and with items of its brand and category."""
-    times, first = _lookup(asked.order_history, pairs, len(items.brand))
-    met, place = _lookup(asked.recent_items, pairs, len(items.brand))
-    history = np.concatenate([asked.recent_items, asked.order_history], axis=1)
+def user_features(
+    pairs: Pairs, recent_items: NDArray[np.int32], order_history: NDArray[np.int32], items: ItemColumns
+) -> dict[str, NDArray[np.floating]]:
+    """What the user did with the item of each pair, and with items of its brand and category, [m] each; the histories
+    as of :class:`Asked`."""
+    times, first = _lookup(order_history, pairs, len(items.brand))
+    met, place = _lookup(recent_items, pairs, len(items.brand))
+    history = np.concatenate([recent_items, order_history], axis=1)
     row, column = np.nonzero(history >= 0)
     chosen = history[row, column].astype(np.int64)
     return {

@@ -13,6 +13,8 @@ I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 LONGEST = 24
 """Letters of the longest word that is compared."""
+LONGEST_FOLDED = 2 * LONGEST
+"""Of the longest folded word that is compared: ``ß`` and the like are two letters, but a ligature may be eighteen."""
 OTHER_FIRST_LETTER = 0.1
 """What a candidate that begins with another letter weighs: people get first letters right."""
 UNLIKELY_SLIP, ENDING = 0.2, 2.0
@@ -45,12 +47,14 @@ class NearWords:
         self._folded, self._weight = folded[order], weight[order]
         self._letters = _letter_sets(self._folded.tolist())
         self._first = np.array([word[:1] for word in self._folded], dtype=np.str_)
-        # ß and the like are two letters of the folded form
-        self._begin = np.searchsorted(lengths[order], np.arange(2 * LONGEST + 4))
+        # of two edits more, and the end of these
+        self._begin = np.searchsorted(lengths[order], np.arange(LONGEST_FOLDED + 4))
 
     def nearest(self, folded: str, edits: int, endings_alone: bool = False) -> str | None:
         """The most likely word at most ``edits`` from ``folded``, its last letter alone one too many or too few where
-        ``endings_alone``; None where there is none, or none that stands out."""
+        ``endings_alone``; None where there is none, none that stands out, or ``folded`` is too long."""
+        if len(folded) > LONGEST_FOLDED:
+            return None
         rows = self._within(folded, edits)
         ending = [folded[:-1] == word or folded == word[:-1] for word in self._folded[rows]]
         is_ending = np.array(ending, dtype=np.bool_)

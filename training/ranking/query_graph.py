@@ -83,6 +83,10 @@ class QueryGraph:
         known[there] = self._known[rows[there]]
         return Walked(_shares(sp.csr_array(begin @ self._visits)), known)
 
+    def led_somewhere(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether normalised queries [n] had led to an item by the time of the graph, [n]."""
+        return np.array([text in self._row_of for text in texts], dtype=np.bool_)
+
     def known(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """As of :class:`Walked`, without a walk, [n]."""
         rows = [self._row_of.get(text, -1) for text in texts]

@@ -21,6 +21,7 @@ graph and the towers remember, BM25 reads."""
 TOWERS = "towers"
 RULES: dict[str, dict[str, float]] = {
     TOWERS: {"towers_cosine": 1.0, "quality_prior": 1.0},
+    "bm25": {"lexical_rank": 1.0},
     "hybrid": {"towers_rank": 1.0, "lexical_rank": 1.0},
     "hybrid with text": {"towers_rank": 1.0, "lexical_rank": 1.0, "text_rank": 1.0},
     "random walk": {"graph_share": 1.0, "towers_cosine": 0.001},

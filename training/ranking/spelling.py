@@ -10,7 +10,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from training.data.edges import Edges
 from training.ranking.bm25 import Bm25, stop_words
 from training.ranking.near_words import LONGEST, NearWords, fold, plain_spellings
+from training.ranking.shop_words import SCHEMA, shop_words
 from training.text.general_words import general_words
 
 I64 = NDArray[np.int64]
@@ -31,15 +31,15 @@ PART = 3
 """Letters of the shortest part of a compound."""
 PART_WEIGHT = {3: 3.0, 4: 2.0}
 """What a part of so many letters weighs at least; longer ones 1: most short strings are some word."""
-ASKED_OFTEN = 3
-"""Events from which a word is one to correct to though no item has it; below, it may be a query's own slip."""
+JOINED_MARGIN = 3.0
+"""What a word weighs at least, in times of its being written with a letter apart (``t-shirt``), for the letter to be
+joined: an index without one-letter words finds ``t shirt`` by the rest of it."""
 MOST_UNKNOWN = 10
 """Unknown words beyond which a text is no query of this shop, and is left as it is."""
 WORDS_KEPT = 10_000
-SCHEMA = pa.schema([("word", pa.string()), ("items", pa.int64()), ("asked", pa.int64()), ("written", pa.string())])
 _ALPHABETS = r"^[\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Georgian}\p{Hebrew}\p{Arabic}]+$"
 """Scripts that put spaces between words and have a letter per sound: an edit is a slip there."""
-_WORDS, _COMPOUNDS, _SHORT_PART = r"[\p{L}\p{N}_]+", r"\p{L}+(?:-\p{L}+)+", r"(?:^|-)[^-]{1,2}(?:-|$)"
+_APOSTROPHES = {"'", "’"}
 _TOKEN, _DIGIT = re.compile(r"\w+"), re.compile(r"\d")
 
 
@@ -54,30 +54,32 @@ class _Token(NamedTuple):
 
 
 class Spelling:
-    """Corrects the words of a query that neither the catalogue nor a known query has.
+    """Corrects the words of a query that neither the catalogue nor what is often asked for has.
 
     An unknown word becomes, in this order, the word that is it but for accents or a hyphen (``creme``, ``tshirt``), the
     most likely one at one edit, known words written together (``dogleash``), and, of a long word, the most likely one
-    at two edits. Words apart that are one known word are joined. Words of known queries are known, so that no known
-    query changes; nor do short words and whatever has a digit. Words that are well known elsewhere (``general``) change
-    their ending alone: who asks for socks did not mean the stocks that this shop has. Read-only, so threads may share
-    it.
+    at two edits. Words apart that are one known word are joined. A query that led to an item leads there as it is; nor
+    do short words change and whatever has a digit. Words that are well known elsewhere (``general``) change their
+    ending alone: who asks for socks did not mean the stocks that this shop has. Read-only, so threads may share it.
 
     Args:
-        words: of ``SCHEMA``, each word once: how many items have it; how often an event followed a query that has it;
-            and how it is written where it is no word of the index but a compound of such (``tshirt``: ``t-shirt``).
-            General words have neither items nor events.
+        words: of :func:`training.ranking.shop_words.shop_words`.
     """
 
     def __init__(self, words: pa.Table) -> None:
         self._table = words
+        is_query = words["is_query"].combine_chunks()
+        self._queries = frozenset(words["word"].filter(is_query).to_pylist())
+        words = words.filter(pc.invert(is_query))
+        apart = words.filter(pc.greater(words["apart"], 0))
+        self._apart = dict(zip(apart["word"].to_pylist(), apart["apart"].to_pylist(), strict=True))
         text, written = words["word"].combine_chunks(), words["written"].combine_chunks()
         items, asked = words["items"].to_numpy(), words["asked"].to_numpy()
         is_own, is_word = items + asked > 0, written.is_null().to_numpy(zero_copy_only=False)
         self._known = frozenset(text.filter(pa.array(is_own & is_word)).to_pylist()) | stop_words()
         self._general = frozenset(text.filter(pa.array(~is_own)).to_pylist())
         lengths = pc.utf8_length(text).to_numpy()
-        is_sure = ((items > 0) | (asked >= ASKED_OFTEN)) & (lengths >= PART) & (lengths <= LONGEST)
+        is_sure = is_own & (lengths >= PART) & (lengths <= LONGEST)
         is_sure &= pc.match_substring_regex(text, _ALPHABETS).to_numpy(zero_copy_only=False)
         weight = (items + QUERY_WEIGHT * asked).astype(np.float64)
         rows = np.flatnonzero(is_sure)
@@ -99,42 +101,7 @@ class Spelling:
             lexical: the index over ``texts``; queries: normalised, [queries]; events: that followed each, [queries];
             general: words that are no slip though the shop has none of it.
         """
-        words, items = lexical.document_frequency()
-        tables = {
-            "catalog": pa.table({"word": pa.array(words, pa.string()), "items": items}),
-            "asked": pa.table({"query": queries.cast(pa.string()), "events": events}).filter(pa.array(events > 0)),
-            "texts": pa.table({"text": pa.array(texts, pa.string())}),
-            "general": pa.table({"word": general}),
-        }
-        with duckdb.connect() as db:
-            for name, table in tables.items():
-                db.register(name, table)
-            found = db.sql(
-                """
-                WITH queries AS (
-                    SELECT unnest(list_distinct(regexp_extract_all(query, $words))) AS word, events FROM asked
-                ), known AS (
-                    SELECT word, coalesce(items, 0) AS items, coalesce(events, 0) AS asked, NULL::VARCHAR AS written
-                    FROM catalog FULL JOIN (SELECT word, sum(events) AS events FROM queries GROUP BY word) USING (word)
-                ), compounds AS (
-                    SELECT unnest(list_distinct(regexp_extract_all(lower(text), $compounds))) AS written FROM texts
-                    UNION ALL SELECT unnest(list_distinct(regexp_extract_all(query, $compounds))) FROM asked
-                ), counted AS (
-                    SELECT replace(written, '-', '') AS word, written, count(*) AS items FROM compounds GROUP BY written
-                ), joined AS (
-                    SELECT word, max(items) AS items, 0 AS asked, arg_max(written, (items, written)) AS written
-                    FROM counted ANTI JOIN known USING (word) ANTI JOIN general USING (word) GROUP BY word
-                )
-                SELECT word, items::BIGINT AS items, asked::BIGINT AS asked, CASE
-                    WHEN regexp_matches(written, $short) THEN written ELSE replace(written, '-', ' ') END AS written
-                FROM (
-                    FROM known UNION ALL FROM joined
-                    UNION ALL SELECT word, 0, 0, NULL FROM general ANTI JOIN known USING (word)
-                ) ORDER BY word
-                """,
-                params={"words": _WORDS, "compounds": _COMPOUNDS, "short": _SHORT_PART},
-            ).to_arrow_table()
-        return cls(found.cast(SCHEMA))
+        return cls(shop_words(lexical, texts, queries, events, general))
 
     @classmethod
     def of_catalog(cls, lexical: Bm25, texts: Sequence[str]) -> Spelling:
@@ -165,7 +132,7 @@ class Spelling:
         return cls(pq.read_table(file, schema=SCHEMA))
 
     def _once(self, text: str) -> str:
-        if all(word in self._known for word in _TOKEN.findall(text)):
+        if text in self._queries or all(word in self._known for word in _TOKEN.findall(text)):
             return text
         tokens = list(_tokens(unicodedata.normalize("NFC", text)))
         if sum(not token.is_fixed and token.word not in self._known for token in tokens) > MOST_UNKNOWN:
@@ -185,12 +152,18 @@ class Spelling:
         joined = token.word + following.word
         return (
             following.before in {" ", "-"}
+            and token.before not in _APOSTROPHES
             and not (token.is_fixed or following.is_fixed)
             and len(joined) >= SHORTEST
             and joined in self._known
             and not (token.word in self._known and following.word in self._known)
+            and (min(len(token.word), len(following.word)) > 1 or self._is_written_so(joined))
             and _is_alphabetic(joined)
         )
+
+    def _is_written_so(self, joined: str) -> bool:
+        """Whether a word that may be written with a letter apart hardly ever is."""
+        return bool(self._weight.get(joined, 0.0) >= JOINED_MARGIN * self._apart.get(joined, 0))
 
     def _best(self, word: str) -> str:
         """How the shop spells a word; the word itself where it is known or nothing is near."""

@@ -26,6 +26,7 @@ from infra.settings import Settings, TrainingSettings
 from training.data.items import item_tokens
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
+from training.data.ragged import Ragged
 from training.data.scalars import QuantileTransform
 from training.evaluation import EvaluationReport
 from training.model.towers import HALF, TowerConfig, Towers
@@ -55,8 +56,8 @@ from training.versions import dependencies, package_version
 
 F32 = NDArray[np.float32]
 RECIPE = "catalogue alone"
-ORDER = "hybrid"
-"""The rule of :data:`training.ranking.ranker.RULES` that orders its candidates."""
+ORDER, LEXICAL_ORDER = "hybrid", "bm25"
+"""The rules of :data:`training.ranking.ranker.RULES` that order its candidates, with a text encoder and without."""
 SERVING = "served"
 NARROW = 1
 """Width of what is not learned: a part of a vector cannot be left out, so it is zeros."""
@@ -71,7 +72,7 @@ class NoTextError(ValueError):
 def write_catalog_release(settings: Settings, progress: Progress | None = None) -> Path:
     """Write the catalogue on disk as a release; return its folder ``settings.paths.releases / id``.
 
-    On one day the same catalogue gives the same id.
+    The same catalogue gives the same id. Without a text encoder (``training.text_encoder`` is none) BM25 alone serves.
 
     Raises:
         NoTextError: no item has a text. TextEncoderError: the weights of MiniLM are missing or changed.
@@ -81,16 +82,26 @@ def write_catalog_release(settings: Settings, progress: Progress | None = None) 
     texts = item_texts(catalog)
     if texts.null_count == len(texts):
         raise NoTextError("no item of the catalogue has a title, category, brand or attribute to be found by")
-    encoder = minilm(settings.training.text_tokens)
-    vectors = embed(settings, encoder, texts, progress)
-    return write_whole(settings, lambda folder: _write_files(settings, catalog, encoder, vectors, folder))
+    tokens = _tokens(settings.training, catalog)
+    encoder = None if settings.training.text_encoder == "none" else minilm(settings.training.text_tokens)
+    text = None if encoder is None else embed(settings, encoder, texts, progress)
+    return write_whole(settings, lambda folder: _write_files(settings, catalog, tokens, encoder, text, folder))
+
+
+def _tokens(training: TrainingSettings, catalog: pa.Table) -> tuple[str, Ragged]:
+    """The first field group that an item has tokens in, and the tokens: towers cannot do without one."""
+    hasher = Hasher(training.buckets, training.max_item_tokens, training.ngrams)
+    try:
+        return next(iter(item_tokens(catalog, hasher, (), LocationBuckets({})).groups.items()))
+    except ValueError as error:
+        raise NoTextError(f"nothing in the catalogue can be searched for: {error}") from error
 
 
 def text_towers(training: TrainingSettings, group: str, width: int) -> Towers:
     """Towers whose score is half the cosine of query and item text, in evaluation mode.
 
     Args:
-        group: a field group that items have tokens in, which towers cannot do without; width: of the text vectors.
+        group: a field group that items have tokens in; width: of the text vectors, 0: they know nothing.
     """
     config = TowerConfig(
         groups=(group,),
@@ -107,9 +118,9 @@ def text_towers(training: TrainingSettings, group: str, width: int) -> Towers:
         ordered_tags=0,
         price_edges=(),
         history="none",
-        text_encoder="minilm",
+        text_encoder="minilm" if width else "none",
         text_width=width,
-        text_in_query=True,
+        text_in_query=width > 0,
         text_dim=width,
         shared_words=False,
         shared_taste=False,
@@ -118,40 +129,47 @@ def text_towers(training: TrainingSettings, group: str, width: int) -> Towers:
     with torch.no_grad():
         for parameter in towers.parameters():
             parameter.zero_()
-        towers.text.project.weight.copy_(torch.eye(width))
+        if width:
+            towers.text.project.weight.copy_(torch.eye(width))
     towers.in_vocabulary.zero_()
     return towers.eval()
 
 
-def _write_files(settings: Settings, catalog: pa.Table, encoder: TextEncoder, vectors: F32, folder: Path) -> None:
-    """All files of the release but its manifest; ``vectors``: of the items' texts, [items, width]."""
+def _write_files(
+    settings: Settings,
+    catalog: pa.Table,
+    tokens: tuple[str, Ragged],
+    encoder: TextEncoder | None,
+    text: F32 | None,
+    folder: Path,
+) -> None:
+    """All files of the release but its manifest; ``text``: vectors of the items' texts, [items, width]."""
     now = datetime.now(UTC)
-    hasher = Hasher(settings.training.buckets, settings.training.max_item_tokens, settings.training.ngrams)
-    places = LocationBuckets({})
-    group, tokens = next(iter(item_tokens(catalog, hasher, (), places).groups.items()))
-    towers = text_towers(settings.training, group, encoder.width)
-    save_tensors(
-        {name: value.contiguous() for name, value in towers.state_dict().items()}, folder / "model.safetensors"
-    )
-    save_file(
-        {f"{group}.offsets": tokens.offsets.copy(), f"{group}.ids": tokens.ids.copy()},
-        folder / "item_tokens.safetensors",
-    )
-    unlearned = np.zeros((len(vectors), NARROW), dtype=np.float32)
-    save_file({"vectors": np.hstack([unlearned, vectors]) * np.float32(HALF)}, folder / VECTORS)
-    encoder.save(folder / TEXT_ENCODER)
+    group, rows = tokens
+    towers = text_towers(settings.training, group, encoder.width if encoder else 0)
+    weights = {name: value.contiguous() for name, value in towers.state_dict().items()}
+    save_tensors(weights, folder / "model.safetensors")
+    held = {f"{group}.offsets": rows.offsets.copy(), f"{group}.ids": rows.ids.copy()}
+    save_file(held, folder / "item_tokens.safetensors")
+    vectors = np.zeros((len(catalog), towers.config.width), dtype=np.float32)
+    if text is not None:
+        np.multiply(text, HALF, out=vectors[:, NARROW:])
+    save_file({"vectors": vectors}, folder / VECTORS)
+    if encoder is not None:
+        encoder.save(folder / TEXT_ENCODER)
     nothing = QuantileTransform((), (), ()).to_json()
-    fitted = {"request_figures": nothing, "item_figures": nothing, "location": places.to_json()}
-    write_json(folder / "preprocessing.json", {**fitted, "text_encoder": encoder.fingerprint})
+    fitted = {"request_figures": nothing, "item_figures": nothing, "location": LocationBuckets({}).to_json()}
+    write_json(folder / "preprocessing.json", {**fitted, "text_encoder": encoder.fingerprint if encoder else None})
     write_items(folder / ITEM_FILES[SCHEMA_VERSION], catalog)
-    write_json(folder / RANKER, FittedRanker.of_rules(PAIR_FEATURES, dict.fromkeys(CLASSES, ORDER)).to_json())
+    rules = dict.fromkeys(CLASSES, ORDER if encoder else LEXICAL_ORDER)
+    write_json(folder / RANKER, FittedRanker.of_rules(PAIR_FEATURES, rules).to_json())
     save_file({"numeric": np.zeros((len(catalog), 0), dtype=np.float32)}, folder / ITEM_NUMERIC)
     texts = catalog_text(catalog, LEXICAL_FIELDS)
     lexical = Bm25(texts)
     lexical.save(folder / LEXICAL)
     Spelling.of_catalog(lexical, texts).save(folder / SPELLING)
     QueryGraph.empty(len(catalog)).save(folder / GRAPH)
-    write_json(folder / "config.json", _config(settings, towers, now))
+    write_json(folder / "config.json", _config(settings, towers))
     trained = settings.training.model_dump(mode="json")
     training: dict[str, Any] = {"recipe": RECIPE, "encoders": list(towers.config.encoders), "examples": 0, "curve": []}
     write_json(folder / "training.json", {**training, "settings": trained, "dependencies": dependencies()})
@@ -161,9 +179,7 @@ def _write_files(settings: Settings, catalog: pa.Table, encoder: TextEncoder, ve
     (folder / "model_card.md").write_text(_model_card(settings, catalog, encoder, now), encoding="utf-8")
 
 
-def _config(settings: Settings, towers: Towers, now: datetime) -> dict[str, Any]:
-    # Of the day, so that the same catalogue is the same release when a run is started again.
-    day = now.replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
+def _config(settings: Settings, towers: Towers) -> dict[str, Any]:
     learned = NOTHING_LEARNED.isoformat()
     return {
         "schema_version": SCHEMA_VERSION,
@@ -172,14 +188,15 @@ def _config(settings: Settings, towers: Towers, now: datetime) -> dict[str, Any]
         "feature_service": FEATURE_SERVICE,
         "towers": towers.config.to_json(),
         "width": towers.config.width,
-        "data_window": {"train_start": learned, "cut": learned, "end": day},
+        "data_window": {"train_start": learned, "cut": learned, "end": learned},
         "boosting": {"weights": [], **QualityFeatures((), QuantileTransform((), (), ())).to_json()},
         "index": {"index_type": settings.index.index_type, "chosen": None},
         "training": settings.training.model_dump(mode="json"),
     }
 
 
-def _model_card(settings: Settings, catalog: pa.Table, encoder: TextEncoder, now: datetime) -> str:
+def _model_card(settings: Settings, catalog: pa.Table, encoder: TextEncoder | None, now: datetime) -> str:
+    read = f"{encoder.kind}, {encoder.width} dimensions, {encoder.tokens} tokens of a text" if encoder else "none"
     lines = [
         f"# Catalogue of the shop `{settings.shop_name}`",
         "",
@@ -187,7 +204,7 @@ def _model_card(settings: Settings, catalog: pa.Table, encoder: TextEncoder, now
         "BM25, in the order of their reciprocal ranks.",
         "",
         f"- Written {now:%Y-%m-%d %H:%M} UTC, {len(catalog):,} items.",
-        f"- Text encoder: {encoder.kind}, {encoder.width} dimensions, {encoder.tokens} tokens of a text.",
+        f"- Text encoder: {read}.",
         "- Index: exact search, nothing was measured.",
         "",
         "## Evaluation",

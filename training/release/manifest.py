@@ -98,8 +98,9 @@ class Manifest:
 
     @property
     def data_until(self) -> datetime:
-        """The end of the data window."""
-        return _time(self.config["data_window"]["end"])
+        """The end of the data window; of a release that learned from no log, when it was made."""
+        window = self.config["data_window"]
+        return self.trained_at if window["end"] == window["train_start"] else _time(window["end"])
 
     @property
     def feature_service(self) -> str:

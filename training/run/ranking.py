@@ -15,10 +15,12 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.data.held_out import stopping_and_judging
 from training.data.ngrams import Hasher
 from training.model.encoding import encode_catalog, encode_requests
+from training.model.search import exact_top
 from training.model.towers import Towers
 from training.quality_prior import QualityPrior, items_with_quality, query_with_prior
 from training.ranking.asked_queries import QueryReader
-from training.ranking.confidence import Confidence, fit_confidence, unrelated_queries
+from training.ranking.candidates import DEPTH
+from training.ranking.confidence import Confidence, fit_confidence, nearness, unrelated_queries
 from training.ranking.fitting import FittedRanker
 from training.ranking.second_stage import SecondStage
 from training.run.candidate import EVALUATION, RANKER, load_candidate, load_prior
@@ -48,9 +50,11 @@ def _confidence(settings: Settings, stage: SecondStage, requests: NDArray[np.int
     text, encoder = stage.arrays.text, load_text_encoder(settings)
     if text is None or stage.items.text is None or encoder is None:
         return None
-    asked = stage.arrays.request_query[requests[stage.arrays.clicked.lengths[requests] > 0]]
-    unrelated = encoder.encode(unrelated_queries(settings.training.seed))
-    return fit_confidence(text.queries[np.unique(asked)], unrelated, text.items)
+    clicked = requests[stage.arrays.clicked.lengths[requests] > 0]
+    query, first = np.unique(stage.arrays.request_query[clicked], return_index=True)
+    found, _ = exact_top(stage.encode(clicked[first]), stage.items.vectors, DEPTH)
+    near = nearness(text.queries[query], stage.items.text, found)
+    return fit_confidence(near, encoder.encode(unrelated_queries(settings.training.seed)), text.items)
 
 
 def save_ranker(folder: Path, ranker: FittedRanker) -> None:

@@ -9,11 +9,14 @@ const SHOWN = 20;
 const TRY_AGAIN_MS = 2000;
 const HISTORY = ["recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags"];
 let inFlight = null;
+/** The query that is searched for as it was typed. */
+let asTyped = null;
 
 async function start() {
   const asked = new URLSearchParams(location.hash.slice(1));
   by("query").value = asked.get("q") || "";
   by("user").value = asked.get("user") || "";
+  if (asked.get("correct") === "false") asTyped = by("query").value.trim();
   try {
     restore(JSON.parse(asked.get("filters") || "null"));
   } catch {
@@ -66,10 +69,17 @@ function showUsers(users) {
 
 const searchAgain = () => by("query").value.trim() && run();
 
-async function run(correct = true) {
+async function run() {
   const [query, user] = [by("query").value.trim(), by("user").value.trim()];
   const wanted = filters();
-  const state = new URLSearchParams({ q: query, ...(user && { user }), ...(wanted && { filters: JSON.stringify(wanted) }) });
+  if (query !== asTyped) asTyped = null;
+  const correct = asTyped === null;
+  const state = new URLSearchParams({
+    q: query,
+    ...(user && { user }),
+    ...(wanted && { filters: JSON.stringify(wanted) }),
+    ...(!correct && { correct }),
+  });
   history.replaceState(null, "", `#${state}`);
   inFlight?.abort();
   const mine = (inFlight = new AbortController());
@@ -80,6 +90,7 @@ async function run(correct = true) {
     show(user, theirs, anyones);
     showCorrected(query, anyones.corrected);
     by("unfit").hidden = anyones.confident;
+    by("nearest").hidden = !anyones.hits.length;
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.status === 401) askForKey();
@@ -114,9 +125,12 @@ function show(user, theirs, anyones) {
 
 function showCorrected(query, corrected) {
   by("corrected").hidden = !corrected;
-  const asTyped = labelled(make("button", "", query), { type: "button" });
-  asTyped.addEventListener("click", () => run(false));
-  by("corrected").replaceChildren("Showing results for ", make("b", "", corrected), ". Search instead for ", asTyped);
+  const instead = labelled(make("button", "", query), { type: "button" });
+  instead.addEventListener("click", () => {
+    by("query").value = asTyped = query;
+    run();
+  });
+  by("corrected").replaceChildren("Showing results for ", make("b", "", corrected), ". Search instead for ", instead);
 }
 
 function verdict(user, theirs, anyones) {

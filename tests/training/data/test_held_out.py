@@ -64,6 +64,8 @@ def test_the_two_parts_share_no_person_and_leave_none_out(toy: Arrays, people: i
     everything = np.flatnonzero(toy.is_validation & (toy.clicked.lengths > 0))
     assert sorted([*stopping, *judging]) == everything.tolist()
     assert not set(person[stopping]) & set(person[judging])
-    if len(np.unique(person[everything])) * STOPPING_SHARE >= 1:
-        assert len(stopping)
-    assert (person[judging] >= STOPPING_SHARE).all()
+    asked = np.unique(person[everything])
+    assert len(judging), "somebody has to judge"
+    assert bool(len(stopping)) == (len(asked) * STOPPING_SHARE >= 1)
+    if len(stopping) and asked[-1] >= STOPPING_SHARE:
+        assert (person[judging] >= STOPPING_SHARE).all()

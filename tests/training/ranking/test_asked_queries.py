@@ -113,6 +113,17 @@ def test_what_is_known_of_the_query_is_that_of_the_query_asked(tmp_path: Path, r
     np.testing.assert_array_equal(asked.request_features[same], arrays.request_features[same])
 
 
+def test_of_a_corrected_query_that_nobody_asked_before_nothing_is_known(tmp_path: Path, reader: QueryReader) -> None:
+    arrays = with_text(prepare_arrays(shop_of(tmp_path, {"red shoes": "acme yelow lamp"})))
+    asked = with_corrected_queries(arrays, spelling_of(arrays, arrays.cut), reader)
+    about_query = of_query(arrays.meta["request_features"])
+    changed = asked.request_query != arrays.request_query
+    assert np.isfinite(arrays.request_features[changed][:, about_query]).any()
+    assert np.isnan(asked.request_features[changed][:, about_query]).all()
+    np.testing.assert_array_equal(asked.request_features[:, ~about_query], arrays.request_features[:, ~about_query])
+    np.testing.assert_array_equal(asked.request_features[~changed], arrays.request_features[~changed])
+
+
 def test_slips_are_judged_as_the_queries_that_were_meant(tmp_path: Path) -> None:
     served: list[np.ndarray] = []
     for name, slips in (("typed", SLIPS | {"green mug": "grean mug"}), ("meant", {})):

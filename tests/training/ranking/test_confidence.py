@@ -50,7 +50,7 @@ SAME = np.tile(np.array([[1.0, 0.0]], dtype=np.float32), (20, 1))
     st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=100),
 )
 def test_few_of_the_queries_that_led_somewhere_lie_below_the_cut(near: list[float], unrelated: list[float]) -> None:
-    found = fit_confidence(on_a_circle(near), on_a_circle(unrelated), SAME)
+    found = fit_confidence(np.array(near, dtype=np.float32), on_a_circle(unrelated), SAME)
     assert found is not None and found.queries == len(near)
     # the cut is rounded to four digits
     assert (np.array(near) < found.cut - 1e-3).mean() <= MISSED
@@ -58,7 +58,7 @@ def test_few_of_the_queries_that_led_somewhere_lie_below_the_cut(near: list[floa
 
 
 def test_where_all_ask_in_the_words_of_the_catalogue_others_need_not_be_as_near() -> None:
-    tight, loose = (on_a_circle(np.linspace(low, 0.9, 100)) for low in (0.8, 0.3))
+    tight, loose = (np.linspace(low, 0.9, 100, dtype=np.float32) for low in (0.8, 0.3))
     unrelated = on_a_circle(np.linspace(0.1, 0.4, 100))
     of_tight, of_loose = (fit_confidence(near, unrelated, SAME) for near in (tight, loose))
     assert of_tight is not None and np.isclose(of_tight.cut, 0.385, atol=0.01)
@@ -66,10 +66,10 @@ def test_where_all_ask_in_the_words_of_the_catalogue_others_need_not_be_as_near(
 
 
 def test_too_few_queries_tell_nothing() -> None:
-    unrelated, few = on_a_circle([0.1] * 50), on_a_circle([0.8] * (LEAST_QUERIES - 1))
+    unrelated, few = on_a_circle([0.1] * 50), np.full(LEAST_QUERIES - 1, 0.8, dtype=np.float32)
     assert fit_confidence(few, unrelated, SAME) is None
-    without_text = np.zeros((100, 2), dtype=np.float32)
-    assert fit_confidence(np.vstack([few, without_text]), unrelated, SAME) is None
+    without_text = np.full(100, np.nan, dtype=np.float32)
+    assert fit_confidence(np.concatenate([few, without_text]), unrelated, SAME) is None
 
 
 def test_unrelated_queries_are_the_same_for_a_seed() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from infra.contract.query_text import normalise
 from tests.training.baselines.test_random_walk import edges_of
 from training.ranking.bm25 import Bm25, words_of
+from training.ranking.near_words import fold
 from training.ranking.spelling import MOST_UNKNOWN, Spelling
 
 CATALOG = (
@@ -71,6 +72,8 @@ WORDS = sorted({word for text in CATALOG for word in words_of(normalise(text))})
         ("красные ботинкы", "красные ботинки"), ("κοκκινα", "κόκκινα"), ("παπουτσια", "παπούτσια"), ("נעלים", "נעליים"),
         # what was asked for
         ("iphne", "iphone"), ("qqqq", "qqqqq"),
+        # a slip that one query had, elsewhere
+        ("iphnoe", "iphone"), ("red iphnoe charger", "red iphone charger"),
     ],
 )  # fmt: skip
 def test_slips_become_the_shops_words(typed: str, meant: str) -> None:
@@ -86,7 +89,7 @@ def test_slips_become_the_shops_words(typed: str, meant: str) -> None:
         "赤い靴を", "ワイヤレ", "รองเท้า",  # scripts that need no spaces
         "socks", "carpets", "underwear", "gloves",  # known elsewhere: neither stocks nor cardigans
         "zebra", "qwrtzpsd", "zzyzy",  # nothing near, or a slip that one query had
-        "iphnoe charger", "iphnoe", "v neck",  # known queries, and their words
+        "iphnoe charger", "v neck", "zzyzx",  # known queries
         "t shirt", "dog s leash",  # letters
         "stockbonds",  # a part that is no word
         "", "?!", "-", " ",
@@ -111,6 +114,58 @@ def test_a_correction_of_one_edit_comes_before_a_split_and_a_split_before_two_ed
     assert spelling_of(texts).corrected("bookring") == "booking"
     assert spelling_of([*texts, *["redwagon"] * 9]).corrected("redwagons") == "redwagon"
     assert spelling_of(texts).corrected("redwagons") == "red wagons"
+
+
+def test_a_letter_that_the_catalogue_writes_apart_is_joined_to_frequent_words_alone() -> None:
+    texts = ["Cotton T-Shirt, men's"] * 9 + [
+        "tshirt dress",
+        "oring",
+        "vitaminc",
+        "Vitamin C (serum)",
+        "an ebook",
+        "x-ray",
+    ]
+    shop = spelling_of([*texts, *["O ring set"] * 9, *["iPad"] * 9, "i-pad sleeve", "wifi", "wi-fi", "pad", "book"])
+    for query in (
+        "t-shirt",
+        "t shirt",
+        "blue t shirt",
+        "o-ring set",
+        "o ring",
+        "vitamin c",
+        "vitamin c serum",
+        "wi fi",
+    ):
+        assert shop.corrected(query) == query
+    for query in ("t shirts", "o-rings"):
+        assert spelling_of([*texts, *["o-ring"] * 9, "tshirts", "orings", "shirts", "rings"]).corrected(query) == query
+    assert spelling_of([*["V necks"] * 9, "vneck", "neck"]).corrected("v neck") == "v neck"
+    assert spelling_of([*["women's coat"] * 9, "womens"]).corrected("wom ens coat") == "womens coat"
+    # the catalogue hardly writes it so, or never
+    assert shop.corrected("i pad sleeve") == "ipad sleeve"
+    assert shop.corrected("e book") == "ebook"
+    assert shop.corrected("t shrit") == "t shirt"
+
+
+@pytest.mark.parametrize("query", ["women's top", "women’s top", "kid's hoes"])
+def test_an_apostrophes_letter_is_no_part_of_the_next_word(query: str) -> None:
+    shop = spelling_of([*["door stop, shoes"] * 9, "women", "kid", "top", "hoes"], general=[])
+    assert shop.corrected(query) == query
+
+
+def test_what_was_clicked_after_a_slip_does_not_make_it_a_word() -> None:
+    texts = [*["red sneakers"] * 9, "blue mug"]
+    once = spelling_of(texts, {"sneekers": 1, "green sneekers": 1})
+    assert [once.corrected(q) for q in ("sneekers", "green sneekers")] == ["sneekers", "green sneekers"]
+    assert [once.corrected(q) for q in ("red sneekers", "snekers")] == ["red sneakers", "sneakers"]
+    assert spelling_of(texts, {"sneek-ers": 1}).corrected("red sneekers") == "red sneakers"
+    often = spelling_of(texts, {"sneekers": 2, "green sneekers": 1})
+    assert often.corrected("red sneekers") == "red sneekers"
+
+
+def test_a_well_known_word_that_was_asked_for_once_stays() -> None:
+    shop = spelling_of(["stocks and bonds"] * 9, {"socks": 1, "wool socks": 1}, general=["socks", "wool"])
+    assert shop.corrected("blue socks") == "blue socks"
 
 
 def test_two_different_accents_are_two_words() -> None:
@@ -144,7 +199,7 @@ def test_an_empty_shop_corrects_nothing(texts: list[str]) -> None:
 def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
     SHOP.save(tmp_path / "words.parquet")
     loaded = Spelling.load(tmp_path / "words.parquet")
-    for typed in ("dog lesh", "tshirt", "creme", "socks", "iphnoe", "hundeleine"):
+    for typed in ("dog lesh", "tshirt", "creme", "socks", "iphnoe", "iphnoe charger", "t shirt", "hundeleine"):
         assert loaded.corrected(typed) == SHOP.corrected(typed)
 
 
@@ -161,6 +216,24 @@ typed_queries = st.lists(slips, max_size=6).map(lambda words: normalise(" ".join
 @given(st.lists(st.sampled_from(WORDS), max_size=6), st.sampled_from([" ", "-", " / ", ", "]))
 def test_a_query_of_known_words_is_never_changed(words: list[str], between: str) -> None:
     assert SHOP.corrected(between.join(words)) == between.join(words)
+
+
+@pytest.mark.parametrize("letter", ["ﷺ", "ﬃ", "ß", "ŉ", "ﰀ", "ͺ", "ªº", "İ", "й", "\U0001d400"])
+@pytest.mark.parametrize("count", [4, 18, 24, 25, 60])
+def test_letters_that_are_several_once_folded(letter: str, count: int) -> None:
+    SHOP.corrected(normalise(letter * count))
+    spelling_of(["mug", letter * count]).corrected(normalise(f"x{letter * count}"))
+
+
+LETTERS = map(chr, [*range(0x80, 0x600), *range(0xFB00, 0xFE00)])
+LETTERS_OF_SEVERAL = [c for c in LETTERS if c.isalpha() and len(fold(c)) > 2]
+
+
+@given(st.one_of(st.text(), st.text(st.characters(categories=["L", "M"]), min_size=4, max_size=60),
+                 st.text(LETTERS_OF_SEVERAL, min_size=14, max_size=24)))  # fmt: skip
+def test_any_text_is_answered(typed: str) -> None:
+    once = SHOP.corrected(normalise(typed))
+    assert SHOP.corrected(once) == once
 
 
 @given(typed_queries)

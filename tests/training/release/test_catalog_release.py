@@ -15,7 +15,7 @@ from infra.contract.request import NO_CONTEXT
 from infra.settings import Settings
 from serving.filters import parse_filters
 from serving.served import load_served, warm
-from tests.training.conftest import SMALL
+from tests.training.conftest import SMALL, with_training
 from training.data.arrays import prepare_arrays
 from training.evaluation.live import read_live
 from training.ranking.bm25 import Bm25, catalog_text
@@ -41,9 +41,10 @@ TITLES = [
 QUERIES = ["wireless mouse", "sneakers", "coffee mill", "dress for a party", "zzzz"]
 
 
-def shop(home: Path, titles: list[str | None] = TITLES) -> Settings:
+def shop(home: Path, titles: list[str | None] = TITLES, text_encoder: str = "minilm") -> Settings:
     """A shop with a catalogue and nothing else."""
-    settings = Settings(home=home, shop="bare", training=SMALL)
+    training = SMALL.model_copy(update={"text_encoder": text_encoder})
+    settings = Settings(home=home, shop="bare", training=training)
     settings.paths.catalog.parent.mkdir(parents=True)
     table = pa.table(
         {
@@ -103,15 +104,36 @@ def test_filters_and_item_numbers_work_without_a_log(tmp_path: Path) -> None:
 
 def test_the_same_catalogue_is_the_same_release(tmp_path: Path) -> None:
     settings = shop(tmp_path)
+    manifest = load_release(write_catalog_release(settings)).manifest
+    assert manifest.data_until == manifest.trained_at, "there is no log that is replayed"
     assert write_catalog_release(settings) == write_catalog_release(settings)
     pq.write_table(pq.read_table(settings.paths.catalog).slice(1), settings.paths.catalog)
     assert len(list(settings.paths.releases.iterdir())) == 1
     assert load_release(write_catalog_release(settings)).items.ids[0] == "sku-1"
 
 
-def test_a_catalogue_without_a_text_cannot_be_searched(tmp_path: Path) -> None:
-    settings = shop(tmp_path, [None] * 3)
-    with pytest.raises(NoTextError, match="no item of the catalogue has a title"):
+def test_without_a_text_encoder_bm25_alone_serves(tmp_path: Path) -> None:
+    settings = shop(tmp_path, text_encoder="none")
+    release = load_release(write_catalog_release(settings))
+    served = load_served(settings, release.id)
+    warm(served)
+    texts, contexts = ["wireless mouse", "left hands", "zzzz"], [NO_CONTEXT] * 3
+    vectors = release.encoder.encode_many(texts, contexts)
+    wanted = parse_filters(None, served.fields)
+    found = served.ranked(texts, contexts, vectors, served.search(vectors, served.depth(3), wanted), 3, wanted)
+    assert [rows[0] for rows, _ in found[:2]] == [0, 1]
+    assert len(found[2][0]) == 3, "what has no word in common follows"
+
+
+@pytest.mark.parametrize(
+    ("titles", "says"), [([None] * 3, "no item of the catalogue has a title"), (["!!!", "?"], "can be searched for")]
+)
+def test_a_catalogue_without_a_text_cannot_be_searched(tmp_path: Path, titles: list[str | None], says: str) -> None:
+    settings = shop(tmp_path, titles)
+    if None not in titles:
+        bare = pq.read_table(settings.paths.catalog).select(["item_id", "title"])
+        pq.write_table(bare, settings.paths.catalog)
+    with pytest.raises(NoTextError, match=says):
         write_catalog_release(settings)
     assert not settings.paths.releases.exists()
 
@@ -119,7 +141,7 @@ def test_a_catalogue_without_a_text_cannot_be_searched(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_it_is_measured_beside_towers_as_it_serves(make_shop: Callable[..., Settings]) -> None:
     """The vectors that the evaluation makes of the catalogue are those that the release carries."""
-    settings = make_shop(requests=400)
+    settings = with_training(make_shop(requests=400), text_encoder="minilm")
     folder = write_catalog_release(settings)
     arrays = prepare_arrays(settings)
     arrays = replace(arrays, item_available=np.zeros_like(arrays.item_available))
