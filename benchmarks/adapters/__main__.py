@@ -24,7 +24,7 @@ from benchmarks.adapters import catalogs, logs
 from features.adapters.run import import_logs
 
 ROWS = 200_000
-REPEATS = 5
+REPEATS = 3
 SOURCES = logs.SOURCES | catalogs.SOURCES
 FORMS = ("_parquet", "_xml")
 """Ends of a made source's name: the same adapter on another form of file."""
@@ -32,7 +32,7 @@ HEADER = "| source | MiB | rows in | rows out | left out | s | rows/s | alone s 
 
 
 def read_alone(files: list[Path]) -> None:
-    """DuckDB reads files into tables on disk, as an import's own tables are."""
+    """DuckDB reads files into tables on disk."""
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(str(Path(folder, "a.duckdb"))) as connection:
         connection.execute("SET threads = 2; SET enable_progress_bar = false")
         for number, file in enumerate(files):

@@ -42,7 +42,7 @@ def test_a_merchant_table(tmp_path: Path, marks: str) -> None:
 
 def test_of_several_feeds_the_first_counts(tmp_path: Path) -> None:
     head = "id\ttitle\tlink\tprice\n"
-    files = {
+    files: dict[str, str | bytes] = {
         "c.tsv": head + "S1\tThird\tx\t1 EUR\n",
         "b.tsv": head + "T\tTable\tx\t1 EUR\nT\tAgain\tx\t1 EUR\n\tNo id\tx\t1 EUR\n\tNo id\tx\t1 EUR\n",
         "a.xml": RSS,
