@@ -15,6 +15,9 @@ from training.evaluation import EvaluationReport
 from training.release.catalog_release import RECIPE, NoTextError, write_catalog_release
 from training.release.release import load_release
 
+SEARCHED = 200
+"""Items whose own vectors stand in for queries, where there is no log to take some from."""
+
 
 @dataclass(frozen=True)
 class CatalogOutcome:
@@ -55,10 +58,6 @@ def release_catalog(settings: Settings, progress: Progress | None = None) -> Cat
     )
     make_live(settings, release.id)
     return CatalogOutcome(release.id, live, "live until towers that learned from the log are not worse")
-
-
-SEARCHED = 200
-"""Items whose own vectors stand in for queries, where there is no log to take some from."""
 
 
 def is_catalog_release(settings: Settings, release_id: str) -> bool:

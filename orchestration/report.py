@@ -63,8 +63,13 @@ def print_outcome(console: Console, outcome: LoopOutcome) -> None:
 
 def _live_told(settings: Settings, live: str) -> str:
     if is_catalog_release(settings, live):
-        return f"Live: release {live}, the catalogue alone, by a pretrained text encoder and BM25."
+        return f"Live: release {live}, the catalogue alone, by {_found_by(settings)}."
     return f"Live is as it was: {live}."
+
+
+def _found_by(settings: Settings) -> str:
+    """What a release of the catalogue alone finds items by."""
+    return "BM25" if settings.training.text_encoder == "none" else "a pretrained text encoder and BM25"
 
 
 def print_catalog_alone(console: Console, settings: Settings) -> None:
@@ -77,9 +82,9 @@ def print_catalog_alone(console: Console, settings: Settings) -> None:
         console.print(f"{escape(landing_url(settings))} holds no day of logs that is over. Live is as it was: {live}.")
         return
     console.print(
-        f"{escape(landing_url(settings))} holds no day of logs that is over: the catalogue alone serves, by a"
-        " pretrained text encoder and BM25, the same for everybody who searches. With a day of logs (dt=YYYY-MM-DD) in"
-        " there, a run learns from it;"
+        f"{escape(landing_url(settings))} holds no day of logs that is over: the catalogue alone serves, by"
+        f" {_found_by(settings)}, the same for everybody who searches. With a day of logs (dt=YYYY-MM-DD) in there,"
+        " a run learns from it;"
         " `shelfwise serve --log` writes one of what is searched and chosen.",
         soft_wrap=True,
     )

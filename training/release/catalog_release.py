@@ -29,6 +29,7 @@ from training.data.ngrams import Hasher
 from training.data.ragged import Ragged
 from training.data.scalars import QuantileTransform
 from training.evaluation import EvaluationReport
+from training.evaluation.methods import SERVED
 from training.model.towers import HALF, TowerConfig, Towers
 from training.quality_prior import QualityFeatures
 from training.ranking.bm25 import Bm25, catalog_text
@@ -58,7 +59,6 @@ F32 = NDArray[np.float32]
 RECIPE = "catalogue alone"
 ORDER, LEXICAL_ORDER = "hybrid", "bm25"
 """The rules of :data:`training.ranking.ranker.RULES` that order its candidates, with a text encoder and without."""
-SERVING = "served"
 NARROW = 1
 """Width of what is not learned: a part of a vector cannot be left out, so it is zeros."""
 NOTHING_LEARNED = datetime(1970, 1, 1, tzinfo=UTC)
@@ -173,7 +173,7 @@ def _write_files(
     trained = settings.training.model_dump(mode="json")
     training: dict[str, Any] = {"recipe": RECIPE, "encoders": list(towers.config.encoders), "examples": 0, "curve": []}
     write_json(folder / "training.json", {**training, "settings": trained, "dependencies": dependencies()})
-    report = EvaluationReport("nothing", requests=0, items=len(catalog), rows=[], slices={}, serving=SERVING)
+    report = EvaluationReport("nothing", requests=0, items=len(catalog), rows=[], slices={}, serving=SERVED)
     write_json(folder / "evaluation.json", report.to_json())
     write_json(folder / CLOCK, {"trained_at": now.isoformat(), "released_at": now.isoformat()})
     (folder / "model_card.md").write_text(_model_card(settings, catalog, encoder, now), encoding="utf-8")
