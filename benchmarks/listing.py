@@ -41,7 +41,7 @@ def main() -> None:
         allowed = (stage.items.category == category) & (arrays.item_available <= arrays.request_time[request])
         if category < 0 or allowed.sum() < LEAST_ITEMS or not allowed[item]:
             continue
-        user = History(arrays.recent_items[request], arrays.order_history[request])
+        user = History(arrays.recent_items[request], arrays.order_history[int(request)])
         nobody = History(user.recent_items[:0], user.order_history[:0])
         popular, listed = (
             int(np.flatnonzero(listing.order(who, int(allowed.sum()), allowed)[0] == item)[0]) for who in (nobody, user)

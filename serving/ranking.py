@@ -12,7 +12,7 @@ from training.ranking.candidates import DEPTH, SOURCES, Asked, Pairs, candidates
 from training.ranking.confidence import nearness
 from training.ranking.features import pair_features
 from training.ranking.item_numbers import named_first
-from training.ranking.ranker import LinearRanker, in_order
+from training.ranking.ranker import Ranker, in_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class Ranked(NamedTuple):
 class Ranking:
     """Orders candidates by the release's ranker. Read-only, so threads may share it."""
 
-    def __init__(self, release: Release, ranker: LinearRanker) -> None:
+    def __init__(self, release: Release, ranker: Ranker) -> None:
         self._encoder, self._sources, self._ranker = release.encoder, release.sources, ranker
         self._confidence = release.confidence
 

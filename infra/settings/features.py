@@ -21,7 +21,7 @@ class FeatureSettings(Group):
     """Clicked items kept of a user, the newest."""
     recent_orders: Count = 10
     """Ordered items kept of a user, the newest."""
-    order_history: Count = 50
+    order_history: Count = 200
     """Orders kept of a user, the newest, an item as often as it was ordered."""
     ordered_tags: Count = 20
     """Tags of ordered items that the query tower reads."""

@@ -31,7 +31,7 @@ from training.losses.objective import PARTS
 from training.model.preprocessing import preprocessing_of
 from training.model.query_encoder import QueryEncoder
 from training.quality_prior import query_with_prior
-from training.ranking.fitting import LEARNED
+from training.ranking.fitting import LEARNED, TREES
 from training.ranking.ranker import RULES
 from training.release.writer import write_release
 from training.run.candidate import CONFIG, WEIGHTS, fit_candidate_prior, load_candidate, load_prior
@@ -167,7 +167,7 @@ def quality_prior() -> dg.MaterializeResult:
 
 @dg.asset(
     group_name="training",
-    kinds={"scipy", "bm25s"},
+    kinds={"scipy", "lightgbm"},
     owners=OWNERS,
     code_version=code_version("ranker"),
     required_resource_keys=LOCKED,
@@ -188,7 +188,7 @@ def ranker() -> dg.MaterializeResult:
             "NDCG@100 on users not learned from": table(
                 [
                     {"queries": name, "requests": choice.requests, "serves": choice.serves}
-                    | {order: choice.ndcg.get(order) for order in (*RULES, LEARNED)}
+                    | {order: choice.ndcg.get(order) for order in (*RULES, LEARNED, TREES)}
                     for name, choice in found.choices.items()
                 ]
             ),

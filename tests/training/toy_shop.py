@@ -109,7 +109,7 @@ class _Log:
             tags = [tag for i in known["orders"] for tag in self.items[i]["tags"]]
             searched, clicked = self.of_query.get(query, (None, None))
             request |= {
-                "order_history": [f"i{i}" for i in known["orders"][:50]],
+                "order_history": [f"i{i}" for i in known["orders"][:200]],
                 "recent_brands": [b for b in dict.fromkeys(brands) if b][:10],
                 "ordered_tags": list(dict.fromkeys(tags)),
                 "requests_7d": len(known["searches"]) or None,

@@ -73,8 +73,8 @@ class Arrays:
     recent_queries: NDArray[np.int32]
     recent_items: NDArray[np.int32]
     recent_orders: NDArray[np.int32]
-    order_history: NDArray[np.int32]
-    """An entry per order, newest first, [requests, settings.features.order_history]; no tower reads it."""
+    order_history: Ragged
+    """An entry per order, newest first, at most ``settings.features.order_history``; no tower reads it."""
     recent_brands: NDArray[np.int32]
     """Token buckets of the brands, newest first."""
     ordered_tags: NDArray[np.int32]
@@ -187,7 +187,7 @@ def _mapped(path: Path) -> Arrays:
         recent_queries=column("recent_queries"),
         recent_items=column("recent_items"),
         recent_orders=column("recent_orders"),
-        order_history=column("order_history"),
+        order_history=ragged("order_history"),
         recent_brands=column("recent_brands"),
         ordered_tags=column("ordered_tags"),
         request_features=column("request_features"),

@@ -46,6 +46,13 @@ class Ragged:
         """The row of each entry, [len(ids)]."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    def padded(self) -> NDArray[np.int32]:
+        """The rows as one array, as wide as the longest of them, -1 pads, [n, width]."""
+        lengths = self.lengths
+        out = np.full((len(self), int(lengths.max(initial=0))), -1, dtype=np.int32)
+        out[np.arange(out.shape[1]) < lengths[:, None]] = self.ids[self.offsets[0] : self.offsets[-1]]
+        return out
+
     def sample(self, rows: Ints, count: int, rng: np.random.Generator) -> Ints:
         """Places in ``ids`` of ``count`` entries of each of ``rows``, uniform and with repeats, [m, count]; -1 where
         the row is empty."""

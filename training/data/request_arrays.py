@@ -27,6 +27,7 @@ from training.data.array_files import (
 from training.data.items import BRAND, TAG, label_rows
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
+from training.data.ragged import Ragged, offsets_of
 from training.data.scalars import QuantileTransform
 
 ADDED_LISTS = ("recent_brands", "order_history", "ordered_tags")
@@ -114,12 +115,12 @@ def _write_histories(db: duckdb.DuckDBPyConnection, settings: Settings, folder: 
         ("recent_queries", "queries", "query", "number"),
         ("recent_items", "items", "item_id", "item"),
         ("recent_orders", "items", "item_id", "item"),
-        ("order_history", "items", "item_id", "item"),
         ("recent_brands", "brand_names", "brand", "bucket"),
         ("ordered_tags", "tag_names", "tag", "bucket"),
     ):
         length = getattr(settings.features, LIST_LENGTHS[name])
         _write_history(db, folder, name, (table, key, number), (count, length))
+    _write_order_history(db, folder, count, settings.features.order_history)
 
 
 def _write_history(
@@ -138,6 +139,20 @@ def _write_history(
     ).to_arrow_reader(BATCH_ROWS)
     for batch in reader:
         out[batch["request"].to_numpy(), batch["place"].to_numpy()] = batch["number"].to_numpy()
+
+
+def _write_order_history(db: duckdb.DuckDBPyConnection, folder: Path, count: int, length: int) -> None:
+    """As :func:`_write_history`, row by row as long as it is: most users have few orders, some have hundreds."""
+    orders = db.sql(
+        f"""
+        SELECT request, item::INTEGER AS item
+        FROM (SELECT request, unnest(order_history) AS item_id, generate_subscripts(order_history, 1) AS place
+              FROM requests)
+        JOIN items USING (item_id) WHERE place <= {length} ORDER BY request, place
+        """
+    ).to_arrow_table()
+    lengths = np.bincount(orders["request"].to_numpy(), minlength=count)
+    save_ragged(folder, "order_history", Ragged(offsets_of(lengths), orders["item"].to_numpy()))
 
 
 def _write_request_location(

@@ -28,7 +28,7 @@ from training.quality_prior import QualityPrior, items_with_quality, query_with_
 from training.ranking.bm25 import Bm25, catalog_text
 from training.ranking.fitting import FittedRanker
 from training.ranking.random_walk import RandomWalk
-from training.ranking.ranker import LinearRanker
+from training.ranking.ranker import Ranker
 from training.ranking.second_stage import SecondStage
 from training.run.ranking import second_stage
 
@@ -165,7 +165,7 @@ def searches_of(
     return Searches(makers, FUSIONS)
 
 
-def served_method(stage: SecondStage, ranker: LinearRanker) -> Method:
+def served_method(stage: SecondStage, ranker: Ranker) -> Method:
     """What is served: the candidates of all sources in the ranker's order."""
     return lambda requests: stage.search(ranker, requests, DEPTH)
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from training.ranking.confidence import Confidence
 from training.ranking.features import GROUPS
 from training.ranking.listwise import Lists, fit_listwise, fit_scale
-from training.ranking.ranker import CLASSES, RULES, LinearRanker, rule_weights
+from training.ranking.ranker import CLASSES, RULES, Ranker, rule_weights
+from training.ranking.trees import Trees
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -30,6 +31,9 @@ log too small to prove anything a text encoder steadies them."""
 LEAST_ERRORS = 2.0
 """Standard errors by which another order has to lead it."""
 LEARNED = "learned"
+TREES = "learned, with trees"
+LEAST_FOR_TREES = 200
+"""Requests of a class, without which no trees are tried: on fewer they led nowhere that we tried."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,16 @@ class Choice:
     requests: int
     """That something was chosen in."""
     ndcg: Mapping[str, float]
-    """NDCG@100 of the order of each rule, and of weights learned on other users."""
+    """NDCG@100 of the order of each rule, and of weights, and trees upon them, learned on other users."""
     serves: str
-    """``learned``, or one of the rules."""
+    """``learned``, ``learned, with trees``, or one of the rules."""
 
 
 @dataclass(frozen=True)
 class FittedRanker:
     """A ranker with what was measured of it."""
 
-    ranker: LinearRanker
+    ranker: Ranker
     choices: Mapping[str, Choice]
     confidence: Confidence | None = None
     """Where nothing fits a query; None where too little was found to tell."""
@@ -78,7 +82,7 @@ class FittedRanker:
     def of_rules(cls, features: tuple[str, ...], rules: Mapping[str, str]) -> FittedRanker:
         """Nothing learned: one of ``RULES`` per class."""
         choices = {name: Choice(0, {}, rule) for name, rule in rules.items()}
-        return cls(LinearRanker.of_rules(features, rules), choices)
+        return cls(Ranker.of_rules(features, rules), choices)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -92,12 +96,12 @@ class FittedRanker:
         """What :meth:`to_json` wrote."""
         choices = {name: Choice(**choice) for name, choice in value["choices"].items()}
         told = value.get("confidence")
-        return cls(LinearRanker.from_json(value), choices, Confidence.from_json(told) if told else None)
+        return cls(Ranker.from_json(value), choices, Confidence.from_json(told) if told else None)
 
 
 def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> FittedRanker:
     """Per class of queries the order of highest NDCG@100 on users it has not seen, learned weights or a rule, where it
-    surely leads what serves unproven.
+    surely leads what serves unproven; trees are added to learned weights where they surely lead these.
 
     Weights begin at the rule of least loss. What the user and the item are worth is a prior for unknown queries.
     """
@@ -105,6 +109,7 @@ def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> Fitte
     values = np.where(np.isnan(rows.values), fill, rows.values).astype(np.float64)
     weights: dict[str, F64] = {}
     choices: dict[str, Choice] = {}
+    trees: dict[str, Trees] = {}
     shared = np.zeros(len(features))
     for name in CLASSES:
         of_class = rows.known if name == "known" else ~rows.known
@@ -115,16 +120,22 @@ def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> Fitte
             continue
         lists, sample = part.lists, part.lists.sampled(SAMPLED, seed)
         measured = {rule: ndcg(lists, lists.values @ rule_weights(features, rule)) for rule in RULES}
-        measured[LEARNED] = _out_of_fold(features, part, sample, shared, seed)
+        measured |= _out_of_fold(features, part, sample, shared, seed)
         figures = {order: float(np.mean(values)) for order, values in measured.items()}
+        with_trees = {order: measured[order] for order in (LEARNED, TREES) if order in measured}
+        if _proven(with_trees, part.user, LEARNED) != TREES:
+            measured.pop(TREES, None)
         serves = _proven(measured, part.user, UNPROVEN[name])
         learned = fit_listwise(sample, _best_rule(features, sample) + shared)
-        weights[name] = learned if serves == LEARNED else rule_weights(features, serves)
+        is_learned = serves in (LEARNED, TREES)
+        weights[name] = learned if is_learned else rule_weights(features, serves)
+        if serves == TREES:
+            trees[name] = Trees.fit(sample, sample.values @ learned, seed)
         choices[name] = Choice(len(part.lists), figures, serves)
-        if name == "known" and serves == LEARNED:
+        if name == "known" and is_learned:
             about_source = [f for group, names in GROUPS.items() if group != "user" for f in names]
             shared = np.where(np.isin(features, about_source), 0.0, learned)
-    return FittedRanker(LinearRanker(features, weights, fill.astype(np.float64)), choices)
+    return FittedRanker(Ranker(features, weights, fill.astype(np.float64), trees), choices)
 
 
 @dataclass(frozen=True)
@@ -165,18 +176,23 @@ def _best_rule(features: tuple[str, ...], lists: Lists) -> F64:
     return min(scaled, key=lambda found: found[1])[0]
 
 
-def _out_of_fold(features: tuple[str, ...], part: _Part, sample: Lists, shared: F64, seed: int) -> F64:
-    """NDCG@100 of each request by weights that were learned from other users."""
+def _out_of_fold(features: tuple[str, ...], part: _Part, sample: Lists, shared: F64, seed: int) -> dict[str, F64]:
+    """NDCG@100 of each request by weights, and by trees upon them, that were learned from other users."""
     people, person = np.unique(part.user, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(people)) % FOLDS
-    measured = np.zeros(len(part.lists))
+    orders = (LEARNED, TREES) if len(part.lists) >= LEAST_FOR_TREES else (LEARNED,)
+    measured = {order: np.zeros(len(part.lists)) for order in orders}
     for number in range(FOLDS):
         held_out = fold[person] == number
         if held_out.any() and not held_out.all():
             lists = part.lists.of_requests(held_out)
             others = sample.of_requests(~held_out)
             weights = fit_listwise(others, _best_rule(features, others) + shared)
-            measured[held_out] = ndcg(lists, lists.values @ weights)
+            scores = lists.values @ weights
+            measured[LEARNED][held_out] = ndcg(lists, scores)
+            if TREES in measured:
+                trees = Trees.fit(others, others.values @ weights, seed)
+                measured[TREES][held_out] = ndcg(lists, scores + trees.scores(lists.values))
     return measured
 
 

@@ -1,9 +1,9 @@
-"""The linear ranker: a weight per feature, one set for queries that led to items before and one for all others."""
+"""The ranker: a weight per feature, one set for queries that led to items before and one for all others; and trees."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from training.ranking.candidates import DEPTH, Pairs
 from training.ranking.features import GROUPS
+from training.ranking.trees import Trees
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -19,6 +20,8 @@ CLASSES = ("known", "unknown")
 """Of queries: whether the query had led to an item when the towers learned. What a source is worth depends on it: the
 graph and the towers remember, BM25 reads."""
 TOWERS = "towers"
+ALIKE = "alike"
+"""The part of a score that all candidates of a class have alike: where trees begin."""
 RULES: dict[str, dict[str, float]] = {
     TOWERS: {"towers_cosine": 1.0, "quality_prior": 1.0},
     "bm25": {"lexical_rank": 1.0},
@@ -32,22 +35,24 @@ to follows in the order of the towers."""
 
 
 @dataclass(frozen=True)
-class LinearRanker:
-    """Score = sum over features of weight x value, an unknown value read as ``fill``."""
+class Ranker:
+    """Score = sum over features of weight x value, an unknown value read as ``fill``, and what trees add to it."""
 
     features: tuple[str, ...]
     weights: Mapping[str, F64]
     """By class, [features]."""
     fill: F64
     """[features]."""
+    trees: Mapping[str, Trees] = field(default_factory=dict)
+    """By class, of those that have some."""
 
     @classmethod
-    def of_rules(cls, features: tuple[str, ...], rules: Mapping[str, str]) -> LinearRanker:
+    def of_rules(cls, features: tuple[str, ...], rules: Mapping[str, str]) -> Ranker:
         """The ranker that follows one of ``RULES`` per class."""
         weights = {name: rule_weights(features, rule) for name, rule in rules.items()}
         return cls(features, weights, np.zeros(len(features)))
 
-    def aligned(self, features: tuple[str, ...]) -> LinearRanker:
+    def aligned(self, features: tuple[str, ...]) -> Ranker:
         """The same ranker over ``features``, of which those that it does not know count for nothing.
 
         Raises:
@@ -63,12 +68,14 @@ class LinearRanker:
             return out
 
         weights = {name: spread(values) for name, values in self.weights.items()}
-        return LinearRanker(features, weights, spread(self.fill))
+        trees = {name: own.at(np.array(place)) for name, own in self.trees.items()}
+        return Ranker(features, weights, spread(self.fill), trees)
 
     def reads_users(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether what a user did counts for queries of these classes, [n]."""
         of_user = np.isin(self.features, GROUPS["user"])
-        return np.where(known, *(bool(self.weights[name][of_user].any()) for name in CLASSES))
+        reads = (name in self.trees or bool(self.weights[name][of_user].any()) for name in CLASSES)
+        return np.where(known, *reads)
 
     def follows_towers(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether queries of these classes [n] are served as the towers find, so that nothing is to be ordered."""
@@ -79,7 +86,10 @@ class LinearRanker:
         """Scores of pairs [m] from their features [m, features]; ``known``: of each pair's query, [m]."""
         filled = np.where(np.isnan(values), self.fill, values)
         by_class = filled @ np.column_stack([self.weights[name] for name in CLASSES])
-        return np.where(known, by_class[:, 0], by_class[:, 1]).astype(np.float32)
+        scores = np.where(known, by_class[:, 0], by_class[:, 1])
+        for rows, trees in self._trees_of(known):
+            scores[rows] += trees.scores(filled[rows])
+        return scores.astype(np.float32)
 
     def parts(self, values: F32, known: NDArray[np.bool_]) -> dict[str, F32]:
         """What each group of features adds to the scores, [m] each; they add up to :meth:`scores`."""
@@ -87,21 +97,34 @@ class LinearRanker:
         each = filled * np.where(known[:, None], self.weights["known"], self.weights["unknown"])
         group_of = {feature: group for group, names in GROUPS.items() for feature in names}
         groups = np.array([group_of.get(feature, "item") for feature in self.features])
+        if self.trees:
+            each, groups = np.column_stack([each, np.zeros(len(each))]), np.append(groups, ALIKE)
+        for rows, trees in self._trees_of(known):
+            each[rows] += trees.parts(filled[rows])
         return {name: each[:, groups == name].sum(axis=1).astype(np.float32) for name in dict.fromkeys(groups.tolist())}
+
+    def _trees_of(self, known: NDArray[np.bool_]) -> Iterator[tuple[I64, Trees]]:
+        """The pairs of each class that has trees and is asked for, with its trees."""
+        for name, trees in self.trees.items():
+            rows = np.flatnonzero(known if name == "known" else ~known)
+            if len(rows):
+                yield rows, trees
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "kind": "linear",
             "features": list(self.features),
             "weights": {name: values.tolist() for name, values in self.weights.items()},
             "fill": self.fill.tolist(),
+            "trees": {name: trees.model for name, trees in self.trees.items()},
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> LinearRanker:
+    def from_json(cls, value: Mapping[str, Any]) -> Ranker:
         """What :meth:`to_json` wrote."""
         weights = {name: np.array(value["weights"][name], dtype=np.float64) for name in CLASSES}
-        return cls(tuple(value["features"]), weights, np.array(value["fill"], dtype=np.float64))
+        features = tuple(value["features"])
+        trees = {name: Trees(model, np.arange(len(features))) for name, model in value.get("trees", {}).items()}
+        return cls(features, weights, np.array(value["fill"], dtype=np.float64), trees)
 
 
 def rule_weights(features: tuple[str, ...], rule: str) -> F64:
@@ -110,7 +133,7 @@ def rule_weights(features: tuple[str, ...], rule: str) -> F64:
 
 
 def in_order(
-    ranker: LinearRanker, pairs: Pairs, values: F32, known: NDArray[np.bool_], towers: I64, k: int
+    ranker: Ranker, pairs: Pairs, values: F32, known: NDArray[np.bool_], towers: I64, k: int
 ) -> tuple[I64, F32]:
     """The best ``k`` items of each request, -1 for none, and their scores, [n, k] each.
 

@@ -20,7 +20,7 @@ from training.ranking.features import ItemColumns, pair_features
 from training.ranking.fitting import FittedRanker, RankingRows, fit_ranker
 from training.ranking.item_numbers import ItemNumbers, named_first
 from training.ranking.query_graph import QueryGraph
-from training.ranking.ranker import LinearRanker, in_order
+from training.ranking.ranker import Ranker, in_order
 from training.ranking.spelling import Spelling
 
 F32 = NDArray[np.float32]
@@ -85,7 +85,7 @@ class SecondStage:
             partial(encode, asked),
         )
 
-    def search(self, ranker: LinearRanker, requests: I64, k: int) -> I64:
+    def search(self, ranker: Ranker, requests: I64, k: int) -> I64:
         """The ``k`` items served for requests, of those that existed at their time, best first, -1 for none, [n, k]."""
         found = [
             self._served(ranker, texts, towers, asked, pairs, values, k)
@@ -93,7 +93,7 @@ class SecondStage:
         ]
         return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
 
-    def search_texts(self, ranker: LinearRanker, texts: Sequence[str], vectors: F32, text: F32 | None, k: int) -> I64:
+    def search_texts(self, ranker: Ranker, texts: Sequence[str], vectors: F32, text: F32 | None, k: int) -> I64:
         """The ``k`` items of the whole catalogue served for queries of an unknown user, [n, k].
 
         Args:
@@ -145,7 +145,7 @@ class SecondStage:
                 lexical=self.lexical.scores(asked_texts),
                 graph=self.graph.walked(asked_texts),
                 recent_items=arrays.recent_items[rows],
-                order_history=arrays.order_history[rows],
+                order_history=arrays.order_history.take(rows).padded(),
                 text=None if arrays.text is None else arrays.text.queries[arrays.request_query[rows]],
                 allowed=arrays.item_available <= time[:, None],
             )
@@ -164,7 +164,7 @@ class SecondStage:
 
     def _served(
         self,
-        ranker: LinearRanker,
+        ranker: Ranker,
         texts: Sequence[str],
         towers: I64,
         asked: Asked,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from training.ranking.features import ItemColumns
     from training.ranking.item_numbers import ItemNumbers
     from training.ranking.query_graph import QueryGraph
-    from training.ranking.ranker import LinearRanker
+    from training.ranking.ranker import Ranker
     from training.ranking.spelling import Spelling
 
 
@@ -69,7 +69,7 @@ class Release:
         return _load_encoder(self.manifest, self.items.ids)
 
     @cached_property
-    def ranker(self) -> LinearRanker | None:
+    def ranker(self) -> Ranker | None:
         """What orders the candidates; None for a release of before there was one, which serves what its towers find.
 
         Raises:
@@ -138,16 +138,16 @@ def _load_encoder(manifest: Manifest, item_ids: list[str]) -> QueryEncoder:
     return QueryEncoder(towers.eval(), tokens, item_ids, preprocessing, prior)
 
 
-def _load_ranker(manifest: Manifest) -> LinearRanker | None:
+def _load_ranker(manifest: Manifest) -> Ranker | None:
     from training.ranking.features import PAIR_FEATURES
-    from training.ranking.ranker import LinearRanker
+    from training.ranking.ranker import Ranker
 
     file = manifest.path / RANKER
     if not file.exists():
         return None
     names = read_json(manifest.path / "preprocessing.json")["item_figures"]["names"]
     try:
-        return LinearRanker.from_json(read_json(file)).aligned((*PAIR_FEATURES, *names))
+        return Ranker.from_json(read_json(file)).aligned((*PAIR_FEATURES, *names))
     except KeyError as error:
         raise ReleaseError(
             f"release {manifest.id} ranks by features that this program does not have ({error.args[0]}): start it again"

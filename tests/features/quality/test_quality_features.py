@@ -24,7 +24,7 @@ from tests.features.quality.quality_shop import (
 )
 
 DAY, HOUR, MICROSECOND = timedelta(days=1), timedelta(hours=1), timedelta(microseconds=1)
-LONG = ["x"] * 51
+LONG = ["x"] * 201
 
 
 def drop_first(rows: list[Row]) -> None:

@@ -61,3 +61,10 @@ def test_where_keeps_the_entries_that_are_marked(rows: list[list[int]], below: i
 @given(ROWS)
 def test_rows_of_entries(rows: list[list[int]]) -> None:
     assert ragged(rows).rows_of_entries().tolist() == [i for i, row in enumerate(rows) for _ in row]
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=4), max_size=6))
+def test_padded_rows_hold_their_entries_in_order(rows: list[list[int]]) -> None:
+    padded = ragged(rows).padded()
+    assert padded.shape == (len(rows), max(map(len, rows), default=0))
+    assert [[n for n in row if n >= 0] for row in padded.tolist()] == rows

@@ -10,16 +10,14 @@ from hypothesis import strategies as st
 from tests.training.ranking.examples import asked, items
 from training.ranking.candidates import DEPTH, Pairs, candidates
 from training.ranking.features import pair_features
-from training.ranking.ranker import CLASSES, RULES, LinearRanker, in_order
+from training.ranking.ranker import CLASSES, RULES, Ranker, in_order
 
 FEATURES = items().features
 
 
-def some_ranker(seed: int = 1) -> LinearRanker:
+def some_ranker(seed: int = 1) -> Ranker:
     rng = np.random.default_rng(seed)
-    return LinearRanker(
-        FEATURES, {name: rng.normal(size=len(FEATURES)) for name in CLASSES}, np.full(len(FEATURES), 0.5)
-    )
+    return Ranker(FEATURES, {name: rng.normal(size=len(FEATURES)) for name in CLASSES}, np.full(len(FEATURES), 0.5))
 
 
 def test_parts_add_up_and_unknown_values_are_filled() -> None:
@@ -38,7 +36,7 @@ def test_parts_add_up_and_unknown_values_are_filled() -> None:
 
 def test_it_is_the_same_when_it_was_written_and_read() -> None:
     ranker = some_ranker()
-    read = LinearRanker.from_json(json.loads(json.dumps(ranker.to_json())))
+    read = Ranker.from_json(json.loads(json.dumps(ranker.to_json())))
     values = np.random.default_rng(3).random((4, len(FEATURES)), dtype=np.float32)
     known = np.array([True, False, True, False])
     assert (read.scores(values, known) == ranker.scores(values, known)).all()
@@ -60,7 +58,7 @@ def test_the_hybrid_rule_orders_as_reciprocal_rank_fusion_does() -> None:
     request = asked(n=1, lexical=lexical)
     towers = np.array([[0, 1, 2, 3, 4]])
     pairs = candidates(towers, request)
-    ranker = LinearRanker.of_rules(FEATURES, dict.fromkeys(CLASSES, "hybrid"))
+    ranker = Ranker.of_rules(FEATURES, dict.fromkeys(CLASSES, "hybrid"))
 
     found, _ = in_order(ranker, pairs, pair_features(pairs, request, items()), request.graph.known, towers, 5)
 
@@ -70,7 +68,7 @@ def test_the_hybrid_rule_orders_as_reciprocal_rank_fusion_does() -> None:
 
 def test_only_the_rule_of_the_towers_follows_them() -> None:
     for rule in RULES:
-        ranker = LinearRanker.of_rules(FEATURES, {"known": rule, "unknown": "towers"})
+        ranker = Ranker.of_rules(FEATURES, {"known": rule, "unknown": "towers"})
         assert ranker.follows_towers(np.array([True, False])).tolist() == [rule == "towers", True]
 
 
@@ -99,7 +97,7 @@ def test_what_is_there_for_the_user_alone_counts_where_users_do() -> None:
     towers = np.array([[0, 1]])
     pairs = candidates(towers, request)
     values, known = pair_features(pairs, request, items()), request.graph.known
-    rule = LinearRanker.of_rules(FEATURES, dict.fromkeys(CLASSES, "hybrid"))
+    rule = Ranker.of_rules(FEATURES, dict.fromkeys(CLASSES, "hybrid"))
     assert in_order(rule, pairs, values, known, towers, 5)[0].tolist() == [[0, 1, -1, -1, -1]]
     ranker = some_ranker()
     assert set(in_order(ranker, pairs, values, known, towers, 5)[0][0].tolist()) == {0, 1, 3, -1}
