@@ -1,0 +1,117 @@
+"""How likely people are to look at each position of a list, told by the log alone.
+
+A click needs a look and an item that is worth it: P(click) = propensity of the position x attraction of the item for
+the query (the position-based model: Craswell et al., WSDM 2008). Where an engine showed the same item for the same
+query at several positions, attraction cancels out (intervention harvesting: Agarwal et al., WSDM 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize  # type: ignore[import-untyped]
+from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+
+from training.data.arrays import Arrays, Stage
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+LEAST_CLICKS = 200
+"""On pairs (query, item) that were shown at several positions, without which nothing is said."""
+SPREAD = 1.0
+"""Standard deviation, before any click, of the logarithm of the propensity from a position to one e times as deep: 1 at
+the first and 1/rank, as is often assumed, are one apart. Few clicks say that positions are alike."""
+
+
+@dataclass(frozen=True)
+class Propensities:
+    """Of positions 1 to P, relative to the first."""
+
+    values: F64
+    """In (0, 1], 1 at the first, [P]: a position that is looked at more than the first counts as the first."""
+    error: F64
+    """Standard error of the logarithm, 0 at the first, [P]."""
+    clicks: int
+    """On pairs that were shown at several positions: what tells."""
+
+    def at(self, positions: NDArray[np.integer]) -> F64:
+        """Of each position from 1, the last one's where it is deeper; NaN of what was not shown (0)."""
+        place = np.minimum(positions, len(self.values)) - 1
+        return np.where(place < 0, np.nan, self.values[np.maximum(place, 0)])
+
+
+def log_propensities(arrays: Arrays, deepest: int) -> Propensities | str:
+    """Propensities of the list that the shop showed in the train window; or why they cannot be told.
+
+    Args:
+        deepest: the last position of which all impressions are in the arrays: the training set keeps the first
+            ``training.unclicked_per_request`` unclicked ones of a request.
+    """
+    taken = [_shown(arrays, stage, deepest) for stage in (arrays.clicked, arrays.unclicked)]
+    pair, position = (np.concatenate(column) for column in zip(*taken, strict=True))
+    clicked = np.repeat([True, False], [len(pairs) for pairs, _ in taken])
+    return fit_propensities(pair, position, clicked)
+
+
+def fit_propensities(pair: I64, position: NDArray[np.integer], clicked: NDArray[np.bool_]) -> Propensities | str:
+    """Propensities from impressions [n], or why they cannot be told.
+
+    The clicks of a pair fall on its positions in the ratio of impressions x propensity: a multinomial likelihood of
+    each pair's clicks, in which its attraction is gone (fixed effects of a Poisson regression: Hausman, Hall and
+    Griliches, Econometrica 1984). Its score has mean zero wherever the model of the mean holds, so that clicks need not
+    be rare or independent. A Brownian motion over the logarithm of the position is the prior.
+
+    Args:
+        pair: a number per (query, item); position: from 1; clicked: whether the impression was.
+    """
+    clicked_pairs = np.unique(pair[clicked])
+    kept = np.isin(pair, clicked_pairs)
+    row = np.searchsorted(clicked_pairs, pair[kept])
+    shape = (len(clicked_pairs), int(position.max(initial=1)))
+    place = (row, position[kept].astype(np.int64) - 1)
+    shown = csr_matrix((np.ones(len(row)), place), shape=shape)
+    clicks = csr_matrix((clicked[kept].astype(np.float64), place), shape=shape)
+    moved = np.diff(shown.indptr) > 1
+    shown, clicks = shown[moved], clicks[moved]
+    told = int(clicks.sum())
+    if told < LEAST_CLICKS:
+        return f"{told:,} clicks on items shown at several positions for the same query, of {LEAST_CLICKS:,} needed"
+    of_pair, of_position = (np.asarray(clicks.sum(axis=axis)).ravel() for axis in (1, 0))
+    step = SPREAD**2 * np.diff(np.log(np.arange(1, shape[1] + 1)))
+    prior = _brownian(step)
+
+    def share(log: F64) -> tuple[csr_matrix, F64]:
+        weighted = shown.multiply(np.exp(log)).tocsr()
+        total = np.asarray(weighted.sum(axis=1)).ravel()
+        return weighted.multiply(1 / total[:, None]).tocsr(), total
+
+    def loss(free: F64) -> tuple[float, F64]:
+        log = np.append(0.0, free)
+        shares, total = share(log)
+        value = of_pair @ np.log(total) - of_position @ log + free @ prior @ free / 2
+        return float(value), (shares.T @ of_pair - of_position)[1:] + prior @ free
+
+    def curvature(free: F64) -> F64:
+        shares, _ = share(np.append(0.0, free))
+        squares = (shares.T @ shares.multiply(of_pair[:, None])).toarray()
+        return np.asarray((np.diag(shares.T @ of_pair) - squares)[1:, 1:] + prior)
+
+    found = minimize(loss, np.zeros(shape[1] - 1), jac=True, hess=curvature, method="trust-exact")
+    error = np.sqrt(np.diag(np.linalg.inv(curvature(found.x))))
+    return Propensities(np.minimum(np.exp(np.append(0.0, found.x)), 1), np.append(0.0, error), told)
+
+
+def _shown(arrays: Arrays, stage: Stage, deepest: int) -> tuple[I64, NDArray[np.int16]]:
+    """Pair (query, item) and position of what a stage holds of the train window, down to a position."""
+    request = stage.items.rows_of_entries()
+    kept = (stage.positions > 0) & (stage.positions <= deepest) & ~arrays.is_validation[request]
+    query = arrays.request_query[request[kept]].astype(np.int64)
+    return query * arrays.items + stage.items.ids[kept], stage.positions[kept]
+
+
+def _brownian(step: F64) -> F64:
+    """Precision of a Brownian motion that begins at 0, after steps of these variances [P - 1], [P - 1, P - 1]."""
+    difference = np.eye(len(step)) - np.eye(len(step), k=-1)
+    return np.asarray(difference.T @ (difference / step[:, None]))
