@@ -8,6 +8,7 @@ query at several positions, attraction cancels out (intervention harvesting: Aga
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 LEAST_CLICKS = 200
 """On pairs (query, item) that were shown at several positions, without which nothing is said."""
+MOST_IMPRESSIONS = 10_000_000
+"""The latest, beyond which more add memory, not certainty."""
 SPREAD = 1.0
 """Standard deviation, before any click, of the logarithm of the propensity from a position to one e times as deep: 1 at
 the first and 1/rank, as is often assumed, are one apart. Few clicks say that positions are alike."""
@@ -41,15 +44,22 @@ class Propensities:
         place = np.minimum(positions, len(self.values)) - 1
         return np.where(place < 0, np.nan, self.values[np.maximum(place, 0)])
 
+    def to_json(self) -> dict[str, Any]:
+        return {"propensities": self.values.tolist(), "error": self.error.tolist(), "clicks": self.clicks}
+
 
 def log_propensities(arrays: Arrays, deepest: int) -> Propensities | str:
-    """Propensities of the list that the shop showed in the train window; or why they cannot be told.
+    """Propensities of the lists that the shop showed before the cut, the latest; or why they cannot be told.
 
     Args:
         deepest: the last position of which all impressions are in the arrays: the training set keeps the first
             ``training.unclicked_per_request`` unclicked ones of a request.
     """
-    taken = [_shown(arrays, stage, deepest) for stage in (arrays.clicked, arrays.unclicked)]
+    stages = (arrays.clicked, arrays.unclicked)
+    end = int(np.searchsorted(arrays.request_time, arrays.cut))
+    held = np.cumsum((arrays.clicked.lengths + arrays.unclicked.lengths)[:end][::-1])
+    begin = end - int(np.searchsorted(held, MOST_IMPRESSIONS, side="right"))
+    taken = [_shown(arrays, stage, slice(begin, end), deepest) for stage in stages]
     pair, position = (np.concatenate(column) for column in zip(*taken, strict=True))
     clicked = np.repeat([True, False], [len(pairs) for pairs, _ in taken])
     return fit_propensities(pair, position, clicked)
@@ -103,12 +113,14 @@ def fit_propensities(pair: I64, position: NDArray[np.integer], clicked: NDArray[
     return Propensities(np.minimum(np.exp(np.append(0.0, found.x)), 1), np.append(0.0, error), told)
 
 
-def _shown(arrays: Arrays, stage: Stage, deepest: int) -> tuple[I64, NDArray[np.int16]]:
-    """Pair (query, item) and position of what a stage holds of the train window, down to a position."""
-    request = stage.items.rows_of_entries()
-    kept = (stage.positions > 0) & (stage.positions <= deepest) & ~arrays.is_validation[request]
-    query = arrays.request_query[request[kept]].astype(np.int64)
-    return query * arrays.items + stage.items.ids[kept], stage.positions[kept]
+def _shown(arrays: Arrays, stage: Stage, requests: slice, deepest: int) -> tuple[I64, NDArray[np.int16]]:
+    """Pair (query, item) and position of what a stage holds of ``requests``, down to a position."""
+    offsets = stage.items.offsets[requests.start : requests.stop + 1]
+    entries = slice(offsets[0], offsets[-1])
+    query = np.repeat(arrays.request_query[requests].astype(np.int64), np.diff(offsets))
+    position = stage.positions[entries]
+    kept = (position > 0) & (position <= deepest)
+    return (query * arrays.items + stage.items.ids[entries])[kept], position[kept]
 
 
 def _brownian(step: F64) -> F64:

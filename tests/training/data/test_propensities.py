@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from demoshop.clicks import POSITION_DECAY
 from demoshop.landing import make_landing
 from infra.settings import DemoSettings, Settings
+from training.data import propensities
 from training.data.arrays import Stage, prepare_arrays
 from training.data.propensities import LEAST_CLICKS, Propensities, fit_propensities, log_propensities
 from training.data.ragged import Ragged, offsets_of
@@ -119,7 +120,11 @@ def _impressions(landing: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows["pair"], rows["position"], np.asarray(rows["clicked"], dtype=np.bool_)
 
 
-def test_the_train_window_tells_down_to_where_its_lists_are_whole(make_shop: Callable[..., Settings]) -> None:
+@pytest.mark.parametrize("most", [10_000_000, 5_000 * PAGE])
+def test_what_was_shown_before_the_cut_tells(
+    make_shop: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(propensities, "MOST_IMPRESSIONS", most)
     pair, position, clicked = some_log(20_000, LOOKS)
     request = np.arange(len(pair)) // PAGE
 
@@ -127,16 +132,16 @@ def test_the_train_window_tells_down_to_where_its_lists_are_whole(make_shop: Cal
         items = Ragged(offsets_of(np.bincount(request[kept], minlength=20_000)), (pair[kept] % 30).astype(np.int32))
         return Stage(items, position[kept].astype(np.int16), np.zeros((len(items.ids), 0), dtype=np.float32))
 
-    late = np.arange(20_000) >= 15_000
     arrays = replace(
         prepare_arrays(make_shop(requests=50)),
         item_available=np.zeros(30, dtype=np.int64),
         request_query=(pair[::PAGE] // 30).astype(np.int32),
-        is_validation=late,
+        request_time=np.arange(20_000) * 1_000_000,
+        meta={"cut_us": 15_000 * 1_000_000},
         clicked=stage(clicked),
         unclicked=stage(~clicked),
     )
-    kept = ~late[request] & (position <= 6)
+    kept = (request < 15_000) & (request >= 15_000 - most // PAGE) & (position <= 6)
     found = log_propensities(arrays, deepest=6)
     assert isinstance(found, Propensities)
     np.testing.assert_allclose(found.values, fitted(pair[kept], position[kept], clicked[kept]).values, rtol=1e-6)
