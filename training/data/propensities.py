@@ -48,8 +48,29 @@ class Propensities:
         return {"propensities": self.values.tolist(), "error": self.error.tolist(), "clicks": self.clicks}
 
 
+@dataclass(frozen=True)
+class Impressions:
+    """Items that were shown."""
+
+    pair: I64
+    """A number per (query, item), [n]."""
+    position: NDArray[np.integer]
+    """From 1, [n]."""
+    clicked: NDArray[np.bool_]
+    """[n]."""
+
+
 def log_propensities(arrays: Arrays, deepest: int) -> Propensities | str:
-    """Propensities of the lists that the shop showed before the cut, the latest; or why they cannot be told.
+    """Propensities of the lists that the shop showed before the cut; or why they cannot be told.
+
+    Args:
+        deepest: as of :func:`latest_impressions`.
+    """
+    return fit_propensities(latest_impressions(arrays, deepest))
+
+
+def latest_impressions(arrays: Arrays, deepest: int) -> Impressions:
+    """The latest ``MOST_IMPRESSIONS`` before the cut.
 
     Args:
         deepest: the last position of which all impressions are in the arrays: the training set keeps the first
@@ -61,36 +82,23 @@ def log_propensities(arrays: Arrays, deepest: int) -> Propensities | str:
     begin = end - int(np.searchsorted(held, MOST_IMPRESSIONS, side="right"))
     taken = [_shown(arrays, stage, slice(begin, end), deepest) for stage in stages]
     pair, position = (np.concatenate(column) for column in zip(*taken, strict=True))
-    clicked = np.repeat([True, False], [len(pairs) for pairs, _ in taken])
-    return fit_propensities(pair, position, clicked)
+    return Impressions(pair, position, np.repeat([True, False], [len(pairs) for pairs, _ in taken]))
 
 
-def fit_propensities(pair: I64, position: NDArray[np.integer], clicked: NDArray[np.bool_]) -> Propensities | str:
-    """Propensities from impressions [n], or why they cannot be told.
+def fit_propensities(impressions: Impressions) -> Propensities | str:
+    """Propensities, or why they cannot be told.
 
     The clicks of a pair fall on its positions in the ratio of impressions x propensity: a multinomial likelihood of
     each pair's clicks, in which its attraction is gone (fixed effects of a Poisson regression: Hausman, Hall and
     Griliches, Econometrica 1984). Its score has mean zero wherever the model of the mean holds, so that clicks need not
     be rare or independent. A Brownian motion over the logarithm of the position is the prior.
-
-    Args:
-        pair: a number per (query, item); position: from 1; clicked: whether the impression was.
     """
-    clicked_pairs = np.unique(pair[clicked])
-    kept = np.isin(pair, clicked_pairs)
-    row = np.searchsorted(clicked_pairs, pair[kept])
-    shape = (len(clicked_pairs), int(position.max(initial=1)))
-    place = (row, position[kept].astype(np.int64) - 1)
-    shown = csr_matrix((np.ones(len(row)), place), shape=shape)
-    clicks = csr_matrix((clicked[kept].astype(np.float64), place), shape=shape)
-    moved = np.diff(shown.indptr) > 1
-    shown, clicks = shown[moved], clicks[moved]
-    told = int(clicks.sum())
+    clicks, shown = _moved(impressions)
+    told, depth = int(clicks.sum()), clicks.shape[1]
     if told < LEAST_CLICKS:
         return f"{told:,} clicks on items shown at several positions for the same query, of {LEAST_CLICKS:,} needed"
     of_pair, of_position = (np.asarray(clicks.sum(axis=axis)).ravel() for axis in (1, 0))
-    step = SPREAD**2 * np.diff(np.log(np.arange(1, shape[1] + 1)))
-    prior = _brownian(step)
+    prior = _brownian(SPREAD**2 * np.diff(np.log(np.arange(1, depth + 1))))
 
     def share(log: F64) -> tuple[csr_matrix, F64]:
         weighted = shown.multiply(np.exp(log)).tocsr()
@@ -108,7 +116,7 @@ def fit_propensities(pair: I64, position: NDArray[np.integer], clicked: NDArray[
         squares = (shares.T @ shares.multiply(of_pair[:, None])).toarray()
         return np.asarray((np.diag(shares.T @ of_pair) - squares)[1:, 1:] + prior)
 
-    found = minimize(loss, np.zeros(shape[1] - 1), jac=True, hess=curvature, method="trust-exact")
+    found = minimize(loss, np.zeros(depth - 1), jac=True, hess=curvature, method="trust-exact")
     error = np.sqrt(np.diag(np.linalg.inv(curvature(found.x))))
     return Propensities(np.minimum(np.exp(np.append(0.0, found.x)), 1), np.append(0.0, error), told)
 
@@ -121,6 +129,19 @@ def _shown(arrays: Arrays, stage: Stage, requests: slice, deepest: int) -> tuple
     position = stage.positions[entries]
     kept = (position > 0) & (position <= deepest)
     return (query * arrays.items + stage.items.ids[entries])[kept], position[kept]
+
+
+def _moved(impressions: Impressions) -> tuple[csr_matrix, csr_matrix]:
+    """Clicks and impressions by position of the pairs that were clicked, and shown at several, [pairs, positions]."""
+    clicked_pairs = np.unique(impressions.pair[impressions.clicked])
+    kept = np.isin(impressions.pair, clicked_pairs)
+    row = np.searchsorted(clicked_pairs, impressions.pair[kept])
+    place = (row, impressions.position[kept].astype(np.int64) - 1)
+    shape = (len(clicked_pairs), int(impressions.position.max(initial=1)))
+    shown = csr_matrix((np.ones(len(row)), place), shape=shape)
+    clicks = csr_matrix((impressions.clicked[kept].astype(np.float64), place), shape=shape)
+    moved = np.diff(shown.indptr) > 1
+    return clicks[moved], shown[moved]
 
 
 def _brownian(step: F64) -> F64:

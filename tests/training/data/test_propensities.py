@@ -17,7 +17,7 @@ from demoshop.landing import make_landing
 from infra.settings import DemoSettings, Settings
 from training.data import propensities
 from training.data.arrays import Stage, prepare_arrays
-from training.data.propensities import LEAST_CLICKS, Propensities, fit_propensities, log_propensities
+from training.data.propensities import LEAST_CLICKS, Impressions, Propensities, fit_propensities, log_propensities
 from training.data.ragged import Ragged, offsets_of
 
 PAGE = 10
@@ -37,7 +37,7 @@ def some_log(requests: int, looks: np.ndarray, seed: int = 1) -> tuple[np.ndarra
 
 
 def fitted(*log: np.ndarray) -> Propensities:
-    found = fit_propensities(*log)
+    found = fit_propensities(Impressions(*log))
     assert isinstance(found, Propensities), found
     return found
 
@@ -70,7 +70,7 @@ def test_the_order_of_impressions_and_the_names_of_pairs_count_for_nothing() -> 
 
 def test_without_an_item_that_moved_nothing_is_told() -> None:
     position = np.tile(np.arange(1, 6), 1_000)
-    reason = fit_propensities(position.astype(np.int64), position, np.ones(len(position), dtype=np.bool_))
+    reason = fit_propensities(Impressions(position.astype(np.int64), position, np.ones(len(position), dtype=np.bool_)))
     assert isinstance(reason, str) and reason.startswith("0 clicks") and str(LEAST_CLICKS) in reason
 
 
@@ -79,7 +79,7 @@ def test_whatever_the_log_they_are_shares_of_the_first(seed: int, requests: int,
     rng = np.random.default_rng(seed)
     n = requests * 3
     position = rng.integers(1, depth + 1, n)
-    found = fit_propensities(rng.integers(0, pairs, n), position, rng.random(n) < rng.random())
+    found = fit_propensities(Impressions(rng.integers(0, pairs, n), position, rng.random(n) < rng.random()))
     if isinstance(found, str):
         assert "needed" in found
         return
