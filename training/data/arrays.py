@@ -28,6 +28,8 @@ class Stage:
     """The items of each request that reached a stage, in shown order."""
 
     items: Ragged
+    positions: NDArray[np.int16]
+    """Place of each entry in the list that its request showed, from 1; 0 where it was not shown, [entries]."""
     features: NDArray[np.float32]
     """Figures of each entry's item as of its request, quantile-transformed, NaN where unknown, [entries, F]."""
 
@@ -170,7 +172,7 @@ def _mapped(path: Path) -> Arrays:
         return Ragged(column(f"{name}.offsets"), column(f"{name}.ids"))
 
     def stage(name: str) -> Stage:
-        return Stage(ragged(name), column(f"{name}.features"))
+        return Stage(ragged(name), column(f"{name}.positions"), column(f"{name}.features"))
 
     meta = json.loads((path / META).read_text(encoding="utf-8"))
     return Arrays(

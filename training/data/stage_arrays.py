@@ -21,6 +21,8 @@ STAGE_CONDITIONS = {
     "unclicked": "stage = 'unclicked'",
     "random": "stage = 'random'",
 }
+DEEPEST = int(np.iinfo(np.int16).max)
+"""Position that deeper ones are read as."""
 
 
 def write_stages(db: duckdb.DuckDBPyConnection, settings: Settings, folder: Path) -> dict[str, Any]:
@@ -54,11 +56,14 @@ def _write_stage(
 ) -> int:
     total, requests = count_rows(db, f"rows WHERE {stage}"), count_rows(db, "requests")
     ids = new_array(folder / f"{stage}.ids.npy", (total,), np.int32)
+    positions = new_array(folder / f"{stage}.positions.npy", (total,), np.int16)
     features = new_array(folder / f"{stage}.features.npy", (total, len(figures)), np.float32)
     lengths, written = np.zeros(requests, dtype=np.int64), 0
     reader = db.sql(
         f"""
-        SELECT request, item{"".join(f", {name}" for name in figures)} FROM rows WHERE {stage}
+        SELECT request, item, greatest(0, least(coalesce(position, 0), {DEEPEST}))::SMALLINT AS place
+               {"".join(f", {name}" for name in figures)}
+        FROM rows WHERE {stage}
         ORDER BY request, position, item
         """
     ).to_arrow_reader(BATCH_ROWS)
@@ -66,6 +71,7 @@ def _write_stage(
         lengths += np.bincount(batch["request"].to_numpy(), minlength=requests)
         place = slice(written, written + batch.num_rows)
         ids[place] = batch["item"].to_numpy()
+        positions[place] = batch["place"].to_numpy()
         features[place] = transform.apply(figures_of(batch, figures))
         written += batch.num_rows
     np.save(folder / f"{stage}.offsets.npy", offsets_of(lengths))

@@ -15,11 +15,12 @@ from infra.progress import Progress
 from infra.settings import Settings, TrainingSettings
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.held_out import stopping_and_judging
+from training.data.propensities import log_propensities
 from training.evaluation.intervals import QUANTILES, RESAMPLES, difference_rows, summary_rows
 from training.evaluation.live import LIVE, NotComparable, read_live
 from training.evaluation.methods import BOOSTED, SERVED, TOWERS, Searches, nightly_methods, searches_of
 from training.evaluation.metrics import DEPTH, MEASURES, Values
-from training.evaluation.report import MAIN_MEASURE, EvaluationReport, write_evaluation
+from training.evaluation.report import MAIN_MEASURE, POSITIONS, EvaluationReport, write_evaluation
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, values_of
 from training.run.candidate import QUALITY_PRIOR, RANKER, load_candidate, load_prior
@@ -62,7 +63,9 @@ def evaluate(
         except NotComparable as error:
             told["left_out"] = str(error)
     report = measure(arrays, settings.training, searches, names, progress)
-    report = replace(report, measured={**report.measured, LIVE: told})
+    looks = log_propensities(arrays, settings.training.unclicked_per_request)
+    positions = {"reason": looks} if isinstance(looks, str) else looks.to_json()
+    report = replace(report, measured={**report.measured, LIVE: told, POSITIONS: positions})
     write_evaluation(report, candidate_dir)
     return report
 

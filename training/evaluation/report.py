@@ -11,6 +11,8 @@ from typing import Any
 from training.run.candidate import EVALUATION
 
 MAIN_MEASURE = "recall@100"
+POSITIONS = "positions"
+SAID_POSITIONS = (2, 3, 5, 10, 20)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class EvaluationReport:
     days: list[dict[str, Any]] = field(default_factory=list)
     """Per day after the cut ``{"day", "requests", "users", "rows", "differences"}``."""
     measured: dict[str, Any] = field(default_factory=dict)
-    """How: measures, depth, resamples, seed, the ends of the windows."""
+    """How: measures, depth, resamples, seed, the ends of the windows; and under ``positions`` how much each position of
+    the log's lists is looked at (:class:`training.data.propensities.Propensities`), or the ``reason`` why that cannot
+    be told."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Per part of the evaluation."""
     differences: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -81,7 +85,21 @@ class EvaluationReport:
             parts += [f"{MAIN_MEASURE} by slice:", _markdown_table(self.slice_table())]
         if len(self.days) > 1:
             parts += [f"{MAIN_MEASURE} by day after the cut:", _markdown_table(self.day_table())]
-        return "\n\n".join(parts)
+        return "\n\n".join([*parts, *self._positions()])
+
+    def _positions(self) -> list[str]:
+        """How much each position of the shop's lists is looked at, or why that is not told, as one sentence."""
+        told = self.measured.get(POSITIONS)
+        if told is None:
+            return []
+        if "reason" in told:
+            return [f"How much each position of the log's lists is looked at cannot be told: {told['reason']}."]
+        looks = told["propensities"]
+        said = ", ".join(f"{at}: {looks[at - 1]:.2f}" for at in SAID_POSITIONS if at <= len(looks))
+        return [
+            "How much a position of the log's lists is looked at, of the first as 1, by"
+            f" {told['clicks']:,} clicks on items that moved: {said}."
+        ]
 
     def _figure(self, method: str, measure: str) -> dict[str, float]:
         figures = {row["method"]: row for row in self.rows}

@@ -31,6 +31,7 @@ from training.evaluation.measure import DAY, following_days, judging_requests
 from training.evaluation.methods import nightly_methods
 from training.evaluation.metrics import DEPTH, MEASURES
 from training.evaluation.plots import markdown_image, methods_figure, slices_figure
+from training.evaluation.report import POSITIONS
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.search import exact_top
 from training.quality_prior import PriorWeights, QualityFeatures, QualityPrior, quality_figures
@@ -58,6 +59,7 @@ def test_the_table_has_every_method_on_the_same_rows(make_shop: MakeShop) -> Non
     candidate = train(settings).candidate_dir
     steps: list[float] = []
     report = evaluate(settings, candidate, progress=lambda _, share: steps.append(share))
+    assert set(report.measured[POSITIONS]) in ({"reason"}, {"propensities", "error", "clicks"})
     arrays = prepare_arrays(settings)
     assert report.truth == "orders"
     stopping, judging = stopping_and_judging(arrays)
@@ -184,6 +186,9 @@ def test_a_report_survives_json_and_reads_as_text() -> None:
     assert drawn == ["new items (30)"]
     empty = EvaluationReport(truth="orders", requests=0, items=0, rows=[], slices={})
     assert empty.markdown() == "_nothing_"
+    looks = {"propensities": [1.0, 0.6, 0.4, 0.35, 0.3], "error": [0.0] * 5, "clicks": 1_234}
+    assert replace(empty, measured={POSITIONS: looks}).markdown().endswith("moved: 2: 0.60, 3: 0.40, 5: 0.30.")
+    assert "cannot be told: 3 clicks." in replace(empty, measured={POSITIONS: {"reason": "3 clicks"}}).markdown()
 
 
 @pytest.mark.slow
