@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from serving.filters import UnknownValue
 from serving.hits import DESCRIBED, Hit
 
 ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
@@ -35,5 +36,7 @@ class Retrieval:
     queries that led to a click, and than those of most unrelated words. True where the release cannot tell."""
     corrected: str | None = None
     """The query that was answered, where unknown words of the one asked were taken for words of the shop."""
+    unknown_values: list[UnknownValue] = field(default_factory=list)
+    """Values of the filters that no item has, each with the nearest that there are: a reason for an empty answer."""
     features: dict[str, list[str]] | None = None
     """The user's history as it was known; only where an explanation was asked for."""

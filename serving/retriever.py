@@ -277,6 +277,7 @@ class Retriever:
             timings_ms={},
             confident=answer.confident,
             corrected=corrected,
+            unknown_values=list(search.wanted.unknown),
             features={name: list(getattr(search.context, name)) for name in USER_LISTS} if request.explain else None,
         )
 

@@ -14,7 +14,8 @@ from infra.contract.request import Request
 from infra.contract.tables import LOCATION_NAMES
 from serving.retrieval import Retrieval
 
-VALUES = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}, "minItems": 1}
+LEVELS = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
+VALUES = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}, LEVELS]}, "minItems": 1}
 BOUNDS = {name: {"type": "number"} for name in ("gt", "gte", "lt", "lte")}
 RANGE = {"type": "object", "properties": BOUNDS, "additionalProperties": False, "minProperties": 1}
 FILTER = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}, VALUES, RANGE]}

@@ -51,6 +51,14 @@ def test_the_quick_look_is_the_same_search(client: TestClient) -> None:
     assert client.get("/search", params=quick).json()["hits"] == long["hits"]
 
 
+def test_a_value_that_no_item_has_is_an_answer_that_says_so(client: TestClient) -> None:
+    answer = client.post("/search", json={"query": "mug", "filters": {"brand": "Acmee"}})
+    assert answer.status_code == 200 and answer.json()["hits"] == []
+    (unknown,) = answer.json()["unknown_values"]
+    assert (unknown["field"], unknown["value"]) == ("brand", "Acmee") and "Acme" in unknown["nearest"]
+    assert client.post("/search", json={"query": "mug", "filters": {"brand": "Acme"}}).json()["unknown_values"] == []
+
+
 def test_it_says_what_it_answered_instead_and_can_answer_what_was_typed(client: TestClient) -> None:
     meant = client.post("/search", json={"query": "red shoes"}).json()
     answer = client.post("/search", json={"query": "red sheos"}).json()
