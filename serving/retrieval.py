@@ -11,6 +11,7 @@ from serving.hits import DESCRIBED, Hit
 ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"
 NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
+SECOND_STAGE_FAILED = "second_stage_failed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,16 @@ class ServedRelease:
     """Hits whose cosine is below it are left out; None: none."""
     ranking: Ranking | None = None
     """The second stage; None: what the towers find is what is served."""
+
+    @property
+    def lists(self) -> bool:
+        """Whether it lists items where nothing is searched for."""
+        return self.release.ranker is not None
+
+    @cached_property
+    def without_second_stage(self) -> ServedRelease:
+        """The same in the order of the towers; itself where that is what it serves."""
+        return self if self.ranking is None else replace(self, ranking=None)
 
     def search(
         self, vectors: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float | None = None
@@ -227,7 +237,7 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
                 check_collection(connection.client(), name, release)
         if choice.type != "FLAT":
             index = MemoryIndex(release.items.vectors, fields.columns, choice, threads)
-    ranker = release.ranker
+    ranker, by_ranker = release.ranker, settings.serving.second_stage
     return ServedRelease(
         release=release,
         index=index,
@@ -235,7 +245,7 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
         fields=fields,
         clock_offset=clock_offset(release.manifest.trained_at, release.manifest.data_until),
         min_score=settings.serving.min_score,
-        ranking=None if ranker is None else Ranking(release, ranker),
+        ranking=None if ranker is None else Ranking(release, ranker if by_ranker else ranker.of_towers()),
     )
 
 
@@ -244,12 +254,18 @@ def warm(served: ServedRelease, connection: Connection | None = None, timeout_s:
 
     Raises:
         IndexUnavailable: Milvus, where it searches, is away or does not have the collection.
+        ReleaseError: the second stage fails.
     """
+    from training.release.manifest import ReleaseError
+
     vector = served.release.encoder.encode("warm up")[None]
     if isinstance(served.index, MilvusIndex) and connection is not None:
         served.index.prove(connection.client(), vector.shape[1], timeout_s)
     if not served.index.search(vector, 1, Filter()).rows.size:
         raise IndexUnavailable(f"the index of release {served.release.id} answers with nothing")
-    served.corrected("wamrup")
     towers = served.search_memory(vector, served.depth(1), Filter())
-    served.ranked(["warm up"], [NO_CONTEXT], vector, towers, 1, Filter())
+    try:
+        served.corrected("wamrup")
+        served.ranked(["warm up"], [NO_CONTEXT], vector, towers, 1, Filter())
+    except Exception as error:
+        raise ReleaseError(f"the second stage of release {served.release.id} fails ({error}): train again") from error

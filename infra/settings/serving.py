@@ -31,6 +31,9 @@ class ServingSettings(Group):
     """Threads that answer asynchronous calls."""
     threads: Count = 1
     """Threads of torch in a serving process."""
+    second_stage: bool = True
+    """Whether the release's ranker orders what towers, BM25 and graph find; false: the towers' own order is served.
+    Queries are corrected and items listed either way."""
     unconfident_hits: bool = True
     """Whether hits are given where nothing fits the query (``confident`` of the answer is false); false: none are."""
     min_score: float | None = Field(None, ge=-1, le=1)

@@ -7,6 +7,7 @@ const FALLBACKS = {
   online_store_unavailable: "Redis is away: not personalized",
   index_unavailable: "Milvus is away: searched in memory",
   newer_release_unusable: "a newer release could not be loaded: the one before it answers",
+  second_stage_failed: "the second stage failed: in the towers’ own order",
 };
 
 export function column(section, { id, title, note, answer, other }) {
