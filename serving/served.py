@@ -13,6 +13,7 @@ from features.store.clock import clock_offset
 from infra.contract.names import FEATURE_SERVICE
 from infra.contract.request import NO_CONTEXT
 from infra.settings import Settings
+from serving.diversity import FIRST, diversified
 from serving.errors import IndexUnavailable
 from serving.fields import FilterFields, filter_fields, frequent_values
 from serving.filters import Filter
@@ -56,6 +57,8 @@ class ServedRelease:
     """How far the wall clock is ahead of the shop's time: not zero where an old log is replayed."""
     min_score: float | None = None
     """Hits whose cosine is below it are left out; None: none."""
+    diversity: float = 0.0
+    """How much the first hits are told apart, in [0, 1]."""
     ranking: Ranking | None = None
     """The second stage; None: what the towers find is what is served."""
 
@@ -113,7 +116,7 @@ class ServedRelease:
 
     def depth(self, k: int) -> int:
         """How many items the towers have to find where ``k`` are to be served."""
-        return k if self.ranking is None else max(k, DEPTH)
+        return self._least(k) if self.ranking is None else max(self._least(k), DEPTH)
 
     def ranked(
         self,
@@ -129,6 +132,18 @@ class ServedRelease:
         Args:
             texts: normalised queries; vectors: theirs, [n, d]; towers: what :meth:`search` found ``depth(k)`` deep.
         """
+        found = self._ordered(texts, contexts, vectors, towers, self._least(k), wanted)
+        return [self._first(one, k) for one in found]
+
+    def _ordered(
+        self,
+        texts: Sequence[str],
+        contexts: Sequence[RequestContext],
+        vectors: NDArray[np.float32],
+        towers: Sequence[Best],
+        k: int,
+        wanted: Filter,
+    ) -> list[Best]:
         if self.ranking is None:
             return list(towers)
         allowed = self.exact.mask(wanted)
@@ -141,6 +156,18 @@ class ServedRelease:
             for vector, item, hits in zip(vectors, named.tolist(), found, strict=True)
         ]
 
+    def _first(self, found: Best, k: int) -> Best:
+        """The k hits that are served of what was found ``_least(k)`` deep, told apart where that is set."""
+        rows, scores = found
+        if self.diversity:
+            vectors = self.release.items.vectors[rows[:FIRST], : self._width]
+            order = diversified(scores, vectors, self.diversity)
+            rows, scores = rows[order], scores[order]
+        return rows[:k], scores[:k]
+
+    def _least(self, k: int) -> int:
+        return max(k, FIRST) if self.diversity else k
+
     def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
         return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
 
@@ -150,14 +177,20 @@ class ServedRelease:
         """Those of cosine ``min_score`` or more, and the item that is asked for by its number."""
         if self.min_score is None:
             return rows, scores
-        width = len(vector) - len(self.release.manifest.config["boosting"]["weights"])
+        width = self._width
         keep = (self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score) | (rows == named)
         return rows[keep], scores[keep]
+
+    @property
+    def _width(self) -> int:
+        """Of vectors without the entries that boost."""
+        return int(self.release.items.vectors.shape[1] - len(self.release.manifest.config["boosting"]["weights"]))
 
     def listed(self, context: RequestContext, k: int, wanted: Filter) -> Best:
         """Rows and scores of the best k items that match where nothing is searched for; of a release that has a second
         stage."""
-        return self._listing.order(self._history(context), k, self.exact.mask(wanted))
+        found = self._listing.order(self._history(context), self._least(k), self.exact.mask(wanted))
+        return self._first(found, k)
 
     def listed_parts(self, context: RequestContext, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What the scores of the items at ``rows`` [n] are made of where they are listed, [n] per part."""
@@ -245,6 +278,7 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
         fields=fields,
         clock_offset=clock_offset(release.manifest.trained_at, release.manifest.data_until),
         min_score=settings.serving.min_score,
+        diversity=settings.serving.diversity,
         ranking=None if ranker is None else Ranking(release, ranker if by_ranker else ranker.of_towers()),
     )
 
