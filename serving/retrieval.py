@@ -36,7 +36,8 @@ class Retrieval:
     """Whether anything fits the query: False where its nearest items are farther from it than those of nearly all
     queries that led to a click, and than those of most unrelated words. True where the release cannot tell."""
     corrected: str | None = None
-    """The query that was answered, where unknown words of the one asked were taken for words of the shop."""
+    """The query that was answered, where unknown words of the one asked were taken for words of the shop; these are in
+    lower case, the others as they were typed."""
     unknown_values: list[UnknownValue] = field(default_factory=list)
     """Values of the filters that no item has, each with the nearest that there are: a reason for an empty answer."""
     features: dict[str, list[str]] | None = None

@@ -23,6 +23,7 @@ from infra.contract.request import Request, RequestOptions
 from infra.settings import Settings
 from serving.answers import LARGEST_CACHED_K, Answer, Search, cache_key
 from serving.caching import CountedCache
+from serving.callers_case import in_callers_case
 from serving.errors import BadRequest, IndexUnavailable
 from serving.explain import explained
 from serving.filters import parse_filters
@@ -172,7 +173,7 @@ class Retriever:
                 answer,
                 list(fallbacks),
                 cached=i not in answered_anew,
-                corrected=text if text != typed[i] else None,
+                corrected=in_callers_case(request.query, text) if text != typed[i] else None,
             )
             for i, (request, text, context, parsed, answer) in enumerate(
                 zip(requests, texts, contexts, wanted, answers, strict=True)
@@ -250,6 +251,10 @@ class Retriever:
         release = self._live.served.release
         known = {item["item_id"]: item for item in release.items.rows(release.encoder.known_row_indexes(item_ids))}
         return [known.get(item_id, {"item_id": item_id}) for item_id in item_ids]
+
+    def knows(self, item_id: str) -> bool:
+        """Whether the live release has an item."""
+        return bool(self._live.served.release.encoder.known_row_indexes([item_id]))
 
     def fields(self) -> list[dict[str, Any]]:
         """What can be filtered by: name, kind, and the most frequent values or the range of numbers."""
