@@ -132,29 +132,16 @@ class ServedRelease:
         Args:
             texts: normalised queries; vectors: theirs, [n, d]; towers: what :meth:`search` found ``depth(k)`` deep.
         """
-        found = self._ordered(texts, contexts, vectors, towers, self._least(k), wanted)
-        return [self._first(one, k) for one in found]
-
-    def _ordered(
-        self,
-        texts: Sequence[str],
-        contexts: Sequence[RequestContext],
-        vectors: NDArray[np.float32],
-        towers: Sequence[Best],
-        k: int,
-        wanted: Filter,
-    ) -> list[Best]:
         if self.ranking is None:
-            return list(towers)
+            return [self._first(one, k) for one in towers]
         allowed = self.exact.mask(wanted)
-        found = self.ranking.order(texts, contexts, vectors, towers, k, allowed)
-        if self.min_score is None:
-            return found
-        named = self.ranking.named(texts, allowed)
-        return [
-            self._near(vector, *hits, named=item)
-            for vector, item, hits in zip(vectors, named.tolist(), found, strict=True)
-        ]
+        found = self.ranking.order(texts, contexts, vectors, towers, self._least(k), allowed)
+        if self.min_score is not None:
+            named = self.ranking.named(texts, allowed).tolist()
+            found = [
+                self._near(vector, *hits, named=item) for vector, item, hits in zip(vectors, named, found, strict=True)
+            ]
+        return [self._first(one, k) for one in found]
 
     def _first(self, found: Best, k: int) -> Best:
         """The k hits that are served of what was found ``_least(k)`` deep, told apart where that is set."""
