@@ -27,6 +27,10 @@ class CatalogError(ValueError):
     """There is no usable catalogue; the message says what was found and what to do."""
 
 
+class NoCatalogError(CatalogError):
+    """There is none at all."""
+
+
 @dataclass(frozen=True)
 class CatalogReport:
     """What became of the catalogue's rows: ``rows_in = items + older_versions + variants + the sum of the reasons``."""
@@ -101,11 +105,12 @@ def find_catalog(settings: Settings) -> list[tuple[date | None, LandingFile]]:
     """As ``catalog_files``, of which there is at least one.
 
     Raises:
-        CatalogError: there is none, or one that cannot be opened. LandingError: there is no such landing folder.
+        CatalogError: there is none (a ``NoCatalogError``), or one that cannot be opened.
+        LandingError: there is no such landing folder.
     """
     dated = catalog_files(settings)
     if not dated:
-        raise CatalogError(
+        raise NoCatalogError(
             f"no catalogue in {landing_url(settings)}: expected catalog.parquet, .ndjson, .jsonl, .json or .csv"
             " (.gz allowed), there or in a day's folder"
         )

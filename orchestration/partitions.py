@@ -114,6 +114,8 @@ def choose_days(asked: tuple[date, date] | None) -> tuple[date, date] | None:
     if not days:
         raise LandingError(f"no day of the logs, {first} to {last}, is over and has its queries")
     new = unbuilt(settings, {day: landed[day] for day in days})
+    if not new:
+        logger.warning("No day is new or changed: the towers are trained again, on what there is, and judged anew.")
     return (new or days[-1:])[0], days[-1]
 
 

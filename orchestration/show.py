@@ -23,6 +23,9 @@ def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -
         console.print(
             f"Showing results for [bold]{escape(answer.corrected)}[/]; --as-typed searches for the query itself."
         )
+    for unknown in answer.unknown_values:
+        meant = f" The nearest: {', '.join(unknown.nearest)}." if unknown.nearest else ""
+        console.print(Text(f"No item has the {unknown.field} {unknown.value!r}.{meant}", "yellow"))
     if not answer.confident:
         nearest = " These items are the nearest." if answer.hits else ""
         console.print(f"[yellow]Nothing in this shop seems to fit.[/]{nearest}")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from infra.contract.request import RequestContext
     from serving.filters import Filter
+    from serving.served import ServedRelease
 
 LARGEST_CACHED_K = 1_000
 
@@ -40,7 +41,8 @@ class Search(NamedTuple):
     wanted: Filter
 
 
-def cache_key(release_id: str, text: str, k: int, wanted: Filter, context: RequestContext) -> tuple[object, ...]:
+def cache_key(served: ServedRelease, text: str, k: int, wanted: Filter, context: RequestContext) -> tuple[object, ...]:
     """All that the hits depend on (UEPPR's second key)."""
     histories = (tuple(getattr(context, name)) for name in USER_LISTS)
-    return (release_id, text, k, wanted, *histories, tuple(context.numeric.items()), tuple(context.location.items()))
+    by = served.release.id, served.ranking is None
+    return (*by, text, k, wanted, *histories, tuple(context.numeric.items()), tuple(context.location.items()))

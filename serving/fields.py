@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from serving.field_values import FieldValues
 
 MISSING = -1.0e308
 """Stands for an absent number. No price or rating is below it, and every range says so."""
@@ -36,6 +39,8 @@ class Field:
     name: str
     kind: Literal["text", "number"]
     columns: tuple[str, ...]
+    are_levels: bool = False
+    """The columns are the levels of a path, from its root."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,14 @@ class FilterFields:
     by_name: Mapping[str, Field]
     columns: pa.Table
     left_out: tuple[str, ...]
+    _values: dict[str, FieldValues] = dataclass_field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def values_of(self, field: Field) -> FieldValues:
+        """The values of a text field."""
+        if field.name not in self._values:
+            columns = [self.columns[name] for name in field.columns]
+            self._values[field.name] = FieldValues(columns, are_levels=field.are_levels)
+        return self._values[field.name]
 
 
 def filter_fields(items: pa.Table) -> FilterFields:
@@ -68,7 +81,7 @@ def filter_fields(items: pa.Table) -> FilterFields:
             left_out.append(name)
         elif slots:
             names = tuple(f"{prefix}_{slot}" for slot in range(1, len(slots) + 1))
-            fields[name] = Field(name, "text", names)
+            fields[name] = Field(name, "text", names, are_levels=prefix == "category")
             columns.update(zip(names, slots, strict=True))
     return FilterFields(fields, pa.table(columns), tuple(left_out))
 
@@ -142,17 +155,12 @@ def frequent_values(fields: FilterFields, count: int = 50) -> list[dict[str, Any
     the least and the largest."""
     found = []
     for field in fields.by_name.values():
-        held = pa.chunked_array([chunk for name in field.columns for chunk in fields.columns[name].chunks])
-        if field.kind == "number":
+        values: list[Any] = []
+        if field.kind == "text":
+            values = fields.values_of(field).frequent(count)
+        else:
+            held = fields.columns[field.columns[0]]
             bounds = pc.min_max(held.filter(pc.greater(held, MISSING)))
             values = [bounds["min"].as_py(), bounds["max"].as_py()]
-        else:
-            counted = (
-                pa.table({"value": held.filter(pc.not_equal(held, ""))})
-                .group_by("value")
-                .aggregate([([], "count_all")])
-            )
-            order = [("count_all", "descending"), ("value", "ascending")]
-            values = counted.sort_by(order)["value"].slice(0, count).to_pylist()
         found.append({"name": field.name, "kind": field.kind, "values": [v for v in values if v is not None]})
     return found

@@ -2,15 +2,17 @@
 
 ``{"brand": "Acme", "color": ["red", "blue"], "price": {"gte": 10, "lt": 50}, "category": "Shoes"}``: equality, any of,
 range. All must hold. A field with several values on an item (category levels, tags) matches when one of them does. An
-absent value never matches.
+absent value never matches. Text is the value that it is, else the only one that it is but for case and spaces; of a
+category also the path from its root, or the beginning of one: ``"A > B"``, ``"A/B"`` or, named ``category_path``,
+``["A", "B"]``. A text that no item has matches none, and the filter says so (``unknown``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +20,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from serving.errors import BadRequest
+from serving.field_values import BETWEEN, Path
 from serving.fields import MISSING, Field, FilterFields
+from serving.hits import DESCRIBED
 
 MAX_VALUES = 1_000
 """Values in one "any of"."""
+MOST_COMPARED = 5
+"""Unknown values of a request that are told the nearest ones."""
+PATH = "category_path"
+"""What the category is called where it is a path, as items have it."""
 OPERATORS = {
     "gt": (">", pc.greater),
     "gte": (">=", pc.greater_equal),
@@ -33,21 +41,41 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\
 
 
 @dataclass(frozen=True)
+class UnknownValue:
+    """A value that was asked for and that no item has."""
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = DESCRIBED
+
+    field: str
+    value: str
+    nearest: tuple[str, ...]
+    """Values that may have been meant, the likeliest first."""
+
+
+@dataclass(frozen=True)
 class AnyOf:
-    """One of the field's values is one of these."""
+    """One of the field's values is one of these, or its levels begin with one of the paths."""
 
     field: Field
     values: tuple[str, ...] | tuple[float, ...]
+    paths: tuple[Path, ...] = ()
 
     def expression(self) -> str:
         """The clause in Milvus's language."""
         values = ", ".join(literal(v) for v in self.values)
-        return "(" + " or ".join(f"{column} in [{values}]" for column in self.field.columns) + ")"
+        either = [f"{column} in [{values}]" for column in self.field.columns] if values else []
+        for path in self.paths:
+            levels = zip(self.field.columns, path, strict=False)
+            either.append("(" + " and ".join(f"{column} == {literal(level)}" for column, level in levels) + ")")
+        return "(" + " or ".join(either) + ")"
 
     def mask(self, columns: pa.Table) -> NDArray[np.bool_]:
         """Which rows match, [items]."""
-        wanted = pa.array(self.values)
+        wanted = pa.array(self.values, pa.string() if self.field.kind == "text" else pa.float64())
         masks = [pc.is_in(columns[c], value_set=wanted).to_numpy() for c in self.field.columns]
+        for path in self.paths:
+            levels = zip(self.field.columns, path, strict=False)
+            masks.append(np.logical_and.reduce([pc.equal(columns[c], level).to_numpy() for c, level in levels]))
         return np.asarray(np.logical_or.reduce(masks))
 
 
@@ -76,6 +104,8 @@ class Filter:
     """Clauses that must all hold; none: every item matches."""
 
     clauses: tuple[AnyOf | Range, ...] = ()
+    unknown: tuple[UnknownValue, ...] = field(default=(), compare=False)
+    """Values that no item has."""
 
     def expression(self) -> str:
         """The filter in Milvus's language, ``""`` for none."""
@@ -106,25 +136,64 @@ def parse_filters(filters: Mapping[str, Any] | None, fields: FilterFields) -> Fi
         return Filter()
     if not isinstance(filters, Mapping):
         raise BadRequest(f"filters must be a mapping of field to value, not {type(filters).__name__}")
-    return Filter(tuple(_clause(name, wanted, fields) for name, wanted in filters.items()))
+    clauses = tuple(_clause(name, wanted, fields) for name, wanted in filters.items())
+    return Filter(clauses, _unknown(clauses, fields))
 
 
 def _clause(name: Any, wanted: Any, fields: FilterFields) -> AnyOf | Range:
-    field = fields.by_name.get(name) if isinstance(name, str) else None
-    if field is None:
+    found = fields.by_name.get(name) if isinstance(name, str) else None
+    if found is None and name == PATH:
+        found = next((one for one in fields.by_name.values() if one.are_levels), None)
+    if found is None:
         known = ", ".join(fields.by_name) or "none"
         raise BadRequest(f"unknown filter field {name!r}; this release has: {known}")
     if isinstance(wanted, Mapping):
-        return _range(field, wanted)
-    several = isinstance(wanted, Collection) and not isinstance(wanted, str | bytes)
+        return _range(found, wanted)
+    several = _is_several(wanted)
     values = list(wanted) if several else [wanted]
     if not values:
-        raise BadRequest(f"filter {field.name!r}: an empty list matches nothing; leave the field out instead")
+        raise BadRequest(f"filter {name!r}: an empty list matches nothing; leave the field out instead")
     if len(values) > MAX_VALUES:
-        raise BadRequest(f"filter {field.name!r}: {len(values)} values, at most {MAX_VALUES} are taken")
-    if field.kind == "text":
-        return AnyOf(field, tuple(_text(field, v) for v in values))
-    return AnyOf(field, tuple(_number(field, v) for v in values))
+        raise BadRequest(f"filter {name!r}: {len(values)} values, at most {MAX_VALUES} are taken")
+    if found.kind == "number":
+        return AnyOf(found, tuple(_number(found, v) for v in values))
+    return _any_text(found, values, fields, is_path=several and name == PATH != found.name)
+
+
+def _any_text(of: Field, wanted: Sequence[Any], fields: FilterFields, *, is_path: bool) -> AnyOf:
+    """Any of the values and paths; ``is_path``: they are the levels of one path where there is such a path."""
+    known = fields.values_of(of)
+    texts = [_levels(of, value) if of.are_levels and _is_several(value) else _text(of, value) for value in wanted]
+    whole = known.find_path(BETWEEN.join(texts)) if is_path else None
+    if whole is not None:
+        return AnyOf(of, (), (whole,))
+    found = [known.find(text) for text in texts]
+    # what is not found stays as it was written, which matches nothing
+    meant = [text if one is None else one for text, one in zip(texts, found, strict=True)]
+    values = tuple(one for one in meant if isinstance(one, str))
+    return AnyOf(of, values, tuple(one for one in meant if isinstance(one, tuple)))
+
+
+def _unknown(clauses: Iterable[AnyOf | Range], fields: FilterFields) -> tuple[UnknownValue, ...]:
+    """The values of text that no item has, the first of them with the nearest that there are."""
+    found: list[UnknownValue] = []
+    for clause in clauses:
+        if isinstance(clause, AnyOf) and clause.field.kind == "text":
+            known = fields.values_of(clause.field)
+            for value in map(str, clause.values):
+                if known.find(value) is None:
+                    nearest = known.nearest(value) if len(found) < MOST_COMPARED else ()
+                    found.append(UnknownValue(clause.field.name, value, nearest))
+    return tuple(found)
+
+
+def _is_several(wanted: Any) -> bool:
+    return isinstance(wanted, Collection) and not isinstance(wanted, str | bytes | Mapping)
+
+
+def _levels(of: Field, wanted: Collection[Any]) -> str:
+    """A path that is written as the list of its levels."""
+    return _text(of, BETWEEN.join(_text(of, level) for level in wanted))
 
 
 def _range(field: Field, wanted: Mapping[Any, Any]) -> Range:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from serving.filters import UnknownValue
 from serving.hits import DESCRIBED, Hit
 
 ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"
 NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
+SECOND_STAGE_FAILED = "second_stage_failed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,9 @@ class Retrieval:
     """Whether anything fits the query: False where its nearest items are farther from it than those of nearly all
     queries that led to a click, and than those of most unrelated words. True where the release cannot tell."""
     corrected: str | None = None
-    """The query that was answered, where unknown words of the one asked were taken for words of the shop."""
+    """The query that was answered, where unknown words of the one asked were taken for words of the shop; these are in
+    lower case, the others as they were typed."""
+    unknown_values: list[UnknownValue] = field(default_factory=list)
+    """Values of the filters that no item has, each with the nearest that there are: a reason for an empty answer."""
     features: dict[str, list[str]] | None = None
     """The user's history as it was known; only where an explanation was asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -22,6 +23,7 @@ from infra.contract.request import Request, RequestOptions
 from infra.settings import Settings
 from serving.answers import LARGEST_CACHED_K, Answer, Search, cache_key
 from serving.caching import CountedCache
+from serving.callers_case import in_callers_case
 from serving.errors import BadRequest, IndexUnavailable
 from serving.explain import explained
 from serving.filters import parse_filters
@@ -29,12 +31,24 @@ from serving.live import Live
 from serving.request import check_request
 from serving.request_context import context_of
 from serving.request_features import RequestFeatures
-from serving.retrieval import INDEX_UNAVAILABLE, NEWER_RELEASE_UNUSABLE, ONLINE_STORE_UNAVAILABLE, Retrieval
+from serving.retrieval import (
+    INDEX_UNAVAILABLE,
+    NEWER_RELEASE_UNUSABLE,
+    ONLINE_STORE_UNAVAILABLE,
+    SECOND_STAGE_FAILED,
+    Retrieval,
+)
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
 from training.ranking.candidates import DEPTH
 
+log = logging.getLogger(__name__)
+
 NOTHING_FOUND = np.zeros(0, dtype=np.int32)
+FAILED = (
+    "the second stage of release %s failed, the order of the towers serves: `shelfwise rollback` goes back,"
+    " serving.second_stage=false does without it"
+)
 
 
 class Retriever:
@@ -54,6 +68,8 @@ class Retriever:
         """
         torch.set_num_threads(settings.serving.threads)
         self._settings = settings
+        self._failed: set[str] = set()
+        """Releases whose second stage failed, which is logged once."""
         with ExitStack() as opened:
             self._live = opened.enter_context(closing(Live(settings)))
             self._online = opened.enter_context(closing(OnlineFeatures(settings)))
@@ -93,15 +109,32 @@ class Retriever:
         Raises:
             BadRequest: one of them is bad; none is answered then.
         """
-        watch = Stopwatch()
         for request in requests:
             check_request(self._settings.serving, request)
-        requests = [self._of_person(request) for request in requests]
         served = self._live.served
+        plain = served.without_second_stage
+        try:
+            return self._retrieve_many(served, requests)
+        except BadRequest:
+            raise
+        except Exception as error:
+            if plain is served:
+                raise
+            retrievals = self._retrieve_many(plain, requests)  # raises what the second stage was not to blame for
+            if served.release.id not in self._failed:
+                self._failed.add(served.release.id)
+                log.exception(FAILED, served.release.id, exc_info=error)
+            for retrieval in retrievals:
+                retrieval.fallbacks.append(SECOND_STAGE_FAILED)
+            return retrievals
+
+    def _retrieve_many(self, served: ServedRelease, requests: Sequence[Request]) -> list[Retrieval]:
+        watch = Stopwatch()
+        requests = [self._of_person(request) for request in requests]
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
         typed = [normalise(request.query) for request in requests]
-        if served.ranking is None and not all(typed):
+        if not (served.lists or all(typed)):
             raise BadRequest(f"release {served.release.id} lists nothing without a query: give one, or train again")
         texts = [served.corrected(t) if r.correct else t for t, r in zip(typed, requests, strict=True)]
         now = datetime.now(UTC) - _clock_offset(served, self._online.clock_offset)
@@ -111,7 +144,7 @@ class Retriever:
             fallbacks.append(ONLINE_STORE_UNAVAILABLE)
             contexts = [context_of(None, None, request.location) for request in requests]
         keys = [
-            cache_key(served.release.id, text, request.k, parsed, context)
+            cache_key(served, text, request.k, parsed, context)
             for text, request, parsed, context in zip(texts, requests, wanted, contexts, strict=True)
         ]
         fell_back = False
@@ -140,7 +173,7 @@ class Retriever:
                 answer,
                 list(fallbacks),
                 cached=i not in answered_anew,
-                corrected=text if text != typed[i] else None,
+                corrected=in_callers_case(request.query, text) if text != typed[i] else None,
             )
             for i, (request, text, context, parsed, answer) in enumerate(
                 zip(requests, texts, contexts, wanted, answers, strict=True)
@@ -219,6 +252,10 @@ class Retriever:
         known = {item["item_id"]: item for item in release.items.rows(release.encoder.known_row_indexes(item_ids))}
         return [known.get(item_id, {"item_id": item_id}) for item_id in item_ids]
 
+    def knows(self, item_id: str) -> bool:
+        """Whether the live release has an item."""
+        return bool(self._live.served.release.encoder.known_row_indexes([item_id]))
+
     def fields(self) -> list[dict[str, Any]]:
         """What can be filtered by: name, kind, and the most frequent values or the range of numbers."""
         return self._live.served.filter_values
@@ -277,6 +314,7 @@ class Retriever:
             timings_ms={},
             confident=answer.confident,
             corrected=corrected,
+            unknown_values=list(search.wanted.unknown),
             features={name: list(getattr(search.context, name)) for name in USER_LISTS} if request.explain else None,
         )
 

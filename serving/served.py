@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from features.store.clock import clock_offset
 from infra.contract.names import FEATURE_SERVICE
 from infra.contract.request import NO_CONTEXT
 from infra.settings import Settings
+from serving.diversity import FIRST, diversified
 from serving.errors import IndexUnavailable
 from serving.fields import FilterFields, filter_fields, frequent_values
 from serving.filters import Filter
@@ -56,8 +57,20 @@ class ServedRelease:
     """How far the wall clock is ahead of the shop's time: not zero where an old log is replayed."""
     min_score: float | None = None
     """Hits whose cosine is below it are left out; None: none."""
+    diversity: float = 0.0
+    """How much the first hits are told apart, in [0, 1]."""
     ranking: Ranking | None = None
     """The second stage; None: what the towers find is what is served."""
+
+    @property
+    def lists(self) -> bool:
+        """Whether it lists items where nothing is searched for."""
+        return self.release.ranker is not None
+
+    @cached_property
+    def without_second_stage(self) -> ServedRelease:
+        """The same in the order of the towers; itself where that is what it serves."""
+        return self if self.ranking is None else replace(self, ranking=None)
 
     def search(
         self, vectors: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float | None = None
@@ -103,7 +116,7 @@ class ServedRelease:
 
     def depth(self, k: int) -> int:
         """How many items the towers have to find where ``k`` are to be served."""
-        return k if self.ranking is None else max(k, DEPTH)
+        return self._least(k) if self.ranking is None else max(self._least(k), DEPTH)
 
     def ranked(
         self,
@@ -120,16 +133,27 @@ class ServedRelease:
             texts: normalised queries; vectors: theirs, [n, d]; towers: what :meth:`search` found ``depth(k)`` deep.
         """
         if self.ranking is None:
-            return list(towers)
+            return [self._first(one, k) for one in towers]
         allowed = self.exact.mask(wanted)
-        found = self.ranking.order(texts, contexts, vectors, towers, k, allowed)
-        if self.min_score is None:
-            return found
-        named = self.ranking.named(texts, allowed)
-        return [
-            self._near(vector, *hits, named=item)
-            for vector, item, hits in zip(vectors, named.tolist(), found, strict=True)
-        ]
+        found = self.ranking.order(texts, contexts, vectors, towers, self._least(k), allowed)
+        if self.min_score is not None:
+            named = self.ranking.named(texts, allowed).tolist()
+            found = [
+                self._near(vector, *hits, named=item) for vector, item, hits in zip(vectors, named, found, strict=True)
+            ]
+        return [self._first(one, k) for one in found]
+
+    def _first(self, found: Best, k: int) -> Best:
+        """The k hits that are served of what was found ``_least(k)`` deep, told apart where that is set."""
+        rows, scores = found
+        if self.diversity:
+            vectors = self.release.items.vectors[rows[:FIRST], : self._width]
+            order = diversified(scores, vectors, self.diversity)
+            rows, scores = rows[order], scores[order]
+        return rows[:k], scores[:k]
+
+    def _least(self, k: int) -> int:
+        return max(k, FIRST) if self.diversity else k
 
     def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
         return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
@@ -140,14 +164,20 @@ class ServedRelease:
         """Those of cosine ``min_score`` or more, and the item that is asked for by its number."""
         if self.min_score is None:
             return rows, scores
-        width = len(vector) - len(self.release.manifest.config["boosting"]["weights"])
+        width = self._width
         keep = (self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score) | (rows == named)
         return rows[keep], scores[keep]
+
+    @property
+    def _width(self) -> int:
+        """Of vectors without the entries that boost."""
+        return int(self.release.items.vectors.shape[1] - len(self.release.manifest.config["boosting"]["weights"]))
 
     def listed(self, context: RequestContext, k: int, wanted: Filter) -> Best:
         """Rows and scores of the best k items that match where nothing is searched for; of a release that has a second
         stage."""
-        return self._listing.order(self._history(context), k, self.exact.mask(wanted))
+        found = self._listing.order(self._history(context), self._least(k), self.exact.mask(wanted))
+        return self._first(found, k)
 
     def listed_parts(self, context: RequestContext, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What the scores of the items at ``rows`` [n] are made of where they are listed, [n] per part."""
@@ -227,7 +257,7 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
                 check_collection(connection.client(), name, release)
         if choice.type != "FLAT":
             index = MemoryIndex(release.items.vectors, fields.columns, choice, threads)
-    ranker = release.ranker
+    ranker, by_ranker = release.ranker, settings.serving.second_stage
     return ServedRelease(
         release=release,
         index=index,
@@ -235,7 +265,8 @@ def load_served(settings: Settings, release_id: str, connection: Connection | No
         fields=fields,
         clock_offset=clock_offset(release.manifest.trained_at, release.manifest.data_until),
         min_score=settings.serving.min_score,
-        ranking=None if ranker is None else Ranking(release, ranker),
+        diversity=settings.serving.diversity,
+        ranking=None if ranker is None else Ranking(release, ranker if by_ranker else ranker.of_towers()),
     )
 
 
@@ -244,12 +275,18 @@ def warm(served: ServedRelease, connection: Connection | None = None, timeout_s:
 
     Raises:
         IndexUnavailable: Milvus, where it searches, is away or does not have the collection.
+        ReleaseError: the second stage fails.
     """
+    from training.release.manifest import ReleaseError
+
     vector = served.release.encoder.encode("warm up")[None]
     if isinstance(served.index, MilvusIndex) and connection is not None:
         served.index.prove(connection.client(), vector.shape[1], timeout_s)
     if not served.index.search(vector, 1, Filter()).rows.size:
         raise IndexUnavailable(f"the index of release {served.release.id} answers with nothing")
-    served.corrected("wamrup")
     towers = served.search_memory(vector, served.depth(1), Filter())
-    served.ranked(["warm up"], [NO_CONTEXT], vector, towers, 1, Filter())
+    try:
+        served.corrected("wamrup")
+        served.ranked(["warm up"], [NO_CONTEXT], vector, towers, 1, Filter())
+    except Exception as error:
+        raise ReleaseError(f"the second stage of release {served.release.id} fails ({error}): train again") from error

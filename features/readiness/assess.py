@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 
 from features.bots import Bot, largest
 from features.build_sessions import build_sessions
-from features.catalog import CatalogError, CatalogReport, build_catalog
+from features.catalog import CatalogError, CatalogReport, NoCatalogError, build_catalog
 from features.day_report import DayReport, totals
 from features.landing import LandingError, NoLogError, day_files, landing_days, landing_url, unread_in_landing
 from features.quality.day_judge import SessionJudge
@@ -18,6 +18,7 @@ from features.readiness.fields import field_gaps
 from features.readiness.gaps import catalog_gaps, day_gaps, log_gaps, no_log_gap, other_gaps, row_gaps
 from features.readiness.joins import measure_joins
 from features.readiness.judge import catalog_stops, learning_stops, session_stops
+from features.readiness.language import language_gaps
 from features.readiness.learning import what_can_be_learned
 from features.readiness.parts import parts_of
 from features.readiness.raw_look import ignored_examples
@@ -39,6 +40,8 @@ class _Found:
     no_log: str = ""
     """Why there is no day of logs, where nothing is near to one."""
     catalog: CatalogReport | None = None
+    broken_catalog: bool = False
+    """There is one that no run can use: what to mend first."""
     days: dict[date, DayLine] = field(default_factory=dict)
     reports: list[DayReport] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
@@ -81,7 +84,7 @@ def assess(
         landed = []
     _read_catalog(settings, found)
     chosen = _choose(settings, landed, sample, found)
-    if found.no_log and found.catalog is None:
+    if found.no_log and not (found.catalog or found.broken_catalog):
         found.stops.append(found.no_log)
     _read_days(settings, chosen, found, tell)
     if found.reports:
@@ -95,6 +98,7 @@ def assess(
     gaps = [
         *(log_gaps(settings, found.joins, found.learning) if found.joins and found.joins.requests else ()),
         *(catalog_gaps(found.catalog) if found.catalog else ()),
+        *(language_gaps(settings) if found.catalog else ()),
         *([no_log_gap(found.no_log)] if found.no_log and found.catalog else ()),
         *day_gaps(list(found.days.values()), found.misnamed),
         *row_gaps(rows),
@@ -133,7 +137,10 @@ def _read_catalog(settings: Settings, found: _Found) -> None:
         found.catalog = build_catalog(settings)
         found.unread |= found.catalog.unread
         found.stops += catalog_stops(settings)
+    except NoCatalogError as error:
+        found.stops.append(_sentence(error))
     except CatalogError as error:
+        found.broken_catalog = True
         found.stops.append(_sentence(error))
 
 

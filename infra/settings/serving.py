@@ -31,6 +31,13 @@ class ServingSettings(Group):
     """Threads that answer asynchronous calls."""
     threads: Count = 1
     """Threads of torch in a serving process."""
+    second_stage: bool = True
+    """Whether the release's ranker orders what towers, BM25 and graph find; false: the towers' own order is served.
+    Queries are corrected and items listed either way."""
+    diversity: float = Field(0.0, ge=0, le=1)
+    """How much the first 100 hits are told apart by the towers' vectors, whatever found them (maximal marginal
+    relevance, Carbonell and Goldstein 1998); hits then are not in the order of their scores, which no gate measures.
+    0: off; 1: by how different they are alone."""
     unconfident_hits: bool = True
     """Whether hits are given where nothing fits the query (``confident`` of the answer is false); false: none are."""
     min_score: float | None = Field(None, ge=-1, le=1)

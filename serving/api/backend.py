@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from features.store.errors import OnlineStoreUnavailable
 from infra.contract.request import Request
@@ -43,6 +43,14 @@ class NotReadyError(RuntimeError):
 
 class OverloadedError(RuntimeError):
     """More requests wait than ``api.max_waiting``."""
+
+
+class Recorded(NamedTuple):
+    """What became of an event."""
+
+    away: list[str]
+    """What it is lost to."""
+    unknown_item: bool
 
 
 class Backend:
@@ -96,18 +104,23 @@ class Backend:
 
     async def record(
         self, user: str | None, action: str, query: str | None, item_id: str | None, time: datetime | None
-    ) -> list[str]:
-        """Record an event, unless it is nobody's; returns what was away, if anything.
+    ) -> Recorded:
+        """Record an event, unless it is nobody's.
 
         Raises:
             BadInputError: an event that makes no sense.
             NotReadyError, OverloadedError: not now.
         """
-        try:
-            await self._run(lambda r: r.record(user, action, query=query, item_id=item_id, time=time))
-        except OnlineStoreUnavailable:
-            return [ONLINE_STORE_UNAVAILABLE]
-        return []
+
+        def record(retriever: Retriever) -> Recorded:
+            unknown = item_id is not None and not retriever.knows(item_id)
+            try:
+                retriever.record(user, action, query=query, item_id=item_id, time=time)
+            except OnlineStoreUnavailable:
+                return Recorded([ONLINE_STORE_UNAVAILABLE], unknown)
+            return Recorded([], unknown)
+
+        return await self._run(record)
 
     async def record_all(self, events: Sequence[UserEvent]) -> bool:
         """Record several events; whether the online store was away. One that it refuses is passed over.

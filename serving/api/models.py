@@ -14,7 +14,8 @@ from infra.contract.request import Request
 from infra.contract.tables import LOCATION_NAMES
 from serving.retrieval import Retrieval
 
-VALUES = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}, "minItems": 1}
+LEVELS = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
+VALUES = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}, LEVELS]}, "minItems": 1}
 BOUNDS = {name: {"type": "number"} for name in ("gt", "gte", "lt", "lte")}
 RANGE = {"type": "object", "properties": BOUNDS, "additionalProperties": False, "minProperties": 1}
 FILTER = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}, VALUES, RANGE]}
@@ -130,6 +131,10 @@ class EventResponse(BaseModel):
 
     recorded: bool = Field(description="Whether the user's next search knows of it; never of an id that guests share.")
     logged: bool = Field(description="Whether the log took it; false where `ubi_log.enabled` is off.")
+    unknown_item: bool = Field(
+        description="Whether the live release has no such item: one that is new, a variant's id, or a slip. It is taken"
+        " all the same, and counts once a release has it."
+    )
     fallbacks: list[str] = Field(description="`online_store_unavailable`: Redis is away, and the event is lost to it.")
 
 

@@ -138,7 +138,7 @@ async def quick_search(
 async def events(request: Request, event: EventRequest, backend: Behind, counted: Counted) -> EventResponse:
     """Record what a user did: their next search knows of it, and the log has it."""
     person = request.app.state.settings.raw.person(event.user, event.client_id)
-    away = await backend.record(person, event.action, event.query, event.item_id, event.time)
+    away, unknown_item = await backend.record(person, event.action, event.query, event.item_id, event.time)
     log: UbiLog | None = request.app.state.ubi_log
     logged = 0
     if log:
@@ -151,7 +151,8 @@ async def events(request: Request, event: EventRequest, backend: Behind, counted
     counted.fallbacks(away)
     private = {"query": event.query, "user": event.user} if request.app.state.settings.api.log_queries else {}
     note(request.scope, action=event.action, fallbacks=away, **private)
-    return EventResponse(recorded=person is not None and not away, logged=bool(logged), fallbacks=away)
+    recorded = person is not None and not away
+    return EventResponse(recorded=recorded, logged=bool(logged), unknown_item=unknown_item, fallbacks=away)
 
 
 @routes.get("/fields", tags=["catalogue"])

@@ -70,6 +70,15 @@ def test_what_cannot_be_run_ends_with_a_sentence(shop: SmallShop, tmp_path: Path
     assert not list(shop.home.iterdir())
 
 
+def test_of_a_broken_catalogue_without_days_the_cause_alone_is_said(shop: SmallShop, tmp_path: Path) -> None:
+    landing = tmp_path / "logs"
+    landing.mkdir()
+    (landing / "catalog.csv").write_text("name,price\nshoe,3\n", encoding="utf-8")
+    checked = shop.run("check", str(landing), "--json")
+    (stop,) = json.loads(checked.output)["stops"]
+    assert checked.code == 1 and "no id column" in stop
+
+
 def test_a_catalogue_alone_can_be_served(shop: SmallShop, tmp_path: Path) -> None:
     landing = tmp_path / "logs"
     landing.mkdir()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
+import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from infra.contract.query_text import normalise
 from serving.connection import Connection
 from serving.filters import Filter, parse_filters
 from serving.index import names_of, promote, push
@@ -89,19 +92,57 @@ def test_bad_filters_say_what_is_wrong(served: ServedRelease, filters: Any, said
         parse_filters(filters, served.fields)
 
 
-def matches(item: dict[str, Any], name: str, wanted: Any) -> bool:
-    """What the filter means, in plain Python over a row of the catalogue."""
+def values_of(item: dict[str, Any], name: str) -> list[Any]:
     attributes = [a["value"] for a in item["attributes"] or [] if a["key"] == name]
     values = {"category": item["category_path"] or [], "tags": item["tags"] or []}.get(name)
     values = attributes if values is None and name not in item else values
     values = [item[name]] if values is None else values
-    known = [v for v in values if v not in (None, "") and not (isinstance(v, float) and math.isnan(v))]
+    return [v for v in values if v not in (None, "") and not (isinstance(v, float) and math.isnan(v))]
+
+
+def key(text: str) -> str:
+    return normalise(unicodedata.normalize("NFC", text))
+
+
+def path_key(text: str) -> str:
+    return re.sub(" ?(->|::|[>»›→/|]) ?", ">", key(text)).strip(">")
+
+
+def meant(rows: list[dict[str, Any]], name: str, text: str) -> tuple[set[str], set[tuple[str, ...]]]:
+    """The values, and the paths, that a text stands for."""
+    values = {value for row in rows for value in values_of(row, name)}
+    same = {value for value in values if key(value) == key(text) != ""}
+    if text in values or same:
+        return {text} & values or (same if len(same) == 1 else set()), set()
+    whole = [values_of(row, "category") for row in rows] if name == "category" else []
+    begun = {tuple(path[: n + 1]) for path in whole for n in range(len(path))}
+    paths = {path for path in begun if path_key(" > ".join(path)) == path_key(text) != ""}
+    written = {path for path in paths if " > ".join(path) == text}
+    return set(), paths if len(paths) == 1 else written if len(written) == 1 else set()
+
+
+def matches(rows: list[dict[str, Any]], name: str, wanted: Any) -> set[str]:
+    """What the filter means, in plain Python over the rows of the catalogue."""
+    own = [(row["item_id"], values_of(row, name)) for row in rows]
     if isinstance(wanted, dict):
-        return any(all(COMPARE[o](v, bound) for o, bound in wanted.items()) for v in known)
-    return any(v in (wanted if isinstance(wanted, list) else [wanted]) for v in known)
+        return {i for i, known in own if any(all(COMPARE[o](v, b) for o, b in wanted.items()) for v in known)}
+    each = wanted if isinstance(wanted, list) else [wanted]
+    if name in ("price", "rating"):
+        return {i for i, known in own if any(v in each for v in known)}
+    found = [meant(rows, name, text) for text in each]
+    values, paths = set().union(*(v for v, _ in found)), set().union(*(p for _, p in found))
+    return {i for i, known in own if values & set(known) or any(tuple(known[: len(p)]) == p for p in paths)}
 
 
-texts = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12))
+hostile = st.sampled_from(HOSTILE)
+texts = st.one_of(
+    hostile,
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
+    st.tuples(hostile, st.sampled_from([str.upper, str.title, " {}\t".format])).map(lambda pair: pair[1](pair[0])),
+    st.tuples(st.sampled_from([" > ", ">", "/", " | ", " › "]), st.lists(hostile, min_size=1, max_size=3)).map(
+        lambda pair: pair[0].join(pair[1])
+    ),
+)
 numbers = st.one_of(
     st.integers(-5, 120), st.floats(-1e300, 1e300, allow_nan=False), st.sampled_from([0.1, 9.99, 1e-7, 1e22])
 )
@@ -127,7 +168,7 @@ def test_milvus_and_memory_select_exactly_what_plain_python_does(
     shop: Shop, served: ServedRelease, by_milvus: ServedRelease, connection: Connection, wanted: dict[str, Any]
 ) -> None:
     rows = shop.catalog.to_pylist()
-    expected = {r["item_id"] for r in rows if all(matches(r, name, value) for name, value in wanted.items())}
+    expected = set.intersection(*(matches(rows, name, value) for name, value in wanted.items()))
     filters = parse_filters(wanted, served.fields)
     vectors = served.release.items.vectors[:1]
     (found,), (exact,) = (s.search(vectors, len(rows), filters) for s in (by_milvus, served))

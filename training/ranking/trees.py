@@ -59,6 +59,21 @@ class Trees:
         """The same trees over other values, of which they read ``columns`` [features]."""
         return Trees(self.model, columns[self._at])
 
+    def load(self) -> None:
+        """Read the model now, which the first request would do.
+
+        Raises:
+            ValueError: it is no model, or reads other columns than the ranker has.
+        """
+        from lightgbm.basic import LightGBMError
+
+        try:
+            columns = self._booster.num_feature()
+        except LightGBMError as error:
+            raise ValueError(f"its trees are no model of LightGBM: {error}") from error
+        if columns != len(self._at):
+            raise ValueError(f"its trees read {columns} features, its weights {len(self._at)}")
+
     def scores(self, values: F64) -> F64:
         """What they add to each pair's score, [m]; ``values``: without unknowns, [m, columns]."""
         return np.asarray(self._predict(values))

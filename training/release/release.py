@@ -139,6 +139,8 @@ def _load_encoder(manifest: Manifest, item_ids: list[str]) -> QueryEncoder:
 
 
 def _load_ranker(manifest: Manifest) -> Ranker | None:
+    import numpy as np
+
     from training.ranking.features import PAIR_FEATURES
     from training.ranking.ranker import Ranker
 
@@ -147,7 +149,14 @@ def _load_ranker(manifest: Manifest) -> Ranker | None:
         return None
     names = read_json(manifest.path / "preprocessing.json")["item_figures"]["names"]
     try:
-        return Ranker.from_json(read_json(file)).aligned((*PAIR_FEATURES, *names))
+        ranker = Ranker.from_json(read_json(file)).aligned((*PAIR_FEATURES, *names))
+        if not all(np.isfinite(values).all() for values in (*ranker.weights.values(), ranker.fill)):
+            raise ValueError("a weight is not finite")
+        for trees in ranker.trees.values():
+            trees.load()
+        return ranker
+    except ValueError as error:
+        raise ReleaseError(f"release {manifest.id} has a ranker that cannot be read ({error}): train again") from error
     except KeyError as error:
         raise ReleaseError(
             f"release {manifest.id} ranks by features that this program does not have ({error.args[0]}): start it again"

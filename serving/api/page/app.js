@@ -110,19 +110,21 @@ function show(user, theirs, anyones) {
   showLive((theirs || anyones).release_id);
   column(by("anyone"), { id: "anyone", title: "For anyone", note: "not personalized", answer: anyones, other: null });
   by("mine").hidden = by("toggle").hidden = !theirs;
-  by("history").hidden = !theirs?.personalized;
+  by("history").hidden = !isKnown(theirs);
   by("columns").dataset.side = theirs ? by("columns").dataset.side : "anyone";
   if (!theirs) {
     by("verdict").replaceChildren("Name a user to see what changes when the shop knows who asks.");
     return;
   }
-  const note = theirs.personalized ? "with their history" : "no history";
+  const note = theirs.personalized ? "with their history" : isKnown(theirs) ? "history not read" : "no history";
   column(by("mine"), { id: "mine", title: `For ${user}`, note, answer: theirs, other: anyones });
   by("toggle").firstElementChild.textContent = `For ${user}`;
   if (by("columns").dataset.side === "anyone") side("mine");
   by("verdict").replaceChildren(...verdict(user, theirs, anyones));
-  if (theirs.personalized) showHistory(user, theirs.features || {});
+  if (isKnown(theirs)) showHistory(user, theirs.features);
 }
+
+const isKnown = (answer) => Object.values(answer?.features || {}).some((values) => values.length);
 
 function showCorrected(query, corrected) {
   by("corrected").hidden = !corrected;
@@ -136,7 +138,8 @@ function showCorrected(query, corrected) {
 
 function verdict(user, theirs, anyones) {
   if (theirs.fallbacks.includes("online_store_unavailable")) return ["Nobody’s history can be read for now, so both are the same."];
-  if (!theirs.personalized) return [`Nothing that this release reads is known of ${user}, so both are the same.`];
+  if (!theirs.personalized && isKnown(theirs)) return [`This release reads no history in a search (one of the catalogue alone never does), so both are the same.`];
+  if (!theirs.personalized) return [`Nothing is known of ${user} yet, so both are the same.`];
   const before = new Map(anyones.hits.map((hit, i) => [hit.item_id, i]));
   const come = theirs.hits.filter((hit) => !before.has(hit.item_id)).length;
   const kept = theirs.hits.filter((hit, i) => before.get(hit.item_id) === i).length;

@@ -3,10 +3,13 @@
 import { figure, labelled, make, words } from "./dom.js";
 
 const STAGES = { impressions_30d: "shown", clicks_30d: "clicked", orders_30d: "ordered" };
+/** Of an item without a title. */
+const ATTRIBUTES = 6;
 const FALLBACKS = {
   online_store_unavailable: "Redis is away: not personalized",
   index_unavailable: "Milvus is away: searched in memory",
   newer_release_unusable: "a newer release could not be loaded: the one before it answers",
+  second_stage_failed: "the second stage failed: in the towers’ own order",
 };
 
 export function column(section, { id, title, note, answer, other }) {
@@ -16,14 +19,15 @@ export function column(section, { id, title, note, answer, other }) {
   const top = Math.max(...answer.hits.flatMap((hit) => Object.values(hit.why?.parts || {}).map(Math.abs)), 1e-9);
   list.append(...answer.hits.map((hit, i) => row(hit, i + 1, other ? ranks.get(hit.item_id) : null, top)));
   const nothing = answer.hits.length ? null : make("p", "nothing", "Nothing passes the filters.");
-  section.replaceChildren(make("header", "", heading, make("p", "note", note), timings(answer), ...fallbacks(answer)), nothing || list);
+  const told = [...fallbacks(answer), ...unknown(answer)];
+  section.replaceChildren(make("header", "", heading, make("p", "note", note), timings(answer), ...told), nothing || list);
   return list;
 }
 
 function row(hit, rank, before, top) {
   const item = hit.item || {};
   const entry = labelled(make("li", "hit"), { "data-id": hit.item_id });
-  const title = make("h3", "", item.title || item.item_id || hit.item_id);
+  const title = make("h3", "", item.title || named(item) || hit.item_id);
   entry.append(
     make("div", "place", make("span", "rank", String(rank)), moved(rank, before)),
     make("div", "what", title, facts(item, hit.why?.stages), why(hit.why)),
@@ -41,9 +45,14 @@ function moved(rank, before) {
   return labelled(make("span", `move ${by > 0 ? "up" : "down"}`, `${by > 0 ? "↑" : "↓"}${Math.abs(by)}`), { "aria-label": said, title: said });
 }
 
+/** What stands for the title of an item that has none. */
+const named = (item) => [item.brand, item.category_path?.at(-1)].filter(Boolean).join(", ");
+
 function facts(item, met) {
   const path = item.category_path || [];
+  const untitled = item.title ? [] : [item.item_id, ...(item.attributes || []).slice(0, ATTRIBUTES).map(({ key, value }) => `${words(key)} ${value}`)];
   const parts = [
+    ...untitled.filter(Boolean).map((text) => make("span", "", text)),
     item.brand && make("span", "brand", item.brand),
     path.length && labelled(make("span", "", path.at(-1)), { title: path.join(" › ") }),
     item.price !== null && item.price !== undefined && make("span", "number", figure(item.price, 2)),
@@ -82,6 +91,13 @@ function timings(answer) {
   const line = make("p", "timings", make("span", "all", make("b", "", total.toFixed(1)), " ms"), ...parts);
   if (answer.cached) line.append(make("span", "", "from the cache"));
   return line;
+}
+
+function unknown(answer) {
+  return answer.unknown_values.map(({ field, value, nearest }) => {
+    const meant = nearest.length ? ` The nearest: ${nearest.join(", ")}.` : "";
+    return make("p", "fallback", `No item has the ${words(field)} “${value}”.${meant}`);
+  });
 }
 
 function fallbacks(answer) {

@@ -51,6 +51,14 @@ def test_the_quick_look_is_the_same_search(client: TestClient) -> None:
     assert client.get("/search", params=quick).json()["hits"] == long["hits"]
 
 
+def test_a_value_that_no_item_has_is_an_answer_that_says_so(client: TestClient) -> None:
+    answer = client.post("/search", json={"query": "mug", "filters": {"brand": "Acmee"}})
+    assert answer.status_code == 200 and answer.json()["hits"] == []
+    (unknown,) = answer.json()["unknown_values"]
+    assert (unknown["field"], unknown["value"]) == ("brand", "Acmee") and "Acme" in unknown["nearest"]
+    assert client.post("/search", json={"query": "mug", "filters": {"brand": "Acme"}}).json()["unknown_values"] == []
+
+
 def test_it_says_what_it_answered_instead_and_can_answer_what_was_typed(client: TestClient) -> None:
     meant = client.post("/search", json={"query": "red shoes"}).json()
     answer = client.post("/search", json={"query": "red sheos"}).json()
@@ -122,7 +130,11 @@ def test_what_is_no_json_or_hardly_any_is_refused(client: TestClient, body: byte
 def test_events_are_recorded_or_refused(client: TestClient) -> None:
     event = {"user": "u1", "action": "click", "item_id": "i3"}
     answer = client.post("/events", json=event)
-    assert (answer.status_code, answer.json()) == (202, {"recorded": True, "logged": False, "fallbacks": []})
+    told = {"recorded": True, "logged": False, "unknown_item": False, "fallbacks": []}
+    assert (answer.status_code, answer.json()) == (202, told)
+    new = client.post("/events", json=event | {"item_id": "not in the release"})
+    assert (new.status_code, new.json()) == (202, told | {"unknown_item": True})
+    assert not client.post("/events", json={"user": "u1", "action": "search", "query": "mug"}).json()["unknown_item"]
     refused = client.post("/events", json={"user": "u1", "action": "search"})
     assert (refused.status_code, refused.json()["detail"]) == (422, "a search needs its query")
     assert client.post("/events", json=event | {"time": "2026-03-01T12:00:00"}).status_code == 422

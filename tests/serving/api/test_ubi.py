@@ -67,7 +67,8 @@ def test_a_search_and_its_click_are_logged_as_one_story(client: TestClient, logs
     answer = client.post("/search", json=asked).json()
     hits = [hit["item_id"] for hit in answer["hits"]]
     click = {"user": "reader-1", "action": "click", "item_id": hits[1], "query_id": answer["query_id"], "position": 2}
-    assert client.post("/events", json=click).json() == {"recorded": True, "logged": True, "fallbacks": []}
+    told = {"recorded": True, "logged": True, "unknown_item": False, "fallbacks": []}
+    assert client.post("/events", json=click).json() == told
     (query,), (event,) = rows(logs, "ubi_queries", 1), rows(logs, "ubi_events", 1)
     assert query["query_response_hit_ids"] == hits[:4]
     assert (query["user_query"], query["user_id"], query["client_id"]) == ("Red shoes", "reader-1", "c1")
@@ -88,7 +89,7 @@ def test_a_search_and_its_click_are_logged_as_one_story(client: TestClient, logs
 def test_the_log_has_what_was_typed_and_what_was_answered(client: TestClient, logs: Path) -> None:
     client.post("/search", json={"query": "Red sheos"})
     (row,) = rows(logs, "ubi_queries", 1)
-    assert (row["user_query"], row["query_attributes"]["corrected"]) == ("Red sheos", "red shoes")
+    assert (row["user_query"], row["query_attributes"]["corrected"]) == ("Red sheos", "Red shoes")
 
 
 def test_what_is_shown_to_nobody_and_what_is_refused_is_not_logged(client: TestClient, logs: Path) -> None:

@@ -87,3 +87,14 @@ def test_the_same_requests_give_the_same_trees() -> None:
     lists = Lists.of(rows.values.astype(np.float64), rows.row, rows.gain)
     one, two = (Trees.fit(lists, np.zeros(len(rows.row)), 5).model for _ in range(2))
     assert one == two
+
+
+@pytest.mark.parametrize("model", ["", "tree\nversion=v4\nnum_class=1\n"])
+def test_what_is_no_model_is_refused_when_it_is_loaded(model: str) -> None:
+    with pytest.raises(ValueError, match="no model of LightGBM"):
+        Trees(model, np.arange(3)).load()
+
+
+def test_a_model_of_other_features_is_refused(fitted: Ranker) -> None:
+    with pytest.raises(ValueError, match="features"):
+        Trees(fitted.trees["known"].model, np.arange(3)).load()

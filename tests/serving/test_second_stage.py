@@ -1,0 +1,125 @@
+"""The second stage turned off, failing at a request, and damaged before it serves: an answer is given each time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from infra.contract.request import Request
+from infra.settings import ServingSettings
+from serving.api.app import create_app
+from serving.errors import BadRequest
+from serving.ranking import Ranking
+from serving.retriever import Retriever
+from tests.serving.api.conftest import LOCAL, OPEN, wait_until_ready
+from tests.serving.small_shop import Shop, make_shop, publish_user
+from tests.serving.test_retriever import PATIENT, exact_ids, put_live
+from training.evaluation import EvaluationReport
+from training.release.release import load_release
+from training.release.writer import write_release
+
+pytestmark = pytest.mark.server
+
+SERVING = ServingSettings(refresh_seconds=0.2)
+FAILED = ["second_stage_failed"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    home = tmp_path_factory.mktemp("second_stage")
+    shop = replace(make_shop(home, items=300, serving=SERVING, online=PATIENT, api=OPEN), unknown="hybrid")
+    publish_user(shop.settings, "u1", queries=["red shoes"], items=["i0", "i6"], orders=["i6"])
+    put_live(shop, shop.release())
+    return shop
+
+
+@contextmanager
+def corrupt(retriever: Retriever) -> Iterator[None]:
+    """Its ranker lacks the weight of a feature, as a state that came apart from its release would."""
+    live, served = retriever._live, retriever._live.served
+    ranker = served.release.ranker
+    assert ranker is not None
+    short = replace(ranker, weights={name: values[:-1] for name, values in ranker.weights.items()})
+    live.served = replace(served, ranking=Ranking(served.release, short))
+    yield
+    live.served = served
+
+
+def test_a_failing_second_stage_leaves_the_towers_order(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    release = shop.release()
+    with Retriever(shop.settings) as retriever, caplog.at_level(logging.ERROR, "serving"):
+        good = retriever.retrieve(None, "red shoes", k=20)
+        assert good.fallbacks == [] and [h.item_id for h in good.hits] != exact_ids(release, "red shoes", 20)
+        with corrupt(retriever):
+            for query in ("blue mug", "red sheos", "red sheos"):
+                answer = retriever.retrieve(None, query, k=20, explain=True, items=True)
+                assert (answer.fallbacks, answer.corrected, answer.confident) == (FAILED, None, True)
+                assert [h.item_id for h in answer.hits] == exact_ids(release, query, 20)
+                for hit in answer.hits:
+                    assert hit.why is not None and np.isclose(sum(hit.why.parts.values()), hit.score, atol=1e-4)
+            assert answer.cached
+            assert retriever.retrieve("u1", "mug").personalized
+            listed, searched = retriever.retrieve_many([Request(user="u1", query=q, k=5) for q in ("", "mug")])
+            assert len(listed.hits) == len(searched.hits) == 5
+            with pytest.raises(BadRequest, match="unknown filter field"):
+                retriever.retrieve(None, "mug", filters={"size": "XL"})
+            told = [record for record in caplog.records if "second stage" in record.getMessage()]
+            assert len(told) == 1 and told[0].exc_info is not None
+            assert release.id in told[0].getMessage() and "Traceback" in caplog.text
+        again = retriever.retrieve(None, "red shoes", k=20)
+        mended = retriever.retrieve(None, "blue mug", k=20)
+        assert (again.fallbacks, again.hits, mended.fallbacks) == ([], good.hits, [])
+        assert [h.item_id for h in mended.hits] != exact_ids(release, "blue mug", 20), "what stood in is not kept"
+
+
+def test_over_http_it_is_answered_and_counted(shop: Shop) -> None:
+    made: list[Retriever] = []
+
+    def make(*settings: object) -> Retriever:
+        made.append(Retriever(*settings))  # type: ignore[arg-type]
+        return made[0]
+
+    with TestClient(create_app(shop.settings, make), base_url=LOCAL) as client:
+        wait_until_ready(client)
+        with corrupt(made[0]):
+            answer = client.post("/search", json={"query": "red lamp", "k": 7})
+            assert (answer.status_code, answer.json()["fallbacks"], len(answer.json()["hits"])) == (200, FAILED, 7)
+            assert client.post("/search", json={"query": "?!"}).status_code == 422
+        assert 'shelfwise_fallbacks_total{fallback="second_stage_failed"} 1.0' in client.get("/metrics").text
+
+
+def test_turned_off_the_towers_order_serves_and_all_else_goes_on(shop: Shop) -> None:
+    off = SERVING.model_copy(update={"second_stage": False})
+    with Retriever(shop.settings.model_copy(update={"serving": off})) as retriever:
+        answer = retriever.retrieve(None, "red sheos", k=20, explain=True)
+        assert (answer.fallbacks, answer.corrected) == ([], "red shoes")
+        assert [h.item_id for h in answer.hits] == exact_ids(shop.release(), "red shoes", 20)
+        assert all(hit.why is not None and set(hit.why.sources) == {"towers"} for hit in answer.hits)
+        assert retriever.retrieve("u1", "mug").personalized
+        assert len(retriever.retrieve("u1", "", k=5).hits) == 5
+
+
+@pytest.mark.parametrize("weight", ["lost", "not finite"])
+def test_a_release_with_a_damaged_ranker_does_not_serve(tmp_path: Path, weight: str) -> None:
+    shop = replace(make_shop(tmp_path, items=50, serving=SERVING, online=PATIENT), unknown="hybrid")
+    put_live(shop, shop.release())
+    good = shop.release()
+    file = shop.settings.paths.training / "candidate" / "ranker.json"
+    ranker = json.loads(file.read_text())
+    known = ranker["weights"]["known"]
+    ranker["weights"]["known"] = known[:-1] if weight == "lost" else [*known[:-1], float("nan")]
+    file.write_text(json.dumps(ranker))
+    nothing = EvaluationReport(truth="orders", requests=0, items=50, rows=[], slices={})
+    bad = load_release(write_release(shop.settings, file.parent, nothing))
+    put_live(shop, bad)
+    with Retriever(shop.settings) as retriever:
+        answer = retriever.retrieve(None, "mug")
+        assert (answer.release_id, answer.fallbacks) == (good.id, ["newer_release_unusable"])
