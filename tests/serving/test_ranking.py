@@ -57,11 +57,16 @@ def towers_of(release: Release, vectors: np.ndarray, allowed: np.ndarray | None 
     return list(zip(rows[found], scores, strict=True))
 
 
-def test_what_serves_is_what_was_evaluated(shop: tuple[Settings, Arrays, FittedRanker, Release]) -> None:
+@pytest.mark.parametrize("personalized", [True, False])
+def test_what_serves_is_what_was_evaluated(
+    shop: tuple[Settings, Arrays, FittedRanker, Release], personalized: bool
+) -> None:
     settings, arrays, ranker, release = shop
     folder: Path = settings.paths.training / "candidate"
     stage = second_stage(settings, arrays, load_candidate(folder), load_prior(folder), arrays.end)
+    stage = stage if personalized else stage.without_users()
     requests = np.flatnonzero(arrays.item_available.max() <= arrays.request_time)[-40:]
+    contexts = contexts_of(arrays, requests) if personalized else [RequestContext()] * len(requests)
     assert len(requests) > 10 and ranker.choices["known"].serves != "towers"
     served = Ranking(release, ranker.ranker)
     vectors = stage.encode(requests)
@@ -70,7 +75,7 @@ def test_what_serves_is_what_was_evaluated(shop: tuple[Settings, Arrays, FittedR
 
     found = served.order(
         [*texts, "a lamp of the unasked kind"],
-        [*contexts_of(arrays, requests), RequestContext()],
+        [*contexts, RequestContext()],
         asked,
         towers_of(release, asked),
         100,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,14 @@ Fusion = tuple[str, ...]
 FUSIONS: dict[str, Fusion] = {"hybrid": ("towers", "bm25"), "zero-shot + bm25": ("zero-shot", "bm25")}
 SERVED = "served"
 """What ``retrieve()`` answers: candidates of all sources in the ranker's order."""
+NOBODY_SERVED = "served, not personalized"
+"""The same for people of whom nothing is known: what is served without it is what personalization is worth."""
 TOWERS = "towers"
 BOOSTED = "towers, boosted"
 WITHIN_MATCHES = "popularity within bm25 matches"
 ALL = (
-    SERVED, TOWERS, BOOSTED, "towers, not personalized", "hybrid", "bm25", "bm25 x quality", "random walk",
-    "popularity", WITHIN_MATCHES, "zero-shot", "zero-shot + bm25",
+    SERVED, NOBODY_SERVED, TOWERS, BOOSTED, "towers, not personalized", "hybrid", "bm25", "bm25 x quality",
+    "random walk", "popularity", WITHIN_MATCHES, "zero-shot", "zero-shot + bm25",
 )  # fmt: skip
 BASELINES = ("bm25", "bm25 x quality", "random walk", "popularity", WITHIN_MATCHES, "zero-shot", "zero-shot + bm25")
 """What has nothing of the towers in it."""
@@ -63,7 +66,7 @@ def nightly_methods(
     if prior is None or not prior.weights.on:
         left_out.add(BOOSTED)
     if ranker is None:
-        left_out.add(SERVED)
+        left_out |= {SERVED, NOBODY_SERVED}
     return tuple(name for name in ALL if name not in left_out)
 
 
@@ -108,6 +111,10 @@ def searches_of(
         if not text_index:
             text_index.append(Bm25(catalog_text(arrays.catalog())))
         return text_index[0]
+
+    @cache
+    def stage() -> SecondStage:
+        return second_stage(settings, arrays, towers, prior)
 
     vectors: list[NDArray[np.float32]] = []
 
@@ -161,7 +168,8 @@ def searches_of(
     if prior is not None:
         makers[BOOSTED] = lambda: boosted(prior)
     if ranker is not None:
-        makers[SERVED] = lambda: served_method(second_stage(settings, arrays, towers, prior), ranker.ranker)
+        makers[SERVED] = lambda: served_method(stage(), ranker.ranker)
+        makers[NOBODY_SERVED] = lambda: served_method(stage().without_users(), ranker.ranker)
     return Searches(makers, FUSIONS)
 
 

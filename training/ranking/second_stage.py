@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from infra.settings import Settings
 from training.data.arrays import Arrays
+from training.data.ragged import empty_rows
 from training.model.search import CHUNK_SCORES, exact_top
 from training.model.towers import TowerConfig
 from training.ranking.asked_queries import QueryReader, with_corrected_queries
@@ -42,8 +43,9 @@ class SecondStage:
     graph: QueryGraph
     numbers: ItemNumbers
     spelling: Spelling
-    encode: Callable[[I64], F32]
-    """Requests [n] to query vectors, with the weights of the quality prior, [n, width + f]."""
+    encode: Callable[..., F32]
+    """Requests [n] to query vectors, with the weights of the quality prior, [n, width + f]; with ``personalized=False``
+    as of people of whom nothing is known."""
 
     @classmethod
     def of(
@@ -51,7 +53,7 @@ class SecondStage:
         arrays: Arrays,
         towers: TowerConfig,
         vectors: F32,
-        encode: Callable[[Arrays, I64], F32],
+        encode: Callable[..., F32],
         at: int,
         reader: QueryReader | None,
     ) -> SecondStage:
@@ -59,7 +61,7 @@ class SecondStage:
 
         Args:
             towers: what they read; vectors: theirs of all items, [items, width + f];
-            encode: requests [n] of arrays to query vectors, [n, width + f];
+            encode: arrays and requests [n] of them to query vectors, as of the field;
             reader: of queries that are corrected; None: they are asked as they were typed.
         """
         transform, catalog = arrays.item_transform, arrays.catalog()
@@ -84,6 +86,12 @@ class SecondStage:
             spelling,
             partial(encode, asked),
         )
+
+    def without_users(self) -> SecondStage:
+        """The same for people of whom nothing is known."""
+        nothing = np.full_like(self.arrays.recent_items, -1)
+        nobody = replace(self.arrays, recent_items=nothing, order_history=empty_rows(len(self.arrays.order_history)))
+        return replace(self, arrays=nobody, encode=partial(self.encode, personalized=False))
 
     def search(self, ranker: Ranker, requests: I64, k: int) -> I64:
         """The ``k`` items served for requests, of those that existed at their time, best first, -1 for none, [n, k]."""

@@ -81,8 +81,8 @@ def second_stage(
     if prior is not None and len(weights):
         items = items_with_quality(items, prior.quality(arrays, at, settings.features.rate_prior))
 
-    def encode(asked: Arrays, requests: NDArray[np.int64]) -> NDArray[np.float32]:
-        vectors = encode_requests(towers, asked, requests)
+    def encode(asked: Arrays, requests: NDArray[np.int64], *, personalized: bool = True) -> NDArray[np.float32]:
+        vectors = encode_requests(towers, asked, requests, personalized=personalized)
         return query_with_prior(vectors, weights) if len(weights) else vectors
 
     def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
