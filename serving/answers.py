@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,7 +41,7 @@ class Search(NamedTuple):
     wanted: Filter
 
 
-def cache_key(release_id: str, text: str, k: int, wanted: Filter, context: RequestContext) -> tuple[object, ...]:
-    """All that the hits depend on (UEPPR's second key)."""
+def cache_key(served: Hashable, text: str, k: int, wanted: Filter, context: RequestContext) -> tuple[object, ...]:
+    """All that the hits depend on (UEPPR's second key); ``served``: which release, with which updates of its items."""
     histories = (tuple(getattr(context, name)) for name in USER_LISTS)
-    return (release_id, text, k, wanted, *histories, tuple(context.numeric.items()), tuple(context.location.items()))
+    return (served, text, k, wanted, *histories, tuple(context.numeric.items()), tuple(context.location.items()))

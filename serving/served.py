@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from features.store.clock import clock_offset
 from infra.contract.names import FEATURE_SERVICE
@@ -23,8 +24,10 @@ from serving.index.kinds import choice_of
 from serving.index.memory import MemoryIndex
 from serving.index.milvus import MilvusIndex
 from serving.index.names import names_of
+from serving.index.updated import JoinedIndex
 from serving.ranking import Ranking
 from serving.request_context import is_personal
+from serving.sold_out import SoldOut
 from training.ranking.candidates import DEPTH
 from training.ranking.listing import History, Listing
 
@@ -58,6 +61,11 @@ class ServedRelease:
     """Hits whose cosine is below it are left out; None: none."""
     ranking: Ranking | None = None
     """The second stage; None: what the towers find is what is served."""
+    version: int = 0
+    """Another one whenever what was said of the items since their catalogue landed is another; 0: nothing was."""
+    sold_out: SoldOut | None = None
+    removed: NDArray[np.bool_] | None = None
+    """Items that are no longer sold, [items]; None: none."""
 
     def search(
         self, vectors: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float | None = None
@@ -85,7 +93,7 @@ class ServedRelease:
         the release cannot tell. ``vectors``: theirs, [n, d]."""
         fits = np.ones(len(texts), dtype=np.bool_)
         if self.ranking is not None and len(undecided := self.ranking.undecided(texts)):
-            index = self.index if isinstance(self.index, MemoryIndex) else self.exact
+            index = self.index if isinstance(self.index, MemoryIndex | JoinedIndex) else self.exact
             found = index.search(vectors[undecided], DEPTH, Filter()).rows
             fits[undecided] = self.ranking.fits([texts[i] for i in undecided.tolist()], found)
         return [bool(fit) for fit in fits]
@@ -103,7 +111,12 @@ class ServedRelease:
 
     def depth(self, k: int) -> int:
         """How many items the towers have to find where ``k`` are to be served."""
+        k = self._further(k)
         return k if self.ranking is None else max(k, DEPTH)
+
+    def _further(self, k: int) -> int:
+        """How many items have to be ordered where ``k`` are to be served."""
+        return k if self.sold_out is None else k + self.sold_out.places
 
     def ranked(
         self,
@@ -120,16 +133,22 @@ class ServedRelease:
             texts: normalised queries; vectors: theirs, [n, d]; towers: what :meth:`search` found ``depth(k)`` deep.
         """
         if self.ranking is None:
-            return list(towers)
+            return [self._in_stock_first(found, k) for found in towers]
         allowed = self.exact.mask(wanted)
-        found = self.ranking.order(texts, contexts, vectors, towers, k, allowed)
-        if self.min_score is None:
+        found = self.ranking.order(texts, contexts, vectors, towers, self._further(k), allowed)
+        if self.min_score is None and self.sold_out is None:
             return found
         named = self.ranking.named(texts, allowed)
+        found = [self._in_stock_first(one, k, item) for one, item in zip(found, named.tolist(), strict=True)]
+        if self.min_score is None:
+            return found
         return [
             self._near(vector, *hits, named=item)
             for vector, item, hits in zip(vectors, named.tolist(), found, strict=True)
         ]
+
+    def _in_stock_first(self, found: Best, k: int, named: int = -1) -> Best:
+        return found if self.sold_out is None else self.sold_out.lowered(found, k, named)
 
     def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
         return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
@@ -147,7 +166,8 @@ class ServedRelease:
     def listed(self, context: RequestContext, k: int, wanted: Filter) -> Best:
         """Rows and scores of the best k items that match where nothing is searched for; of a release that has a second
         stage."""
-        return self._listing.order(self._history(context), k, self.exact.mask(wanted))
+        found = self._listing.order(self._history(context), self._further(k), self.exact.mask(wanted))
+        return self._in_stock_first(found, k)
 
     def listed_parts(self, context: RequestContext, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What the scores of the items at ``rows`` [n] are made of where they are listed, [n] per part."""
@@ -166,10 +186,19 @@ class ServedRelease:
     def _item_ids(self) -> NDArray[np.object_]:
         return np.array(self.release.items.ids, dtype=object)
 
+    @cached_property
+    def id_array(self) -> pa.Array:
+        """The ids of its items, in their order."""
+        return pa.array(self.release.items.ids, pa.string())
+
+    def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What is known of those items that are sold, in their order."""
+        rows = np.array(self.release.encoder.known_row_indexes(item_ids), dtype=np.int64)
+        return self.release.items.rows(rows if self.removed is None else rows[~self.removed[rows]])
+
     def item(self, item_id: str) -> dict[str, Any] | None:
-        """What the release knows of an item; None where it does not know it."""
-        rows = self.release.encoder.known_row_indexes([item_id])
-        return self.release.items.rows(rows)[0] if rows else None
+        """What is known of an item; None where it is not sold."""
+        return next(iter(self.items([item_id])), None)
 
     def describe(self, item_id: str) -> str:
         """An item for people: its title, else its category and price, else its id."""
