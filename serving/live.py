@@ -123,7 +123,7 @@ class Live:
         if len(rows):
             item = updates["item_id"][int(rows[0])].as_py()
             raise BadRequest(
-                f"row {rows[0]}: the shop has no item {item!r}, and a new one needs a title, category, brand or attribute"
+                f"row {rows[0]}: the shop has no item {item!r}; a new one needs a title, category, brand or attribute"
             )
 
     def update_items(self) -> None:

@@ -255,7 +255,7 @@ class Retriever:
             self._live.check_known(rows)
         self._live.item_updates.add(rows)
         self._live.update_items()
-        return vars(self._live.item_updates.counts)
+        return dict(vars(self._live.item_updates.counts))
 
     def fields(self) -> list[dict[str, Any]]:
         """What can be filtered by: name, kind, and the most frequent values or the range of numbers."""

@@ -111,12 +111,12 @@ class ServedRelease:
 
     def depth(self, k: int) -> int:
         """How many items the towers have to find where ``k`` are to be served."""
-        k = self._further(k)
+        k = k if self.sold_out is None else k + self.sold_out.places
         return k if self.ranking is None else max(k, DEPTH)
 
     def _further(self, k: int) -> int:
-        """How many items have to be ordered where ``k`` are to be served."""
-        return k if self.sold_out is None else k + self.sold_out.places
+        """How many items have to be ordered where ``k`` are to be served: behind those sold out are some in stock."""
+        return k if self.sold_out is None else k + self.sold_out.places + DEPTH
 
     def ranked(
         self,
@@ -139,7 +139,7 @@ class ServedRelease:
         if self.min_score is None and self.sold_out is None:
             return found
         named = self.ranking.named(texts, allowed)
-        found = [self._in_stock_first(one, k, item) for one, item in zip(found, named.tolist(), strict=True)]
+        found = [self._in_stock_first(one, k, item) for one, item in zip(found, named, strict=True)]
         if self.min_score is None:
             return found
         return [
@@ -147,7 +147,7 @@ class ServedRelease:
             for vector, item, hits in zip(vectors, named.tolist(), found, strict=True)
         ]
 
-    def _in_stock_first(self, found: Best, k: int, named: int = -1) -> Best:
+    def _in_stock_first(self, found: Best, k: int, named: int | NDArray[np.int64] = -1) -> Best:
         return found if self.sold_out is None else self.sold_out.lowered(found, k, named)
 
     def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:

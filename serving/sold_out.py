@@ -17,12 +17,13 @@ class SoldOut:
     rows: NDArray[np.bool_]
     """[items]."""
     places: int
-    """How many places further down they are served."""
+    """How many items that are in stock they are served behind, of those that follow."""
 
-    def lowered(self, found: Best, k: int, named: int = -1) -> Best:
-        """The first ``k`` of what was found, best first, when those sold out are so many places lower, but for the item
-        ``named``. Which item comes n-th depends on the first n + ``places`` found, not on k."""
+    def lowered(self, found: Best, k: int, named: int | NDArray[np.int64] = -1) -> Best:
+        """The first ``k`` of what was found, best first, when those sold out come so many places later, but for the
+        items ``named``."""
         rows, scores = found
-        place = np.arange(len(rows)) + (self.places + 0.5) * (self.rows[rows] & (rows != named))
+        is_lower = self.rows[rows] & ~np.isin(rows, named)
+        place = np.cumsum(~is_lower) + (self.places + 0.5) * is_lower
         order = np.argsort(place, kind="stable")[:k]
         return rows[order], scores[order]

@@ -14,5 +14,6 @@ class ItemSettings(Group):
     """How often a serving process looks whether ``stock.parquet`` (or .csv, .ndjson, .jsonl) in the landing folder is
     another one."""
     sold_out_places: int | None = Field(50, ge=0)
-    """How many places further down an item is served while it is sold out, behind what is in stock and follows it; who
-    asks for it by its number finds it first all the same. 0: it stays where it is. None: it is not served."""
+    """How many items that are in stock, of those that follow it, an item is served behind while it is sold out: so many
+    hits of an answer are in stock, where there are so many. Who asks for it by its number finds it first all the same.
+    0: it stays where it is. None: it is not served."""

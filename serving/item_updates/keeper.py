@@ -141,8 +141,9 @@ class ItemUpdates:
             self.problem = str(error)
             return False
         self._refused, self.problem = "", None
-        left_out = f"; {feed.bad.count:,} rows left out, such as {feed.bad.first}" if feed.bad else ""
-        log.info("%s: %s rows in %.2f s%s", file.name, f"{len(feed.updates):,}", time.perf_counter() - began, left_out)
+        log.info("%s: %s rows in %.2f s", file.name, f"{len(feed.updates):,}", time.perf_counter() - began)
+        if feed.bad:
+            log.warning("%s: %s rows were left out, such as %s", file.name, f"{feed.bad.count:,}", feed.bad.first)
         return True
 
     def shorten(self, base: ServedRelease) -> None:

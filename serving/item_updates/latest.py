@@ -32,9 +32,9 @@ def latest(updates: pa.Table) -> pa.Table:
 
 
 def needed(updates: pa.Table) -> pa.Table:
-    """The rows that say something last; the others are said anew by later ones."""
+    """The rows that say something last, or are the last of their item; the others are said anew by later ones."""
     places, _ = _places(updates)
-    last = np.concatenate([place for name, place in places.items() if name != "time"])
+    last = np.concatenate(list(places.values()))
     return updates.take(pa.array(np.unique(last[last >= 0])))
 
 

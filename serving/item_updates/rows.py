@@ -14,7 +14,16 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from infra.contract.location import BOUNDS
 from infra.contract.tables import CATALOG, TIME
@@ -46,6 +55,14 @@ Text = Annotated[str, StringConstraints(max_length=100_000)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+ItemId = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_CHARS),
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS}, {"type": "integer"}]}),
+]
+
+
 def _degrees(name: str) -> Any:
     return Field(None, ge=-BOUNDS[name], le=BOUNDS[name])
 
@@ -57,11 +74,10 @@ class ItemUpdate(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        coerce_numbers_to_str=True,
         json_schema_extra={"examples": [{"item_id": "B07H8QMZPV", "price": 17.5, "in_stock": False}]},
     )
 
-    item_id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_ID_CHARS)]
+    item_id: ItemId
     removed: bool | None = Field(None, strict=True, description="true: it is no longer sold, and not found.")
     in_stock: bool | None = Field(None, strict=True)
     availability: Text | None = Field(
@@ -153,7 +169,7 @@ def from_columns(table: pa.Table, now: datetime, id_column: str | None = None) -
     ids = next((named[name] for name in wanted if name in named), None)
     said = [name for name in (*SAID, "availability", *CATALOG_FIELDS) if name in named and named[name] != ids]
     if ids is None or not said:
-        lacks = f"a column of ids ({' or '.join(wanted)})" if ids is None else "a column that says something of items"
+        lacks = f"column of ids ({' or '.join(wanted)})" if ids is None else "column that says something of items"
         raise BadRequest(f"it has no {lacks}; columns: {', '.join(table.column_names)}")
     columns: dict[str, pa.Array] = {"item_id": _ids(table[ids].combine_chunks())}
     bad = {f"{ids} is empty or over {MAX_ID_CHARS:,} characters": columns["item_id"].is_null().to_numpy(False)}
