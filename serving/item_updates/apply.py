@@ -61,8 +61,8 @@ def with_item_updates(
     row = np.asarray(pc.fill_null(row, -1).to_numpy())
     removed = pc.fill_null(updates["removed"], False).to_numpy()
     is_known = row >= 0
-    has_text = item_texts(updates).is_valid().to_numpy(False)
-    fresh = np.flatnonzero(~is_known & ~removed & has_text)
+    unknown = np.flatnonzero(~is_known & ~removed)
+    fresh = unknown[item_texts(updates.take(pa.array(unknown))).is_valid().to_numpy(False)]
     encoded_rows, new = encode(base, _as_catalog(updates, fresh))
     added = fresh[encoded_rows]
     counts = Counts(
@@ -70,7 +70,7 @@ def with_item_updates(
         new=len(added),
         removed=int((removed & is_known).sum()),
         encoding=len(fresh) - len(added),
-        unknown=int((~is_known & ~removed & ~has_text).sum()),
+        unknown=len(unknown) - len(fresh),
     )
     said = updates.take(pa.array(np.concatenate([np.flatnonzero(is_known), added])))
     place = np.concatenate([row[is_known], items + np.arange(len(added))])

@@ -47,12 +47,14 @@ class ItemUpdates:
         self._log = UpdateLog(settings)
         self._using = threading.Lock()
         """Held while the log is used."""
-        self._encoded: dict[bytes, int] = {}
+        self._encoded: dict[str, int] = {}
         """Place of each new item that was encoded, by what was said of it, in ``_items``."""
         self._items: EncodedItems | None = None
         self._release = ""
         """The release that they were encoded by."""
-        self._latest: pa.Table | None = None
+        self._said: pa.Table | None = None
+        """What is served, and by which release."""
+        self._served: ServedRelease | None = None
         self._version = 0
         self._refused = ""
         """Stamp of a file that could not be used."""
@@ -92,23 +94,30 @@ class ItemUpdates:
     def can_be_found(self, updates: pa.Table, base: ServedRelease) -> NDArray[np.bool_]:
         """Which of updates [n] are of items of a release, of such as were told of before, or say what to find them by.
         Who removes an item need not know it."""
-        told = pa.concat_tables([self._log.updates, updates])
-        whole = told["item_id"].filter(item_texts(told).is_valid())
-        known = pa.concat_arrays([base.id_array, whole.combine_chunks()])
-        found = pc.or_(pc.is_in(updates["item_id"], value_set=known), pc.fill_null(updates["removed"], False))
-        return np.asarray(found.to_numpy())
+        known = pc.is_in(updates["item_id"], value_set=base.id_array)
+        found = np.asarray(pc.or_(known, pc.fill_null(updates["removed"], False)).to_numpy())
+        if not found.all():
+            told = pa.concat_tables([self._log.updates, updates])
+            told = told.filter(pc.is_in(told["item_id"], value_set=updates["item_id"].combine_chunks()))
+            whole = told["item_id"].filter(item_texts(told).is_valid())
+            found |= pc.is_in(updates["item_id"], value_set=whole.combine_chunks()).to_numpy()
+        return found
 
     def applied(self, base: ServedRelease) -> ServedRelease:
         """A release with what was said since its catalogue landed; the release itself where nothing was. Of one thread
         at a time."""
         if base.release.id != self._release:
-            self._release, self._encoded, self._items, self._latest = base.release.id, {}, None, None
+            self._release, self._encoded, self._items, self._served = base.release.id, {}, None, None
         now = latest(said_after(self._log.updates, base.release.manifest.catalog_at))
+        said = now.drop_columns("time")
+        if self._served is not None and not self.counts.encoding and said.equals(self._said):
+            return self._served  # a file that says the same again leaves the caches as they are
         served, self.counts = with_item_updates(base, now, self._encode, self._settings.items.sold_out_places)
-        if served is base:
-            return base
-        self._version += 1
-        return replace(served, version=self._version)
+        if served is not base:
+            self._version += 1
+            served = replace(served, version=self._version)
+        self._said, self._served = said, served
+        return served
 
     def start(self, publish: Callable[[], None]) -> None:
         """Begin to look; ``publish`` is called where something is new."""
@@ -180,7 +189,7 @@ class ItemUpdates:
 
     def _encode(self, base: ServedRelease, catalog: pa.Table) -> tuple[NDArray[np.int64], EncodedItems | None]:
         """Which of new items are encoded by now, at most ``ENCODED_AT_ONCE`` more than before, and these."""
-        keys = [repr(row).encode() for row in catalog.to_pylist()]
+        keys = [repr(row) for row in catalog.drop_columns("available_from").to_pylist()]
         missing = [i for i, key in enumerate(keys) if key not in self._encoded][:ENCODED_AT_ONCE]
         if missing:
             fresh = encode_new_items(base.release, catalog.take(pa.array(missing)), self._settings)

@@ -34,8 +34,10 @@ def latest(updates: pa.Table) -> pa.Table:
 def needed(updates: pa.Table) -> pa.Table:
     """The rows that say something last, or are the last of their item; the others are said anew by later ones."""
     places, _ = _places(updates)
-    last = np.concatenate(list(places.values()))
-    return updates.take(pa.array(np.unique(last[last >= 0])))
+    kept = np.zeros(len(updates), dtype=np.bool_)
+    for last in places.values():
+        kept[last[last >= 0]] = True
+    return updates.filter(pa.array(kept))
 
 
 def _places(updates: pa.Table) -> tuple[dict[str, I64], pa.Array]:
