@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
-from features.landing_files import LandingError, LandingFile, listed_file, open_landing
+from features.landing_files import STOCK_FILES, LandingError, LandingFile, listed_file, open_landing
 from infra.settings import Settings
 from serving.errors import BadRequest
 from serving.item_updates.rows import BadRows, from_columns
@@ -22,7 +22,6 @@ from serving.item_updates.rows import BadRows, from_columns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STEM = "stock"
 SETTLED_S = 1.0
 """A file that was written less than this ago may not be whole yet."""
 
@@ -40,7 +39,7 @@ class Feed:
 
 
 def find_feed(settings: Settings) -> LandingFile | None:
-    """The newest ``stock.*`` in the landing folder; None where there is none, or it is being written.
+    """The newest of ``STOCK_FILES`` in the landing folder; None where there is none, or it is being written.
 
     Raises:
         FeedError: the landing folder cannot be opened.
@@ -50,12 +49,11 @@ def find_feed(settings: Settings) -> LandingFile | None:
         return None  # the demo shop's lies where that was made
     try:
         file_system, root = open_landing(settings)
-        for ending in READERS:
+        for name in STOCK_FILES:
             with suppress(FileNotFoundError):
-                entry = file_system.info(f"{root}/{STEM}.{ending}")
-                found.append(listed_file(file_system, entry, f"{STEM}.{ending}"))
+                found.append(listed_file(file_system, file_system.info(f"{root}/{name}"), name))
     except (LandingError, OSError) as error:
-        raise FeedError(f"{STEM}.* cannot be looked for: {error}") from error
+        raise FeedError(f"{STOCK_FILES[0]} cannot be looked for: {error}") from error
     newest = max(found, key=lambda file: file.changed or 0.0, default=None)
     if newest is None or (newest.changed is not None and 0 <= time.time() - newest.changed < SETTLED_S):
         return None

@@ -69,20 +69,19 @@ def test_what_is_found_is_what_a_look_at_each_finds(
         fresh = MemoryIndex(vectors[ITEMS:], columns).over(columns, findable[ITEMS:])
         index = JoinedIndex(own.over(now.columns.slice(0, ITEMS), findable[:ITEMS]), fresh, ITEMS)
     queries = VECTORS[-3:]
-    try:
-        parsed = parse_filters(wanted, now)
-    except ValueError:
-        return
+    parsed = parse_filters(wanted, now)
     found = index.search(queries, k, parsed)
     mask = parsed.mask(now.columns)
     match = np.flatnonzero(findable if mask is None else mask & findable)
     expected = match[np.argsort(-(queries @ vectors[match].T), axis=1, kind="stable")[:, :k]]
     assert found.rows.shape == expected.shape
+    if not expected.size:
+        return
     if kind == "HNSW":
         assert np.isin(found.rows, match).all()
-        assert np.mean([np.isin(e, f).mean() if len(e) else 1 for e, f in zip(expected, found.rows, strict=True)]) > 0.9
+        assert np.mean([np.isin(e, f).mean() for e, f in zip(expected, found.rows, strict=True)]) > 0.9
     else:
-        assert np.allclose(found.scores, np.sort(-(-queries @ vectors[match].T), axis=1)[:, ::-1][:, :k], atol=1e-5)
+        assert np.allclose(found.scores, np.sort(queries @ vectors[match].T, axis=1)[:, ::-1][:, :k], atol=1e-5)
         assert (np.sort(found.rows) == np.sort(expected)).mean() > 0.99
 
 

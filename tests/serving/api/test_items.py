@@ -58,10 +58,10 @@ def test_what_is_posted_counts_for_the_next_search(client: TestClient) -> None:
     [
         ([], "at least 1 item"),
         ({"item_id": "i3"}, "list"),
-        ([{"item_id": "i3"}, {"item_id": "i4", "price": -1}], "1.price: "),
+        ([{"item_id": "i3"}, {"item_id": "i4", "price": -1}], "row 1: price: "),
         ([{"item_id": "i3", "price": 9}, {"item_id": "who", "price": 1}], "row 1: the shop has no item 'who'"),
         ([{"item_id": "i3", "price": 9, "availability": "?"}], "row 0: availability '?'"),
-        ([{"item_id": "i3", "weight": 9}], "0.weight: "),
+        ([{"item_id": "i3", "weight": 9}], "row 0: weight: "),
     ],
 )
 def test_wrong_rows_are_named_and_nothing_is_taken(client: TestClient, body: object, says: str) -> None:
