@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 ENCODED_AT_ONCE = 256
 """New items of one round: a second or two of a core, after which those and all else that was said count."""
 KEPT_FOR = timedelta(days=7)
-"""How long before the live catalogue what was said is kept: for a release that is rolled back to."""
+"""How long before the live catalogue all that was said is kept: for a release that is rolled back to."""
 
 
 class ItemUpdates:

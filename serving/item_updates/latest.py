@@ -10,14 +10,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from infra.contract.tables import TIME
-from serving.item_updates.rows import UPDATES
+from serving.item_updates.rows import UPDATES, conformed
 
 I64 = NDArray[np.int64]
 
 
 def said_after(updates: pa.Table, moment: datetime) -> pa.Table:
-    """The updates of after a moment: those of before are in the catalogue that landed then."""
-    return updates.filter(pc.greater(updates["time"], pa.scalar(moment, TIME)))
+    """The updates of after a moment, and what those of before say of stock: all else of them is in the catalogue that
+    landed then, which says nothing of stock."""
+    is_after = pc.greater(updates["time"], pa.scalar(moment, TIME))
+    before = updates.filter(pc.and_(pc.invert(is_after), updates["in_stock"].is_valid()))
+    stock = conformed(before.select(["item_id", "time", "in_stock"]))
+    return pa.concat_tables([stock, updates.filter(is_after)])
 
 
 def latest(updates: pa.Table) -> pa.Table:

@@ -228,8 +228,8 @@ def _model_card(
         "## Limits",
         "",
         "Learned from what an engine showed and people clicked, with the biases of both. An item that the catalogue",
-        "does not have at the time of the release is found from when it is told of, without a history. What history adds",
-        "to the towers is the difference between their two rows.",
+        "does not have at the time of the release is found from when it is told of, without a history. What history",
+        "adds to the towers is the difference between their two rows.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -166,6 +166,7 @@ def test_it_survives_a_killed_process_and_a_promotion_and_the_nightly_catalogue_
     landed(shop, datetime.now(UTC) - timedelta(hours=9))
     put_live(shop, shop.release(1))
     said = [{"item_id": "i3", "price": 0.02}, SOFA, {"item_id": "i7", "removed": True}]
+    said += [{"item_id": "i9", "in_stock": False}]
     command = [sys.executable, "-c", SAY, shop.settings.model_dump_json(), json.dumps(said)]
     killed = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     assert killed.returncode == -signal.SIGKILL and b"'new': 1" in killed.stdout
@@ -184,7 +185,9 @@ def test_it_survives_a_killed_process_and_a_promotion_and_the_nightly_catalogue_
         third = shop.release(3)
         put_live(shop, third)
         wait_for(lambda: retriever.release_id == third.id)
-        assert retriever._live.served.version == 0 and sorted(ids(retriever)) == sorted(third.items.ids)
+        assert sorted(ids(retriever)) == sorted(third.items.ids)
+        assert ids(retriever, filters={"price": {"lt": 0.05, "gt": 0.01}}) == []
+        assert retriever.items(["i9"])[0]["in_stock"] is False, "a catalogue says nothing of stock"
         retriever.update_items([{"item_id": "i7", "removed": True}])
         assert "i7" not in ids(retriever) and len(ids(retriever)) == 99
         promote(shop.settings, second.id)
