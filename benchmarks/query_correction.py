@@ -23,8 +23,7 @@ import pyarrow.parquet as pq
 
 from demoshop.judgements import read_judgements
 from infra.contract.query_text import normalise
-from training.ranking.bm25 import Bm25, catalog_text
-from training.ranking.second_stage import LEXICAL_FIELDS
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.shop_words import SCHEMA
 from training.ranking.spelling import Spelling
 

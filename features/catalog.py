@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from features.catalog_entries import load_entries
@@ -60,6 +60,9 @@ class CatalogReport:
     """Text files that are not UTF-8 -> the encoding that they were read in."""
     unread: Mapping[str, str] = field(default_factory=dict)
     """Catalogue files that were passed over -> why."""
+    landed_at: str | None = None
+    """When the newest of the files was written, ISO 8601, at the latest when it was read: what is said of items from
+    then on (``serving.item_updates``) is newer than the catalogue."""
 
     def metadata(self) -> dict[str, Any]:
         """The report as plain values, for Dagster."""
@@ -125,6 +128,7 @@ def _build(
 ) -> CatalogReport:
     create_place_macros(engine)
     connection = engine.con
+    landed_at = _landed_at([file for _, file in dated])
     keys = connection.execute(
         "SELECT file, key, count(*) FILTER (coalesce(as_id(value) IS NOT NULL, false) OR no_scalar(value))"
         " FROM entries GROUP BY ALL ORDER BY file, key"
@@ -179,9 +183,16 @@ def _build(
         _report(engine, dated, rows_in, count, reasons),
         encodings=encodings_read(engine, "documents"),
         unread=passed_over_catalogs(settings),
+        landed_at=landed_at.isoformat(),
     )
     write_json(settings.paths.reports / "catalog.json", asdict(report))
     return report
+
+
+def _landed_at(files: Sequence[LandingFile]) -> datetime:
+    now = datetime.now(UTC)
+    written = [file.changed for file in files if file.changed is not None]
+    return min(datetime.fromtimestamp(max(written), UTC), now) if written else now
 
 
 def _copy_table(engine: Any, name: str, table: Any) -> None:

@@ -10,6 +10,7 @@ from datetime import date
 from features.file_names import READ, day_for, is_catalog, is_hidden, log_source, why_unread
 from features.landing_catalogs import choose_catalog
 from features.landing_files import (
+    STOCK_FILES,
     LandingError,
     LandingFile,
     day_named,
@@ -32,8 +33,8 @@ __all__ = [
     "unread_in_landing",
 ]
 
-_OWN = frozenset({"qrels.tsv", "queries.tsv"})
-"""Judgements beside a catalogue: no logs, and read elsewhere."""
+_OWN = frozenset({"qrels.tsv", "queries.tsv", *STOCK_FILES})
+"""Judgements and stock beside a catalogue: no logs, and read elsewhere."""
 
 NEAR = 7
 """Days beside one that tell whether its log should have events; each is listed."""

@@ -18,6 +18,8 @@ from features.file_names import is_hidden
 from infra.contract.content import file_hash
 from infra.settings import Settings
 
+STOCK_FILES = ("stock.parquet", "stock.csv", "stock.ndjson", "stock.jsonl")
+"""Beside the catalogue: what is said of items by day, which serving reads and a run does not."""
 _DAY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import atexit
 import importlib
 import threading
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from features.store.errors import OnlineStoreUnavailable
     from infra.contract.request import Request, RequestOptions
     from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
@@ -29,6 +32,7 @@ __all__ = [
     "Retriever",
     "record",
     "retrieve",
+    "update_items",
 ]
 
 _LAZY = {
@@ -65,6 +69,17 @@ def record(user: str, action: str, query: str | None = None, item_id: str | None
         OnlineStoreUnavailable: Redis is away; nothing was recorded.
     """
     _default_retriever().record(user, action, query, item_id)
+
+
+def update_items(updates: Sequence[Mapping[str, Any]] | pa.Table) -> dict[str, int]:
+    """Say what is new of items: stock, prices, new and removed ones; see :meth:`Retriever.update_items`.
+
+    Raises:
+        ValueError: a row is wrong; the message says which and why, and none was taken.
+        NoLiveRelease: nothing was promoted yet.
+        OnlineStoreUnavailable: Redis is away; nothing was taken.
+    """
+    return _default_retriever().update_items(updates)
 
 
 def _default_retriever() -> Retriever:

@@ -44,5 +44,5 @@ class Search(NamedTuple):
 def cache_key(served: ServedRelease, text: str, k: int, wanted: Filter, context: RequestContext) -> tuple[object, ...]:
     """All that the hits depend on (UEPPR's second key)."""
     histories = (tuple(getattr(context, name)) for name in USER_LISTS)
-    by = served.release.id, served.ranking is None
+    by = served.release.id, served.version, served.ranking is None
     return (*by, text, k, wanted, *histories, tuple(context.numeric.items()), tuple(context.location.items()))

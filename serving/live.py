@@ -8,17 +8,20 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from infra.services import ServiceError
 from infra.settings import Settings
 from serving.connection import Connection, failures
-from serving.errors import IncompleteCollection, IndexUnavailable
+from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable
 from serving.filters import Filter
 from serving.index import kept_ids, last_known_live, note_live, nothing_live, read_live
 from serving.index.milvus import MilvusIndex
+from serving.item_updates.keeper import ItemUpdates
 from serving.served import ServedRelease, load_served, warm
 
 if TYPE_CHECKING:
-    import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
     from pymilvus import MilvusClient
 
@@ -31,6 +34,8 @@ WARM_TIMEOUT_S = 30.0
 
 class Live:
     """The release that serves now, and the way to its collection.
+
+    It serves with what was said of its items since its catalogue landed (``serving.item_updates``).
 
     A thread looks every ``settings.serving.refresh_seconds`` whether another release went live. Readers take
     ``served`` once per request and use nothing else, so a switch falls between two requests.
@@ -50,16 +55,22 @@ class Live:
         self._timeout_s = settings.serving.index_timeout_ms / 1000
         self._refused: tuple[str, float] | None = None
         self._milvus = Connection(settings, self._timeout_s)
+        self.item_updates = ItemUpdates(settings)
+        self._publishing = threading.Lock()
         try:
-            self.served: ServedRelease = self._load_first()
+            self._base = self._load_first()
+            self.item_updates.read()
+            self.served: ServedRelease = self._with_item_updates(self._base, self._base)
         except Exception:
             self._milvus.close()
+            self.item_updates.close()
             raise
         self._wake = threading.Event()
         self._closed = False
         self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._keep_looking, name="shelfwise-live", daemon=True)
         self._thread.start()
+        self.item_updates.start(self.update_items)
 
     @property
     def refused(self) -> str | None:
@@ -96,6 +107,42 @@ class Live:
                 self._wake.set()
             raise
 
+    @property
+    def item_updates_away(self) -> bool:
+        """Whether what is said of items cannot be read or used, and something was said, or may have been."""
+        is_said = self.served.version > 0 or not self.item_updates.known
+        return self._unusable_updates or (is_said and not self.item_updates.up)
+
+    def check_known(self, updates: pa.Table) -> None:
+        """Check that each update is of an item that is known by now, or says what it can be found by.
+
+        Raises:
+            BadRequest: it names the first that is not.
+        """
+        rows = np.flatnonzero(~self.item_updates.can_be_found(updates, self._base))
+        if len(rows):
+            item = updates["item_id"][int(rows[0])].as_py()
+            raise BadRequest(
+                f"row {rows[0]}: the shop has no item {item!r}; a new one needs a title, category, brand or attribute"
+            )
+
+    def update_items(self) -> None:
+        """Serve with what was said of items by now."""
+        with self._publishing:
+            if self.item_updates.read() or self.item_updates.counts.encoding:
+                self.served = self._with_item_updates(self._base, self.served)
+        self.item_updates.shorten(self._base)
+
+    def _with_item_updates(self, base: ServedRelease, otherwise: ServedRelease) -> ServedRelease:
+        self._unusable_updates = False
+        try:
+            return self.item_updates.applied(base)
+        except Exception:
+            self._unusable_updates = True
+            # Whatever was said of an item, it must keep no server from starting and no release from going live.
+            log.exception("what was said of items since the catalogue landed cannot be applied")
+            return otherwise
+
     def look(self) -> None:
         """Look once: reconnect if Milvus was away, switch if another release is live."""
         with self._looking:
@@ -117,6 +164,7 @@ class Live:
         """Stop looking and close the connection."""
         self._closed = True
         self._wake.set()
+        self.item_updates.close()
         self._thread.join(timeout=WARM_TIMEOUT_S)
         self._milvus.close()
 
@@ -188,7 +236,7 @@ class Live:
         if self._refused and self._refused[0] == live and time.monotonic() - self._refused[1] < RETRY_REFUSED_S:
             return
         try:
-            self.served = self._prepared(live)
+            base = self._prepared(live)
         except ServiceError:
             raise
         except Exception as error:
@@ -198,6 +246,8 @@ class Live:
             expected = (ReleaseError, IncompleteCollection, TextEncoderError, IndexUnavailable)
             self._refuse(live, self.served.release.id, error, trace=not isinstance(error, expected))
             return
+        with self._publishing:
+            self._base, self.served = base, self._with_item_updates(base, base)
         self._refused = None
         self._note(live)
         log.info("release %s serves", live)

@@ -12,6 +12,7 @@ ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"
 NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
 SECOND_STAGE_FAILED = "second_stage_failed"
+ITEM_UPDATES_UNAVAILABLE = "item_updates_unavailable"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class Retrieval:
     """Whether the answer was made with something of the user's: their history, or numbers of what they did."""
     fallbacks: list[str]
     """What was away: `online_store_unavailable` (not personalized), `index_unavailable` (searched in memory, by the
-    release last known to be live), `newer_release_unusable` (the release before it answered)."""
+    release last known to be live), `newer_release_unusable` (the release before it answered),
+    `item_updates_unavailable` (stock and prices are those that were known last)."""
     cached: bool
     """Whether the same context was answered lately: then neither tower nor search ran."""
     timings_ms: dict[str, float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack, cast
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from features.active_users import active_users
@@ -27,12 +28,14 @@ from serving.callers_case import in_callers_case
 from serving.errors import BadRequest, IndexUnavailable
 from serving.explain import explained
 from serving.filters import parse_filters
+from serving.item_updates.rows import ItemUpdate, from_columns, from_objects
 from serving.live import Live
 from serving.request import check_request
 from serving.request_context import context_of
 from serving.request_features import RequestFeatures
 from serving.retrieval import (
     INDEX_UNAVAILABLE,
+    ITEM_UPDATES_UNAVAILABLE,
     NEWER_RELEASE_UNUSABLE,
     ONLINE_STORE_UNAVAILABLE,
     SECOND_STAGE_FAILED,
@@ -133,6 +136,8 @@ class Retriever:
         requests = [self._of_person(request) for request in requests]
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
         fallbacks = [NEWER_RELEASE_UNUSABLE] if self._live.refused else []
+        if self._live.item_updates_away:
+            fallbacks.append(ITEM_UPDATES_UNAVAILABLE)
         typed = [normalise(request.query) for request in requests]
         if not (served.lists or all(typed)):
             raise BadRequest(f"release {served.release.id} lists nothing without a query: give one, or train again")
@@ -238,23 +243,51 @@ class Retriever:
         return self._live.served.release.id
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        """Hits and misses of each cache since the start."""
+        """Hits and misses of each cache since the start, and what was said of items."""
         caches: dict[str, CountedCache[Any]] = {
             "users": self._features.users,
             "queries": self._features.queries,
             "contexts": self._contexts,
         }
-        return {"cache": {name: {"hits": cache.hits, "misses": cache.misses} for name, cache in caches.items()}}
+        counted = {name: {"hits": cache.hits, "misses": cache.misses} for name, cache in caches.items()}
+        return {"cache": counted, "item_updates": self._live.item_updates.statistics()}
 
     def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the release knows of items, in their order; those that it does not know have their id alone."""
-        release = self._live.served.release
-        known = {item["item_id"]: item for item in release.items.rows(release.encoder.known_row_indexes(item_ids))}
+        known = {item["item_id"]: item for item in self._live.served.items(item_ids)}
         return [known.get(item_id, {"item_id": item_id}) for item_id in item_ids]
 
     def knows(self, item_id: str) -> bool:
         """Whether the live release has an item."""
-        return bool(self._live.served.release.encoder.known_row_indexes([item_id]))
+        return bool(self._live.served.items([item_id]))
+
+    def update_items(self, updates: Sequence[Mapping[str, Any] | ItemUpdate] | pa.Table) -> dict[str, int]:
+        """Say what is new of items: stock, prices, whole new items, removed ones; see
+        :class:`serving.item_updates.rows.ItemUpdate`. It counts for the next request of this process, and within
+        ``settings.serving.refresh_seconds`` of every other one, until a catalogue that landed later is live.
+
+        Args:
+            updates: mappings by field, or a table of such columns; what a row does not say stays as it is.
+
+        Returns:
+            How many items of the shop have updates, are new, removed, sold out, or wait to be encoded.
+
+        Raises:
+            BadRequest: a row is wrong, or says too little of an item that the shop does not know; the message says
+                which, from 0. Nothing was taken.
+            OnlineStoreUnavailable: Redis is away; nothing was taken.
+        """
+        now = datetime.now(UTC)
+        if isinstance(updates, pa.Table):
+            rows, bad = from_columns(updates, now, self._settings.raw.item_id)
+            if bad:
+                raise BadRequest(f"{bad.count:,} rows cannot be used: {bad.first}")
+        else:
+            rows = from_objects(updates, now)
+            self._live.check_known(rows)
+        self._live.item_updates.add(rows)
+        self._live.update_items()
+        return dict(vars(self._live.item_updates.counts))
 
     def fields(self) -> list[dict[str, Any]]:
         """What can be filtered by: name, kind, and the most frequent values or the range of numbers."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from features.store.clock import clock_offset
 from infra.contract.names import FEATURE_SERVICE
@@ -24,8 +25,10 @@ from serving.index.kinds import choice_of
 from serving.index.memory import MemoryIndex
 from serving.index.milvus import MilvusIndex
 from serving.index.names import names_of
+from serving.index.updated import JoinedIndex
 from serving.ranking import Ranking
 from serving.request_context import is_personal
+from serving.sold_out import SoldOut
 from training.ranking.candidates import DEPTH
 from training.ranking.listing import History, Listing
 
@@ -61,6 +64,11 @@ class ServedRelease:
     """How much the first hits are told apart, in [0, 1]."""
     ranking: Ranking | None = None
     """The second stage; None: what the towers find is what is served."""
+    version: int = 0
+    """Another one whenever what was said of the items since their catalogue landed is another; 0: nothing was."""
+    sold_out: SoldOut | None = None
+    removed: NDArray[np.bool_] | None = None
+    """Items that are no longer sold, [items]; None: none."""
 
     @property
     def lists(self) -> bool:
@@ -98,7 +106,7 @@ class ServedRelease:
         the release cannot tell. ``vectors``: theirs, [n, d]."""
         fits = np.ones(len(texts), dtype=np.bool_)
         if self.ranking is not None and len(undecided := self.ranking.undecided(texts)):
-            index = self.index if isinstance(self.index, MemoryIndex) else self.exact
+            index = self.index if isinstance(self.index, MemoryIndex | JoinedIndex) else self.exact
             found = index.search(vectors[undecided], DEPTH, Filter()).rows
             fits[undecided] = self.ranking.fits([texts[i] for i in undecided.tolist()], found)
         return [bool(fit) for fit in fits]
@@ -116,7 +124,12 @@ class ServedRelease:
 
     def depth(self, k: int) -> int:
         """How many items the towers have to find where ``k`` are to be served."""
-        return self._least(k) if self.ranking is None else max(self._least(k), DEPTH)
+        k = self._least(k) + (0 if self.sold_out is None else self.sold_out.places)
+        return k if self.ranking is None else max(k, DEPTH)
+
+    def _further(self, k: int) -> int:
+        """How many items have to be ordered where ``k`` are to be served: behind those sold out are some in stock."""
+        return self._least(k) + (0 if self.sold_out is None else self.sold_out.places + DEPTH)
 
     def ranked(
         self,
@@ -135,22 +148,22 @@ class ServedRelease:
         if self.ranking is None:
             return [self._first(one, k) for one in towers]
         allowed = self.exact.mask(wanted)
-        found = self.ranking.order(texts, contexts, vectors, towers, self._least(k), allowed)
-        if self.min_score is not None:
-            named = self.ranking.named(texts, allowed).tolist()
-            found = [
-                self._near(vector, *hits, named=item) for vector, item, hits in zip(vectors, named, found, strict=True)
-            ]
-        return [self._first(one, k) for one in found]
+        found = self.ranking.order(texts, contexts, vectors, towers, self._further(k), allowed)
+        if self.min_score is None and self.sold_out is None:
+            return [self._first(one, k) for one in found]
+        named = self.ranking.named(texts, allowed)
+        near = [self._near(vector, *hits, named=item) for vector, item, hits in zip(vectors, named, found, strict=True)]
+        return [self._first(one, k, item) for one, item in zip(near, named, strict=True)]
 
-    def _first(self, found: Best, k: int) -> Best:
-        """The k hits that are served of what was found ``_least(k)`` deep, told apart where that is set."""
+    def _first(self, found: Best, k: int, named: int = -1) -> Best:
+        """The k hits that are served of what was found ``_further(k)`` deep: told apart where that is set, those in
+        stock first."""
         rows, scores = found
         if self.diversity:
             vectors = self.release.items.vectors[rows[:FIRST], : self._width]
             order = diversified(scores, vectors, self.diversity)
             rows, scores = rows[order], scores[order]
-        return rows[:k], scores[:k]
+        return (rows[:k], scores[:k]) if self.sold_out is None else self.sold_out.lowered((rows, scores), k, named)
 
     def _least(self, k: int) -> int:
         return max(k, FIRST) if self.diversity else k
@@ -176,7 +189,7 @@ class ServedRelease:
     def listed(self, context: RequestContext, k: int, wanted: Filter) -> Best:
         """Rows and scores of the best k items that match where nothing is searched for; of a release that has a second
         stage."""
-        found = self._listing.order(self._history(context), self._least(k), self.exact.mask(wanted))
+        found = self._listing.order(self._history(context), self._further(k), self.exact.mask(wanted))
         return self._first(found, k)
 
     def listed_parts(self, context: RequestContext, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
@@ -196,10 +209,19 @@ class ServedRelease:
     def _item_ids(self) -> NDArray[np.object_]:
         return np.array(self.release.items.ids, dtype=object)
 
+    @cached_property
+    def id_array(self) -> pa.Array:
+        """The ids of its items, in their order."""
+        return pa.array(self.release.items.ids, pa.string())
+
+    def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What is known of those items that are sold, in their order."""
+        rows = np.array(self.release.encoder.known_row_indexes(item_ids), dtype=np.int64)
+        return self.release.items.rows(rows if self.removed is None else rows[~self.removed[rows]])
+
     def item(self, item_id: str) -> dict[str, Any] | None:
-        """What the release knows of an item; None where it does not know it."""
-        rows = self.release.encoder.known_row_indexes([item_id])
-        return self.release.items.rows(rows)[0] if rows else None
+        """What is known of an item; None where it is not sold."""
+        return next(iter(self.items([item_id])), None)
 
     def describe(self, item_id: str) -> str:
         """An item for people: its title, else its category and price, else its id."""

@@ -23,6 +23,7 @@ from infra.settings.errors import FILE, NESTED, PREFIX, in_words, refuse_broken_
 from infra.settings.features import FeatureSettings
 from infra.settings.gates import GateSettings
 from infra.settings.index import IndexSettings, IndexType
+from infra.settings.items import ItemSettings
 from infra.settings.online import OnlineSettings
 from infra.settings.paths import Paths, same_landing
 from infra.settings.pretraining import PretrainingSettings
@@ -45,6 +46,7 @@ __all__ = [
     "IndexSettings",
     "IndexType",
     "ItemField",
+    "ItemSettings",
     "Meaning",
     "Ngram",
     "OnlineSettings",
@@ -85,6 +87,7 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     online: OnlineSettings = OnlineSettings()
     serving: ServingSettings = ServingSettings()
+    items: ItemSettings = ItemSettings()
     checks: CheckSettings = CheckSettings()
     gates: GateSettings = GateSettings()
     ui: UiSettings = UiSettings()

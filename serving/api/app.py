@@ -98,6 +98,8 @@ async def _unreadable(_: Request, error: Exception) -> JSONResponse:
 
 
 def _sentence(place: Sequence[str | int], message: str) -> str:
+    if len(place) > 2 and isinstance(place[1], int):
+        return f"row {place[1]}: {_sentence(place[1:], message)}"
     where = ".".join(str(part) for part in place[1:])
     return f"{where}: {message}" if where else message
 

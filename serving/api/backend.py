@@ -16,6 +16,7 @@ from infra.contract.request import Request
 from infra.services import ServiceError
 from infra.settings import Settings
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
+from serving.item_updates.rows import ItemUpdate
 from serving.retrieval import ONLINE_STORE_UNAVAILABLE, Retrieval
 from serving.retriever import Retriever
 from serving.ubi_log.intake import UserEvent
@@ -152,8 +153,20 @@ class Backend:
         """Some known users."""
         return await self._run(lambda r: r.users(self._settings.api.sample_users))
 
+    async def update_items(self, updates: Sequence[ItemUpdate]) -> dict[str, int]:
+        """Say what is new of items; how many have updates now.
+
+        Raises:
+            BadInputError: a row is wrong; none was taken.
+            NotReadyError, OverloadedError: not now.
+        """
+        try:
+            return await self._run(lambda r: r.update_items(updates))
+        except OnlineStoreUnavailable as error:
+            raise NotReadyError(f"nothing was taken, send it again: {error}") from error
+
     def statistics(self) -> Mapping[str, Any]:
-        """What the retriever counts of its caches."""
+        """What the retriever counts of its caches and of updates of items."""
         return self._retriever.statistics() if self._retriever else {}
 
     async def _run(self, call: Callable[[Retriever], T]) -> T:

@@ -101,6 +101,18 @@ class _Asked(Collector):
             misses.add_metric([cache], counts["misses"])
         yield hits
         yield misses
+        if told := self._statistics().get("item_updates"):
+            updated = GaugeMetricFamily(
+                "shelfwise_updated_items", "Items of which something was said since the catalogue.", labels=["kind"]
+            )
+            for kind, count in told["items"].items():
+                updated.add_metric([kind], count)
+            yield updated
+            for name, value, help in (
+                ("item_updates_up", told["up"], "1 while updates of items can be read."),
+                ("stock_file_failing", told["problem"] is not None, "1 while the stock file cannot be used."),
+            ):
+                yield GaugeMetricFamily(f"shelfwise_{name}", help, value=float(value))
 
 
 class _Logged(Collector):

@@ -168,6 +168,25 @@ class FilterField(_Given):
     values: list[str | float] = Field([], description="Its most frequent values; of numbers the least and the largest.")
 
 
+class ItemUpdateCounts(BaseModel):
+    """Of how many items something was said since the catalogue of the live release landed."""
+
+    known: int = Field(description="Items of the catalogue.")
+    new: int = Field(description="Items that are not in it, and are found.")
+    removed: int
+    sold_out: int
+    encoding: int = Field(description="New items that are found in a moment: their texts are being encoded.")
+    unknown: int = Field(description="Items that are not in the catalogue, and of which too little was said.")
+
+
+class ItemUpdateState(BaseModel):
+    """What was said of items by day, and whether that can be read."""
+
+    items: ItemUpdateCounts
+    up: bool = Field(description="Whether Redis, which keeps it, answers; else what was read last counts on.")
+    problem: str | None = Field(description="Why `stock.parquet` in the landing folder cannot be used.")
+
+
 class Health(BaseModel):
     """The process is alive."""
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from pydantic import Field
 
 from serving.api.backend import Backend, BadInputError
 from serving.api.metrics import Metrics
@@ -18,6 +19,8 @@ from serving.api.models import (
     Filters,
     Health,
     ItemId,
+    ItemUpdateCounts,
+    ItemUpdateState,
     Problem,
     Ready,
     SearchRequest,
@@ -26,6 +29,7 @@ from serving.api.models import (
 from serving.api.observe import note
 from serving.api.refusals import REFUSALS
 from serving.api.ubi import append_rows
+from serving.item_updates.rows import ItemUpdate
 from serving.ubi_log import UBI_EVENTS, UBI_QUERIES, UbiLog
 from serving.ubi_log.rows import event_row, new_id, query_row
 
@@ -173,6 +177,26 @@ async def items(
 ) -> list[dict[str, Any]]:
     """What the catalogue says of some items, in the order asked for."""
     return await backend.items(id)
+
+
+@routes.post("/items", tags=["catalogue"])
+async def update_items(
+    request: Request, updates: Annotated[list[ItemUpdate], Field(min_length=1)], backend: Behind
+) -> ItemUpdateCounts:
+    """Say what is new of items: stock, prices, whole new items, removed ones. It counts for the next search, of other
+    servers of the shop within two seconds, until a catalogue that landed later is live. All rows are taken, or none."""
+    counts = ItemUpdateCounts.model_validate(await backend.update_items(updates))
+    note(request.scope, rows=len(updates))
+    return counts
+
+
+@routes.get("/items/updates", tags=["catalogue"])
+async def item_updates(backend: Behind) -> ItemUpdateState:
+    """What was said of items by day, and what is wrong with it, if anything."""
+    told = backend.statistics().get("item_updates")
+    if told is None:
+        raise HTTPException(503, backend.reason, {"Retry-After": "2"})
+    return ItemUpdateState.model_validate(told)
 
 
 @routes.get("/metrics", tags=["operation"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})

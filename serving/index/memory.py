@@ -47,7 +47,8 @@ class MemoryIndex:
         self.choice = choice or IndexChoice()
         self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self._columns = columns
-        self._threads = threads
+        self._findable: NDArray[np.bool_] | None = None
+        self.threads = threads
         self._matching: OrderedDict[Filter, Matching] = OrderedDict()
         self._lock = threading.Lock()
         self._approximate: Approximate | None = None
@@ -64,7 +65,7 @@ class MemoryIndex:
         if queries.ndim != 2 or queries.shape[1] != self._vectors.shape[1]:
             raise ValueError(f"queries must be [n, {self._vectors.shape[1]}], got {list(queries.shape)}")
         # FAISS keeps this setting per thread, and a new thread takes all cores.
-        faiss.omp_set_num_threads(self._threads)
+        faiss.omp_set_num_threads(self.threads)
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         matching = self._matches(wanted)
         rows = None if matching is None else matching.rows
@@ -78,6 +79,14 @@ class MemoryIndex:
         found = self._approximate.search(queries, k, matching)
         return self._completed(found, queries, k, rows)
 
+    def search_rows(self, queries: Floats, k: int, rows: NDArray[np.int64]) -> Found:
+        """The best k of the items at ``rows`` [m], ascending, by looking at each."""
+        faiss.omp_set_num_threads(self.threads)
+        k = min(k, len(rows))
+        if k == 0 or len(queries) == 0:
+            return Found(np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k), dtype=np.float32))
+        return exact(self._vectors, np.ascontiguousarray(queries, dtype=np.float32), k, rows)
+
     def count(self, wanted: Filter) -> int:
         """How many items match."""
         matching = self._matches(wanted)
@@ -87,6 +96,13 @@ class MemoryIndex:
         """Which items match, [items]; None: all."""
         matching = self._matches(wanted)
         return None if matching is None else matching.mask
+
+    def over(self, columns: pa.Table, findable: NDArray[np.bool_] | None) -> MemoryIndex:
+        """The same index with other filter columns, over those items alone that are marked, [items]; None: all."""
+        other = copy.copy(self)
+        other._columns, other._findable = columns, findable
+        other._matching, other._lock = OrderedDict(), threading.Lock()
+        return other
 
     def tuned(self, choice: IndexChoice) -> MemoryIndex:
         """The same index, searched with other parameters; what was built is shared."""
@@ -112,15 +128,14 @@ class MemoryIndex:
 
     def _matches(self, wanted: Filter) -> Matching | None:
         """The rows that match; None for all."""
-        if not wanted.clauses:
+        if not wanted.clauses and self._findable is None:
             return None
         with self._lock:
             if wanted in self._matching:
                 self._matching.move_to_end(wanted)
                 return self._matching[wanted]
-        mask = wanted.mask(self._columns)
-        assert mask is not None
-        matching = Matching.of(mask)
+        masks = [mask for mask in (wanted.mask(self._columns), self._findable) if mask is not None]
+        matching = Matching.of(np.logical_and.reduce(masks))
         with self._lock:
             self._matching[wanted] = matching
             while len(self._matching) > KEPT_FILTERS:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -479,3 +480,13 @@ def test_html_in_lists_and_escaped_json(tmp_path: Path) -> None:
     build_catalog(settings)
     (found,) = items(settings)
     assert (found["title"], found["tags"]) == ("Küche", ["schön", "2", "true"])
+
+
+def test_the_report_says_when_the_newest_file_was_written(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), RICH)
+    (file,) = landing(settings).glob("catalog.*")
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    assert build_catalog(settings).landed_at == "2023-11-14T22:13:20+00:00"
+    os.utime(file, (4_000_000_000, 4_000_000_000))
+    assert datetime.fromisoformat(str(build_catalog(settings).landed_at)) <= datetime.now(UTC), "a clock that is ahead"

@@ -230,7 +230,7 @@ def test_what_is_no_day_is_named_beside_good_days(tmp_path: Path) -> None:
     root = tmp_path / "landing"
     for name in ("dt=2026-5-11", "20260512", "2026-05-13", "day=2026-05-14", "dt=2026-02-30", "notes", "_tmp"):
         (root / name).mkdir()
-    for name in ("ubi_events.ndjson", "readme.md", "catalog.csv", ".hidden"):
+    for name in ("ubi_events.ndjson", "readme.md", "catalog.csv", "stock.parquet", ".hidden"):
         (root / name).write_text("x")
     assert landing_days(settings) == [DAY]
     told = unread_in_landing(settings)

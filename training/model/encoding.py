@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -50,6 +52,33 @@ def encode_catalog(
         )
         vectors[start : start + CHUNK] = towers.encode_items(batch).cpu().numpy()
     towers.train(was_training)
+    return vectors
+
+
+@torch.inference_mode()
+def encode_tokens(
+    towers: Towers, tokens: Mapping[str, Ragged], numeric: NDArray[np.float32], text: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Unit vectors of items that no query led to yet, [n, width].
+
+    Args:
+        towers: in evaluation mode; tokens: rows of each of their groups, [n]; numeric: transformed, NaN where unknown,
+            [n, item_numeric]; text: by the text encoder, zeros without one, [n, text_width].
+    """
+    config, count = towers.config, len(numeric)
+    vectors = np.empty((count, config.width), dtype=np.float32)
+    for start in range(0, count, CHUNK):
+        rows = np.arange(start, min(start + CHUNK, count))
+        means = torch.stack(towers.terms(*(tokens[group].take(rows) for group in config.groups)), dim=1)
+        batch = ItemBatch(
+            means=means,
+            numeric=torch.from_numpy(numeric[rows]),
+            neighbours=means.new_zeros(len(rows), config.token_dim),
+            met=means.new_zeros(len(rows), 1),
+            text=torch.from_numpy(text[rows]),
+            neighbour_text=means.new_zeros(len(rows), config.text_width),
+        )
+        vectors[rows] = towers.encode_items(batch).numpy()
     return vectors
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,7 +15,7 @@ from infra.contract.request import NO_CONTEXT, RequestContext
 from training.data.items import BRAND, TAG
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
-from training.data.ragged import Ragged, empty_rows, offsets_of
+from training.data.ragged import Ragged, empty_rows, offsets_of, stack
 from training.data.scalars import QuantileTransform
 from training.model.inputs import Histories, look_up, no_items, of_query, query_inputs
 from training.model.towers import LOCATION, Towers
@@ -55,6 +56,23 @@ class QueryEncoder:
         self._preprocessing = preprocessing
         self._about_query = of_query(preprocessing.numeric.names)
         self._prior = np.zeros(0, dtype=np.float32) if prior is None else prior
+
+    def with_items(self, item_ids: Sequence[str], tokens: Mapping[str, Ragged]) -> QueryEncoder:
+        """The same with further items after its own; ``tokens``: theirs of each history group."""
+        other = copy.copy(self)
+        other._tokens = {group: stack([own, tokens[group]]) for group, own in self._tokens.items()}
+        other._row_of = self._row_of | {item: row for row, item in enumerate(item_ids, start=len(self._row_of))}
+        return other
+
+    @property
+    def text_encoder(self) -> TextEncoder | None:
+        """The text encoder, where the query tower reads one."""
+        return self._preprocessing.text
+
+    @property
+    def location(self) -> LocationBuckets:
+        """Where items and requests are, as it was fitted."""
+        return self._preprocessing.location
 
     def encode(self, text: str, context: RequestContext = NO_CONTEXT) -> NDArray[np.float32]:
         """Query vector [width + f] of one request; see :meth:`encode_many`."""

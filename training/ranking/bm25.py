@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import scipy.sparse as sp  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 
@@ -22,6 +24,8 @@ SIZE = "size.json"
 """File of every saved index, also of one without a word."""
 _WORD = re.compile(r"\b\w\w+\b")
 TEXT_FIELDS = ("title", "category_path", "brand", "attributes", "tags", "description")
+LEXICAL_FIELDS = (*TEXT_FIELDS, "item_id")
+"""What the lexical source reads: an item's own number finds it."""
 
 
 def catalog_text(catalog: pa.Table, fields: tuple[str, ...] = TEXT_FIELDS) -> list[str]:
@@ -64,6 +68,13 @@ class Bm25:
         if not self.is_empty:
             self._index.index(tokens, show_progress=False)
         self._size = len(texts)
+        self._further: FurtherTexts | None = None
+
+    def with_texts(self, texts: list[str]) -> Bm25:
+        """The same index with further texts after its own, scored by its own frequencies of words."""
+        other = copy.copy(self)
+        other._further = FurtherTexts(texts, self)
+        return other
 
     def save(self, folder: Path) -> None:
         """Write the index into a new folder."""
@@ -80,6 +91,7 @@ class Bm25:
         index = cls.__new__(cls)
         told = json.loads((folder / SIZE).read_text(encoding="utf-8"))
         index._size, index.is_empty = told["texts"], told["is_empty"]
+        index._further = None
         index._index = bm25s.BM25() if index.is_empty else bm25s.BM25.load(folder, mmap=True, show_progress=False)
         return index
 
@@ -93,9 +105,9 @@ class Bm25:
 
     def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """Scores of all items, 0 where no word matches, [n, items]."""
-        if self.is_empty:
-            return np.zeros((len(queries), self._size), dtype=np.float32)
-        return self._scores(list(queries), None)
+        own = np.zeros((len(queries), self._size), dtype=np.float32)
+        own = own if self.is_empty else self._scores(list(queries), None)
+        return own if self._further is None else np.hstack([own, self._further.scores(queries)])
 
     def search(
         self, queries: list[str], k: int, factor: NDArray[np.float32] | None = None
@@ -140,3 +152,42 @@ class Bm25:
         nothing = np.zeros(self._size, dtype=np.float32)
         asked = map(words_of, queries)
         return np.stack([self._index.get_scores(words, factor) if words else nothing for words in asked])
+
+
+class FurtherTexts:
+    """Texts that came after an index was made, by its formula (BM25 of Lucene, as bm25s has it)::
+
+        sum over the query's words of ln(1 + (n - df + .5) / (df + .5)) tf / (tf + k1 (1 - b + b length / average))
+
+    with n and df of the index. It does not keep the lengths of its texts: their average is taken to be that of distinct
+    words, which is a little less.
+    """
+
+    def __init__(self, texts: list[str], base: Bm25) -> None:
+        import bm25s
+
+        tokens = bm25s.tokenize(texts, stopwords="en", show_progress=False)
+        lengths = np.array([len(row) for row in tokens.ids], dtype=np.int64)
+        flat = np.fromiter((i for row in tokens.ids for i in row), dtype=np.int64, count=int(lengths.sum()))
+        words, row = len(tokens.vocab), np.repeat(np.arange(len(texts)), lengths)
+        keys, times = np.unique(row * max(words, 1) + flat, return_counts=True)
+        row, word = keys // max(words, 1), keys % max(words, 1)
+        frequency = dict(zip(*base.document_frequency(), strict=True))
+        known = np.zeros(words, dtype=np.float64)
+        for name, place in tokens.vocab.items():
+            known[place] = frequency.get(name, 0)
+        average = sum(frequency.values()) / max(base._size, 1) or max(float(lengths.mean()) if len(texts) else 1.0, 1.0)
+        k1, b = base._index.k1, base._index.b
+        rarity = np.log1p((base._size - known + 0.5) / (known + 0.5))[word]
+        weight = rarity * times / (times + k1 * (1 - b + b * lengths[row] / average))
+        shape = (max(words, 1), len(texts))
+        self._vocabulary: dict[str, int] = dict(tokens.vocab)
+        self._weights = sp.csr_array((weight.astype(np.float32), (word, row)), shape)
+
+    def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Scores of the texts, 0 where no word matches, [n, texts]."""
+        places = [[self._vocabulary[w] for w in words_of(q) if w in self._vocabulary] for q in queries]
+        row = np.repeat(np.arange(len(queries)), [len(found) for found in places])
+        column = np.array([place for found in places for place in found], dtype=np.int64)
+        asked = sp.csr_array((np.ones(len(row), np.float32), (row, column)), (len(queries), self._weights.shape[0]))
+        return np.asarray((asked @ self._weights).toarray(), dtype=np.float32)

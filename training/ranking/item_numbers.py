@@ -21,6 +21,12 @@ class ItemNumbers:
     def __init__(self, ids: Sequence[str]) -> None:
         self._row_of = {normalise(item): row for row, item in enumerate(ids)}
 
+    def with_items(self, ids: Sequence[str], first: int) -> ItemNumbers:
+        """The same with further items, whose rows begin at ``first``."""
+        other = ItemNumbers(())
+        other._row_of = self._row_of | {normalise(item): row for row, item in enumerate(ids, start=first)}
+        return other
+
     def named(self, texts: Sequence[str], known: NDArray[np.bool_]) -> I64:
         """The item that each normalised query names, -1 for none, [n].
 

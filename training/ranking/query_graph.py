@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +69,12 @@ class QueryGraph:
         """The graph of a shop of ``items`` without a log."""
         nothing = sp.csr_array((0, items), dtype=np.float32)
         return cls(pa.array([], pa.string()), np.zeros(0, dtype=np.bool_), nothing, Bm25([]))
+
+    def with_items(self, count: int) -> QueryGraph:
+        """The same graph with ``count`` items after its own, which nothing leads to yet."""
+        other, own = copy.copy(self), self._visits
+        other._visits = sp.csr_array((own.data, own.indices, own.indptr), (own.shape[0], own.shape[1] + count))
+        return other
 
     def walked(self, texts: Sequence[str]) -> Walked:
         """Where walks from normalised queries [n] lead."""

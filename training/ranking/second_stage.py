@@ -15,7 +15,7 @@ from training.data.ragged import empty_rows
 from training.model.search import CHUNK_SCORES, exact_top
 from training.model.towers import TowerConfig
 from training.ranking.asked_queries import QueryReader, with_corrected_queries
-from training.ranking.bm25 import TEXT_FIELDS, Bm25, catalog_text
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
 from training.ranking.features import ItemColumns, pair_features
 from training.ranking.fitting import FittedRanker, RankingRows, fit_ranker
@@ -26,8 +26,6 @@ from training.ranking.spelling import Spelling
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
-LEXICAL_FIELDS = (*TEXT_FIELDS, "item_id")
-"""What the lexical source reads: an item's own number finds it."""
 MOST_REQUESTS = 4_000
 """Fitting requests beyond which more add time, not quality: a seeded draw of them."""
 BLOCK = 256

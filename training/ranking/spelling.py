@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -114,6 +115,13 @@ class Spelling:
         ``queries``."""
         events = np.bincount(edges.query[edges.time < at], minlength=len(queries))
         return cls.of(lexical, texts, queries, events, general_words())
+
+    def knowing(self, texts: Sequence[str]) -> Spelling:
+        """The same with the words of further texts known: they stay as they are, and nothing is corrected to them."""
+        other = copy.copy(self)
+        other._known = self._known | {word for text in texts for word in _TOKEN.findall(text.lower())}
+        other._best_of = lru_cache(maxsize=WORDS_KEPT)(other._best)
+        return other
 
     def corrected(self, text: str) -> str:
         """A normalised query as the shop spells it; the same where all its words are known or nothing is near."""

@@ -32,12 +32,11 @@ from training.evaluation import EvaluationReport
 from training.evaluation.methods import SERVED
 from training.model.towers import HALF, TowerConfig, Towers
 from training.quality_prior import QualityFeatures
-from training.ranking.bm25 import Bm25, catalog_text
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.features import PAIR_FEATURES
 from training.ranking.fitting import FittedRanker
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import CLASSES
-from training.ranking.second_stage import LEXICAL_FIELDS
 from training.ranking.spelling import Spelling
 from training.release.items import VECTORS, write_items
 from training.release.manifest import (
@@ -50,6 +49,7 @@ from training.release.manifest import (
     SCHEMA_VERSION,
     SPELLING,
     TEXT_ENCODER,
+    catalog_landed_at,
 )
 from training.release.writer import write_whole
 from training.text import TextEncoder, embed, item_texts, minilm
@@ -175,7 +175,8 @@ def _write_files(
     write_json(folder / "training.json", {**training, "settings": trained, "dependencies": dependencies()})
     report = EvaluationReport("nothing", requests=0, items=len(catalog), rows=[], slices={}, serving=SERVED)
     write_json(folder / "evaluation.json", report.to_json())
-    write_json(folder / CLOCK, {"trained_at": now.isoformat(), "released_at": now.isoformat()})
+    clock = {"trained_at": now.isoformat(), "released_at": now.isoformat()}
+    write_json(folder / CLOCK, {**clock, "catalog_at": catalog_landed_at(settings)})
     (folder / "model_card.md").write_text(_model_card(settings, catalog, encoder, now), encoding="utf-8")
 
 

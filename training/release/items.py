@@ -5,6 +5,7 @@ Each is read when first asked for, without torch.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,6 +66,12 @@ class ItemTable:
             columns = read_json(self.manifest.item_file)
             return pa.table({name: pa.array(values, ITEM_TYPES[name]) for name, values in columns.items()})
         return pq.read_table(self.manifest.item_file, memory_map=True)
+
+    def replaced(self, ids: list[str], vectors: NDArray[np.float32], table: pa.Table) -> ItemTable:
+        """A table of these items, which no file holds."""
+        other = copy.copy(self)
+        vars(other).update({"ids": ids, "vectors": vectors, "table": table})
+        return other
 
     def rows(self, numbers: Sequence[int] | NDArray[np.integer[Any]]) -> list[dict[str, Any]]:
         """What is known of the items at these rows [m]."""

@@ -90,6 +90,9 @@ class Manifest:
     index: Mapping[str, Any]
     """What the index tuner measured and chose; empty where it did not run."""
     trained_at: datetime
+    catalog_at: datetime
+    """When the catalogue landed that its items are of: what was said of them before is in it. Of a release that does
+    not know, when it was trained."""
 
     @property
     def item_file(self) -> Path:
@@ -154,6 +157,7 @@ def read_manifest(path: Path) -> Manifest:
         ReleaseError: the folder is missing, damaged or of a schema version that is not read.
     """
     manifest = verify_release(path)
+    clock = read_json(path / CLOCK)
     return Manifest(
         id=manifest["id"],
         path=path,
@@ -161,7 +165,8 @@ def read_manifest(path: Path) -> Manifest:
         config=read_json(path / "config.json"),
         evaluation=read_json(path / "evaluation.json"),
         index=read_json(path / INDEX) if INDEX in manifest["files"] else {},
-        trained_at=_time(read_json(path / CLOCK)["trained_at"]),
+        trained_at=_time(clock["trained_at"]),
+        catalog_at=_time(clock.get("catalog_at") or clock["trained_at"]),
     )
 
 
@@ -193,6 +198,12 @@ def clean_releases(settings: Settings, keep: Collection[str]) -> list[str]:
             shutil.rmtree(unfinished)
             removed.append(release.id)
     return removed
+
+
+def catalog_landed_at(settings: Settings) -> str | None:
+    """When the catalogue in use landed, ISO 8601, as its report says; None where it does not."""
+    report = settings.paths.reports / "catalog.json"
+    return read_json(report).get("landed_at") if report.exists() else None
 
 
 def content_id(files: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ release read the first two and load neither torch nor a text encoder; the others
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from training.release.manifest import (
 )
 
 if TYPE_CHECKING:
+    from training.data.scalars import QuantileTransform
     from training.model.query_encoder import QueryEncoder
     from training.ranking.bm25 import Bm25
     from training.ranking.confidence import Confidence
@@ -85,6 +87,19 @@ class Release:
         file = self.manifest.path / RANKER
         told = read_json(file).get("confidence") if file.exists() else None
         return Confidence.from_json(told) if told else None
+
+    def with_items(self, items: ItemTable, encoder: QueryEncoder, sources: Sources | None) -> Release:
+        """The same release over other items, with what knows them; ``sources`` None: of one without a second stage."""
+        other = copy.copy(self)
+        vars(other).update({"items": items, "encoder": encoder, **({"sources": sources} if sources else {})})
+        return other
+
+    @cached_property
+    def item_transform(self) -> QuantileTransform:
+        """How numeric features of items were made comparable."""
+        from training.data.scalars import QuantileTransform
+
+        return QuantileTransform.from_json(read_json(self.manifest.path / "preprocessing.json")["item_figures"])
 
     @property
     def corrects_queries(self) -> bool:

@@ -20,15 +20,15 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import EvaluationReport
 from training.model.towers import Towers
 from training.quality_prior import QualityPrior
-from training.ranking.bm25 import Bm25, catalog_text
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH
 from training.ranking.fitting import FittedRanker
 from training.ranking.query_graph import QueryGraph
-from training.ranking.second_stage import LEXICAL_FIELDS
 from training.ranking.spelling import Spelling
 from training.release.items import write_items
 from training.release.manifest import (
     CHOICE,
+    CLOCK,
     GRAPH,
     INDEX,
     ITEM_FILES,
@@ -40,6 +40,7 @@ from training.release.manifest import (
     SCHEMA_VERSION,
     SPELLING,
     TEXT_ENCODER,
+    catalog_landed_at,
     content_id,
     file_entry,
     verify_release,
@@ -134,9 +135,8 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
     if index:
         _write_json(folder / INDEX, index)
     trained_at = datetime.fromtimestamp((candidate_dir / WEIGHTS).stat().st_mtime, UTC)
-    _write_json(
-        folder / "clock.json", {"trained_at": trained_at.isoformat(), "released_at": datetime.now(UTC).isoformat()}
-    )
+    clock = {"trained_at": trained_at.isoformat(), "released_at": datetime.now(UTC).isoformat()}
+    _write_json(folder / CLOCK, {**clock, "catalog_at": catalog_landed_at(settings)})
     (folder / "model_card.md").write_text(
         _model_card(config, training, evaluation, index, ranker, trained_at, _first_request(arrays)), encoding="utf-8"
     )
@@ -228,8 +228,8 @@ def _model_card(
         "## Limits",
         "",
         "Learned from what an engine showed and people clicked, with the biases of both. An item that the catalogue",
-        "does not have at the time of the release is not found. What history adds to the towers is the difference",
-        "between their two rows.",
+        "does not have at the time of the release is found from when it is told of, without a history. What history",
+        "adds to the towers is the difference between their two rows.",
     ]
     return "\n".join(lines) + "\n"
 

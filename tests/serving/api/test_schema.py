@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -16,9 +18,11 @@ from schemathesis.specs.openapi.checks import (
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.settings import Settings
+from infra.settings import OnlineSettings, Settings
 from serving.api.app import create_app
-from tests.serving.api.conftest import OPEN
+from serving.index import promote, push
+from tests.serving.api.conftest import LOCAL, OPEN, wait_until_ready
+from tests.serving.small_shop import make_shop
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -47,9 +51,17 @@ running = Running()
 schema = schemathesis.openapi.from_asgi("/openapi.json", running, headers=LOCALLY)
 
 
-@pytest.fixture
-def api(client: TestClient) -> None:
-    running.app = client.app
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A shop of its own: what is posted to ``/items`` changes it."""
+    shop = make_shop(tmp_path_factory.mktemp("schema"), items=100, online=OnlineSettings(timeout_ms=500), api=OPEN)
+    release = shop.release()
+    push(shop.settings, release)
+    promote(shop.settings, release.id)
+    with TestClient(create_app(shop.settings), base_url=LOCAL) as client:
+        wait_until_ready(client)
+        running.app = client.app
+        yield
 
 
 @schema.parametrize()

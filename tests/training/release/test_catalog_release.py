@@ -18,10 +18,9 @@ from serving.served import load_served, warm
 from tests.training.conftest import SMALL, with_training
 from training.data.arrays import prepare_arrays
 from training.evaluation.live import read_live
-from training.ranking.bm25 import Bm25, catalog_text
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH
 from training.ranking.features import RANK_CONSTANT
-from training.ranking.second_stage import LEXICAL_FIELDS
 from training.release.catalog_release import NoTextError, write_catalog_release
 from training.release.release import load_release
 from training.text import item_texts, minilm
