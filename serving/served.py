@@ -127,21 +127,26 @@ class ServedRelease:
             return found
         named = self.ranking.named(texts, allowed)
         return [
-            self._near(vector, *hits, named=item)
-            for vector, item, hits in zip(vectors, named.tolist(), found, strict=True)
+            self._near(vector, *hits, named=items) for vector, items, hits in zip(vectors, named, found, strict=True)
         ]
 
     def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
         return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
 
     def _near(
-        self, vector: NDArray[np.float32], rows: NDArray[np.int64], scores: NDArray[np.float32], named: int = -1
+        self,
+        vector: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        named: NDArray[np.int64] | None = None,
     ) -> Best:
-        """Those of cosine ``min_score`` or more, and the item that is asked for by its number."""
+        """Those of cosine ``min_score`` or more, and the items that are asked for by a number of theirs."""
         if self.min_score is None:
             return rows, scores
         width = len(vector) - len(self.release.manifest.config["boosting"]["weights"])
-        keep = (self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score) | (rows == named)
+        keep = self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score
+        if named is not None:
+            keep |= np.isin(rows, named)
         return rows[keep], scores[keep]
 
     def listed(self, context: RequestContext, k: int, wanted: Filter) -> Best:

@@ -91,6 +91,14 @@ class Bm25:
         places = {word: place for word, place in self._index.vocab_dict.items() if word}
         return list(places), items[list(places.values())]
 
+    def items_with(self, word: str) -> NDArray[np.integer[Any]]:
+        """The items that have a word of :func:`words_of`, ascending, [m]."""
+        place = None if self.is_empty else self._index.vocab_dict.get(word)
+        if place is None:
+            return np.zeros(0, dtype=np.int64)
+        begin, end = self._index.scores["indptr"][place : place + 2].tolist()
+        return np.asarray(self._index.scores["indices"][begin:end])
+
     def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """Scores of all items, 0 where no word matches, [n, items]."""
         if self.is_empty:
