@@ -32,7 +32,7 @@ ASKED = 1_000
 
 def main(catalog_file: Path, queries_file: Path | None = None, column: str = "user_query", seed: int = 7) -> None:
     catalog = pq.read_table(catalog_file)
-    lexical = Bm25(catalog_text(catalog, LEXICAL_FIELDS))
+    lexical = Bm25.of_items(catalog_text(catalog, LEXICAL_FIELDS))
     begin = time.perf_counter()
     numbers = ItemNumbers(catalog, lexical)
     took = time.perf_counter() - begin

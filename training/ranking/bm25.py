@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.model.search import CHUNK_SCORES
+from training.ranking.word_forms import FORM, WordForms, language_of
 
 I64 = NDArray[np.int64]
 SIZE = "size.json"
@@ -53,22 +55,62 @@ def stop_words() -> frozenset[str]:
 
 
 class Bm25:
-    """BM25 by bm25s over the texts of items, English stop words left out."""
+    """BM25 by bm25s over the words of texts, English stop words left out, and their forms in a language (see
+    :class:`training.ranking.word_forms.WordForms`); None: the words alone."""
 
-    def __init__(self, texts: list[str]) -> None:
+    def __init__(self, texts: list[str], language: str | None = None) -> None:
         import bm25s
 
         self._index: Any = bm25s.BM25()
         tokens = bm25s.tokenize(texts, stopwords="en", show_progress=False)
-        self.is_empty = not any(tokens.vocab)
+        self.is_empty, self.language, self._size = not any(tokens.vocab), language, len(texts)
         if not self.is_empty:
-            self._index.index(tokens, show_progress=False)
-        self._size = len(texts)
+            self._index.index(self._with_forms(tokens), show_progress=False)
+
+    @classmethod
+    def of_items(cls, texts: list[str]) -> Bm25:
+        """The index over a catalogue's texts, in their language."""
+        return cls(texts, language_of(texts))
+
+    def _with_forms(self, tokens: Any) -> Any:
+        """The tokens of each text, then their forms."""
+        if self.language is None:
+            return tokens
+        words = list(tokens.vocab)
+        forms = WordForms(self.language, tokens.vocab).of_words(words)
+        vocab = dict(tokens.vocab)
+        numbered = [vocab.setdefault(form, len(vocab)) for each in forms for form in each]
+        counts = np.zeros(len(words), dtype=np.int64)
+        counts[list(tokens.vocab.values())] = list(map(len, forms))
+        begins = np.zeros(len(words), dtype=np.int64)
+        begins[list(tokens.vocab.values())] = np.cumsum([0, *map(len, forms)])[:-1]
+        lengths = np.array(list(map(len, tokens.ids)), dtype=np.int64)
+        ids = np.fromiter(chain.from_iterable(tokens.ids), dtype=np.int64, count=int(lengths.sum()))
+        each = counts[ids]
+        place = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
+        of_ids = np.array(numbered, dtype=np.int64)[np.repeat(begins[ids], each) + place]
+        of = np.repeat(np.arange(len(lengths)), lengths)
+        text = np.concatenate([of, np.repeat(of, each)])
+        order = np.argsort(text, kind="stable")
+        ends = np.cumsum(np.bincount(text, minlength=len(lengths)))[:-1]
+        return type(tokens)(np.split(np.concatenate([ids, of_ids])[order], ends), vocab)
+
+    def _asked(self, query: str) -> list[str]:
+        """The words and forms that a query is searched by."""
+        words = words_of(query)
+        if self._forms is None:
+            return words
+        return [*words, *(form for form in self._forms.asked(query.lower(), words) if form in self._index.vocab_dict)]
+
+    @cached_property
+    def _forms(self) -> WordForms | None:
+        return None if self.language is None or self.is_empty else WordForms(self.language, self._index.vocab_dict)
 
     def save(self, folder: Path) -> None:
         """Write the index into a new folder."""
         folder.mkdir()
-        (folder / SIZE).write_text(json.dumps({"texts": self._size, "is_empty": self.is_empty}), encoding="utf-8")
+        told = {"texts": self._size, "is_empty": self.is_empty, "language": self.language}
+        (folder / SIZE).write_text(json.dumps(told), encoding="utf-8")
         if not self.is_empty:
             self._index.save(folder, show_progress=False)
 
@@ -79,7 +121,7 @@ class Bm25:
 
         index = cls.__new__(cls)
         told = json.loads((folder / SIZE).read_text(encoding="utf-8"))
-        index._size, index.is_empty = told["texts"], told["is_empty"]
+        index._size, index.is_empty, index.language = told["texts"], told["is_empty"], told.get("language")
         index._index = bm25s.BM25() if index.is_empty else bm25s.BM25.load(folder, mmap=True, show_progress=False)
         return index
 
@@ -88,7 +130,7 @@ class Bm25:
         if self.is_empty:
             return [], np.zeros(0, dtype=np.int64)
         items = np.diff(self._index.scores["indptr"]).astype(np.int64)
-        places = {word: place for word, place in self._index.vocab_dict.items() if word}
+        places = {word: place for word, place in self._index.vocab_dict.items() if word and word[0] != FORM}
         return list(places), items[list(places.values())]
 
     def items_with(self, word: str) -> NDArray[np.integer[Any]]:
@@ -146,5 +188,5 @@ class Bm25:
     def _scores(self, queries: list[str], factor: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """As :meth:`scores`, times ``factor`` [items]."""
         nothing = np.zeros(self._size, dtype=np.float32)
-        asked = map(words_of, queries)
+        asked = map(self._asked, queries)
         return np.stack([self._index.get_scores(words, factor) if words else nothing for words in asked])

@@ -64,7 +64,7 @@ class SecondStage:
         """
         transform, catalog = arrays.item_transform, arrays.catalog()
         texts = catalog_text(catalog, LEXICAL_FIELDS)
-        lexical = Bm25(texts)
+        lexical = Bm25.of_items(texts)
         spelling = Spelling.as_of(lexical, texts, arrays.edges, arrays.query_texts(), at)
         asked = arrays if reader is None else with_corrected_queries(arrays, spelling, reader)
         return cls(

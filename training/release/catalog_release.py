@@ -165,7 +165,7 @@ def _write_files(
     write_json(folder / RANKER, FittedRanker.of_rules(PAIR_FEATURES, rules).to_json())
     save_file({"numeric": np.zeros((len(catalog), 0), dtype=np.float32)}, folder / ITEM_NUMERIC)
     texts = catalog_text(catalog, LEXICAL_FIELDS)
-    lexical = Bm25(texts)
+    lexical = Bm25.of_items(texts)
     lexical.save(folder / LEXICAL)
     Spelling.of_catalog(lexical, texts).save(folder / SPELLING)
     QueryGraph.empty(len(catalog)).save(folder / GRAPH)
