@@ -160,11 +160,8 @@ class Bm25:
         if self.is_empty:
             return found, best
         for start in range(0, len(queries), step):
-            # bm25s' own choice of the best is twenty times slower where most scores are 0.
-            scores = torch.from_numpy(self._scores(queries[start : start + step], factor))
-            top = scores.masked_fill_(scores <= 0, -torch.inf).topk(k, dim=1)
-            best[start : start + step] = top.values.numpy()
-            found[start : start + step] = torch.where(top.values > 0, top.indices, -1).numpy()
+            scores = self._scores(queries[start : start + step], factor)
+            found[start : start + step], best[start : start + step] = best_matches(scores, k)
         return found, best
 
     def best_matching(self, queries: list[str], k: int, worth: NDArray[np.float32], least_share: float) -> I64:
@@ -190,3 +187,23 @@ class Bm25:
         nothing = np.zeros(self._size, dtype=np.float32)
         asked = map(self._asked, queries)
         return np.stack([self._index.get_scores(words, factor) if words else nothing for words in asked])
+
+
+def best_matches(scores: NDArray[np.float32], k: int) -> tuple[I64, NDArray[np.float32]]:
+    """The best ``k`` items of each row of scores [n, items] that are above 0, of equal ones the lower first, -1 where
+    there are no more, and their scores, [n, k] each.
+
+    Most scores are 0: to choose among the others takes a tenth of the time of a choice among all.
+    """
+    found = np.full((len(scores), k), -1)
+    best = np.full((len(scores), k), -np.inf, dtype=np.float32)
+    for row, of_items in enumerate(scores):
+        there = np.flatnonzero(of_items > 0)
+        if len(there) > k:
+            values = of_items[there]
+            least = np.partition(values, len(there) - k)[len(there) - k]
+            above = there[values > least]
+            there = np.concatenate([above, there[values == least][: k - len(above)]])
+        there = there[np.lexsort((there, -of_items[there]))]
+        found[row, : len(there)], best[row, : len(there)] = there, of_items[there]
+    return found, best
