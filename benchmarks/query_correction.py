@@ -36,7 +36,7 @@ SIZES = (20_000, 100_000, 500_000)
 def main(catalog_file: Path, judgements_file: Path, seed: int = 7) -> None:
     catalog, judgements = pq.read_table(catalog_file), read_judgements(judgements_file)
     texts = catalog_text(catalog, LEXICAL_FIELDS)
-    lexical = Bm25(texts)
+    lexical = Bm25.of_items(texts)
     begin = time.perf_counter()
     spelling = Spelling.of_catalog(lexical, texts)
     print(f"{len(texts):,} items, {len(lexical.document_frequency()[0]):,} words, {time.perf_counter() - begin:.2f} s")

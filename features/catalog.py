@@ -17,7 +17,6 @@ from features.landing_catalogs import catalog_files, passed_over_catalogs
 from features.landing_files import LandingError, LandingFile, landing_url, unreadable_files
 from features.location import create_place_macros
 from features.variants import ALIASES as VARIANT_ALIASES
-from features.variants import aliases_path
 from infra.contract.partitions import write_json, write_parquet
 from infra.contract.tables import CATALOG, LOCATION_NAMES, QUARANTINE
 from infra.settings import Settings
@@ -178,7 +177,7 @@ def _build(
         )
     write_parquet(settings.paths.catalog, batches_of(engine, items), CATALOG)
     aliases = engine.table("aliases").order_by("alias_id")
-    write_parquet(aliases_path(settings), batches_of(engine, aliases), VARIANT_ALIASES)
+    write_parquet(settings.paths.item_aliases, batches_of(engine, aliases), VARIANT_ALIASES)
     report = replace(
         _report(engine, dated, rows_in, count, reasons),
         encodings=encodings_read(engine, "documents"),

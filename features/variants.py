@@ -82,14 +82,9 @@ INSERT INTO keyed (row_id, file, key, field, rank, slot, value, text, labels) FR
 under its leading row."""
 
 
-def aliases_path(settings: Settings) -> Path:
-    """Where the table ``ALIASES`` lies, of the catalogue as last built."""
-    return settings.paths.catalog.with_name("aliases.parquet")
-
-
 def item_aliases(engine: Any, settings: Settings) -> EngineTable | None:
     """The table ``ALIASES`` as the view ``item_aliases``; None where no item has variants."""
-    path = aliases_path(settings)
+    path = settings.paths.item_aliases
     if not path.exists() or not pq.read_metadata(path).num_rows:
         return None
     engine.con.execute(f"CREATE VIEW item_aliases AS FROM read_parquet({quoted(path)})")
@@ -114,7 +109,7 @@ def aliases_key(settings: Settings, tables: Sequence[Path]) -> str:
         settings: All settings.
         tables: Parquet files with a column ``item_id``; those that are absent are passed over.
     """
-    path, there = aliases_path(settings), [str(file) for file in tables if file.exists()]
+    path, there = settings.paths.item_aliases, [str(file) for file in tables if file.exists()]
     if not there or not path.exists() or not pq.read_metadata(path).num_rows:
         return ""
     with duckdb.connect() as connection:

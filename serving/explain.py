@@ -41,7 +41,10 @@ def explained(
         ranked = _listed(served, context, np.array(rows, dtype=np.int64))
     else:
         ranked = _ranked(served, text, context, wanted, vector, towers.astype(np.int64))
-    named = -1 if served.ranking is None else int(served.ranking.named([text], served.exact.mask(wanted))[0])
+    named: dict[int, int] = {}
+    if served.ranking is not None and text:
+        (own,) = served.ranking.named([text], served.exact.mask(wanted))
+        named = {row: place for place, row in enumerate((row for row in rows if row in own), start=1)}
     place_of = {row: place for place, row in enumerate(towers.tolist(), start=1)}
     parts = {} if ranked else score_parts(release, vector, release.items.vectors[rows])
     taste = _Taste.of(release, context)
@@ -52,8 +55,8 @@ def explained(
         if found is None:
             there = place_of.get(rows[place])
             found = Ranked(own or {"beyond": hit.score}, {"towers": there} if there else {})
-        if rows[place] == named:
-            found = Ranked({"number": hit.score}, {"number": 1})
+        if rows[place] in named:
+            found = Ranked({"number": hit.score}, {"number": named[rows[place]]})
         return Why(found.parts, found.places, taste.matches(item), _met(item))
 
     return [

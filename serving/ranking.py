@@ -11,7 +11,7 @@ from training.model.search import CHUNK_SCORES
 from training.ranking.candidates import DEPTH, SOURCES, Asked, Pairs, candidates
 from training.ranking.confidence import nearness
 from training.ranking.features import pair_features
-from training.ranking.item_numbers import named_first
+from training.ranking.item_numbers import depth_of, named_first
 from training.ranking.ranker import Ranker, in_order
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Ranking:
         """
         if self._confidence is None:
             return np.zeros(0, dtype=np.int64)
-        return np.flatnonzero(~self._sources.graph.led_somewhere(texts) & (self.named(texts, None) < 0))
+        names_none = np.array([not len(rows) for rows in self.named(texts, None)], dtype=np.bool_)
+        return np.flatnonzero(~self._sources.graph.led_somewhere(texts) & names_none)
 
     def fits(self, texts: Sequence[str], towers: Rows) -> NDArray[np.bool_]:
         """Whether what is nearest to n queries is near enough, [n]; ``towers``: rows that the towers find in the whole
@@ -83,7 +84,9 @@ class Ranking:
             allowed: which items match the filter, [items]; None: all.
         """
         known = self._sources.graph.known(texts)
-        hits = [(rows[:k], scores[:k]) for rows, scores in towers]
+        named = self.named(texts, allowed)
+        depth = max(k, depth_of(named))
+        hits = [(rows[:depth], scores[:depth]) for rows, scores in towers]
         ranked = np.flatnonzero(~self._ranker.follows_towers(known)).tolist()
         step = max(1, CHUNK_SCORES // max(len(self._sources.items.brand), 1))
         for start in range(0, len(ranked), step):
@@ -93,19 +96,18 @@ class Ranking:
             for row, i in enumerate(places):
                 found[row, : len(towers[i][0])] = towers[i][0]
             pairs, values = self._valued(found, asked)
-            rows, scores = in_order(self._ranker, pairs, values, asked.graph.known, found, k)
+            rows, scores = in_order(self._ranker, pairs, values, asked.graph.known, found, depth)
             for i, own, best in zip(places, rows, scores, strict=True):
                 hits[i] = own[own >= 0], best[own >= 0]
-        named = self.named(texts, allowed)
         return [
-            (rows, scores) if item < 0 else named_first(rows, scores, item, k)
-            for item, (rows, scores) in zip(named.tolist(), hits, strict=True)
+            named_first(rows, scores, items, k) if len(items) else (rows[:k], scores[:k])
+            for items, (rows, scores) in zip(named, hits, strict=True)
         ]
 
-    def named(self, texts: Sequence[str], allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        """The item that each normalised query names by its number, -1 for none, [n]."""
-        named = self._sources.numbers.named(texts, self._sources.graph.known(texts))
-        return named if allowed is None else np.where(allowed[named], named, -1)
+    def named(self, texts: Sequence[str], allowed: NDArray[np.bool_] | None) -> list[Rows]:
+        """The items that each normalised query names by a number of theirs, mostly none, [n]."""
+        known = self._sources.graph.known(texts)
+        return self._sources.numbers.named(texts, known, None if allowed is None else allowed[None])
 
     def explain(
         self,

@@ -152,10 +152,12 @@ class ServedRelease:
         if self.min_score is None and self.sold_out is None:
             return [self._first(one, k) for one in found]
         named = self.ranking.named(texts, allowed)
-        near = [self._near(vector, *hits, named=item) for vector, item, hits in zip(vectors, named, found, strict=True)]
-        return [self._first(one, k, item) for one, item in zip(near, named, strict=True)]
+        near = [
+            self._near(vector, *hits, named=items) for vector, items, hits in zip(vectors, named, found, strict=True)
+        ]
+        return [self._first(one, k, items) for one, items in zip(near, named, strict=True)]
 
-    def _first(self, found: Best, k: int, named: int = -1) -> Best:
+    def _first(self, found: Best, k: int, named: NDArray[np.int64] | None = None) -> Best:
         """The k hits that are served of what was found ``_further(k)`` deep: told apart where that is set, those in
         stock first."""
         rows, scores = found
@@ -172,13 +174,19 @@ class ServedRelease:
         return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
 
     def _near(
-        self, vector: NDArray[np.float32], rows: NDArray[np.int64], scores: NDArray[np.float32], named: int = -1
+        self,
+        vector: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        named: NDArray[np.int64] | None = None,
     ) -> Best:
-        """Those of cosine ``min_score`` or more, and the item that is asked for by its number."""
+        """Those of cosine ``min_score`` or more, and the items that are asked for by a number of theirs."""
         if self.min_score is None:
             return rows, scores
         width = self._width
-        keep = (self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score) | (rows == named)
+        keep = self.release.items.vectors[rows, :width] @ vector[:width] >= self.min_score
+        if named is not None:
+            keep |= np.isin(rows, named)
         return rows[keep], scores[keep]
 
     @property

@@ -19,11 +19,13 @@ class SoldOut:
     places: int
     """How many items that are in stock they are served behind, of those that follow."""
 
-    def lowered(self, found: Best, k: int, named: int | NDArray[np.int64] = -1) -> Best:
+    def lowered(self, found: Best, k: int, named: NDArray[np.int64] | None = None) -> Best:
         """The first ``k`` of what was found, best first, when those sold out come so many places later, but for the
         items ``named``."""
         rows, scores = found
-        is_lower = self.rows[rows] & ~np.isin(rows, named)
+        is_lower = self.rows[rows]
+        if named is not None:
+            is_lower &= ~np.isin(rows, named)
         place = np.cumsum(~is_lower) + (self.places + 0.5) * is_lower
         order = np.argsort(place, kind="stable")[:k]
         return rows[order], scores[order]

@@ -27,6 +27,8 @@ class Paths:
         self.truth = root / "truth"
         """The demo shop's hidden truth, for evaluation only."""
         self.catalog = root / "catalog" / "items.parquet"
+        self.item_aliases = root / "catalog" / "aliases.parquet"
+        """``alias_id``, ``item_id``: ids of variants and the item that each is of."""
         self.sessions = root / "sessions"
         """``{requests,impressions,events}/dt=YYYY-MM-DD/part.parquet``: accepted days."""
         self.staged = root / "sessions_staged"

@@ -22,7 +22,7 @@ def bm25_top(
         index: over all text of the catalogue of ``arrays`` (default: made here);
         factor: multiplies an item's score, for BM25 x quality ``1 + item_quality(arrays, at)``.
     """
-    index = index or Bm25(catalog_text(arrays.catalog()))
+    index = index or Bm25.of_items(catalog_text(arrays.catalog()))
     texts = arrays.query_texts()
 
     def search(queries: I64, depth: int) -> I64:

@@ -25,7 +25,7 @@ def popular_within_matches(arrays: Arrays, requests: I64, k: int, *, index: Bm25
     Args:
         index: over all text of the catalogue of ``arrays`` (default: made here).
     """
-    index = index or Bm25(catalog_text(arrays.catalog()))
+    index = index or Bm25.of_items(catalog_text(arrays.catalog()))
     texts, worth = arrays.query_texts(), np.empty(arrays.items, dtype=np.float32)
     worth[popularity_ranking(arrays)] = np.arange(arrays.items, 0, -1)
 

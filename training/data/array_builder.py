@@ -16,13 +16,13 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow.dataset import dataset, field
 
 from infra.contract.content import step_key
 from infra.contract.errors import TrainingSetError
 from infra.contract.partitions import table_files
 from infra.settings import Settings
+from training.data.catalog import read_catalog
 from training.data.edge_builder import read_increments, write_edges
 from training.data.item_arrays import write_item_features, write_items
 from training.data.location import LocationBuckets
@@ -84,7 +84,7 @@ def _inputs(settings: Settings) -> list[Path]:
     if not paths.catalog.exists():
         raise TrainingSetError(f"no catalogue at {paths.catalog}: build it before training")
     sessions = [file for name in ("requests", "events") for file in table_files(paths.sessions / name)]
-    return [paths.catalog, *others, *requests, *rows, *sessions]
+    return [paths.catalog, paths.item_aliases, *others, *requests, *rows, *sessions]
 
 
 def _microseconds(text: str) -> int:
@@ -105,7 +105,7 @@ def _database(folder: Path, memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _read_catalog(settings: Settings) -> pa.Table:
-    catalog = pq.read_table(settings.paths.catalog).sort_by("item_id")
+    catalog = read_catalog(settings)
     if catalog.num_rows == 0:
         raise TrainingSetError(f"the catalogue {settings.paths.catalog} has no item")
     return catalog

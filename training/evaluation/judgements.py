@@ -103,8 +103,8 @@ def judged_values(
     found = {} if served is None else {"served": served(asked)}
     found |= {
         "towers": VectorSearch(item_vectors, encode_query).search(asked, DEPTH),
-        "bm25": Bm25(catalog_text(catalog)).search(asked, DEPTH)[0],
-        "bm25, titles": Bm25(catalog_text(catalog, ("title",))).search(asked, DEPTH)[0],
+        "bm25": Bm25.of_items(catalog_text(catalog)).search(asked, DEPTH)[0],
+        "bm25, titles": Bm25.of_items(catalog_text(catalog, ("title",))).search(asked, DEPTH)[0],
     }
     if zero_shot is not None:
         found["zero-shot"] = zero_shot.search(asked, DEPTH)

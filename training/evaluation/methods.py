@@ -109,7 +109,7 @@ def searches_of(
 
     def bm25() -> Bm25:
         if not text_index:
-            text_index.append(Bm25(catalog_text(arrays.catalog())))
+            text_index.append(Bm25.of_items(catalog_text(arrays.catalog())))
         return text_index[0]
 
     @cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from training.ranking.bm25 import best_matches
 from training.ranking.query_graph import Walked
 
 I64 = NDArray[np.int64]
@@ -77,8 +77,7 @@ def candidates(towers: I64, asked: Asked) -> Pairs:
 
 def _lexical_top(asked: Asked) -> I64:
     scores = asked.lexical if asked.allowed is None else np.where(asked.allowed, asked.lexical, 0)
-    top = torch.from_numpy(scores).topk(min(DEPTH, scores.shape[1]), dim=1)
-    return torch.where(top.values > 0, top.indices, -1).numpy()
+    return best_matches(scores, min(DEPTH, scores.shape[1]))[0]
 
 
 def _graph_top(asked: Asked) -> I64:

@@ -1,48 +1,236 @@
-"""Items that are asked for by their own number."""
+"""Items that are asked for by a number of their own: an id, a variant's id, a model's or a part's number.
+
+What names items, the first of these that does; nothing where it names more than ``few``:
+
+1. the whole query, which is an id however it is written (case, punctuation and spaces do not count), or a number
+   that a title or an attribute says;
+2. an id beside other words; a number that is said, of those items that have all the other words too;
+3. the beginning of a number, then any part of it, of four characters or more with a digit, likewise.
+
+An ordinary word, a size or a version is none of these, whatever id it is a part of; see :meth:`ItemNumbers.named`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from infra.contract.query_text import normalise
+from training.ranking.bm25 import Bm25, words_of
+from training.ranking.candidates import DEPTH, SOURCES
+from training.ranking.identifiers import folded_text, may_be_part, own_identifiers, said_identifiers
+from training.ranking.number_index import NOTHING, NumberIndex
 
 I64 = NDArray[np.int64]
 F32 = NDArray[np.float32]
 LONG = 5
 """Characters from which on an id is a word or a number for nothing else."""
+SHORT = 4
+"""Characters from which on an id is one beside other words, with a letter and a digit in it; of digits alone ``LONG``,
+and where it is written with spaces ``LONG_APART``."""
+LONG_APART = 8
+FEW = 10
+"""Items that one number may name at most, in a catalogue of less than 500 items one in fifty of them: what more have
+is a word."""
+MOST_WORDS = 12
+"""Words of a query beyond which none is looked at."""
+MOST_ORDINARY = 2
+"""Words of the longest id, written as one, that is taken for a compound of ordinary ones (``t-shirt``)."""
+LONGEST_QUERY = 200
+"""Characters of a text that is still looked at."""
+JOINED = 3
+"""Words apart that may be one id."""
+_VERSION, _RUNS = re.compile(r"[^\W\d_]{4,}\d{1,2}$"), re.compile(r"\d+|\D+")
+_DIGIT, _INNER = re.compile(r"\d"), re.compile(r"\w\W+\w")
+
+
+class _Window(NamedTuple):
+    """Adjacent words of a query."""
+
+    words: tuple[str, ...]
+    key: str
+    """Folded."""
+    others: tuple[str, ...]
 
 
 class ItemNumbers:
-    """Which item a query names by its id, however it is written."""
+    """Which items a query names. Read-only, so threads may share it.
 
-    def __init__(self, ids: Sequence[str]) -> None:
-        self._row_of = {normalise(item): row for row, item in enumerate(ids)}
+    Args:
+        catalog: ``item_id``, and those of ``title``, ``attributes`` and ``variant_ids`` that there are;
+        lexical: the index over the text of the same items.
+    """
+
+    def __init__(self, catalog: pa.Table, lexical: Bm25) -> None:
+        self._lexical = lexical
+        self._ids = catalog["item_id"].combine_chunks().cast(pa.string())
+        self.few = min(FEW, max(1, len(catalog) // 50))
+        own, said = own_identifiers(catalog), said_identifiers(catalog)
+        self.index = NumberIndex(own, said, len(catalog), self.few)
+        self._further: Mapping[str, int] = {}
 
     def with_items(self, ids: Sequence[str], first: int) -> ItemNumbers:
-        """The same with further items, whose rows begin at ``first``."""
-        other = ItemNumbers(())
-        other._row_of = self._row_of | {normalise(item): row for row, item in enumerate(ids, start=first)}
+        """The same with further items, whose rows begin at ``first``, by their ids alone."""
+        other = copy.copy(self)
+        other._further = {folded_text(item): row for row, item in enumerate(ids, start=first)}
         return other
 
-    def named(self, texts: Sequence[str], known: NDArray[np.bool_]) -> I64:
-        """The item that each normalised query names, -1 for none, [n].
+    def named(
+        self, texts: Sequence[str], known: NDArray[np.bool_], allowed: NDArray[np.bool_] | None = None
+    ) -> list[I64]:
+        """The items that each normalised query names, ascending, mostly none, [n].
 
-        A known query of fewer than ``LONG`` characters names none: what it led to before says better what is meant by
-        ``501``.
+        Names nothing: a known query of fewer than ``LONG`` characters, since what it led to before says better what is
+        meant by ``501``; words that more than ``few`` items have, and two of them written as one; digits that another
+        item has as a word; a size or a version.
+
+        Args:
+            known: which queries had led to an item before, [n];
+            allowed: which items may be found, [1 or n, items]; None: all.
         """
-        rows = np.array([self._row_of.get(text, -1) for text in texts], dtype=np.int64)
-        is_long = np.array([len(text) >= LONG for text in texts], dtype=np.bool_)
-        return np.where(known & ~is_long, -1, rows)
+        found = [self._named(text, is_known) for text, is_known in zip(texts, known.tolist(), strict=True)]
+        if allowed is None:
+            return found
+        return [rows[allowed[at % len(allowed), rows]] if len(rows) else rows for at, rows in enumerate(found)]
+
+    def _named(self, text: str, is_known: bool) -> I64:
+        if len(text) > LONGEST_QUERY:
+            return NOTHING
+        words = text.split(" ", MOST_WORDS)[:MOST_WORDS]
+        windows = list(_windows(words))
+        if self._further and len(found := self._named_further(windows, len(words), is_known)):
+            return found
+        is_whole = bool(windows) and len(windows[0].words) == len(words)
+        if is_whole and len(found := self._whole(windows[0], is_known)):
+            return found
+        inside = windows[1:] if is_whole else windows
+        for name, sought in ((self._own_beside, inside), (self._said, inside), (self._part, inside or windows)):
+            each = [rows for window in sought if _DIGIT.search(window.key) and len(rows := name(window))]
+            if each and len(rows := np.unique(np.concatenate(each))) <= FEW:
+                return rows
+        return NOTHING
+
+    def _whole(self, window: _Window, is_known: bool) -> I64:
+        """Of the query as a whole."""
+        own, said = self.index.rows_of(window.key)
+        if not len(own):
+            return said if len(window.words) == 1 else NOTHING
+        text = " ".join(window.words)
+        written = np.array([row for row in own.tolist() if normalise(self._ids[row].as_py()) == text], dtype=np.int64)
+        own = written if len(written) else own
+        is_short = len(text) < LONG and (is_known or (window.key.isdigit() and not len(written)))
+        is_split = len(window.words) > 1 and not len(written) and not _may_be_split(window.key)
+        return NOTHING if is_short or is_split or self._is_ordinary(window, own) else own
+
+    def _named_further(self, windows: Sequence[_Window], words: int, is_known: bool) -> I64:
+        """A further item's id, as the whole query or beside other words."""
+        for window in windows:
+            is_whole, is_number = len(window.words) == words, window.key.isdigit()
+            least = LONG if is_number or is_known else 1 if is_whole else SHORT
+            if window.key in self._further and len(window.key) >= least and (is_whole or _DIGIT.search(window.key)):
+                return np.array([self._further[window.key]], dtype=np.int64)
+        return NOTHING
+
+    def _own_beside(self, window: _Window) -> I64:
+        """An id beside other words."""
+        own, _ = self.index.rows_of(window.key)
+        is_short = len(window.key) < (LONG if window.key.isdigit() else SHORT)
+        is_split = len(window.words) > 1 and not _may_be_split(window.key)
+        if not len(own) or is_short or is_split or self._is_ordinary(window, own):
+            return NOTHING
+        # others may speak of a number with letters; of digits alone they mean something else
+        return own if not window.key.isdigit() or self._is_no_word(window, own) else NOTHING
+
+    def _said(self, window: _Window) -> I64:
+        _, said = self.index.rows_of(window.key) if len(window.words) == 1 else (NOTHING, NOTHING)
+        return self._with_others(said, window.others)
+
+    def _part(self, window: _Window) -> I64:
+        is_bare = not window.key.isdigit() or window.words[0] == window.key
+        if len(window.words) > 1 or not is_bare or not may_be_part(window.key):
+            return NOTHING
+        if any(len(self._lexical.items_with(word)) > self.few for word in words_of(window.words[0])[:1]):
+            return NOTHING  # a word, which spares the pass over all numbers
+        for rows in self.index.rows_with(window.key):
+            is_one = 0 < len(rows) <= self.few and self._is_no_word(window, rows)
+            if is_one and len(found := self._with_others(rows, window.others)):
+                return found
+        return NOTHING
+
+    def _is_ordinary(self, window: _Window, rows: I64) -> bool:
+        """Whether all words are such as many items have that are not among ``rows``."""
+        return all(self._is_ordinary_word(word, rows) for word in window.words)
+
+    def _is_ordinary_word(self, word: str, rows: I64) -> bool:
+        if _DIGIT.search(word) and _INNER.search(word):
+            return False
+        asked = words_of(" ".join(_RUNS.findall(word)) if _VERSION.match(word) else word)
+        if not asked or len(asked) > MOST_ORDINARY:
+            return not asked and len(word) > 1
+        return all(self._others_with(each, rows) > self.few for each in asked)
+
+    def _is_no_word(self, window: _Window, rows: I64) -> bool:
+        """Whether no item but ``rows`` says what is one word: a whole number, or a part that texts have as well."""
+        asked = [word for written in window.words for word in words_of(written)]
+        return len(asked) != 1 or not self._others_with(asked[0], rows)
+
+    def _others_with(self, word: str, rows: I64) -> int:
+        """How many items but ``rows`` have a word."""
+        there = self._lexical.items_with(word)
+        return len(there) - int(_among(rows, there).sum())
+
+    def _with_others(self, rows: I64, others: Sequence[str]) -> I64:
+        """Those of the items that have all other words, of those that any item has."""
+        for word in words_of(" ".join(others)) if len(rows) else ():
+            there = self._lexical.items_with(word)
+            rows = rows[_among(rows, there)] if len(there) else rows
+        return rows
 
 
-def named_first(items: I64, scores: F32, named: int, k: int) -> tuple[I64, F32]:
-    """Hits [<= k] with the item ``named`` before all others, one higher than the best of them."""
-    others = items != named
-    best = scores[others].max(initial=0)
+def _windows(words: Sequence[str]) -> Iterator[_Window]:
+    """The whole query, then its adjacent words by their number; only what has a digit."""
+    if len(words) < MOST_WORDS:
+        yield _Window(tuple(words), folded_text(" ".join(words)), ())
+    for width in range(min(JOINED, len(words) - 1), 0, -1):
+        for start in range(len(words) - width + 1):
+            window = tuple(words[start : start + width])
+            if any(map(_DIGIT.search, window)):
+                yield _Window(window, folded_text(" ".join(window)), (*words[:start], *words[start + width :]))
+
+
+def _may_be_split(key: str) -> bool:
+    """Whether words apart are an id that is written without spaces: not ``red hat``, nor ``50 100``."""
+    return bool(_DIGIT.search(key)) and (not key.isdigit() or len(key) >= LONG_APART)
+
+
+def _among(rows: I64, there: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """Which of the rows are among others, which ascend."""
+    place = np.searchsorted(there, rows)
+    return np.asarray(np.append(there, -1)[place] == rows)
+
+
+def depth_of(named: Sequence[I64]) -> int:
+    """How many hits of each query have to be in order for what is ``named`` to be ordered among itself."""
+    return (len(SOURCES) + 1) * DEPTH if any(len(rows) > 1 for rows in named) else 0
+
+
+def named_first(items: I64, scores: F32, named: I64, k: int) -> tuple[I64, F32]:
+    """Hits [<= k] with the items ``named`` before all others: those among the hits in their order, then the rest.
+
+    Args:
+        items, scores: best first, deeper than ``k`` where several are named: they are ordered by their place in it.
+    """
+    is_named = np.isin(items, named)
+    first = np.concatenate([items[is_named], np.setdiff1d(named, items)])
+    others = scores[~is_named]
+    above = others.max(initial=0) + np.arange(len(first), 0, -1)
     return (
-        np.concatenate([[named], items[others]])[:k],
-        np.concatenate([[best + 1], scores[others]]).astype(np.float32)[:k],
+        np.concatenate([first, items[~is_named]])[:k].astype(np.int64),
+        np.concatenate([above, others]).astype(np.float32)[:k],
     )

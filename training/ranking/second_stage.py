@@ -19,7 +19,7 @@ from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
 from training.ranking.features import ItemColumns, pair_features
 from training.ranking.fitting import FittedRanker, RankingRows, fit_ranker
-from training.ranking.item_numbers import ItemNumbers, named_first
+from training.ranking.item_numbers import ItemNumbers, depth_of, named_first
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import Ranker, in_order
 from training.ranking.spelling import Spelling
@@ -64,7 +64,7 @@ class SecondStage:
         """
         transform, catalog = arrays.item_transform, arrays.catalog()
         texts = catalog_text(catalog, LEXICAL_FIELDS)
-        lexical = Bm25(texts)
+        lexical = Bm25.of_items(texts)
         spelling = Spelling.as_of(lexical, texts, arrays.edges, arrays.query_texts(), at)
         asked = arrays if reader is None else with_corrected_queries(arrays, spelling, reader)
         return cls(
@@ -80,7 +80,7 @@ class SecondStage:
             ),
             lexical,
             QueryGraph.of(arrays.edges, arrays.query_texts(), at, arrays.cut, DEPTH),
-            ItemNumbers(catalog["item_id"].to_pylist()),
+            ItemNumbers(catalog, lexical),
             spelling,
             partial(encode, asked),
         )
@@ -180,14 +180,14 @@ class SecondStage:
     ) -> I64:
         """Items in the order in which they are served, [n, k]."""
         known = asked.graph.known
-        found, scores = in_order(ranker, pairs, values, known, towers, k)
-        by_towers = np.full((len(towers), k), -1, dtype=np.int64)
-        by_towers[:, : towers.shape[1]] = towers[:, :k]
+        named = self.numbers.named(texts, known, asked.allowed)
+        depth = max(k, depth_of(named))
+        found, scores = in_order(ranker, pairs, values, known, towers, depth)
+        by_towers = np.full((len(towers), depth), -1, dtype=np.int64)
+        by_towers[:, : towers.shape[1]] = towers[:, :depth]
         served = np.where(ranker.follows_towers(known)[:, None], by_towers, found)
-        named = self.numbers.named(texts, known)
-        if asked.allowed is not None:
-            named = np.where(asked.allowed[np.arange(len(named)) % len(asked.allowed), named], named, -1)
-        for row in np.flatnonzero(named >= 0):
-            hits, _ = named_first(served[row], scores[row], int(named[row]), k)
-            served[row, : len(hits)] = hits
-        return np.asarray(served)
+        for row, items in enumerate(named):
+            if len(items):
+                hits, _ = named_first(served[row], scores[row], items, depth)
+                served[row, : len(hits)] = hits
+        return np.asarray(served[:, :k])

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
@@ -23,6 +22,7 @@ from infra.contract.names import FEATURE_SERVICE
 from infra.contract.partitions import write_json
 from infra.progress import Progress
 from infra.settings import Settings, TrainingSettings
+from training.data.catalog import read_catalog
 from training.data.items import item_tokens
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
@@ -78,7 +78,7 @@ def write_catalog_release(settings: Settings, progress: Progress | None = None) 
         NoTextError: no item has a text. TextEncoderError: the weights of MiniLM are missing or changed.
         ReleaseError: a folder of this id exists and is damaged.
     """
-    catalog = pq.read_table(settings.paths.catalog).sort_by("item_id")
+    catalog = read_catalog(settings)
     texts = item_texts(catalog)
     if texts.null_count == len(texts):
         raise NoTextError("no item of the catalogue has a title, category, brand or attribute to be found by")
@@ -165,7 +165,7 @@ def _write_files(
     write_json(folder / RANKER, FittedRanker.of_rules(PAIR_FEATURES, rules).to_json())
     save_file({"numeric": np.zeros((len(catalog), 0), dtype=np.float32)}, folder / ITEM_NUMERIC)
     texts = catalog_text(catalog, LEXICAL_FIELDS)
-    lexical = Bm25(texts)
+    lexical = Bm25.of_items(texts)
     lexical.save(folder / LEXICAL)
     Spelling.of_catalog(lexical, texts).save(folder / SPELLING)
     QueryGraph.empty(len(catalog)).save(folder / GRAPH)

@@ -33,6 +33,7 @@ ITEM_TYPES: dict[str, pa.DataType] = {
     "rating_count": pa.float64(),
     "attributes": pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])),
     "tags": pa.list_(pa.string()),
+    "variant_ids": pa.list_(pa.string()),
     "available_from": pa.int64(),
     **dict.fromkeys(ITEM_COUNTS, pa.int64()),
 }

@@ -195,4 +195,5 @@ def _load_sources(release: Release) -> Sources:
     text = load_file(path / ITEM_TEXT)["vectors"] if (path / ITEM_TEXT).exists() else None
     columns = ItemColumns.of(items.table, items.vectors, width, numeric, names, text)
     spelling = Spelling.load(path / SPELLING) if release.corrects_queries else None
-    return Sources(Bm25.load(path / LEXICAL), QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.ids), spelling)
+    lexical = Bm25.load(path / LEXICAL)
+    return Sources(lexical, QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.table, lexical), spelling)

@@ -147,7 +147,7 @@ def write_sources(arrays: Arrays, folder: Path) -> None:
     numeric = arrays.item_transform.apply(arrays.item_features(arrays.end))
     save_file({"numeric": numeric}, folder / ITEM_NUMERIC)
     texts, queries = catalog_text(arrays.catalog(), LEXICAL_FIELDS), arrays.query_texts()
-    lexical = Bm25(texts)
+    lexical = Bm25.of_items(texts)
     lexical.save(folder / LEXICAL)
     QueryGraph.of(arrays.edges, queries, arrays.end, arrays.cut, DEPTH).save(folder / GRAPH)
     Spelling.as_of(lexical, texts, arrays.edges, queries, arrays.end).save(folder / SPELLING)

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 
 from features.adapters.run import Imported, import_logs
 from features.catalog import CatalogReport, build_catalog
-from features.variants import aliases_path
 from infra.settings import Settings
 
 
@@ -50,7 +49,7 @@ def catalog_import(source: str, folder: Path, files: dict[str, str | bytes], **o
     settings = Settings(home=folder / "home", landing=str(logs), shop="test")
     report = build_catalog(settings)
     assert (report.reasons, report.unreadable) == ({}, {})
-    aliases = pq.ParquetFile(aliases_path(settings)).read().to_pylist()
+    aliases = pq.ParquetFile(settings.paths.item_aliases).read().to_pylist()
     return CatalogImport(
         imported,
         report,

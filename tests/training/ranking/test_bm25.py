@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.ranking.bm25 import Bm25, words_of
+from training.ranking.bm25 import Bm25, best_matches, words_of
 
 
 @given(st.text() | st.lists(st.sampled_from(["The", "red", "café", "ps5", "a", "x-2", "日本", "İ"])).map(" ".join))
@@ -34,3 +34,16 @@ def test_an_index_of_nothing_finds_nothing_also_when_it_was_read(tmp_path: Path)
 
 def test_one_word_is_a_vocabulary() -> None:
     assert (Bm25(["red", "red"]).scores(["red"]) > 0).all()
+
+
+ROWS = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0]), min_size=6, max_size=6), max_size=3)
+
+
+@given(ROWS, st.integers(1, 6))
+def test_the_best_matches_are_those_of_a_whole_sort(rows: list[list[float]], k: int) -> None:
+    scores = np.array(rows, dtype=np.float32).reshape(-1, 6)
+    found, best = best_matches(scores, k)
+    for row, items, values in zip(scores, found.tolist(), best.tolist(), strict=True):
+        expected = [i for i in np.argsort(-row, kind="stable").tolist() if row[i] > 0][:k]
+        assert items == expected + [-1] * (k - len(expected))
+        assert values[: len(expected)] == row[expected].tolist()

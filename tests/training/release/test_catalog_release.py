@@ -157,3 +157,22 @@ def test_it_is_measured_beside_towers_as_it_serves(make_shop: Callable[..., Sett
     for row, (rows, _) in zip(found, online, strict=True):
         # A query's vector is of int8 weights online: neighbours may change places, not more.
         assert set(row[:10].tolist()) <= set(rows.tolist())
+
+
+def test_items_are_the_first_for_their_numbers_beside_words_and_for_their_variants(tmp_path: Path) -> None:
+    settings = shop(tmp_path, ["Brake pads", "Brake discs by Brembo", *["Brembo brake fluid"] * 200], "none")
+    catalog = pq.read_table(settings.paths.catalog)
+    ids = ["BP-1107/7", "BD-2", *catalog["item_id"].to_pylist()[2:]]
+    pq.write_table(catalog.set_column(0, "item_id", [ids]), settings.paths.catalog)
+    aliases = {"alias_id": ["BD-2-L77", "BD-2-R77", "gone"], "item_id": ["BD-2", "BD-2", "none of these"]}
+    pq.write_table(pa.table(aliases), settings.paths.item_aliases)
+    release = load_release(write_catalog_release(settings))
+    served = load_served(settings, release.id)
+    texts = ["bp-1107/7 brembo", "BP1107/7".lower(), "bd-2-r77", "brembo bd2l77", "bp-110"]
+    contexts, wanted = [NO_CONTEXT] * len(texts), parse_filters(None, served.fields)
+    vectors = release.encoder.encode_many(texts, contexts)
+    found = served.ranked(texts, contexts, vectors, served.search(vectors, served.depth(5), wanted), 5, wanted)
+    first = [release.items.ids[rows[0]] for rows, _ in found]
+    assert first == ["BP-1107/7", "BP-1107/7", "BD-2", "BD-2", "BP-1107/7"]
+    assert all(served.corrected(text) == text for text in texts)
+    assert len(served.ranking.undecided(texts) if served.ranking else []) == 0

@@ -1,0 +1,126 @@
+"""Other forms of a word that find an item as well: its stem, the parts of a compound, the letters of an unspaced text.
+
+They are indexed beside the words, not in place of them, so that the word that was asked for still counts most. One
+language per catalogue, told by its stop words; a catalogue whose language is not told has words alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Container, Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+from training.ranking.near_words import fold
+
+FORM = "#"
+"""What a form begins with in an index, and no word."""
+UNSPACED = "unspaced"
+"""Stands for the languages of scripts that put no, or few, spaces between words."""
+STOP_WORDS = {
+    "danish": "DANISH",
+    "dutch": "DUTCH",
+    "english": "EN_PLUS",
+    "french": "FRENCH",
+    "german": "GERMAN",
+    "italian": "ITALIAN",
+    "norwegian": "NORWEGIAN",
+    "portuguese": "PORTUGUESE",
+    "russian": "RUSSIAN",
+    "spanish": "SPANISH",
+    "swedish": "SWEDISH",
+    "turkish": "TURKISH",
+}
+"""Language of Snowball -> list of bm25s."""
+COMPOUNDING = frozenset({"danish", "dutch", "german", "norwegian", "swedish"})
+SAMPLE = 2_000
+"""Texts by which a language is told."""
+LEAST_SHARE, MARGIN = 0.01, 1.5
+"""Of a language's stop words among all words, and in times of the next language's."""
+UNSPACED_SHARE = 0.2
+"""Of letters of such scripts among all."""
+PART = 4
+"""Letters of the shortest part of a compound."""
+_LINKS = ("", "s", "n", "e", "es", "en", "er")
+"""What may stand between the parts of a compound."""
+_UNSPACED_RUN = re.compile(
+    "[\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+"
+)
+_LETTER, _WORD = re.compile(r"[^\W\d_]"), re.compile(r"[^\W\d_]{2,}")
+
+
+class WordForms:
+    """The forms of words in one language.
+
+    Args:
+        language: of :func:`language_of`; words: those of the catalogue, by which compounds are split.
+    """
+
+    def __init__(self, language: str, words: Container[str]) -> None:
+        self._words, self._language = words, language
+        if language != UNSPACED:
+            from Stemmer import Stemmer
+
+            self._stemmer = Stemmer(language)
+
+    def of_words(self, words: Sequence[str]) -> list[list[str]]:
+        """The forms of each word as items are indexed by them, [n]."""
+        if self._language == UNSPACED:
+            return [[FORM + form for run in _UNSPACED_RUN.findall(w) for form in (*run, *_pairs(run))] for w in words]
+        found = [[form] for form in self._stems(words)]
+        if self._language in COMPOUNDING:
+            return [[*own, *self._stems(self._parts(word))] for own, word in zip(found, words, strict=True)]
+        return found
+
+    def asked(self, text: str, words: Sequence[str]) -> list[str]:
+        """The forms that a query is searched by, besides its words."""
+        if self._language == UNSPACED:
+            runs = _UNSPACED_RUN.findall(text)
+            return [FORM + form for run in runs for form in (_pairs(run) if len(run) > 1 else [run])]
+        return [form for forms in self.of_words(words) for form in forms]
+
+    def _stems(self, words: Sequence[str]) -> list[str]:
+        # Stemming first: in some languages it reads accents. Of what has a digit the stem is the word.
+        return [FORM + fold(stem) for stem in self._stemmer.stemWords(list(words))]
+
+    def _parts(self, word: str) -> list[str]:
+        """The two words of the catalogue that a compound is made of, the longest last one; none where it is none."""
+        for cut in range(PART, len(word) - PART + 1):
+            last, first = word[cut:], word[:cut]
+            if last in self._words:
+                for link in _LINKS:
+                    part = first.removesuffix(link)
+                    if len(part) >= PART - 1 and (link == "" or part != first) and part in self._words:
+                        return [part, last]
+        return []
+
+
+def language_of(texts: Sequence[str]) -> str | None:
+    """The language of a catalogue's texts, by a sample of them; None where none stands out."""
+    sample = " ".join(texts[:: max(1, len(texts) // SAMPLE)]).lower()
+    unspaced = sum(map(len, _UNSPACED_RUN.findall(sample)))
+    if unspaced and unspaced > UNSPACED_SHARE * len(_LETTER.findall(sample)):
+        return UNSPACED
+    counts = Counter(_WORD.findall(sample))
+    shares = dict.fromkeys(STOP_WORDS, 0.0)
+    for word, languages in _languages_of_words().items():
+        for language in languages:
+            shares[language] += counts[word] / len(languages)
+    (next_best, _), (most, best) = sorted((share, language) for language, share in shares.items())[-2:]
+    return best if most >= LEAST_SHARE * counts.total() and most > MARGIN * next_best else None
+
+
+@lru_cache(maxsize=1)
+def _languages_of_words() -> dict[str, list[str]]:
+    from bm25s import stopwords
+
+    found: dict[str, list[str]] = {}
+    for language, name in STOP_WORDS.items():
+        for word in dict.fromkeys(getattr(stopwords, f"STOPWORDS_{name}")):
+            found.setdefault(word, []).append(language)
+    return found
+
+
+def _pairs(run: str) -> list[str]:
+    return ["".join(pair) for pair in pairwise(run)]
