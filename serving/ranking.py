@@ -147,7 +147,7 @@ class Ranking:
             lexical=self._sources.lexical.scores(texts),
             graph=self._sources.graph.walked(texts),
             recent_items=_padded([row_indexes(context.recent_items) for context in contexts]),
-            order_history=_padded([row_indexes(context.order_history) for context in contexts]),
+            order_history=_padded([self._encoder.known_row_indexes(context.order_history) for context in contexts]),
             text=self._encoder.text_vectors(texts),
             allowed=None if allowed is None else allowed[None],
         )

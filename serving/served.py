@@ -206,7 +206,8 @@ class ServedRelease:
         return {"popularity": self._listing.popularity[rows], "user": own}
 
     def _history(self, context: RequestContext) -> History:
-        rows = (self.release.encoder.row_indexes(items) for items in (context.recent_items, context.order_history))
+        encoder = self.release.encoder
+        rows = encoder.row_indexes(context.recent_items), encoder.known_row_indexes(context.order_history)
         return History(*(np.array(row, dtype=np.int32) for row in rows))
 
     @cached_property

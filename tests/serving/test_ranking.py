@@ -46,7 +46,10 @@ def contexts_of(arrays: Arrays, requests: np.ndarray) -> list[RequestContext]:
         return [ids[item] for item in row if item >= 0]
 
     return [
-        RequestContext(recent_items=named(arrays.recent_items[r]), order_history=named(arrays.order_history[r]))
+        # an order of what the catalogue no longer has has no place among the others, for neither side
+        RequestContext(
+            recent_items=named(arrays.recent_items[r]), order_history=["gone", *named(arrays.order_history[int(r)])]
+        )
         for r in requests
     ]
 

@@ -61,7 +61,8 @@ def test_new_items_come_after_the_releases_own_and_are_known_to_all_of_it(tmp_pa
     assert len(release.items.ids) == count and release.encoder.row_indexes(["zz-9"]) == [-1]
     assert today.encoder.row_indexes(["sku-0", "zz-9"]) == [release.encoder.row_indexes(["sku-0"])[0], count]
     assert today.sources.lexical.scores(["lantern"]).argmax() == count
-    assert today.sources.numbers.named(["zz-9"], np.array([False])).tolist() == [count]
+    (named,) = today.sources.numbers.named(["zz-9"], np.array([False]))
+    assert named.tolist() == [count]
     assert today.sources.graph.walked(["mouse"]).visits.shape == (1, count + 1)
     before, after = release.sources.spelling, today.sources.spelling
     assert before is not None and after is not None
