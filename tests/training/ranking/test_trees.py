@@ -1,6 +1,7 @@
 """Trees upon a linear ranker: what they add, how they are kept, and when they are taken."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -93,6 +94,31 @@ def test_the_same_requests_give_the_same_trees() -> None:
 def test_what_is_no_model_is_refused_when_it_is_loaded(model: str) -> None:
     with pytest.raises(ValueError, match="no model of LightGBM"):
         Trees(model, np.arange(3)).load()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5, 0.7])
+def test_a_cut_model_is_refused_before_lightgbm_reads_it(fitted: Ranker, share: float) -> None:
+    model = fitted.trees["known"].model
+    with pytest.raises(ValueError, match="no model of LightGBM"):
+        Trees(model[: int(model.index("end of trees") * share)], np.arange(len(FEATURES))).load()
+
+
+@pytest.mark.parametrize(
+    ("size", "other"),
+    [
+        (r"tree_sizes=\d", "tree_sizes=9"),
+        (r"tree_sizes=", "tree_sizes=1"),
+        (r"tree_sizes=\d+", "tree_sizes=x"),
+        (r"tree_sizes=(\d+) (\d+)", r"tree_sizes=\2 \1"),
+        (r"tree_sizes=(\d+) ", "tree_sizes=-1 "),
+        (r"tree_sizes=.*", "tree_sizes="),
+    ],
+)
+def test_a_model_of_other_sizes_is_refused_before_lightgbm_reads_it(fitted: Ranker, size: str, other: str) -> None:
+    model, changed = re.subn(size, other, fitted.trees["known"].model, count=1)
+    assert changed and model != fitted.trees["known"].model
+    with pytest.raises(ValueError, match="no model of LightGBM: its tree"):
+        Trees(model, np.arange(len(FEATURES))).load()
 
 
 def test_a_model_of_other_features_is_refused(fitted: Ranker) -> None:
