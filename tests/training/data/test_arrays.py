@@ -17,6 +17,7 @@ from infra.contract.errors import TrainingSetError
 from infra.settings import Settings
 from tests.training.conftest import SMALL
 from tests.training.toy_shop import PLACE, REQUEST_FIGURES, ToyShop, write_toy_shop
+from training.data import request_arrays
 from training.data.arrays import prepare_arrays
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
@@ -25,8 +26,9 @@ from training.data.scalars import QuantileTransform
 MakeShop = Callable[..., Settings]
 
 
-def test_equal_the_training_set(make_shop: MakeShop) -> None:
-    settings = make_shop(requests=300)
+def test_equal_the_training_set(make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_arrays, "BATCH_ROWS", 100)
+    settings = make_shop(requests=300, users=5)
     arrays = prepare_arrays(settings)
     items, queries = arrays.catalog()["item_id"].to_pylist(), arrays.query_texts().to_pylist()
     requests = pq.read_table(settings.paths.training_set / "requests").sort_by([("time", "ascending")]).to_pylist()
