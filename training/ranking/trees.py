@@ -85,8 +85,8 @@ class Trees:
         return np.asarray(self._predict(values))
 
     def parts(self, values: F64) -> F64:
-        """What each of the values adds, and last what all pairs have alike, [m, columns + 1]: Shapley values (Lundberg
-        et al., Nature MI 2020), which add up to :meth:`scores`."""
+        """What each of the values adds, and last what is the same for all pairs, [m, columns + 1]: Shapley values
+        (Lundberg et al., Nature MI 2020), which add up to :meth:`scores`."""
         shares = np.asarray(self._predict(values, pred_contrib=True))
         out = np.zeros((len(values), values.shape[1] + 1))
         out[:, self._at], out[:, -1] = shares[:, :-1], shares[:, -1]

@@ -10,7 +10,7 @@ import pytest
 from tests.training.ranking.examples import items
 from training.ranking.fitting import LEARNED, LEAST_FOR_TREES, TREES, RankingRows, fit_ranker
 from training.ranking.listwise import Lists
-from training.ranking.ranker import ALIKE, Ranker
+from training.ranking.ranker import SAME_FOR_ALL, Ranker
 from training.ranking.trees import Trees
 
 FEATURES = items().features
@@ -60,7 +60,7 @@ def test_parts_add_up_to_the_score(fitted: Ranker) -> None:
     known = np.arange(len(values)) % 2 == 0
     parts = fitted.parts(values, known)
     np.testing.assert_allclose(sum(parts.values()), fitted.scores(values, known), atol=1e-4)
-    assert (parts[ALIKE][~known] == 0).all() and np.ptp(parts[ALIKE][known]) == 0
+    assert (parts[SAME_FOR_ALL][~known] == 0).all() and np.ptp(parts[SAME_FOR_ALL][known]) == 0
 
 
 def test_only_their_own_class_reads_them(fitted: Ranker) -> None:
