@@ -99,7 +99,8 @@ class Trees:
     def _booster(self) -> Any:
         import lightgbm
 
-        return lightgbm.Booster(model_str=self.model)
+        # By tree_sizes it reads trees in threads, where whatever it refuses ends the process: without, it raises.
+        return lightgbm.Booster(model_str=re.sub(r"^tree_sizes=.*\n", "", self.model, count=1, flags=re.MULTILINE))
 
 
 def _broken(model: str) -> str:

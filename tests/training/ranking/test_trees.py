@@ -121,6 +121,13 @@ def test_a_model_of_other_sizes_is_refused_before_lightgbm_reads_it(fitted: Rank
         Trees(model, np.arange(len(FEATURES))).load()
 
 
+@pytest.mark.parametrize("name", ["num_leaves", "split_feature", "right_child"])
+def test_a_model_with_a_changed_letter_is_refused(fitted: Ranker, name: str) -> None:
+    model = fitted.trees["known"].model.replace(f"{name}=", f"x{name[1:]}=", 1)
+    with pytest.raises(ValueError, match="no model of LightGBM"):
+        Trees(model, np.arange(len(FEATURES))).load()
+
+
 def test_a_model_of_other_features_is_refused(fitted: Ranker) -> None:
     with pytest.raises(ValueError, match="features"):
         Trees(fitted.trees["known"].model, np.arange(3)).load()
