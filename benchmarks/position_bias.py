@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 from demoshop.clicks import POSITION_DECAY
 from orchestration.shop import Source, shop_settings, source
 from training.data.arrays import prepare_arrays
-from training.data.propensities import Impressions, fit_propensities, latest_impressions
+from training.data.propensities import Impressions, latest_impressions, log_propensities
 
 F64 = NDArray[np.float64]
 STEPS = 300
@@ -24,8 +24,8 @@ STEPS = 300
 
 def main() -> None:
     settings = shop_settings()
-    shown = latest_impressions(prepare_arrays(settings, text=False), settings.training.unclicked_per_request)
-    found = fit_propensities(shown)
+    arrays, deepest = prepare_arrays(settings, text=False), settings.training.unclicked_per_request
+    shown, found = latest_impressions(arrays, deepest), log_propensities(arrays, deepest)
     depth = int(shown.position.max(initial=1))
     truth: F64 | None = np.arange(1.0, depth + 1) ** -POSITION_DECAY if source(settings) is Source.DEMO else None
     print(f"{len(shown.pair):,} impressions, {int(shown.clicked.sum()):,} clicks")

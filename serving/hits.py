@@ -29,9 +29,10 @@ class Why:
     parts: dict[str, float]
     """The score's parts, which add up to it: `towers` (what they learned), `quality` (the prior in the index),
     `text` (the text encoder), `lexical` (BM25), `graph` (what led to the item for this query or one like it), `user`
-    (what this user did with the item, its brand and its category) and `item` (its price, rating, age and rates). Of a
-    listing: `popularity` and `user`. Where the towers' own order serves: `learned`, `text` and `boost` (quality). A hit
-    beyond all candidates has `beyond` alone, an item that the query names by its number has `number`."""
+    (what this user did with the item, its brand and its category) and `item` (its price, rating, age and rates); where
+    trees order, `same for all` (what all hits have alike: where the trees begin). Of a listing: `popularity` and
+    `user`. Where the towers' own order serves: `learned`, `text` and `boost` (quality). A hit beyond all candidates
+    has `beyond` alone, an item that the query names by its number has `number`."""
     sources: dict[str, int]
     """What found the item, with its place there from 1: `towers`, `lexical` and `graph`, or the item's own `number`;
     none of these where the user ordered it before."""
@@ -49,8 +50,8 @@ class Hit:
 
     item_id: str
     score: float
-    """What hits are ordered by: the ranker's score; of a release without one the cosine of query and item vector, and
-    the boost where it boosts."""
+    """What hits are ordered by, but where `serving.diversity` moves similar ones apart: the ranker's score; of a
+    release without one the cosine of query and item vector, and the boost where it boosts."""
     why: Why | None = None
     """Where `explain` was asked for."""
     item: dict[str, Any] | None = None

@@ -1,6 +1,6 @@
 """Whether catalogue and queries are in English, which is what MiniLM reads.
 
-Told by function words ("mit", "para") of eleven languages, each without those that English has too, and by the script.
+Told by function words ("mit", "para") of ``LANGUAGES``, each without those that English has too, and by the script.
 Texts of names alone hold none, and then nothing is said; nor is a language without a list in Latin letters.
 """
 
@@ -27,11 +27,22 @@ OTHER_SCRIPT = 0.5
 MOST_TEXTS = 20_000
 """Items, and queries, that are looked at."""
 ENGLISH = "English"
-_LISTS = {
-    name.removeprefix("STOPWORDS_").title(): frozenset(words)
-    for name, words in vars(stopwords).items()
-    if name.startswith("STOPWORDS_") and name not in ("STOPWORDS_EN", "STOPWORDS_EN_PLUS")
+LANGUAGES = {
+    "German": stopwords.STOPWORDS_GERMAN,
+    "Dutch": stopwords.STOPWORDS_DUTCH,
+    "French": stopwords.STOPWORDS_FRENCH,
+    "Spanish": stopwords.STOPWORDS_SPANISH,
+    "Portuguese": stopwords.STOPWORDS_PORTUGUESE,
+    "Italian": stopwords.STOPWORDS_ITALIAN,
+    "Swedish": stopwords.STOPWORDS_SWEDISH,
+    "Norwegian": stopwords.STOPWORDS_NORWEGIAN,
+    "Danish": stopwords.STOPWORDS_DANISH,
+    "Turkish": stopwords.STOPWORDS_TURKISH,
+    "Russian": stopwords.STOPWORDS_RUSSIAN,
+    "Chinese": stopwords.STOPWORDS_CHINESE,
+    "Korean": stopwords.STOPWORDS_KOREAN,
 }
+"""Function words of the languages, but English, that are told by them."""
 _WORDS = r"[\p{L}]+"
 _TEXTS = (
     "SELECT concat_ws(' ', title, description) AS text FROM read_parquet({}) ORDER BY hash(item_id) LIMIT {}",
@@ -98,7 +109,7 @@ def _create_texts(engine: Any, settings: Settings) -> None:
 def _function_words() -> pa.Table:
     """Words that tell a language, a row each."""
     english = frozenset(stopwords.STOPWORDS_EN_PLUS)
-    others = frozenset[str]().union(*_LISTS.values())
-    told = {ENGLISH: english - others, **{name: words - english for name, words in _LISTS.items()}}
+    others = frozenset[str]().union(*LANGUAGES.values())
+    told = {ENGLISH: english - others, **{name: set(words) - english for name, words in LANGUAGES.items()}}
     pairs = [(name, word) for name, words in told.items() for word in sorted(words) if len(word) > 1]
     return pa.table({"language": [name for name, _ in pairs], "word": [word for _, word in pairs]})

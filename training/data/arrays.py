@@ -20,7 +20,7 @@ from training.data.ragged import Ragged
 from training.data.scalars import QuantileTransform
 from training.text import embed, item_texts, load_text_encoder
 
-__all__ = ["Arrays", "Stage", "TextVectors", "prepare_arrays"]
+__all__ = ["Arrays", "ShownStage", "Stage", "TextVectors", "prepare_arrays"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,6 @@ class Stage:
     """The items of each request that reached a stage, in shown order."""
 
     items: Ragged
-    positions: NDArray[np.int16]
-    """Place of each entry in the list that its request showed, from 1; 0 where it was not shown, [entries]."""
     features: NDArray[np.float32]
     """Figures of each entry's item as of its request, quantile-transformed, NaN where unknown, [entries, F]."""
 
@@ -40,6 +38,14 @@ class Stage:
     def take(self, requests: NDArray[np.int64]) -> Ragged:
         """The items of ``requests``."""
         return self.items.take(requests)
+
+
+@dataclass(frozen=True)
+class ShownStage(Stage):
+    """One of which it is kept where the items stood."""
+
+    positions: NDArray[np.int16]
+    """Place of each entry in the list that its request showed, from 1; 0 where it was not shown, [entries]."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +92,9 @@ class Arrays:
     [requests, F]."""
     request_location: Ragged
     """Token buckets of where a request came from."""
-    clicked: Stage
+    clicked: ShownStage
     ordered: Stage
-    unclicked: Stage
+    unclicked: ShownStage
     random: Stage
     edges: Edges
     text: TextVectors | None = None
@@ -172,7 +178,10 @@ def _mapped(path: Path) -> Arrays:
         return Ragged(column(f"{name}.offsets"), column(f"{name}.ids"))
 
     def stage(name: str) -> Stage:
-        return Stage(ragged(name), column(f"{name}.positions"), column(f"{name}.features"))
+        return Stage(ragged(name), column(f"{name}.features"))
+
+    def shown_stage(name: str) -> ShownStage:
+        return ShownStage(ragged(name), column(f"{name}.features"), column(f"{name}.positions"))
 
     meta = json.loads((path / META).read_text(encoding="utf-8"))
     return Arrays(
@@ -194,9 +203,9 @@ def _mapped(path: Path) -> Arrays:
         ordered_tags=column("ordered_tags"),
         request_features=column("request_features"),
         request_location=ragged("request_location"),
-        clicked=stage("clicked"),
+        clicked=shown_stage("clicked"),
         ordered=stage("ordered"),
-        unclicked=stage("unclicked"),
+        unclicked=shown_stage("unclicked"),
         random=stage("random"),
         edges=Edges(*(column(f"edges.{name}") for name in ("offsets", "query", "time", "weight"))),
     )

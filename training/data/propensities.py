@@ -2,7 +2,9 @@
 
 A click needs a look and an item that is worth it: P(click) = propensity of the position x attraction of the item for
 the query (the position-based model: Craswell et al., WSDM 2008). Where an engine showed the same item for the same
-query at several positions, attraction cancels out (intervention harvesting: Agarwal et al., WSDM 2019).
+query at several positions, attraction cancels out (intervention harvesting: Agarwal et al., WSDM 2019). The log has to
+have the requests that led to no click: where it lacks them, impressions are selected by their own click, and positions
+look more alike than they are, the more the fewer items of a list draw its clicks.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
-from training.data.arrays import Arrays, Stage
+from training.data.arrays import Arrays, ShownStage
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 LEAST_CLICKS = 200
 """On pairs (query, item) that were shown at several positions, without which nothing is said."""
+LEAST_WITHOUT_CLICK = 0.05
+"""Share of the requests that showed something from which the log is taken to have those without a click, too."""
 MOST_IMPRESSIONS = 10_000_000
 """The latest, beyond which more add memory, not certainty."""
 SPREAD = 1.0
@@ -38,11 +42,6 @@ class Propensities:
     """Standard error of the logarithm, 0 at the first, [P]."""
     clicks: int
     """On pairs that were shown at several positions: what tells."""
-
-    def at(self, positions: NDArray[np.integer]) -> F64:
-        """Of each position from 1, the last one's where it is deeper; NaN of what was not shown (0)."""
-        place = np.minimum(positions, len(self.values)) - 1
-        return np.where(place < 0, np.nan, self.values[np.maximum(place, 0)])
 
     def to_json(self) -> dict[str, Any]:
         return {"propensities": self.values.tolist(), "error": self.error.tolist(), "clicks": self.clicks}
@@ -66,6 +65,12 @@ def log_propensities(arrays: Arrays, deepest: int) -> Propensities | str:
     Args:
         deepest: as of :func:`latest_impressions`.
     """
+    without = _without_click(arrays)
+    if without < LEAST_WITHOUT_CLICK:
+        return (
+            f"{without:.1%} of the log's requests led to no click, and less than {LEAST_WITHOUT_CLICK:.0%} say that it"
+            " holds those alone that led to one"
+        )
     return fit_propensities(latest_impressions(arrays, deepest))
 
 
@@ -121,7 +126,15 @@ def fit_propensities(impressions: Impressions) -> Propensities | str:
     return Propensities(np.minimum(np.exp(np.append(0.0, found.x)), 1), np.append(0.0, error), told)
 
 
-def _shown(arrays: Arrays, stage: Stage, requests: slice, deepest: int) -> tuple[I64, NDArray[np.int16]]:
+def _without_click(arrays: Arrays) -> float:
+    """Share of the requests before the cut that led to no click, of those that showed or led to something."""
+    end = int(np.searchsorted(arrays.request_time, arrays.cut))
+    clicked, unclicked = arrays.clicked.lengths[:end], arrays.unclicked.lengths[:end]
+    told = clicked + unclicked > 0
+    return float((clicked[told] == 0).mean()) if told.any() else 0.0
+
+
+def _shown(arrays: Arrays, stage: ShownStage, requests: slice, deepest: int) -> tuple[I64, NDArray[np.int16]]:
     """Pair (query, item) and position of what a stage holds of ``requests``, down to a position."""
     offsets = stage.items.offsets[requests.start : requests.stop + 1]
     entries = slice(offsets[0], offsets[-1])

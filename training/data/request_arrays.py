@@ -27,7 +27,7 @@ from training.data.array_files import (
 from training.data.items import BRAND, TAG, label_rows
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
-from training.data.ragged import Ragged, offsets_of
+from training.data.ragged import offsets_of
 from training.data.scalars import QuantileTransform
 
 ADDED_LISTS = ("recent_brands", "order_history", "ordered_tags")
@@ -143,16 +143,21 @@ def _write_history(
 
 def _write_order_history(db: duckdb.DuckDBPyConnection, folder: Path, count: int, length: int) -> None:
     """As :func:`_write_history`, row by row as long as it is: most users have few orders, some have hundreds."""
-    orders = db.sql(
+    db.execute(
         f"""
-        SELECT request, item::INTEGER AS item
+        CREATE TABLE past_orders AS SELECT request, place, item::INTEGER AS item
         FROM (SELECT request, unnest(order_history) AS item_id, generate_subscripts(order_history, 1) AS place
               FROM requests)
-        JOIN items USING (item_id) WHERE place <= {length} ORDER BY request, place
+        JOIN items USING (item_id) WHERE place <= {length}
         """
-    ).to_arrow_table()
-    lengths = np.bincount(orders["request"].to_numpy(), minlength=count)
-    save_ragged(folder, "order_history", Ragged(offsets_of(lengths), orders["item"].to_numpy()))
+    )
+    ids = new_array(folder / "order_history.ids.npy", (count_rows(db, "past_orders"),), np.int32)
+    lengths, written = np.zeros(count, dtype=np.int64), 0
+    for batch in db.sql("SELECT request, item FROM past_orders ORDER BY request, place").to_arrow_reader(BATCH_ROWS):
+        lengths += np.bincount(batch["request"].to_numpy(), minlength=count)
+        ids[written : written + batch.num_rows] = batch["item"].to_numpy()
+        written += batch.num_rows
+    np.save(folder / "order_history.offsets.npy", offsets_of(lengths))
 
 
 def _write_request_location(

@@ -21,6 +21,8 @@ STAGE_CONDITIONS = {
     "unclicked": "stage = 'unclicked'",
     "random": "stage = 'random'",
 }
+SHOWN_STAGES = ("clicked", "unclicked")
+"""Which together are what was shown: their positions are kept."""
 DEEPEST = int(np.iinfo(np.int16).max)
 """Position that deeper ones are read as."""
 
@@ -56,7 +58,8 @@ def _write_stage(
 ) -> int:
     total, requests = count_rows(db, f"rows WHERE {stage}"), count_rows(db, "requests")
     ids = new_array(folder / f"{stage}.ids.npy", (total,), np.int32)
-    positions = new_array(folder / f"{stage}.positions.npy", (total,), np.int16)
+    shown = stage in SHOWN_STAGES
+    positions = new_array(folder / f"{stage}.positions.npy", (total,), np.int16) if shown else None
     features = new_array(folder / f"{stage}.features.npy", (total, len(figures)), np.float32)
     lengths, written = np.zeros(requests, dtype=np.int64), 0
     reader = db.sql(
@@ -71,7 +74,8 @@ def _write_stage(
         lengths += np.bincount(batch["request"].to_numpy(), minlength=requests)
         place = slice(written, written + batch.num_rows)
         ids[place] = batch["item"].to_numpy()
-        positions[place] = batch["place"].to_numpy()
+        if positions is not None:
+            positions[place] = batch["place"].to_numpy()
         features[place] = transform.apply(figures_of(batch, figures))
         written += batch.num_rows
     np.save(folder / f"{stage}.offsets.npy", offsets_of(lengths))

@@ -94,10 +94,12 @@ class EvaluationReport:
             return []
         if "reason" in told:
             return [f"How much each position of the log's lists is looked at cannot be told: {told['reason']}."]
-        looks = told["propensities"]
-        said = ", ".join(f"{at}: {looks[at - 1]:.2f}" for at in SAID_POSITIONS if at <= len(looks))
+        looks, error = told["propensities"], told["error"]
+        said = ", ".join(
+            f"{at}: {_with_error(looks[at - 1], error[at - 1])}" for at in SAID_POSITIONS if at <= len(looks)
+        )
         return [
-            "How much a position of the log's lists is looked at, of the first as 1, by"
+            "How much a position of the log's lists is looked at, of the first as 1 (± standard error), by"
             f" {told['clicks']:,} clicks on items that moved: {said}."
         ]
 
@@ -135,6 +137,10 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _with_error(value: float, error_of_log: float) -> str:
+    return f"{value:.2f} (± {f'{value * error_of_log:.2f}'.removeprefix('0')})"
 
 
 def _markdown_table(rows: Sequence[Mapping[str, str]]) -> str:

@@ -20,8 +20,8 @@ CLASSES = ("known", "unknown")
 """Of queries: whether the query had led to an item when the towers learned. What a source is worth depends on it: the
 graph and the towers remember, BM25 reads."""
 TOWERS = "towers"
-ALIKE = "alike"
-"""The part of a score that all candidates of a class have alike: where trees begin."""
+SAME_FOR_ALL = "same for all"
+"""The part of a score that is the same for all candidates of a class: where trees begin."""
 RULES: dict[str, dict[str, float]] = {
     TOWERS: {"towers_cosine": 1.0, "quality_prior": 1.0},
     "bm25": {"lexical_rank": 1.0},
@@ -102,7 +102,7 @@ class Ranker:
         group_of = {feature: group for group, names in GROUPS.items() for feature in names}
         groups = np.array([group_of.get(feature, "item") for feature in self.features])
         if self.trees:
-            each, groups = np.column_stack([each, np.zeros(len(each))]), np.append(groups, ALIKE)
+            each, groups = np.column_stack([each, np.zeros(len(each))]), np.append(groups, SAME_FOR_ALL)
         for rows, trees in self._trees_of(known):
             each[rows] += trees.parts(filled[rows])
         return {name: each[:, groups == name].sum(axis=1).astype(np.float32) for name in dict.fromkeys(groups.tolist())}

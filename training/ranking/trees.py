@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ PARAMETERS: dict[str, Any] = {
     "verbosity": -1,
 }
 """Small and slow trees: requests are hundreds to thousands. On one thread: two take longer where others work beside."""
+
+
+FIRST_TREE, END_OF_TREES = b"Tree=0\n", b"end of trees\n"
 
 
 class Trees:
@@ -63,8 +67,10 @@ class Trees:
         """Read the model now, which the first request would do.
 
         Raises:
-            ValueError: it is no model, or reads other columns than the ranker has.
+            ValueError: it is no model or not a whole one, or reads other columns than the ranker has.
         """
+        if reason := _broken(self.model):
+            raise ValueError(f"its trees are no model of LightGBM: {reason}")
         from lightgbm.basic import LightGBMError
 
         try:
@@ -79,8 +85,8 @@ class Trees:
         return np.asarray(self._predict(values))
 
     def parts(self, values: F64) -> F64:
-        """What each of the values adds, and last what all pairs have alike, [m, columns + 1]: Shapley values (Lundberg
-        et al., Nature MI 2020), which add up to :meth:`scores`."""
+        """What each of the values adds, and last what is the same for all pairs, [m, columns + 1]: Shapley values
+        (Lundberg et al., Nature MI 2020), which add up to :meth:`scores`."""
         shares = np.asarray(self._predict(values, pred_contrib=True))
         out = np.zeros((len(values), values.shape[1] + 1))
         out[:, self._at], out[:, -1] = shares[:, :-1], shares[:, -1]
@@ -93,4 +99,23 @@ class Trees:
     def _booster(self) -> Any:
         import lightgbm
 
-        return lightgbm.Booster(model_str=self.model)
+        # By tree_sizes it reads trees in threads, where whatever it refuses ends the process: without, it raises.
+        return lightgbm.Booster(model_str=re.sub(r"^tree_sizes=.*\n", "", self.model, count=1, flags=re.MULTILINE))
+
+
+def _broken(model: str) -> str:
+    """Why a model's trees are not where its header says, "" where they are: LightGBM reads beyond a text that ends too
+    early, which ends the process."""
+    text = model.encode()
+    sizes = re.findall(rb"^tree_sizes=(.*)$", text, re.MULTILINE)
+    begin, end = text.find(FIRST_TREE), text.find(END_OF_TREES)
+    if len(sizes) != 1 or begin < 0 or end < begin:
+        return "its header, its first tree or the end of its trees is missing"
+    try:
+        ends = np.cumsum([begin, *map(int, sizes[0].split())])
+    except ValueError:
+        return "its tree_sizes are no numbers"
+    if ends[-1] != end:
+        return f"its trees have {end - begin:,} bytes, its tree_sizes say {ends[-1] - begin:,}"
+    starts = (text.startswith(b"Tree=%d\n" % number, at) for number, at in enumerate(ends[:-1].tolist()))
+    return "" if all(starts) else "its trees begin elsewhere than its tree_sizes say"

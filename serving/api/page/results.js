@@ -5,6 +5,8 @@ import { figure, labelled, make, words } from "./dom.js";
 const STAGES = { impressions_30d: "shown", clicks_30d: "clicked", orders_30d: "ordered" };
 /** Of an item without a title. */
 const ATTRIBUTES = 6;
+/** The part of a score that all hits have alike, which tells nothing of one of them. */
+const SAME_FOR_ALL = "same for all";
 const FALLBACKS = {
   online_store_unavailable: "Redis is away: not personalized",
   index_unavailable: "Milvus is away: searched in memory",
@@ -16,7 +18,7 @@ export function column(section, { id, title, note, answer, other }) {
   const ranks = new Map((other?.hits || []).map((hit, i) => [hit.item_id, i + 1]));
   const heading = labelled(make("h2", "", title), { id: `${id}-title` });
   const list = labelled(make("ol", "hits"), { role: "list" });
-  const top = Math.max(...answer.hits.flatMap((hit) => Object.values(hit.why?.parts || {}).map(Math.abs)), 1e-9);
+  const top = Math.max(...answer.hits.flatMap((hit) => ownParts(hit).map(([, value]) => Math.abs(value))), 1e-9);
   list.append(...answer.hits.map((hit, i) => row(hit, i + 1, other ? ranks.get(hit.item_id) : null, top)));
   const nothing = answer.hits.length ? null : make("p", "nothing", "Nothing passes the filters.");
   const told = [...fallbacks(answer), ...unknown(answer)];
@@ -72,11 +74,13 @@ function why(reason) {
   return matched.length || found.length ? make("p", "why", ...matched, ...found) : "";
 }
 
+const ownParts = (hit) => Object.entries(hit.why?.parts || {}).filter(([name]) => name !== SAME_FOR_ALL);
+
 function score(hit, top) {
   const box = make("div", "score", make("span", "total", hit.score.toFixed(3)));
   if (!hit.why) return box;
   const bars = make("span", "bars");
-  for (const [name, value] of Object.entries(hit.why.parts).filter(([, value]) => Math.abs(value) >= 0.0005)) {
+  for (const [name, value] of ownParts(hit).filter(([, value]) => Math.abs(value) >= 0.0005)) {
     const bar = labelled(make("span", `bar ${name}${value < 0 ? " negative" : ""}`), { title: `${name} ${value.toFixed(3)}` });
     bar.style.width = `${Math.min(100, (Math.abs(value) / top) * 100)}%`;
     bars.append(make("span", "track", bar), labelled(make("span", "part", name), { "aria-label": `${name} ${value.toFixed(3)}` }));

@@ -9,7 +9,7 @@ import pytest
 
 from features.catalog import build_catalog
 from features.readiness import assess
-from features.readiness.language import foreign, language_gaps
+from features.readiness.language import LANGUAGES, foreign, language_gaps
 from infra.settings import Settings, TrainingSettings
 from tests.features.readiness.shop import catalogue, new_shop
 
@@ -44,6 +44,12 @@ def shop_of(folder: Path, titles: Sequence[str], encoder: str = "minilm") -> Set
 def test_the_language_is_told_by_function_words_and_script(tmp_path: Path, titles: Sequence[str], said: str) -> None:
     found = foreign(shop_of(tmp_path, titles))
     assert found.startswith(said) if said else found == ""
+
+
+def test_the_limits_name_the_languages_that_are_told() -> None:
+    limits = (Path(__file__).parents[3] / "docs" / "limits.md").read_text(encoding="utf-8")
+    said = " ".join(limits.split()).split("where function words (")[1].split(")")[0]
+    assert said.split(", ") == list(LANGUAGES)
 
 
 def test_the_gap_is_one_of_an_encoder_that_reads_english(tmp_path: Path) -> None:

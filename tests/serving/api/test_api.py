@@ -20,6 +20,7 @@ from serving.retriever import Retriever
 from tests.serving.api.conftest import LOCAL, wait_until_ready, with_api
 from tests.serving.small_shop import Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, QUICK, kill_service, put_live, wait_for
+from training.ranking.ranker import SAME_FOR_ALL
 from training.text import TextEncoderError
 
 pytestmark = pytest.mark.server
@@ -150,6 +151,11 @@ def test_the_page_can_ask_for_fields_users_and_items(client: TestClient) -> None
         "red shoes 0",
     ]
     assert client.get("/items").status_code == 422
+
+
+def test_the_page_leaves_the_part_out_that_all_hits_have_alike(client: TestClient) -> None:
+    script = client.get("/page/results.js").text
+    assert f'const SAME_FOR_ALL = "{SAME_FOR_ALL}"' in script and script.count("why?.parts") == 1
 
 
 def test_pages_are_served_whole_and_ask_no_other_host(client: TestClient) -> None:

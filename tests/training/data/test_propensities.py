@@ -16,8 +16,15 @@ from demoshop.clicks import POSITION_DECAY
 from demoshop.landing import make_landing
 from infra.settings import DemoSettings, Settings
 from training.data import propensities
-from training.data.arrays import Stage, prepare_arrays
-from training.data.propensities import LEAST_CLICKS, Impressions, Propensities, fit_propensities, log_propensities
+from training.data.arrays import Arrays, ShownStage, prepare_arrays
+from training.data.propensities import (
+    LEAST_CLICKS,
+    LEAST_WITHOUT_CLICK,
+    Impressions,
+    Propensities,
+    fit_propensities,
+    log_propensities,
+)
 from training.data.ragged import Ragged, offsets_of
 
 PAGE = 10
@@ -85,8 +92,6 @@ def test_whatever_the_log_they_are_shares_of_the_first(seed: int, requests: int,
         return
     assert found.clicks >= LEAST_CLICKS and found.values[0] == 1 and len(found.values) == position.max()
     assert ((found.values > 0) & (found.values <= 1)).all() and np.isfinite(found.error).all()
-    at = found.at(np.array([0, 1, depth, 10_000]))
-    assert np.isnan(at[0]) and at[1] == 1 and at[3] == found.values[-1]
 
 
 @pytest.mark.slow
@@ -120,6 +125,26 @@ def _impressions(landing: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows["pair"], rows["position"], np.asarray(rows["clicked"], dtype=np.bool_)
 
 
+def arrays_of(settings: Settings, pair: np.ndarray, position: np.ndarray, clicked: np.ndarray) -> Arrays:
+    """A log of a second between pages, cut after three quarters of it."""
+    request, pages = np.arange(len(pair)) // PAGE, len(pair) // PAGE
+
+    def stage(kept: np.ndarray) -> ShownStage:
+        items = Ragged(offsets_of(np.bincount(request[kept], minlength=pages)), (pair[kept] % 30).astype(np.int32))
+        features = np.zeros((len(items.ids), 0), dtype=np.float32)
+        return ShownStage(items, features, position[kept].astype(np.int16))
+
+    return replace(
+        prepare_arrays(settings),
+        item_available=np.zeros(30, dtype=np.int64),
+        request_query=(pair[::PAGE] // 30).astype(np.int32),
+        request_time=np.arange(pages) * 1_000_000,
+        meta={"cut_us": pages * 3 // 4 * 1_000_000},
+        clicked=stage(clicked),
+        unclicked=stage(~clicked),
+    )
+
+
 @pytest.mark.parametrize("most", [10_000_000, 5_000 * PAGE])
 def test_what_was_shown_before_the_cut_tells(
     make_shop: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, most: int
@@ -127,21 +152,23 @@ def test_what_was_shown_before_the_cut_tells(
     monkeypatch.setattr(propensities, "MOST_IMPRESSIONS", most)
     pair, position, clicked = some_log(20_000, LOOKS)
     request = np.arange(len(pair)) // PAGE
-
-    def stage(kept: np.ndarray) -> Stage:
-        items = Ragged(offsets_of(np.bincount(request[kept], minlength=20_000)), (pair[kept] % 30).astype(np.int32))
-        return Stage(items, position[kept].astype(np.int16), np.zeros((len(items.ids), 0), dtype=np.float32))
-
-    arrays = replace(
-        prepare_arrays(make_shop(requests=50)),
-        item_available=np.zeros(30, dtype=np.int64),
-        request_query=(pair[::PAGE] // 30).astype(np.int32),
-        request_time=np.arange(20_000) * 1_000_000,
-        meta={"cut_us": 15_000 * 1_000_000},
-        clicked=stage(clicked),
-        unclicked=stage(~clicked),
-    )
     kept = (request < 15_000) & (request >= 15_000 - most // PAGE) & (position <= 6)
-    found = log_propensities(arrays, deepest=6)
+    found = log_propensities(arrays_of(make_shop(requests=50), pair, position, clicked), deepest=6)
     assert isinstance(found, Propensities)
     np.testing.assert_allclose(found.values, fitted(pair[kept], position[kept], clicked[kept]).values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("without", [0.0, 0.04, 0.06])
+def test_a_log_of_requests_with_a_click_alone_tells_nothing(make_shop: Callable[..., Settings], without: float) -> None:
+    pair, position, clicked = some_log(60_000, LOOKS)
+    clicked &= pair % 15 == 0
+    rng = np.random.default_rng(0)
+    led = clicked.reshape(-1, PAGE).any(axis=1)
+    kept = np.repeat(led | (rng.random(len(led)) < without / (1 - without) * led.mean() / (1 - led.mean())), PAGE)
+    log = pair[kept], position[kept], clicked[kept]
+    assert (fitted(*log).values[1:5] > 1.2 * LOOKS[1:5]).all(), "such a log tells as well as a whole one"
+    found = log_propensities(arrays_of(make_shop(requests=50), *log), deepest=PAGE)
+    if without < LEAST_WITHOUT_CLICK:
+        assert isinstance(found, str) and "led to no click" in found
+    else:
+        assert isinstance(found, Propensities)

@@ -135,7 +135,8 @@ def test_methods_are_chosen_by_name(make_shop: MakeShop) -> None:
         measure(arrays, settings.training, first_items(arrays), ["first", "second"])
     nightly = nightly_methods(settings.training, arrays, None)
     assert set(ALL) - set(nightly) == {
-        "served", "towers, boosted", "popularity within bm25 matches", "zero-shot", "zero-shot + bm25",
+        "served", "served, not personalized", "towers, boosted", "popularity within bm25 matches", "zero-shot",
+        "zero-shot + bm25",
     }  # fmt: skip
     searches = Searches(first_items(arrays).makers, {"twice": ("first", "first")})
     report = measure(arrays, settings.training, searches, ["twice", "first"])
@@ -186,8 +187,9 @@ def test_a_report_survives_json_and_reads_as_text() -> None:
     assert drawn == ["new items (30)"]
     empty = EvaluationReport(truth="orders", requests=0, items=0, rows=[], slices={})
     assert empty.markdown() == "_nothing_"
-    looks = {"propensities": [1.0, 0.6, 0.4, 0.35, 0.3], "error": [0.0] * 5, "clicks": 1_234}
-    assert replace(empty, measured={POSITIONS: looks}).markdown().endswith("moved: 2: 0.60, 3: 0.40, 5: 0.30.")
+    looks = {"propensities": [1.0, 0.6, 0.4, 0.35, 0.3], "error": [0.0, 0.1, 0.15, 0.2, 4.0], "clicks": 1_234}
+    said = replace(empty, measured={POSITIONS: looks}).markdown()
+    assert said.endswith("moved: 2: 0.60 (± .06), 3: 0.40 (± .06), 5: 0.30 (± 1.20).")
     assert "cannot be told: 3 clicks." in replace(empty, measured={POSITIONS: {"reason": "3 clicks"}}).markdown()
 
 

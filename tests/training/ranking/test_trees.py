@@ -1,6 +1,7 @@
 """Trees upon a linear ranker: what they add, how they are kept, and when they are taken."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from tests.training.ranking.examples import items
 from training.ranking.fitting import LEARNED, LEAST_FOR_TREES, TREES, RankingRows, fit_ranker
 from training.ranking.listwise import Lists
-from training.ranking.ranker import ALIKE, Ranker
+from training.ranking.ranker import SAME_FOR_ALL, Ranker
 from training.ranking.trees import Trees
 
 FEATURES = items().features
@@ -59,7 +60,7 @@ def test_parts_add_up_to_the_score(fitted: Ranker) -> None:
     known = np.arange(len(values)) % 2 == 0
     parts = fitted.parts(values, known)
     np.testing.assert_allclose(sum(parts.values()), fitted.scores(values, known), atol=1e-4)
-    assert (parts[ALIKE][~known] == 0).all() and np.ptp(parts[ALIKE][known]) == 0
+    assert (parts[SAME_FOR_ALL][~known] == 0).all() and np.ptp(parts[SAME_FOR_ALL][known]) == 0
 
 
 def test_only_their_own_class_reads_them(fitted: Ranker) -> None:
@@ -93,6 +94,38 @@ def test_the_same_requests_give_the_same_trees() -> None:
 def test_what_is_no_model_is_refused_when_it_is_loaded(model: str) -> None:
     with pytest.raises(ValueError, match="no model of LightGBM"):
         Trees(model, np.arange(3)).load()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5, 0.7])
+def test_a_cut_model_is_refused_before_lightgbm_reads_it(fitted: Ranker, share: float) -> None:
+    model = fitted.trees["known"].model
+    with pytest.raises(ValueError, match="no model of LightGBM"):
+        Trees(model[: int(model.index("end of trees") * share)], np.arange(len(FEATURES))).load()
+
+
+@pytest.mark.parametrize(
+    ("size", "other"),
+    [
+        (r"tree_sizes=\d", "tree_sizes=9"),
+        (r"tree_sizes=", "tree_sizes=1"),
+        (r"tree_sizes=\d+", "tree_sizes=x"),
+        (r"tree_sizes=(\d+) (\d+)", r"tree_sizes=\2 \1"),
+        (r"tree_sizes=(\d+) ", "tree_sizes=-1 "),
+        (r"tree_sizes=.*", "tree_sizes="),
+    ],
+)
+def test_a_model_of_other_sizes_is_refused_before_lightgbm_reads_it(fitted: Ranker, size: str, other: str) -> None:
+    model, changed = re.subn(size, other, fitted.trees["known"].model, count=1)
+    assert changed and model != fitted.trees["known"].model
+    with pytest.raises(ValueError, match="no model of LightGBM: its tree"):
+        Trees(model, np.arange(len(FEATURES))).load()
+
+
+@pytest.mark.parametrize("name", ["num_leaves", "split_feature", "right_child"])
+def test_a_model_with_a_changed_letter_is_refused(fitted: Ranker, name: str) -> None:
+    model = fitted.trees["known"].model.replace(f"{name}=", f"x{name[1:]}=", 1)
+    with pytest.raises(ValueError, match="no model of LightGBM"):
+        Trees(model, np.arange(len(FEATURES))).load()
 
 
 def test_a_model_of_other_features_is_refused(fitted: Ranker) -> None:
