@@ -64,6 +64,8 @@ class ServedRelease:
     """How much the first hits are told apart, in [0, 1]."""
     ranking: Ranking | None = None
     """The second stage; None: what the towers find is what is served."""
+    second_stage_failed: bool = False
+    """It has a second stage that cannot be asked."""
     version: int = 0
     """Another one whenever what was said of the items since their catalogue landed is another; 0: nothing was."""
     sold_out: SoldOut | None = None
@@ -78,7 +80,7 @@ class ServedRelease:
     @cached_property
     def without_second_stage(self) -> ServedRelease:
         """The same in the order of the towers; itself where that is what it serves."""
-        return self if self.ranking is None else replace(self, ranking=None)
+        return self if self.ranking is None else replace(self, ranking=None, second_stage_failed=True)
 
     def search(
         self, vectors: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float | None = None

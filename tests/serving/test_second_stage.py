@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ from starlette.testclient import TestClient
 
 from infra.contract.request import Request
 from infra.settings import ServingSettings
+from serving import second_stage
 from serving.api.app import create_app
 from serving.errors import BadRequest
+from serving.live import Live
 from serving.ranking import Ranking
 from serving.retriever import Retriever
 from tests.serving.api.conftest import LOCAL, OPEN, wait_until_ready
@@ -53,19 +57,22 @@ def corrupt(retriever: Retriever) -> Iterator[None]:
     live.served = served
 
 
-def test_a_failing_second_stage_leaves_the_towers_order(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_second_stage_leaves_the_towers_order(
+    shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_stage, "LEFT_ALONE_S", 1.0)
     release = shop.release()
     with Retriever(shop.settings) as retriever, caplog.at_level(logging.ERROR, "serving"):
         good = retriever.retrieve(None, "red shoes", k=20)
         assert good.fallbacks == [] and [h.item_id for h in good.hits] != exact_ids(release, "red shoes", 20)
         with corrupt(retriever):
-            for query in ("blue mug", "red sheos", "red sheos"):
+            for query in ("blue mug", "red lamp", "blue lamp", "blue lamp"):
                 answer = retriever.retrieve(None, query, k=20, explain=True, items=True)
                 assert (answer.fallbacks, answer.corrected, answer.confident) == (FAILED, None, True)
                 assert [h.item_id for h in answer.hits] == exact_ids(release, query, 20)
                 for hit in answer.hits:
                     assert hit.why is not None and np.isclose(sum(hit.why.parts.values()), hit.score, atol=1e-4)
-            assert answer.cached
+            assert answer.cached, "it is left alone by now"
             assert retriever.retrieve("u1", "mug").personalized
             listed, searched = retriever.retrieve_many([Request(user="u1", query=q, k=5) for q in ("", "mug")])
             assert len(listed.hits) == len(searched.hits) == 5
@@ -74,10 +81,69 @@ def test_a_failing_second_stage_leaves_the_towers_order(shop: Shop, caplog: pyte
             told = [record for record in caplog.records if "second stage" in record.getMessage()]
             assert len(told) == 1 and told[0].exc_info is not None
             assert release.id in told[0].getMessage() and "Traceback" in caplog.text
+        time.sleep(1.0)
         again = retriever.retrieve(None, "red shoes", k=20)
         mended = retriever.retrieve(None, "blue mug", k=20)
         assert (again.fallbacks, again.hits, mended.fallbacks) == ([], good.hits, [])
         assert [h.item_id for h in mended.hits] != exact_ids(release, "blue mug", 20), "what stood in is not kept"
+
+
+class FailsAt(Ranking):
+    """Fails at one query, and is counted."""
+
+    asked: list[list[str]]
+
+    def order(self, texts: Sequence[str], *args: Any) -> Any:
+        self.asked.append(list(texts))
+        if "red lamp" in texts:
+            raise FloatingPointError("of one query")
+        return super().order(texts, *args)
+
+    def corrected(self, text: str) -> str:
+        if text == "blue lapm":
+            raise ValueError("of one query")
+        return super().corrected(text)
+
+
+def failing(retriever: Retriever) -> FailsAt:
+    served = retriever._live.served
+    assert served.release.ranker is not None
+    ranking = FailsAt(served.release, served.release.ranker)
+    ranking.asked = []
+    retriever._live.served = replace(served, ranking=ranking)
+    return ranking
+
+
+def test_one_request_that_fails_costs_the_others_of_its_batch_nothing(shop: Shop) -> None:
+    release = shop.release()
+    with Retriever(shop.settings) as retriever:
+        failing(retriever)
+        queries = ["red shoes", "red lamp", "blue lapm", "blue mug"]
+        found = retriever.retrieve_many([Request(user=None, query=query, k=20) for query in queries])
+        assert [answer.fallbacks for answer in found] == [[], FAILED, FAILED, []]
+        assert [hit.item_id for hit in found[1].hits] == exact_ids(release, "red lamp", 20)
+        assert [hit.item_id for hit in found[0].hits] != exact_ids(release, "red shoes", 20)
+        assert found[2].corrected is None and len(found[2].hits) == 20
+        assert retriever.retrieve(None, "red shoes", k=20).cached
+
+
+def test_what_fails_elsewhere_is_not_blamed_on_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Retriever(shop.settings) as retriever:
+        ranking, search = failing(retriever), Live.search
+        calls = iter((True,))
+
+        def once(*args: Any, **options: Any) -> Any:
+            if next(calls, False):
+                raise RuntimeError("of the index, once")
+            return search(*args, **options)
+
+        monkeypatch.setattr(Live, "search", once)
+        with pytest.raises(RuntimeError, match="of the index"):
+            retriever.retrieve(None, "red shoes")
+        assert not ranking.asked and "second stage" not in caplog.text
+        assert retriever.retrieve(None, "red shoes").fallbacks == []
 
 
 def test_over_http_it_is_answered_and_counted(shop: Shop) -> None:
