@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -10,21 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from features.store.clock import clock_offset
-from infra.contract.names import FEATURE_SERVICE
-from infra.contract.request import NO_CONTEXT
-from infra.settings import Settings
 from serving.diversity import FIRST, diversified
-from serving.errors import IndexUnavailable
-from serving.fields import FilterFields, filter_fields, frequent_values
+from serving.fields import FilterFields, frequent_values
 from serving.filters import Filter
 from serving.hits import Hit
-from serving.index.collection import check_collection
 from serving.index.found import VectorIndex
-from serving.index.kinds import choice_of
 from serving.index.memory import MemoryIndex
-from serving.index.milvus import MilvusIndex
-from serving.index.names import names_of
 from serving.index.updated import JoinedIndex
 from serving.ranking import Ranking
 from serving.request_context import is_personal
@@ -39,11 +31,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from infra.contract.request import RequestContext
-    from serving.connection import Connection
     from training.release.release import Release
 
     Best: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
     """Rows of items and their scores, best first."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,10 +65,16 @@ class ServedRelease:
     removed: NDArray[np.bool_] | None = None
     """Items that are no longer sold, [items]; None: none."""
 
-    @property
+    @cached_property
     def lists(self) -> bool:
         """Whether it lists items where nothing is searched for."""
-        return self.release.ranker is not None
+        if self.release.has_ranker and self.second_stage_failed:
+            try:
+                _ = self._listing
+            except Exception:
+                log.exception("release %s lists nothing without a query", self.release.id)
+                return False
+        return self.release.has_ranker
 
     @cached_property
     def without_second_stage(self) -> ServedRelease:
@@ -248,77 +247,3 @@ class ServedRelease:
     def filter_values(self) -> list[dict[str, Any]]:
         """What can be filtered by, each with its most frequent values, or with the least and the largest number."""
         return frequent_values(self.fields)
-
-
-def load_served(settings: Settings, release_id: str, connection: Connection | None = None) -> ServedRelease:
-    """Load a release from its folder, and what searches its items.
-
-    Args:
-        connection: to Milvus. Where FAISS searches, the collection is read through it and must be what the release
-            says. Where it is down, the release's own vectors, whose hashes are checked, are searched unread. None:
-            searched in memory whatever the settings say.
-
-    Raises:
-        ReleaseError: the folder is missing, or not what its manifest says.
-        IncompleteCollection: the collection does not hold the items and vectors of the release.
-        IndexUnavailable: Milvus went away while the collection was read.
-    """
-    from serving.connection import failures
-    from training.release.manifest import ReleaseError
-    from training.release.release import load_release
-
-    release = load_release(settings.paths.releases / release_id)
-    if release.manifest.feature_service != FEATURE_SERVICE:
-        raise ReleaseError(
-            f"release {release_id} reads the feature service {release.manifest.feature_service}, this program serves"
-            f" {FEATURE_SERVICE}: start it again if the release is newer than it, else train again"
-        )
-    if release.id != release_id:
-        raise ReleaseError(f"the folder of release {release_id} holds release {release.id}: copy the right one")
-    _ = release.encoder  # loaded now: text weights that are not installed here are no matter of the first request
-    fields, choice, threads = filter_fields(release.items.table), choice_of(release), settings.serving.threads
-    exact = MemoryIndex(release.items.vectors, fields.columns, threads=threads)
-    index: VectorIndex = exact
-    name = names_of(settings).collection(release_id)
-    if connection is not None and settings.index.searched_by == "milvus":
-        timeout_s = settings.serving.index_timeout_ms / 1000
-        index = MilvusIndex(connection, name, release.items.ids, choice, exact, timeout_s)
-    else:
-        if connection is not None and connection.up:
-            with failures():
-                check_collection(connection.client(), name, release)
-        if choice.type != "FLAT":
-            index = MemoryIndex(release.items.vectors, fields.columns, choice, threads)
-    ranker, by_ranker = release.ranker, settings.serving.second_stage
-    return ServedRelease(
-        release=release,
-        index=index,
-        exact=exact,
-        fields=fields,
-        clock_offset=clock_offset(release.manifest.trained_at, release.manifest.data_until),
-        min_score=settings.serving.min_score,
-        diversity=settings.serving.diversity,
-        ranking=None if ranker is None else Ranking(release, ranker if by_ranker else ranker.of_towers()),
-    )
-
-
-def warm(served: ServedRelease, connection: Connection | None = None, timeout_s: float = 30.0) -> None:
-    """Run the tower and the search once, so that no request pays for what is made on first use.
-
-    Raises:
-        IndexUnavailable: Milvus, where it searches, is away or does not have the collection.
-        ReleaseError: the second stage fails.
-    """
-    from training.release.manifest import ReleaseError
-
-    vector = served.release.encoder.encode("warm up")[None]
-    if isinstance(served.index, MilvusIndex) and connection is not None:
-        served.index.prove(connection.client(), vector.shape[1], timeout_s)
-    if not served.index.search(vector, 1, Filter()).rows.size:
-        raise IndexUnavailable(f"the index of release {served.release.id} answers with nothing")
-    towers = served.search_memory(vector, served.depth(1), Filter())
-    try:
-        served.corrected("wamrup")
-        served.ranked(["warm up"], [NO_CONTEXT], vector, towers, 1, Filter())
-    except Exception as error:
-        raise ReleaseError(f"the second stage of release {served.release.id} fails ({error}): train again") from error

@@ -17,7 +17,6 @@ from serving.index.memory import MemoryIndex
 from serving.index.milvus import MilvusIndex
 from serving.index.updated import CorrectedIndex, JoinedIndex
 from serving.item_updates.rows import CATALOG_FIELDS, UPDATES
-from serving.ranking import Ranking
 from serving.served import ServedRelease
 from serving.sold_out import SoldOut
 from training.release.items import ITEM_TYPES
@@ -94,7 +93,7 @@ def with_item_updates(
         index=_index(base, exact, fields, findable, new),
         exact=exact,
         fields=fields,
-        ranking=None if base.ranking is None or release.ranker is None else Ranking(release, release.ranker),
+        ranking=None if base.ranking is None else base.ranking.over(release),
         sold_out=SoldOut(sold_out, places) if places and sold_out.any() else None,
         removed=gone if gone.any() else None,
     )

@@ -17,7 +17,8 @@ from infra.contract.query_text import normalise
 from serving.connection import Connection
 from serving.filters import Filter, parse_filters
 from serving.index import names_of, promote, push
-from serving.served import ServedRelease, load_served, warm
+from serving.loading import load_served, warm
+from serving.served import ServedRelease
 from tests.serving.small_shop import HOSTILE, Shop, make_shop
 
 pytestmark = pytest.mark.server

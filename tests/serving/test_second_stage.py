@@ -27,7 +27,7 @@ from tests.serving.api.conftest import LOCAL, OPEN, wait_until_ready
 from tests.serving.small_shop import Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, exact_ids, put_live
 from training.evaluation import EvaluationReport
-from training.release.release import load_release
+from training.release.release import Release, load_release
 from training.release.writer import write_release
 
 pytestmark = pytest.mark.server
@@ -173,19 +173,72 @@ def test_turned_off_the_towers_order_serves_and_all_else_goes_on(shop: Shop) -> 
         assert len(retriever.retrieve("u1", "", k=5).hits) == 5
 
 
-@pytest.mark.parametrize("weight", ["lost", "not finite"])
-def test_a_release_with_a_damaged_ranker_does_not_serve(tmp_path: Path, weight: str) -> None:
-    shop = replace(make_shop(tmp_path, items=50, serving=SERVING, online=PATIENT), unknown="hybrid")
-    put_live(shop, shop.release())
-    good = shop.release()
+def damaged(shop: Shop, weight: str) -> Release:
+    """A release whose ranker cannot be used."""
+    shop.release()
     file = shop.settings.paths.training / "candidate" / "ranker.json"
     ranker = json.loads(file.read_text())
     known = ranker["weights"]["known"]
     ranker["weights"]["known"] = known[:-1] if weight == "lost" else [*known[:-1], float("nan")]
     file.write_text(json.dumps(ranker))
     nothing = EvaluationReport(truth="orders", requests=0, items=50, rows=[], slices={})
-    bad = load_release(write_release(shop.settings, file.parent, nothing))
-    put_live(shop, bad)
+    return load_release(write_release(shop.settings, file.parent, nothing))
+
+
+def small(home: Path, serving: ServingSettings) -> Shop:
+    return replace(make_shop(home, items=50, serving=serving, online=PATIENT), unknown="hybrid")
+
+
+@pytest.mark.parametrize("weight", ["lost", "not finite"])
+def test_a_release_with_a_damaged_ranker_does_not_serve(tmp_path: Path, weight: str) -> None:
+    shop = small(tmp_path, SERVING)
+    good = shop.release()
+    put_live(shop, good)
+    put_live(shop, damaged(shop, weight))
     with Retriever(shop.settings) as retriever:
         answer = retriever.retrieve(None, "mug")
         assert (answer.release_id, answer.fallbacks) == (good.id, ["newer_release_unusable"])
+
+
+def test_where_it_is_the_only_one_it_serves_without_and_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = small(tmp_path, SERVING)
+    bad = damaged(shop, "not finite")
+    put_live(shop, bad)
+    with Retriever(shop.settings) as retriever:
+        answer = retriever.retrieve(None, "red shoes", k=20, explain=True)
+        assert (answer.release_id, answer.fallbacks) == (bad.id, FAILED)
+        assert [hit.item_id for hit in answer.hits] == exact_ids(bad, "red shoes", 20)
+        assert retriever.retrieve(None, "", k=5).fallbacks == FAILED
+    assert "a weight is not finite" in caplog.text and "Traceback" in caplog.text
+
+
+def test_turned_off_nothing_is_read_of_the_ranker(tmp_path: Path) -> None:
+    off = SERVING.model_copy(update={"second_stage": False})
+    shop = small(tmp_path, off)
+    good = shop.release()
+    put_live(shop, good)
+    bad = damaged(shop, "lost")
+    put_live(shop, bad)
+    with Retriever(shop.settings) as retriever:
+        answer = retriever.retrieve(None, "red sheos", k=20)
+        assert (answer.release_id, answer.fallbacks, answer.corrected) == (bad.id, [], "red shoes")
+        assert [hit.item_id for hit in answer.hits] == exact_ids(bad, "red shoes", 20)
+        retriever.update_items([{"item_id": "i1", "in_stock": False}])
+        assert retriever.retrieve(None, "red shoes", k=5).fallbacks == [], "nor where items are new"
+
+
+def test_turned_off_what_fails_at_a_query_falls_back_all_the_same(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> str:
+        raise ValueError("no words")
+
+    off = SERVING.model_copy(update={"second_stage": False})
+    monkeypatch.setattr(Ranking, "corrected", broken)
+    with Retriever(shop.settings.model_copy(update={"serving": off})) as retriever:
+        answer = retriever.retrieve(None, "red sheos", k=20)
+        assert (answer.fallbacks, answer.corrected) == (FAILED, None)
+        assert [h.item_id for h in answer.hits] == exact_ids(shop.release(), "red sheos", 20)
+    assert "no words" in caplog.text
