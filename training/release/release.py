@@ -182,20 +182,27 @@ def _load_ranker(manifest: Manifest) -> Ranker | None:
         ranker = Ranker.from_json(read_json(file)).aligned((*PAIR_FEATURES, *names))
         if not all(np.isfinite(values).all() for values in (*ranker.weights.values(), ranker.fill)):
             raise ValueError("a weight is not finite")
-        for trees in ranker.trees.values():
-            trees.load()
+        _read_trees(manifest, ranker)
         return ranker
-    except (ImportError, OSError) as error:
-        raise ReleaseError(
-            f"release {manifest.id} ranks by trees, which cannot be read here ({error}): install `lightgbm` and"
-            " `libgomp1`, or serve without them (serving.second_stage=false)"
-        ) from error
+    except ReleaseError:
+        raise
     except ValueError as error:
         raise ReleaseError(f"release {manifest.id} has a ranker that cannot be read ({error}): train again") from error
     except KeyError as error:
         raise ReleaseError(
             f"release {manifest.id} ranks by features that this program does not have ({error.args[0]}): start it again"
             " if the release is newer than it, else train again"
+        ) from error
+
+
+def _read_trees(manifest: Manifest, ranker: Ranker) -> None:
+    try:
+        for trees in ranker.trees.values():
+            trees.load()
+    except (ImportError, OSError) as error:
+        raise ReleaseError(
+            f"release {manifest.id} ranks by trees, which cannot be read here ({error}): install `lightgbm` and"
+            " `libgomp1`, or serve without them (serving.second_stage=false)"
         ) from error
 
 
