@@ -119,6 +119,7 @@ def warm_in_memory(served: ServedRelease) -> None:
     Raises:
         SecondStageError: the second stage fails.
     """
+    served.fields.warm()
     vector = served.release.encoder.encode("warm up")[None]
     towers = served.search_memory(vector, served.depth(1), Filter())
     try:

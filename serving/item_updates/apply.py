@@ -139,7 +139,7 @@ def _fields(own: FilterFields, table: pa.Table, changed: set[str], is_longer: bo
         for name in filtered:
             numbers = filter_fields(table.select([name])).columns[name]
             columns = columns.set_column(columns.column_names.index(name), name, numbers)
-        return replace(own, columns=columns)
+        return own.with_numbers(columns)
     for name, field in (("category_path", "category"), ("tags", "tags")):
         if name in table.column_names and field not in own.left_out:
             cut = pc.list_slice(table[name], 0, MAX_VALUES_PER_ITEM)
