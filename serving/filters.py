@@ -66,7 +66,8 @@ class AnyOf:
     def expression(self) -> str:
         """The clause in Milvus's language."""
         if not (self.values or self.paths):
-            return " and ".join(f"{self.field.columns[0]} {sign} {literal('')}" for sign in ("==", "!="))
+            (column, *_), empty = self.field.columns, literal("")
+            return f"({column} == {empty} and {column} != {empty})"
         values = ", ".join(literal(v) for v in self.values)
         either = [f"{column} in [{values}]" for column in self.field.columns] if values else []
         for path in self.paths:

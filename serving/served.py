@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from serving.diversity import FIRST, diversified
+from serving.diversity import DIVERSIFIED, diversified
 from serving.fields import FilterFields, frequent_values
 from serving.filters import Filter
 from serving.hits import Hit
@@ -92,11 +92,11 @@ class ServedRelease:
         Raises:
             IndexUnavailable: the index is away.
         """
-        return self._kept(vectors, zip(*self.index.search(vectors, k, wanted, timeout_s), strict=True))
+        return self._each_above_min_score(vectors, zip(*self.index.search(vectors, k, wanted, timeout_s), strict=True))
 
     def search_memory(self, vectors: NDArray[np.float32], k: int, wanted: Filter) -> list[Best]:
         """As :meth:`search`, exactly, and without an index that could be away."""
-        return self._kept(vectors, zip(*self.exact.search(vectors, k, wanted), strict=True))
+        return self._each_above_min_score(vectors, zip(*self.exact.search(vectors, k, wanted), strict=True))
 
     def corrected(self, text: str) -> str:
         """A normalised query as it is served: as the shop spells it, where there is a second stage."""
@@ -125,12 +125,12 @@ class ServedRelease:
 
     def depth(self, k: int) -> int:
         """How many items the towers have to find where ``k`` are to be served."""
-        k = self._least(k) + (0 if self.sold_out is None else self.sold_out.places)
+        k = self._places_diversified(k) + (0 if self.sold_out is None else self.sold_out.places)
         return k if self.ranking is None else max(k, DEPTH)
 
-    def _further(self, k: int) -> int:
+    def _places_ordered(self, k: int) -> int:
         """How many items have to be ordered where ``k`` are to be served: behind those sold out are some in stock."""
-        return self._least(k) + (0 if self.sold_out is None else self.sold_out.places + DEPTH)
+        return self._places_diversified(k) + (0 if self.sold_out is None else self.sold_out.places + DEPTH)
 
     def ranked(
         self,
@@ -147,34 +147,40 @@ class ServedRelease:
             texts: normalised queries; vectors: theirs, [n, d]; towers: what :meth:`search` found ``depth(k)`` deep.
         """
         if self.ranking is None:
-            return [self._first(one, k) for one in towers]
+            return [self._diversified_in_stock(one, k) for one in towers]
         allowed = self.exact.mask(wanted)
-        found = self.ranking.order(texts, contexts, vectors, towers, self._further(k), allowed)
-        if self.min_score is None and self.sold_out is None:
-            return [self._first(one, k) for one in found]
+        found = self.ranking.order(texts, contexts, vectors, towers, self._places_ordered(k), allowed)
+        if self.min_score is None and self.sold_out is None and not self.diversity:
+            return [self._diversified_in_stock(one, k) for one in found]
         named = self.ranking.named(texts, allowed)
         near = [
-            self._near(vector, *hits, named=items) for vector, items, hits in zip(vectors, named, found, strict=True)
+            self._above_min_score(vector, *hits, named=items)
+            for vector, items, hits in zip(vectors, named, found, strict=True)
         ]
-        return [self._first(one, k, items) for one, items in zip(near, named, strict=True)]
+        return [self._diversified_in_stock(one, k, items) for one, items in zip(near, named, strict=True)]
 
-    def _first(self, found: Best, k: int, named: NDArray[np.int64] | None = None) -> Best:
-        """The k hits that are served of what was found ``_further(k)`` deep: told apart where that is set, those in
+    def _diversified_in_stock(self, found: Best, k: int, named: NDArray[np.int64] | None = None) -> Best:
+        """The k hits that are served of what was found ``_places_ordered(k)`` deep: told apart where that is set, those in
         stock first."""
         rows, scores = found
         if self.diversity:
-            vectors = self.release.items.vectors[rows[:FIRST], : self._width]
-            order = diversified(scores, vectors, self.diversity)
+            vectors = self.release.items.vectors[rows[:DIVERSIFIED], : self._width]
+            order = diversified(
+                scores, vectors, self.diversity, 0 if named is None else int(np.isin(rows, named).sum())
+            )
             rows, scores = rows[order], scores[order]
         return (rows[:k], scores[:k]) if self.sold_out is None else self.sold_out.lowered((rows, scores), k, named)
 
-    def _least(self, k: int) -> int:
-        return max(k, FIRST) if self.diversity else k
+    def _places_diversified(self, k: int) -> int:
+        """How many items have to be found where ``k`` are to be served: diversity orders the head as a whole."""
+        return max(k, DIVERSIFIED) if self.diversity else k
 
-    def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
-        return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
+    def _each_above_min_score(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
+        return [
+            self._above_min_score(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)
+        ]
 
-    def _near(
+    def _above_min_score(
         self,
         vector: NDArray[np.float32],
         rows: NDArray[np.int64],
@@ -198,8 +204,8 @@ class ServedRelease:
     def listed(self, context: RequestContext, k: int, wanted: Filter) -> Best:
         """Rows and scores of the best k items that match where nothing is searched for; of a release that has a second
         stage."""
-        found = self._listing.order(self._history(context), self._further(k), self.exact.mask(wanted))
-        return self._first(found, k)
+        found = self._listing.order(self._history(context), self._places_ordered(k), self.exact.mask(wanted))
+        return self._diversified_in_stock(found, k)
 
     def listed_parts(self, context: RequestContext, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What the scores of the items at ``rows`` [n] are made of where they are listed, [n] per part."""
