@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,7 +61,7 @@ class AnyOf:
     field: Field
     values: tuple[str, ...] | tuple[float, ...]
     paths: tuple[Path, ...] = ()
-    unknown: tuple[str, ...] = field(default=(), compare=False)
+    unknown: tuple[str, ...] = dataclass_field(default=(), compare=False)
     """What else was asked for, which no item has."""
 
     def expression(self) -> str:
@@ -110,7 +111,7 @@ class Filter:
     """Clauses that must all hold; none: every item matches."""
 
     clauses: tuple[AnyOf | Range, ...] = ()
-    unknown: tuple[UnknownValue, ...] = field(default=(), compare=False)
+    unknown: tuple[UnknownValue, ...] = dataclass_field(default=(), compare=False)
     """Values that no item has."""
 
     def expression(self) -> str:

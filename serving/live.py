@@ -185,7 +185,7 @@ class Live:
             if known is None:
                 raise
             log.warning("the index is away: release %s was live last and serves: %s", known, error)
-            served = serving_anyway(self._settings, known, partial(self._loaded_without_index, known), only_one=True)
+            return serving_anyway(self._settings, known, partial(self._loaded_without_index, known), only_one=True)
         return served
 
     def _first_usable(self, live: str, before: list[str]) -> ServedRelease:

@@ -160,14 +160,13 @@ class ServedRelease:
         return [self._diversified_in_stock(one, k, items) for one, items in zip(near, named, strict=True)]
 
     def _diversified_in_stock(self, found: Best, k: int, named: NDArray[np.int64] | None = None) -> Best:
-        """The k hits that are served of what was found ``_places_ordered(k)`` deep: told apart where that is set, those in
-        stock first."""
+        """The k hits that are served of what was found ``_places_ordered(k)`` deep: told apart where that is set,
+        those in stock first."""
         rows, scores = found
         if self.diversity:
             vectors = self.release.items.vectors[rows[:DIVERSIFIED], : self._width]
-            order = diversified(
-                scores, vectors, self.diversity, 0 if named is None else int(np.isin(rows, named).sum())
-            )
+            first = 0 if named is None else int(np.isin(rows, named).sum())
+            order = diversified(scores, vectors, self.diversity, first)
             rows, scores = rows[order], scores[order]
         return (rows[:k], scores[:k]) if self.sold_out is None else self.sold_out.lowered((rows, scores), k, named)
 
