@@ -29,6 +29,9 @@ class Answer:
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
     confident: bool
+    personalized: bool
+    second_stage_failed: bool
+    """The order of the towers stands in."""
 
 
 class Search(NamedTuple):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from infra.contract.query_text import SPACES
 
@@ -29,6 +31,8 @@ class _Texts(NamedTuple):
     texts: pa.Array
     keys: pa.Array
     """Of texts that people take for the same, the same."""
+    is_only: NDArray[np.bool_]
+    """Whether no other text has the key, [texts]."""
 
 
 class FieldValues:
@@ -41,8 +45,6 @@ class FieldValues:
 
     def __init__(self, columns: Sequence[pa.ChunkedArray], *, are_levels: bool = False) -> None:
         self._columns, self._are_levels = columns, are_levels
-        self.find = lru_cache(maxsize=1024)(self._find)
-        self.find_path = lru_cache(maxsize=1024)(self._find_path)
         self.nearest = lru_cache(maxsize=1024)(self._nearest)
 
     def frequent(self, count: int) -> list[str]:
@@ -50,29 +52,45 @@ class FieldValues:
         values: list[str] = self._values.texts.slice(0, count).to_pylist()
         return values
 
-    def _find(self, text: str) -> str | Path | None:
-        """The value that is ``text``, else the only one that it is but for case and spaces; where columns are levels,
-        else the path of levels from the root that it writes (``A > B``, ``A/B``). None where there is none."""
-        if pc.index(self._values.texts, text).as_py() >= 0:
-            return text
-        (key,) = _keys(pa.array([text])).to_pylist()
-        rows = pc.indices_nonzero(pc.equal(self._values.keys, key)).to_pylist() if key else []
-        if len(rows) == 1:
-            value: str = self._values.texts[rows[0]].as_py()
-            return value
-        return None if len(rows) else self._find_path(text)
+    def resolve(self, texts: Sequence[str]) -> list[str | Path | None]:
+        """Of each text the value that it is, else the only one that it is but for case and spaces; where columns are
+        levels, else the path of levels from the root that it writes (``A > B``, ``A/B``). None where there is none."""
+        found: list[str | Path | None] = [None] * len(texts)
+        asked = pa.array(texts, pa.string())
+        exact = _rows(asked, self._values.texts)
+        for at in np.flatnonzero(exact >= 0).tolist():
+            found[at] = texts[at]
+        left = np.flatnonzero(exact < 0)
+        if not len(left):
+            return found
+        alike = _rows(_keys(asked.take(pa.array(left))), self._values.keys)
+        one = _at(self._values.is_only, alike)
+        values = self._values.texts.take(pa.array(alike[one])).to_pylist()
+        for at, value in zip(left[one].tolist(), values, strict=True):
+            found[at] = value
+        left = left[alike < 0]
+        for at, path in zip(left.tolist(), self.resolve_paths([texts[i] for i in left.tolist()]), strict=True):
+            found[at] = path
+        return found
 
-    def _find_path(self, text: str) -> Path | None:
-        """The path that ``text`` writes, None where there is none, or several that differ in case."""
-        if not self._are_levels:
-            return None
-        (key,) = _path_keys(pa.array([text])).to_pylist()
-        rows = pc.indices_nonzero(pc.equal(self._paths.keys, key)).to_pylist() if key else []
-        written = [row for row in rows if self._paths.texts[row].as_py() == text] if len(rows) > 1 else rows
-        if len(written) != 1:
-            return None
-        (row,) = self._levels.slice(written[0], 1).to_pylist()
-        return tuple(level for level in row.values() if level is not None)
+    def resolve_paths(self, texts: Sequence[str]) -> list[Path | None]:
+        """The path that each text writes, None where there is none, or several that differ in case."""
+        if not self._are_levels or not texts:
+            return [None] * len(texts)
+        asked = pa.array(texts, pa.string())
+        alike, exact = _rows(_path_keys(asked), self._paths.keys), _rows(asked, self._paths.texts)
+        is_exact = _at(self._written_once, exact)
+        is_one = _at(self._paths.is_only, alike)
+        rows = np.where(is_one, alike, np.where(is_exact & (alike >= 0), exact, -1))
+        found: list[Path | None] = [None] * len(texts)
+        at = np.flatnonzero(rows >= 0)
+        for place, levels in zip(at.tolist(), self._levels.take(pa.array(rows[at])).to_pylist(), strict=True):
+            found[place] = tuple(level for level in levels.values() if level is not None)
+        return found
+
+    def warm(self) -> None:
+        """Build what finds its values now, which the first filter would do."""
+        self.resolve([" "])
 
     def _nearest(self, text: str) -> tuple[str, ...]:
         """What may have been meant by a text that is not found, the likeliest first."""
@@ -91,7 +109,8 @@ class FieldValues:
         counted = pa.table({"value": held.filter(pc.not_equal(held, ""))}).group_by("value")
         order = [("count_all", "descending"), ("value", "ascending")]
         texts = counted.aggregate([([], "count_all")]).sort_by(order)["value"].combine_chunks()
-        return _Texts(texts, _keys(texts))
+        keys = _keys(texts)
+        return _Texts(texts, keys, _is_only(keys))
 
     @cached_property
     def _levels(self) -> pa.Table:
@@ -107,7 +126,30 @@ class FieldValues:
     @cached_property
     def _paths(self) -> _Texts:
         joined = pc.binary_join_element_wise(*self._levels.columns, BETWEEN, null_handling="skip").combine_chunks()
-        return _Texts(joined, _path_keys(joined))
+        keys = _path_keys(joined)
+        return _Texts(joined, keys, _is_only(keys))
+
+    @cached_property
+    def _written_once(self) -> NDArray[np.bool_]:
+        """Whether no other path is written as it is, [paths]."""
+        return _is_only(self._paths.texts)
+
+
+def _rows(asked: pa.Array, held: pa.Array) -> NDArray[np.int64]:
+    """Where each of texts is first held, [asked]; -1: nowhere, and where it is empty."""
+    rows = pc.fill_null(pc.index_in(asked, value_set=held), -1).to_numpy(zero_copy_only=False)
+    return np.where(pc.equal(asked, "").to_numpy(zero_copy_only=False), -1, rows).astype(np.int64)
+
+
+def _at(flags: NDArray[np.bool_], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The flags at rows, False at -1."""
+    return np.append(flags, False)[rows]
+
+
+def _is_only(keys: pa.Array) -> NDArray[np.bool_]:
+    """Whether each key is there once, [keys]."""
+    first = pc.index_in(keys, value_set=keys).to_numpy(zero_copy_only=False)
+    return np.asarray(np.bincount(first, minlength=len(keys))[first] == 1)
 
 
 def _keys(texts: pa.Array) -> pa.Array:

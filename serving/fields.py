@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from typing import Any, Literal
 
@@ -58,6 +58,18 @@ class FilterFields:
             columns = [self.columns[name] for name in field.columns]
             self._values[field.name] = FieldValues(columns, are_levels=field.are_levels)
         return self._values[field.name]
+
+    def with_numbers(self, columns: pa.Table) -> FilterFields:
+        """The same where nothing but numbers changed."""
+        other = replace(self, columns=columns)
+        other._values.update(self._values)
+        return other
+
+    def warm(self) -> None:
+        """Build what finds the values of text now, which the first filter would do."""
+        for field in self.by_name.values():
+            if field.kind == "text":
+                self.values_of(field).warm()
 
 
 def filter_fields(items: pa.Table) -> FilterFields:

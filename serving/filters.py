@@ -3,15 +3,17 @@
 ``{"brand": "Acme", "color": ["red", "blue"], "price": {"gte": 10, "lt": 50}, "category": "Shoes"}``: equality, any of,
 range. All must hold. A field with several values on an item (category levels, tags) matches when one of them does. An
 absent value never matches. Text is the value that it is, else the only one that it is but for case and spaces; of a
-category also the path from its root, or the beginning of one: ``"A > B"``, ``"A/B"`` or, named ``category_path``,
-``["A", "B"]``. A text that no item has matches none, and the filter says so (``unknown``).
+category also the path from its root, or the beginning of one: ``"A > B"``, ``"A/B"``, in a list of them ``["A", "B"]``.
+A list under ``category_path`` is one path, a list of lists any of several; a list under ``category`` any of its values.
+A text that no item has matches none, and the filter says so (``unknown``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +28,7 @@ from serving.hits import DESCRIBED
 
 MAX_VALUES = 1_000
 """Values in one "any of"."""
-MOST_COMPARED = 5
+MOST_EXPLAINED = 5
 """Unknown values of a request that are told the nearest ones."""
 PATH = "category_path"
 """What the category is called where it is a path, as items have it."""
@@ -59,9 +61,14 @@ class AnyOf:
     field: Field
     values: tuple[str, ...] | tuple[float, ...]
     paths: tuple[Path, ...] = ()
+    unknown: tuple[str, ...] = dataclass_field(default=(), compare=False)
+    """What else was asked for, which no item has."""
 
     def expression(self) -> str:
         """The clause in Milvus's language."""
+        if not (self.values or self.paths):
+            (column, *_), empty = self.field.columns, literal("")
+            return f"({column} == {empty} and {column} != {empty})"
         values = ", ".join(literal(v) for v in self.values)
         either = [f"{column} in [{values}]" for column in self.field.columns] if values else []
         for path in self.paths:
@@ -72,7 +79,7 @@ class AnyOf:
     def mask(self, columns: pa.Table) -> NDArray[np.bool_]:
         """Which rows match, [items]."""
         wanted = pa.array(self.values, pa.string() if self.field.kind == "text" else pa.float64())
-        masks = [pc.is_in(columns[c], value_set=wanted).to_numpy() for c in self.field.columns]
+        masks = [pc.is_in(columns[c], value_set=wanted).to_numpy() for c in self.field.columns]  # of no values: none
         for path in self.paths:
             levels = zip(self.field.columns, path, strict=False)
             masks.append(np.logical_and.reduce([pc.equal(columns[c], level).to_numpy() for c, level in levels]))
@@ -104,7 +111,7 @@ class Filter:
     """Clauses that must all hold; none: every item matches."""
 
     clauses: tuple[AnyOf | Range, ...] = ()
-    unknown: tuple[UnknownValue, ...] = field(default=(), compare=False)
+    unknown: tuple[UnknownValue, ...] = dataclass_field(default=(), compare=False)
     """Values that no item has."""
 
     def expression(self) -> str:
@@ -157,33 +164,36 @@ def _clause(name: Any, wanted: Any, fields: FilterFields) -> AnyOf | Range:
         raise BadRequest(f"filter {name!r}: {len(values)} values, at most {MAX_VALUES} are taken")
     if found.kind == "number":
         return AnyOf(found, tuple(_number(found, v) for v in values))
-    return _any_text(found, values, fields, is_path=several and name == PATH != found.name)
+    is_path = several and name == PATH != found.name and not any(map(_is_several, values))
+    return _any_text(found, values, fields, is_path=is_path)
 
 
 def _any_text(of: Field, wanted: Sequence[Any], fields: FilterFields, *, is_path: bool) -> AnyOf:
-    """Any of the values and paths; ``is_path``: they are the levels of one path where there is such a path."""
+    """Any of the values and paths; ``is_path``: they are the levels of one path."""
     known = fields.values_of(of)
-    texts = [_levels(of, value) if of.are_levels and _is_several(value) else _text(of, value) for value in wanted]
-    whole = known.find_path(BETWEEN.join(texts)) if is_path else None
-    if whole is not None:
-        return AnyOf(of, (), (whole,))
-    found = [known.find(text) for text in texts]
-    # what is not found stays as it was written, which matches nothing
-    meant = [text if one is None else one for text, one in zip(texts, found, strict=True)]
-    values = tuple(one for one in meant if isinstance(one, str))
-    return AnyOf(of, values, tuple(one for one in meant if isinstance(one, tuple)))
+    found: Sequence[str | Path | None]
+    if is_path:
+        texts = [_levels(of, wanted)]
+        found = known.resolve_paths(texts)
+    else:
+        texts = [_levels(of, value) if of.are_levels and _is_several(value) else _text(of, value) for value in wanted]
+        found = known.resolve(texts)
+    return AnyOf(
+        of,
+        tuple(one for one in found if isinstance(one, str)),
+        tuple(one for one in found if isinstance(one, tuple)),
+        tuple(text for text, one in zip(texts, found, strict=True) if one is None),
+    )
 
 
 def _unknown(clauses: Iterable[AnyOf | Range], fields: FilterFields) -> tuple[UnknownValue, ...]:
     """The values of text that no item has, the first of them with the nearest that there are."""
     found: list[UnknownValue] = []
     for clause in clauses:
-        if isinstance(clause, AnyOf) and clause.field.kind == "text":
+        for value in clause.unknown if isinstance(clause, AnyOf) else ():
             known = fields.values_of(clause.field)
-            for value in map(str, clause.values):
-                if known.find(value) is None:
-                    nearest = known.nearest(value) if len(found) < MOST_COMPARED else ()
-                    found.append(UnknownValue(clause.field.name, value, nearest))
+            nearest = known.nearest(value) if len(found) < MOST_EXPLAINED else ()
+            found.append(UnknownValue(clause.field.name, value, nearest))
     return tuple(found)
 
 

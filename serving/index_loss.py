@@ -37,13 +37,15 @@ def served_loss(settings: Settings, release_id: str, queries: NDArray[np.float32
     """
     from serving.connection import Connection
     from serving.filters import Filter
-    from serving.served import load_served, warm
+    from serving.loading import load_served, warm
 
     connection = Connection(settings, TIMEOUT_S)
     connection.open()
     try:
         patient = settings.serving.model_copy(update={"index_timeout_ms": round(TIMEOUT_S * 1000)})
-        served = load_served(settings.model_copy(update={"serving": patient}), release_id, connection)
+        served = load_served(
+            settings.model_copy(update={"serving": patient}), release_id, connection, second_stage=False
+        )
         warm(served, connection, TIMEOUT_S)
         everything = Filter()
         found = {k: [served.index.search(query[None], k, everything).scores for query in queries] for k in KS}

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,8 @@ from serving.filters import Filter
 from serving.index import kept_ids, last_known_live, note_live, nothing_live, read_live
 from serving.index.milvus import MilvusIndex
 from serving.item_updates.keeper import ItemUpdates
-from serving.served import ServedRelease, load_served, warm
+from serving.loading import load_served, serving_anyway, warm, warm_in_memory
+from serving.served import ServedRelease
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -183,12 +185,11 @@ class Live:
             if known is None:
                 raise
             log.warning("the index is away: release %s was live last and serves: %s", known, error)
-            served = load_served(self._settings, known, self._milvus)
-            served.search_memory(served.release.encoder.encode("warm up")[None], 1, Filter())
+            return serving_anyway(self._settings, known, partial(self._loaded_without_index, known), only_one=True)
         return served
 
     def _first_usable(self, live: str, before: list[str]) -> ServedRelease:
-        from training.release.manifest import ReleaseError
+        from training.release.manifest import ReleaseError, SecondStageError
         from training.text import TextEncoderError
 
         try:
@@ -199,7 +200,9 @@ class Live:
                     served = self._prepared(release_id)
                     self._refuse(live, release_id, error)
                     return served
-            raise
+            if not isinstance(error, SecondStageError):
+                raise
+            served = serving_anyway(self._settings, live, partial(self._loaded, live), only_one=True)
         self._note(live)
         return served
 
@@ -264,8 +267,16 @@ class Live:
 
     def _prepared(self, release_id: str) -> ServedRelease:
         """A release, loaded beside the one that serves, and warm."""
-        served = load_served(self._settings, release_id, self._milvus)
+        return serving_anyway(self._settings, release_id, partial(self._loaded, release_id))
+
+    def _loaded(self, release_id: str, *, second_stage: bool) -> ServedRelease:
+        served = load_served(self._settings, release_id, self._milvus, second_stage=second_stage)
         warm(served, self._milvus, WARM_TIMEOUT_S)
+        return served
+
+    def _loaded_without_index(self, release_id: str, *, second_stage: bool) -> ServedRelease:
+        served = load_served(self._settings, release_id, self._milvus, second_stage=second_stage)
+        warm_in_memory(served)
         return served
 
     def _note(self, live: str) -> None:

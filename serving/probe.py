@@ -35,13 +35,19 @@ def probe(settings: Settings, release_id: str, query: str) -> str:
 def _answer(settings: Settings, release_id: str, query: str) -> str:
     from serving.connection import Connection
     from serving.filters import Filter
-    from serving.served import load_served, warm
+    from serving.loading import load_served, serving_anyway, warm
+    from serving.served import ServedRelease
 
     connection = Connection(settings, TIMEOUT_S)
     connection.open()
     try:
-        served = load_served(settings, release_id, connection)
-        warm(served, connection, TIMEOUT_S)
+
+        def load(*, second_stage: bool) -> ServedRelease:
+            served = load_served(settings, release_id, connection, second_stage=second_stage)
+            warm(served, connection, TIMEOUT_S)
+            return served
+
+        served = serving_anyway(settings, release_id, load)
         found = served.index.search(served.release.encoder.encode(query)[None], 1, Filter())
     finally:
         connection.close()

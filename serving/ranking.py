@@ -40,6 +40,10 @@ class Ranking:
         self._encoder, self._sources, self._ranker = release.encoder, release.sources, ranker
         self._confidence = release.confidence
 
+    def over(self, release: Release) -> Ranking:
+        """The same over other items of its release."""
+        return type(self)(release, self._ranker)
+
     def corrected(self, text: str) -> str:
         """A normalised query as the shop spells it."""
         spelling = self._sources.spelling

@@ -29,7 +29,8 @@ class Retrieval:
     fallbacks: list[str]
     """What was away: `online_store_unavailable` (not personalized), `index_unavailable` (searched in memory, by the
     release last known to be live), `newer_release_unusable` (the release before it answered),
-    `item_updates_unavailable` (stock and prices are those that were known last)."""
+    `item_updates_unavailable` (stock and prices are those that were known last), `second_stage_failed` (in the order of
+    the towers, or as typed where correcting failed)."""
     cached: bool
     """Whether the same context was answered lately: then neither tower nor search ran."""
     timings_ms: dict[str, float]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -41,17 +40,12 @@ from serving.retrieval import (
     SECOND_STAGE_FAILED,
     Retrieval,
 )
+from serving.second_stage import SecondStage
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
 from training.ranking.candidates import DEPTH
 
-log = logging.getLogger(__name__)
-
 NOTHING_FOUND = np.zeros(0, dtype=np.int32)
-FAILED = (
-    "the second stage of release %s failed, the order of the towers serves: `shelfwise rollback` goes back,"
-    " serving.second_stage=false does without it"
-)
 
 
 class Retriever:
@@ -71,8 +65,7 @@ class Retriever:
         """
         torch.set_num_threads(settings.serving.threads)
         self._settings = settings
-        self._failed: set[str] = set()
-        """Releases whose second stage failed, which is logged once."""
+        self._second_stage = SecondStage()
         with ExitStack() as opened:
             self._live = opened.enter_context(closing(Live(settings)))
             self._online = opened.enter_context(closing(OnlineFeatures(settings)))
@@ -114,24 +107,7 @@ class Retriever:
         """
         for request in requests:
             check_request(self._settings.serving, request)
-        served = self._live.served
-        plain = served.without_second_stage
-        try:
-            return self._retrieve_many(served, requests)
-        except BadRequest:
-            raise
-        except Exception as error:
-            if plain is served:
-                raise
-            retrievals = self._retrieve_many(plain, requests)  # raises what the second stage was not to blame for
-            if served.release.id not in self._failed:
-                self._failed.add(served.release.id)
-                log.exception(FAILED, served.release.id, exc_info=error)
-            for retrieval in retrievals:
-                retrieval.fallbacks.append(SECOND_STAGE_FAILED)
-            return retrievals
-
-    def _retrieve_many(self, served: ServedRelease, requests: Sequence[Request]) -> list[Retrieval]:
+        served = self._second_stage.usable(self._live.served)
         watch = Stopwatch()
         requests = [self._of_person(request) for request in requests]
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
@@ -141,13 +117,18 @@ class Retriever:
         typed = [normalise(request.query) for request in requests]
         if not (served.lists or all(typed)):
             raise BadRequest(f"release {served.release.id} lists nothing without a query: give one, or train again")
-        texts = [served.corrected(t) if r.correct else t for t, r in zip(typed, requests, strict=True)]
+        corrected = [
+            self._second_stage.corrected(served, text) if request.correct else text
+            for text, request in zip(typed, requests, strict=True)
+        ]
+        texts = [as_typed if text is None else text for text, as_typed in zip(corrected, typed, strict=True)]
         now = datetime.now(UTC) - _clock_offset(served, self._online.clock_offset)
         with watch.step("features"):
             contexts = self._features.read(served.release.id, requests, texts, now)
         if contexts is None:
             fallbacks.append(ONLINE_STORE_UNAVAILABLE)
             contexts = [context_of(None, None, request.location) for request in requests]
+        by_towers = served.without_second_stage
         keys = [
             cache_key(served, text, request.k, parsed, context)
             for text, request, parsed, context in zip(texts, requests, wanted, contexts, strict=True)
@@ -167,16 +148,18 @@ class Retriever:
             for i, answer in zip(new, found, strict=True):
                 answers[i] = answer
                 if requests[i].k <= LARGEST_CACHED_K:
-                    self._contexts.put(keys[i], answer)
+                    # What stood in for the second stage must not be found while it works.
+                    by_key = cache_key(by_towers, texts[i], requests[i].k, wanted[i], contexts[i])
+                    self._contexts.put(by_key if answer.second_stage_failed else keys[i], answer)
         if fell_back or not self._live.index_up:
             fallbacks.append(INDEX_UNAVAILABLE)
         retrievals = [
             self._retrieval(
-                served,
+                by_towers if answer.second_stage_failed else served,
                 request,
                 Search(text, context, answer.vector, request.k, parsed),
                 answer,
-                list(fallbacks),
+                [*fallbacks, *([SECOND_STAGE_FAILED] if answer.second_stage_failed or corrected[i] is None else [])],
                 cached=i not in answered_anew,
                 corrected=in_callers_case(request.query, text) if text != typed[i] else None,
             )
@@ -341,7 +324,7 @@ class Retriever:
         return Retrieval(
             hits=hits,
             release_id=served.release.id,
-            personalized=served.is_personal(search.text, search.context),
+            personalized=answer.personalized,
             fallbacks=fallbacks,
             cached=cached,
             timings_ms={},
@@ -362,7 +345,15 @@ class Retriever:
             for i, search in enumerate(searches):
                 if not search.text:
                     rows, scores = served.listed(search.context, search.k, search.wanted)
-                    answers[i] = Answer(search.vector, NOTHING_FOUND, rows.astype(np.int32), scores, confident=True)
+                    answers[i] = Answer(
+                        search.vector,
+                        NOTHING_FOUND,
+                        rows.astype(np.int32),
+                        scores,
+                        confident=True,
+                        personalized=served.is_personal(search.text, search.context),
+                        second_stage_failed=served.second_stage_failed,
+                    )
         asked = [search for search in searches if search.text]
         for k, wanted in dict.fromkeys((search.k, search.wanted) for search in asked):
             places = [i for i, s in enumerate(searches) if s.text and (s.k, s.wanted) == (k, wanted)]
@@ -376,13 +367,20 @@ class Retriever:
                     fell_back = True
                     towers = served.search_memory(vectors, served.depth(k), wanted)
             with watch.step("ranking"):
-                texts, contexts = [search.text for search in group], [search.context for search in group]
-                found = served.ranked(texts, contexts, vectors, towers, k, wanted)
-                confident = served.confident(texts, vectors)
-            for i, (place, (seen, _), (rows, scores)) in enumerate(zip(places, towers, found, strict=True)):
-                looked_at = seen[: DEPTH if served.ranking else 0].astype(np.int32)
-                kept = slice(None if confident[i] or self._settings.serving.unconfident_hits else 0)
-                answers[place] = Answer(vectors[i], looked_at, rows[kept].astype(np.int32), scores[kept], confident[i])
+                found = self._second_stage.ordered(served, group, towers)
+            for place, search, (seen, _), one in zip(places, group, towers, found, strict=True):
+                rows, scores = one.best
+                looked_at = seen[: DEPTH if one.by.ranking else 0].astype(np.int32)
+                kept = slice(None if one.confident or self._settings.serving.unconfident_hits else 0)
+                answers[place] = Answer(
+                    search.vector,
+                    looked_at,
+                    rows[kept].astype(np.int32),
+                    scores[kept],
+                    confident=one.confident,
+                    personalized=one.personalized,
+                    second_stage_failed=one.by.second_stage_failed,
+                )
         return [answers[i] for i in range(len(searches))], fell_back
 
 

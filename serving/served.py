@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -10,21 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from features.store.clock import clock_offset
-from infra.contract.names import FEATURE_SERVICE
-from infra.contract.request import NO_CONTEXT
-from infra.settings import Settings
-from serving.diversity import FIRST, diversified
-from serving.errors import IndexUnavailable
-from serving.fields import FilterFields, filter_fields, frequent_values
+from serving.diversity import DIVERSIFIED, diversified
+from serving.fields import FilterFields, frequent_values
 from serving.filters import Filter
 from serving.hits import Hit
-from serving.index.collection import check_collection
 from serving.index.found import VectorIndex
-from serving.index.kinds import choice_of
 from serving.index.memory import MemoryIndex
-from serving.index.milvus import MilvusIndex
-from serving.index.names import names_of
 from serving.index.updated import JoinedIndex
 from serving.ranking import Ranking
 from serving.request_context import is_personal
@@ -39,11 +31,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from infra.contract.request import RequestContext
-    from serving.connection import Connection
     from training.release.release import Release
 
     Best: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
     """Rows of items and their scores, best first."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,21 +57,29 @@ class ServedRelease:
     """How much the first hits are told apart, in [0, 1]."""
     ranking: Ranking | None = None
     """The second stage; None: what the towers find is what is served."""
+    second_stage_failed: bool = False
+    """It has a second stage that cannot be asked."""
     version: int = 0
     """Another one whenever what was said of the items since their catalogue landed is another; 0: nothing was."""
     sold_out: SoldOut | None = None
     removed: NDArray[np.bool_] | None = None
     """Items that are no longer sold, [items]; None: none."""
 
-    @property
+    @cached_property
     def lists(self) -> bool:
         """Whether it lists items where nothing is searched for."""
-        return self.release.ranker is not None
+        if self.release.has_ranker and self.second_stage_failed:
+            try:
+                _ = self._listing
+            except Exception:
+                log.exception("release %s lists nothing without a query", self.release.id)
+                return False
+        return self.release.has_ranker
 
     @cached_property
     def without_second_stage(self) -> ServedRelease:
         """The same in the order of the towers; itself where that is what it serves."""
-        return self if self.ranking is None else replace(self, ranking=None)
+        return self if self.ranking is None else replace(self, ranking=None, second_stage_failed=True)
 
     def search(
         self, vectors: NDArray[np.float32], k: int, wanted: Filter, timeout_s: float | None = None
@@ -91,11 +92,11 @@ class ServedRelease:
         Raises:
             IndexUnavailable: the index is away.
         """
-        return self._kept(vectors, zip(*self.index.search(vectors, k, wanted, timeout_s), strict=True))
+        return self._each_above_min_score(vectors, zip(*self.index.search(vectors, k, wanted, timeout_s), strict=True))
 
     def search_memory(self, vectors: NDArray[np.float32], k: int, wanted: Filter) -> list[Best]:
         """As :meth:`search`, exactly, and without an index that could be away."""
-        return self._kept(vectors, zip(*self.exact.search(vectors, k, wanted), strict=True))
+        return self._each_above_min_score(vectors, zip(*self.exact.search(vectors, k, wanted), strict=True))
 
     def corrected(self, text: str) -> str:
         """A normalised query as it is served: as the shop spells it, where there is a second stage."""
@@ -124,12 +125,12 @@ class ServedRelease:
 
     def depth(self, k: int) -> int:
         """How many items the towers have to find where ``k`` are to be served."""
-        k = self._least(k) + (0 if self.sold_out is None else self.sold_out.places)
+        k = self._places_diversified(k) + (0 if self.sold_out is None else self.sold_out.places)
         return k if self.ranking is None else max(k, DEPTH)
 
-    def _further(self, k: int) -> int:
+    def _places_ordered(self, k: int) -> int:
         """How many items have to be ordered where ``k`` are to be served: behind those sold out are some in stock."""
-        return self._least(k) + (0 if self.sold_out is None else self.sold_out.places + DEPTH)
+        return self._places_diversified(k) + (0 if self.sold_out is None else self.sold_out.places + DEPTH)
 
     def ranked(
         self,
@@ -146,34 +147,39 @@ class ServedRelease:
             texts: normalised queries; vectors: theirs, [n, d]; towers: what :meth:`search` found ``depth(k)`` deep.
         """
         if self.ranking is None:
-            return [self._first(one, k) for one in towers]
+            return [self._diversified_in_stock(one, k) for one in towers]
         allowed = self.exact.mask(wanted)
-        found = self.ranking.order(texts, contexts, vectors, towers, self._further(k), allowed)
-        if self.min_score is None and self.sold_out is None:
-            return [self._first(one, k) for one in found]
+        found = self.ranking.order(texts, contexts, vectors, towers, self._places_ordered(k), allowed)
+        if self.min_score is None and self.sold_out is None and not self.diversity:
+            return [self._diversified_in_stock(one, k) for one in found]
         named = self.ranking.named(texts, allowed)
         near = [
-            self._near(vector, *hits, named=items) for vector, items, hits in zip(vectors, named, found, strict=True)
+            self._above_min_score(vector, *hits, named=items)
+            for vector, items, hits in zip(vectors, named, found, strict=True)
         ]
-        return [self._first(one, k, items) for one, items in zip(near, named, strict=True)]
+        return [self._diversified_in_stock(one, k, items) for one, items in zip(near, named, strict=True)]
 
-    def _first(self, found: Best, k: int, named: NDArray[np.int64] | None = None) -> Best:
-        """The k hits that are served of what was found ``_further(k)`` deep: told apart where that is set, those in
-        stock first."""
+    def _diversified_in_stock(self, found: Best, k: int, named: NDArray[np.int64] | None = None) -> Best:
+        """The k hits that are served of what was found ``_places_ordered(k)`` deep: told apart where that is set,
+        those in stock first."""
         rows, scores = found
         if self.diversity:
-            vectors = self.release.items.vectors[rows[:FIRST], : self._width]
-            order = diversified(scores, vectors, self.diversity)
+            vectors = self.release.items.vectors[rows[:DIVERSIFIED], : self._width]
+            first = 0 if named is None else int(np.isin(rows, named).sum())
+            order = diversified(scores, vectors, self.diversity, first)
             rows, scores = rows[order], scores[order]
         return (rows[:k], scores[:k]) if self.sold_out is None else self.sold_out.lowered((rows, scores), k, named)
 
-    def _least(self, k: int) -> int:
-        return max(k, FIRST) if self.diversity else k
+    def _places_diversified(self, k: int) -> int:
+        """How many items have to be found where ``k`` are to be served: diversity orders the head as a whole."""
+        return max(k, DIVERSIFIED) if self.diversity else k
 
-    def _kept(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
-        return [self._near(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)]
+    def _each_above_min_score(self, vectors: NDArray[np.float32], found: Iterable[Best]) -> list[Best]:
+        return [
+            self._above_min_score(vector, rows, scores) for vector, (rows, scores) in zip(vectors, found, strict=True)
+        ]
 
-    def _near(
+    def _above_min_score(
         self,
         vector: NDArray[np.float32],
         rows: NDArray[np.int64],
@@ -197,8 +203,8 @@ class ServedRelease:
     def listed(self, context: RequestContext, k: int, wanted: Filter) -> Best:
         """Rows and scores of the best k items that match where nothing is searched for; of a release that has a second
         stage."""
-        found = self._listing.order(self._history(context), self._further(k), self.exact.mask(wanted))
-        return self._first(found, k)
+        found = self._listing.order(self._history(context), self._places_ordered(k), self.exact.mask(wanted))
+        return self._diversified_in_stock(found, k)
 
     def listed_parts(self, context: RequestContext, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What the scores of the items at ``rows`` [n] are made of where they are listed, [n] per part."""
@@ -247,77 +253,3 @@ class ServedRelease:
     def filter_values(self) -> list[dict[str, Any]]:
         """What can be filtered by, each with its most frequent values, or with the least and the largest number."""
         return frequent_values(self.fields)
-
-
-def load_served(settings: Settings, release_id: str, connection: Connection | None = None) -> ServedRelease:
-    """Load a release from its folder, and what searches its items.
-
-    Args:
-        connection: to Milvus. Where FAISS searches, the collection is read through it and must be what the release
-            says. Where it is down, the release's own vectors, whose hashes are checked, are searched unread. None:
-            searched in memory whatever the settings say.
-
-    Raises:
-        ReleaseError: the folder is missing, or not what its manifest says.
-        IncompleteCollection: the collection does not hold the items and vectors of the release.
-        IndexUnavailable: Milvus went away while the collection was read.
-    """
-    from serving.connection import failures
-    from training.release.manifest import ReleaseError
-    from training.release.release import load_release
-
-    release = load_release(settings.paths.releases / release_id)
-    if release.manifest.feature_service != FEATURE_SERVICE:
-        raise ReleaseError(
-            f"release {release_id} reads the feature service {release.manifest.feature_service}, this program serves"
-            f" {FEATURE_SERVICE}: start it again if the release is newer than it, else train again"
-        )
-    if release.id != release_id:
-        raise ReleaseError(f"the folder of release {release_id} holds release {release.id}: copy the right one")
-    _ = release.encoder  # loaded now: text weights that are not installed here are no matter of the first request
-    fields, choice, threads = filter_fields(release.items.table), choice_of(release), settings.serving.threads
-    exact = MemoryIndex(release.items.vectors, fields.columns, threads=threads)
-    index: VectorIndex = exact
-    name = names_of(settings).collection(release_id)
-    if connection is not None and settings.index.searched_by == "milvus":
-        timeout_s = settings.serving.index_timeout_ms / 1000
-        index = MilvusIndex(connection, name, release.items.ids, choice, exact, timeout_s)
-    else:
-        if connection is not None and connection.up:
-            with failures():
-                check_collection(connection.client(), name, release)
-        if choice.type != "FLAT":
-            index = MemoryIndex(release.items.vectors, fields.columns, choice, threads)
-    ranker, by_ranker = release.ranker, settings.serving.second_stage
-    return ServedRelease(
-        release=release,
-        index=index,
-        exact=exact,
-        fields=fields,
-        clock_offset=clock_offset(release.manifest.trained_at, release.manifest.data_until),
-        min_score=settings.serving.min_score,
-        diversity=settings.serving.diversity,
-        ranking=None if ranker is None else Ranking(release, ranker if by_ranker else ranker.of_towers()),
-    )
-
-
-def warm(served: ServedRelease, connection: Connection | None = None, timeout_s: float = 30.0) -> None:
-    """Run the tower and the search once, so that no request pays for what is made on first use.
-
-    Raises:
-        IndexUnavailable: Milvus, where it searches, is away or does not have the collection.
-        ReleaseError: the second stage fails.
-    """
-    from training.release.manifest import ReleaseError
-
-    vector = served.release.encoder.encode("warm up")[None]
-    if isinstance(served.index, MilvusIndex) and connection is not None:
-        served.index.prove(connection.client(), vector.shape[1], timeout_s)
-    if not served.index.search(vector, 1, Filter()).rows.size:
-        raise IndexUnavailable(f"the index of release {served.release.id} answers with nothing")
-    towers = served.search_memory(vector, served.depth(1), Filter())
-    try:
-        served.corrected("wamrup")
-        served.ranked(["warm up"], [NO_CONTEXT], vector, towers, 1, Filter())
-    except Exception as error:
-        raise ReleaseError(f"the second stage of release {served.release.id} fails ({error}): train again") from error

@@ -17,7 +17,6 @@ from serving.index.memory import MemoryIndex
 from serving.index.milvus import MilvusIndex
 from serving.index.updated import CorrectedIndex, JoinedIndex
 from serving.item_updates.rows import CATALOG_FIELDS, UPDATES
-from serving.ranking import Ranking
 from serving.served import ServedRelease
 from serving.sold_out import SoldOut
 from training.release.items import ITEM_TYPES
@@ -94,7 +93,7 @@ def with_item_updates(
         index=_index(base, exact, fields, findable, new),
         exact=exact,
         fields=fields,
-        ranking=None if base.ranking is None or release.ranker is None else Ranking(release, release.ranker),
+        ranking=None if base.ranking is None else base.ranking.over(release),
         sold_out=SoldOut(sold_out, places) if places and sold_out.any() else None,
         removed=gone if gone.any() else None,
     )
@@ -140,7 +139,7 @@ def _fields(own: FilterFields, table: pa.Table, changed: set[str], is_longer: bo
         for name in filtered:
             numbers = filter_fields(table.select([name])).columns[name]
             columns = columns.set_column(columns.column_names.index(name), name, numbers)
-        return replace(own, columns=columns)
+        return own.with_numbers(columns)
     for name, field in (("category_path", "category"), ("tags", "tags")):
         if name in table.column_names and field not in own.left_out:
             cut = pc.list_slice(table[name], 0, MAX_VALUES_PER_ITEM)

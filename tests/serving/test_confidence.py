@@ -10,7 +10,7 @@ from infra.contract.request import NO_CONTEXT
 from infra.settings import ServingSettings, Settings
 from serving import Retriever
 from serving.index import promote, push
-from serving.served import load_served
+from serving.loading import load_served
 from tests.training.conftest import SMALL
 from tests.training.toy_shop import ToyShop, write_toy_shop
 from training.data.arrays import prepare_arrays

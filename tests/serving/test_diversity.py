@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.settings import ServingSettings
-from serving.diversity import FIRST, diversified
+from serving.diversity import DIVERSIFIED, diversified
 from serving.retriever import Retriever
 from tests.serving.small_shop import Shop, make_shop
 from tests.serving.test_retriever import PATIENT, put_live
@@ -21,7 +21,7 @@ Hits = tuple[np.ndarray, np.ndarray]
 
 @st.composite
 def hits(draw: st.DrawFn) -> Hits:
-    count = draw(st.integers(0, FIRST + 20))
+    count = draw(st.integers(0, DIVERSIFIED + 20))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scores = -np.sort(-rng.choice(draw(st.sampled_from([3, 1_000])), count).astype(np.float32))
     vectors = rng.normal(size=(count, 4)).astype(np.float32) * rng.integers(0, 2, (count, 1))
@@ -34,17 +34,17 @@ def test_it_is_another_order_of_the_same_hits_that_begins_with_the_best(found: H
     order = diversified(scores, vectors, diversity)
     assert sorted(order.tolist()) == list(range(len(scores)))
     assert order[:1].tolist() == [0] * min(1, len(scores))
-    assert order[FIRST:].tolist() == list(range(FIRST, len(scores)))
-    assert order.tolist() == diversified(scores, vectors[:FIRST], diversity).tolist()
+    assert order[DIVERSIFIED:].tolist() == list(range(DIVERSIFIED, len(scores)))
+    assert order.tolist() == diversified(scores, vectors[:DIVERSIFIED], diversity).tolist()
     assert diversified(scores, vectors, 0.0).tolist() == list(range(len(scores)))
 
 
 @given(hits(), st.floats(0.01, 1))
 def test_each_hit_is_the_one_of_the_largest_marginal_relevance(found: Hits, diversity: float) -> None:
-    scores, vectors = found[0][:FIRST], found[1][:FIRST].astype(np.float64)
+    scores, vectors = found[0][:DIVERSIFIED], found[1][:DIVERSIFIED].astype(np.float64)
     if len(scores) < 3:
         return
-    order = diversified(*(values[:FIRST] for values in found), diversity).tolist()
+    order = diversified(*(values[:DIVERSIFIED] for values in found), diversity).tolist()
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     span = scores[0] - scores[-1]
     relevance = (scores - scores[-1]) / span if span > 0 else np.zeros(len(scores))
@@ -59,6 +59,28 @@ def test_twins_do_not_follow_each_other() -> None:
     scores = np.array([1.0, 0.99, 0.98, 0.7, 0.6], dtype=np.float32)
     assert diversified(scores, vectors, 0.5).tolist()[:2] == [0, 3]
     assert diversified(scores, vectors, 0.05).tolist() == [0, 1, 2, 3, 4]
+
+
+@given(hits(), st.floats(0.01, 1), st.integers(1, 3))
+def test_items_named_by_their_number_stay_first_and_are_on_no_scale(found: Hits, diversity: float, named: int) -> None:
+    scores, vectors = found
+    if len(scores) < named:
+        return
+
+    def with_scores_of_named(above: float) -> list[int]:
+        ahead = scores[0] + above * np.arange(named, 0, -1)
+        raised = np.concatenate([ahead, scores[named:]]).astype(np.float32)
+        return diversified(raised, vectors, diversity, named).tolist()
+
+    assert with_scores_of_named(1.0)[:named] == list(range(named))
+    assert with_scores_of_named(1.0) == with_scores_of_named(1_000.0)
+
+
+def test_a_name_does_not_make_the_others_alike() -> None:
+    vectors = np.array([[0, 0, 1], [1, 0, 0], [1, 0.1, 0], [0, 1, 0]], dtype=np.float32)
+    scores = np.array([1.9, 0.9, 0.8, 0.1], dtype=np.float32)
+    assert diversified(scores, vectors, 0.4, named=1).tolist() == [0, 1, 2, 3]
+    assert diversified(scores, vectors, 0.4).tolist() == [0, 1, 3, 2], "as if it were as relevant as its score"
 
 
 @pytest.fixture(scope="module")
@@ -88,4 +110,4 @@ def test_what_is_served_is_the_same_hits_and_fewer_are_the_beginning_of_more(
     lists = {k: [h.item_id for h in retriever.retrieve(None, query, k=k).hits] for k in (1, 7, 50, 100, 150)}
     assert all(lists[150][:k] == found and len(found) == k for k, found in lists.items())
     assert lists[150] != by_score and set(lists[100]) == set(by_score[:100])
-    assert (lists[150][0], lists[150][FIRST:]) == (by_score[0], by_score[FIRST:])
+    assert (lists[150][0], lists[150][DIVERSIFIED:]) == (by_score[0], by_score[DIVERSIFIED:])

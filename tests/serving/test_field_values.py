@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from serving import field_values
 from serving.fields import FilterFields, filter_fields
 from serving.filters import UnknownValue, parse_filters
 
@@ -54,7 +55,7 @@ def test_a_path_begins_at_the_root_and_a_level_is_one_at_any_depth(fields: Filte
     assert rows(fields, {"category": "sale/shoes"}) == [4]
     assert rows(fields, {"category": "Food/Drinks"}) == rows(fields, {"category": "Food/Drinks/Tea"}) == [2]
     assert rows(fields, {"category": ["Home & Garden", "Sofas"]}) == [0, 1], "one or the other"
-    assert rows(fields, {"category_path": ["Lamps", "Food/Drinks > Tea"]}) == [0, 2], "no path, so one or the other"
+    assert rows(fields, {"category_path": [["Lamps"], ["Food/Drinks", "Tea"]]}) == [0, 2], "one or the other"
     assert rows(fields, {"category": [["Shoes", "Running"], "Tea"]}) == [2, 3]
 
 
@@ -75,3 +76,37 @@ def test_what_no_item_has_is_told_with_the_nearest(fields: FilterFields) -> None
     assert parse_filters({"brand": "\x00"}, fields).unknown == (UnknownValue("brand", "\x00", ()),)
     many = parse_filters({"brand": [f"acm{n}" for n in range(9)]}, fields).unknown
     assert len(many) == 9 and many[0].nearest == ("Acme",) and not many[-1].nearest
+
+
+@pytest.mark.parametrize("path", [["Shoes", "Lamps"], ["Lamps"], ["Home & Garden", "Sofas", "Corner", "Blue"]])
+def test_a_path_that_no_item_has_matches_nothing_and_is_told(fields: FilterFields, path: list[str]) -> None:
+    assert rows(fields, {"category_path": path}) == []
+    (unknown,) = parse_filters({"category_path": path}, fields).unknown
+    assert (unknown.field, unknown.value) == ("category", " > ".join(path))
+
+
+def test_many_values_are_resolved_in_one_pass(fields: FilterFields, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields.warm()
+    calls: list[int] = []
+    index_in = field_values.pc.index_in
+
+    def counted(asked: pa.Array, **options: pa.Array) -> pa.Array:
+        calls.append(len(asked))
+        return index_in(asked, **options)
+
+    monkeypatch.setattr(field_values.pc, "index_in", counted)
+    asked = [f"nothing {n}" for n in range(500)] + ["shoes", "tea", "home & garden / lamps"]
+    assert fields.values_of(fields.by_name["category"]).resolve(asked)[500:] == [
+        None,
+        "Tea",
+        ("Home & Garden", "Lamps"),
+    ]
+    assert len(calls) == 4
+
+
+def test_the_values_of_text_stand_where_numbers_alone_change(fields: FilterFields) -> None:
+    fields.warm()
+    columns = fields.columns.set_column(0, "price", pa.array([2.0] * len(PATHS)))
+    other, brand = fields.with_numbers(columns), fields.by_name["brand"]
+    assert other.values_of(brand) is fields.values_of(brand)
+    assert rows(other, {"price": 2.0, "brand": "acme"}) == [0, 1]

@@ -17,7 +17,8 @@ from infra.contract.query_text import normalise
 from serving.connection import Connection
 from serving.filters import Filter, parse_filters
 from serving.index import names_of, promote, push
-from serving.served import ServedRelease, load_served, warm
+from serving.loading import load_served, warm
+from serving.served import ServedRelease
 from tests.serving.small_shop import HOSTILE, Shop, make_shop
 
 pytestmark = pytest.mark.server
@@ -197,3 +198,13 @@ def test_a_missing_price_matches_no_range(shop: Shop, served: ServedRelease, con
     assert expressed(connection, names_of(shop.settings).collection(served.release.id), anything) == known
     (found,) = served.search(served.release.items.vectors[:1], 1000, anything)
     assert {h.item_id for h in served.hits(*found)} == known
+
+
+@pytest.mark.parametrize("filters", [{"category_path": ["A%", "no such level"]}, {"brand": "no such brand"}])
+def test_what_no_item_has_matches_nothing_anywhere(
+    shop: Shop, served: ServedRelease, connection: Connection, filters: dict[str, Any]
+) -> None:
+    wanted = parse_filters(filters, served.fields)
+    assert expressed(connection, names_of(shop.settings).collection(served.release.id), wanted) == set()
+    (found,) = served.search(served.release.items.vectors[:1], 1000, wanted)
+    assert not len(found[0]) and len(wanted.unknown) == 1

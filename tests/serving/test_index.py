@@ -17,7 +17,7 @@ from infra.services import milvus_uri
 from serving.connection import client
 from serving.errors import IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.index import live_release_id, names_of, promote, push, roll_back
-from serving.served import load_served
+from serving.loading import load_served
 from tests.serving.small_shop import Shop, make_shop
 from training.release.manifest import ReleaseError
 

@@ -22,7 +22,8 @@ from serving.index import names_of, promote, push
 from serving.index.kinds import IndexChoice, usual_choice
 from serving.index.memory import EXACT_ROWS, MemoryIndex
 from serving.live import Live
-from serving.served import ServedRelease, load_served
+from serving.loading import load_served
+from serving.served import ServedRelease
 from tests.serving.small_shop import END, make_shop
 
 pytestmark = pytest.mark.server

@@ -15,7 +15,7 @@ from serving import Retriever
 from serving.filters import parse_filters
 from serving.index import kept_release_ids, live_release_id, names_of, promote, push, roll_back
 from serving.index_loss import served_loss
-from serving.served import load_served
+from serving.loading import load_served
 from tests.serving.small_shop import HOSTILE, Shop, make_shop
 from tests.serving.test_retriever import PATIENT, wait_for
 

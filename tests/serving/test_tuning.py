@@ -10,7 +10,7 @@ import pytest
 
 from infra.settings import IndexSettings, Settings
 from serving.index.memory import MemoryIndex
-from serving.served import load_served
+from serving.loading import load_served
 from serving.tuning import tune
 from tests.serving.small_shop import Shop, make_shop
 from training.evaluation import EvaluationReport

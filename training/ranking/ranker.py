@@ -52,9 +52,10 @@ class Ranker:
         weights = {name: rule_weights(features, rule) for name, rule in rules.items()}
         return cls(features, weights, np.zeros(len(features)))
 
-    def of_towers(self) -> Ranker:
-        """The one over the same features that follows the towers."""
-        return self.of_rules(self.features, dict.fromkeys(CLASSES, TOWERS))
+    @classmethod
+    def of_towers(cls, features: tuple[str, ...]) -> Ranker:
+        """The ranker that follows the towers."""
+        return cls.of_rules(features, dict.fromkeys(CLASSES, TOWERS))
 
     def aligned(self, features: tuple[str, ...]) -> Ranker:
         """The same ranker over ``features``, of which those that it does not know count for nothing.

@@ -69,6 +69,10 @@ class ReleaseError(ValueError):
     """A release folder that is missing or not what its manifest says; the message says which."""
 
 
+class SecondStageError(ReleaseError):
+    """A release whose second stage cannot be used; all else of it serves."""
+
+
 @dataclass(frozen=True)
 class ReleaseInfo:
     """A release on disk, not verified."""

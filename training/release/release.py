@@ -70,14 +70,29 @@ class Release:
         """
         return _load_encoder(self.manifest, self.items.ids)
 
+    @property
+    def has_ranker(self) -> bool:
+        """Whether it has a second stage, which nothing is read of."""
+        return (self.manifest.path / RANKER).exists()
+
     @cached_property
     def ranker(self) -> Ranker | None:
         """What orders the candidates; None for a release of before there was one, which serves what its towers find.
 
         Raises:
-            ReleaseError: it ranks by features that this program does not have.
+            ReleaseError: it is damaged, ranks by features that this program does not have, or by trees that cannot be
+                read here.
         """
         return _load_ranker(self.manifest)
+
+    @cached_property
+    def towers_ranker(self) -> Ranker | None:
+        """What leaves the candidates in the order of the towers; its weights are not read. None as :attr:`ranker`."""
+        from training.ranking.features import PAIR_FEATURES
+        from training.ranking.ranker import Ranker
+
+        names = read_json(self.manifest.path / "preprocessing.json")["item_figures"]["names"]
+        return Ranker.of_towers((*PAIR_FEATURES, *names)) if self.has_ranker else None
 
     @cached_property
     def confidence(self) -> Confidence | None:
@@ -167,15 +182,27 @@ def _load_ranker(manifest: Manifest) -> Ranker | None:
         ranker = Ranker.from_json(read_json(file)).aligned((*PAIR_FEATURES, *names))
         if not all(np.isfinite(values).all() for values in (*ranker.weights.values(), ranker.fill)):
             raise ValueError("a weight is not finite")
-        for trees in ranker.trees.values():
-            trees.load()
+        _read_trees(manifest, ranker)
         return ranker
+    except ReleaseError:
+        raise
     except ValueError as error:
         raise ReleaseError(f"release {manifest.id} has a ranker that cannot be read ({error}): train again") from error
     except KeyError as error:
         raise ReleaseError(
             f"release {manifest.id} ranks by features that this program does not have ({error.args[0]}): start it again"
             " if the release is newer than it, else train again"
+        ) from error
+
+
+def _read_trees(manifest: Manifest, ranker: Ranker) -> None:
+    try:
+        for trees in ranker.trees.values():
+            trees.load()
+    except (ImportError, OSError) as error:
+        raise ReleaseError(
+            f"release {manifest.id} ranks by trees, which cannot be read here ({error}): install `lightgbm` and"
+            " `libgomp1`, or serve without them (serving.second_stage=false)"
         ) from error
 
 

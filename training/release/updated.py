@@ -104,7 +104,7 @@ def with_updates(
     ids = [*items.ids, *new_ids] if new_ids else items.ids
     encoder = encoder if new is None else encoder.with_items(new_ids, new.tokens)
     replaced = items.replaced(ids, vectors, table)
-    if release.ranker is None:
+    if not release.has_ranker:
         return release.with_items(replaced, encoder, None)
     own = release.sources
     numeric = _numeric(release, own.items.numeric, table, numbers)

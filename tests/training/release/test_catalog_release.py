@@ -14,7 +14,7 @@ import pytest
 from infra.contract.request import NO_CONTEXT
 from infra.settings import Settings
 from serving.filters import parse_filters
-from serving.served import load_served, warm
+from serving.loading import load_served, warm
 from tests.training.conftest import SMALL, with_training
 from training.data.arrays import prepare_arrays
 from training.evaluation.live import read_live

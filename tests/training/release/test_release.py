@@ -273,6 +273,35 @@ def test_a_ranker_of_features_that_are_not_known_is_refused(made: tuple[Settings
         _ = release.ranker
 
 
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ('raise ModuleNotFoundError("No module named lightgbm")', "No module named lightgbm"),
+        ('raise OSError("libgomp.so.1: cannot open shared object file")', "libgomp.so.1"),
+    ],
+)
+def test_trees_without_their_library_say_what_to_install(
+    made: tuple[Settings, Path, EvaluationReport],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    said: str,
+) -> None:
+    settings, candidate, report = made
+    ranker = json.loads((candidate / RANKER).read_text(encoding="utf-8"))
+    ranker["trees"] = {"known": "tree"}
+    (candidate / RANKER).write_text(json.dumps(ranker), encoding="utf-8")
+    release = load_release(write_release(settings, candidate, report))
+    for name in [name for name in sys.modules if name.split(".")[0] == "lightgbm"]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "lightgbm.py").write_text(module, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path / "broken")
+    with pytest.raises(ReleaseError, match=f"{said}.*install `lightgbm` and `libgomp1`"):
+        _ = release.ranker
+    assert release.towers_ranker is not None
+
+
 LIGHT = """
 import sys
 from pathlib import Path
