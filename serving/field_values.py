@@ -73,6 +73,11 @@ class FieldValues:
             found[at] = path
         return found
 
+    def spellings(self, text: str) -> tuple[str, ...]:
+        """All values that a text is but for case and spaces."""
+        (key,) = _keys(pa.array([text], pa.string())).to_pylist()
+        return tuple(self._values.texts.filter(pc.equal(self._values.keys, key)).to_pylist()) if key else ()
+
     def resolve_paths(self, texts: Sequence[str]) -> list[Path | None]:
         """The path that each text writes, None where there is none, or several that differ in case."""
         if not self._are_levels or not texts:

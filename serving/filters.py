@@ -14,6 +14,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,8 @@ from serving.hits import DESCRIBED
 
 MAX_VALUES = 1_000
 """Values in one "any of"."""
+MOST_SPELLED = 20
+"""Values of a filter that no item has as they are written, beyond which none is looked for in other spellings."""
 MOST_EXPLAINED = 5
 """Unknown values of a request that are told the nearest ones."""
 PATH = "category_path"
@@ -178,11 +181,14 @@ def _any_text(of: Field, wanted: Sequence[Any], fields: FilterFields, *, is_path
     else:
         texts = [_levels(of, value) if of.are_levels and _is_several(value) else _text(of, value) for value in wanted]
         found = known.resolve(texts)
+    left = [text for text, one in zip(texts, found, strict=True) if one is None]
+    spelled = {} if is_path else {text: known.spellings(text) for text in left[:MOST_SPELLED]}
+    values = [one for one in found if isinstance(one, str)]
     return AnyOf(
         of,
-        tuple(one for one in found if isinstance(one, str)),
+        tuple(dict.fromkeys([*values, *chain.from_iterable(spelled.values())])),
         tuple(one for one in found if isinstance(one, tuple)),
-        tuple(text for text, one in zip(texts, found, strict=True) if one is None),
+        tuple(text for text in left if not spelled.get(text)),
     )
 
 

@@ -50,8 +50,8 @@ class Request:
         Mapping[str, Any] | None,
         Field(
             description="By field of the release: a value, a list of values of which one must match, or a range of"
-            " `gt`, `gte`, `lt`, `lte`. All fields must match. Case and spaces are passed over where one value alone"
-            " is meant; a category is a level, or a path from the root such as `A > B`. What no item has is told"
+            " `gt`, `gte`, `lt`, `lte`. All fields must match. Case and spaces are passed over where no value is"
+            " written so; a category is a level, or a path from the root such as `A > B`. What no item has is told"
             " (`unknown_values` of the answer)."
         ),
     ] = None

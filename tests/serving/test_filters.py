@@ -114,7 +114,7 @@ def meant(rows: list[dict[str, Any]], name: str, text: str) -> tuple[set[str], s
     values = {value for row in rows for value in values_of(row, name)}
     same = {value for value in values if key(value) == key(text) != ""}
     if text in values or same:
-        return {text} & values or (same if len(same) == 1 else set()), set()
+        return {text} & values or same, set()
     whole = [values_of(row, "category") for row in rows] if name == "category" else []
     begun = {tuple(path[: n + 1]) for path in whole for n in range(len(path))}
     paths = {path for path in begun if path_key(" > ".join(path)) == path_key(text) != ""}

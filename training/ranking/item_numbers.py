@@ -155,7 +155,8 @@ class ItemNumbers:
         is_bare = not window.key.isdigit() or window.words[0] == window.key
         if len(window.words) > 1 or not is_bare or not may_be_part(window.key):
             return NOTHING
-        if any(len(self._lexical.items_with(word)) > self.few for word in words_of(window.words[0])[:1]):
+        asked = words_of(window.words[0])
+        if len(asked) == 1 and len(self._lexical.items_with(asked[0])) > self.few:
             return NOTHING  # a word, which spares the pass over all numbers
         for rows in self.index.rows_with(window.key):
             is_one = 0 < len(rows) <= self.few and self._is_no_word(window, rows)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.ranking.candidates import DEPTH, Pairs
+from training.ranking.candidates import DEPTH, SOURCES, Pairs
 from training.ranking.features import GROUPS
 from training.ranking.trees import Trees
 
@@ -82,6 +82,16 @@ class Ranker:
         reads = (name in self.trees or bool(self.weights[name][of_user].any()) for name in CLASSES)
         return np.where(known, *reads)
 
+    def reads_sources(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which of ``SOURCES`` count for queries of these classes, [n, sources]; the towers also where what text or
+        quality prior say of their items does."""
+        of_source = {"towers": ("towers", "quality", "text"), "lexical": ("lexical",), "graph": ("graph",)}
+        features = [
+            np.isin(self.features, [f for group in of_source[source] for f in GROUPS[group]]) for source in SOURCES
+        ]
+        reads = np.array([[name in self.trees or self.weights[name][of].any() for of in features] for name in CLASSES])
+        return np.asarray(np.where(known[:, None], reads[0], reads[1]))
+
     def follows_towers(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether queries of these classes [n] are served as the towers find, so that nothing is to be ordered."""
         rule = rule_weights(self.features, TOWERS)
@@ -145,13 +155,15 @@ def in_order(
     First the candidates by score, of equal ones the item of the lower number first; then, where k is more than there
     are candidates, what the towers found beyond the first ``DEPTH``, in their order and each one lower than the one
     before: a request for fewer is the beginning of one for more. What is there only since the user ordered it counts
-    where users do.
+    where users do, what a source found where that source does.
 
     Args:
         values: features of the pairs, [m, features]; known: of each request's query, [n];
         towers: what the towers found, best first, -1 for none, [n, depth].
     """
-    kept = ranker.reads_users(known)[pairs.row] | (pairs.rank < DEPTH).any(axis=1)
+    reads = ranker.reads_sources(known)
+    kept = ranker.reads_users(known)[pairs.row] | ((pairs.rank < DEPTH) & reads[pairs.row]).any(axis=1)
+    towers = np.where(reads[:, [SOURCES.index(TOWERS)]], towers, -1)
     row, item = pairs.row[kept], pairs.item[kept]
     scores = ranker.scores(values[kept], known[row])
     return _best(row, item, scores, towers, k)

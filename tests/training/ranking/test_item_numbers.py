@@ -55,6 +55,7 @@ def named(text: str, is_known: bool = False) -> list[int]:
     [
         ("bp-1107/7", [BRAKE]),
         ("bp1107/7", [BRAKE]),
+        ("bp-1107", [BRAKE]),
         ("bp 1107 7", [BRAKE]),
         ("bp-1107/7 brembo", [BRAKE]),
         ("brembo bp1107/7", [BRAKE]),

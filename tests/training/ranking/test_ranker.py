@@ -102,3 +102,19 @@ def test_what_is_there_for_the_user_alone_counts_where_users_do() -> None:
     ranker = some_ranker()
     assert set(in_order(ranker, pairs, values, known, towers, 5)[0][0].tolist()) == {0, 1, 3, -1}
     assert ranker.reads_users(np.array([True, False])).all() and not rule.reads_users(known).any()
+
+
+def test_what_a_source_finds_that_does_not_count_is_no_hit() -> None:
+    only_words = Ranker.of_rules(FEATURES, dict.fromkeys(CLASSES, "bm25"))
+    known = np.array([True])
+    assert only_words.reads_sources(known).tolist() == [[False, True, False]]
+    row, item = np.zeros(3, dtype=np.int64), np.array([2, 5, 7])
+    rank = np.array([[0, DEPTH, DEPTH], [1, 0, DEPTH], [DEPTH, DEPTH, 0]], dtype=np.int32)
+    values = np.zeros((3, len(FEATURES)), dtype=np.float32)
+    values[1, FEATURES.index("lexical_rank")] = 1
+    towers = np.array([[2, 5, *range(10, 10 + DEPTH)]])
+    found, _ = in_order(only_words, Pairs(row, item, rank), values, known, towers, 10)
+    assert found[0].tolist() == [5] + [-1] * 9
+    hybrid = Ranker.of_rules(FEATURES, dict.fromkeys(CLASSES, "hybrid"))
+    found, _ = in_order(hybrid, Pairs(row, item, rank), values, known, towers, 3)
+    assert found[0].tolist() == [5, 2, 10 + DEPTH - 2]
