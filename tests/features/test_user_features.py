@@ -182,7 +182,9 @@ def test_a_user_of_fifty_thousand_events_is_no_trouble(action: str) -> None:
     log = small_log(days=1, requests_per_day=0)
     rows = run(Log(log.catalog, log.requests, log.impressions, events), FeatureSettings())
     assert rows.num_rows == count
-    counted, history = ("clicks_7d", []) if action == "click" else ("orders_30d", items[::-1][:50])
+    counted, history = (
+        ("clicks_7d", []) if action == "click" else ("orders_30d", items[::-1][: FeatureSettings().order_history])
+    )
     assert rows[counted][-1].as_py() == count
     assert rows["recent_items"][-1].as_py() == list(dict.fromkeys(reversed(items)))
     assert rows["order_history"][-1].as_py() == history
