@@ -68,11 +68,12 @@ class Trees:
 
         Raises:
             ValueError: it is no model or not a whole one, or reads other columns than the ranker has.
+            ImportError, OSError: LightGBM, or the libgomp that it needs, is not installed.
         """
-        if reason := _broken(self.model):
-            raise ValueError(f"its trees are no model of LightGBM: {reason}")
         from lightgbm.basic import LightGBMError
 
+        if reason := _broken(self.model):
+            raise ValueError(f"its trees are no model of LightGBM: {reason}")
         try:
             columns = self._booster.num_feature()
         except LightGBMError as error:
