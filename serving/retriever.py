@@ -40,7 +40,7 @@ from serving.retrieval import (
     SECOND_STAGE_FAILED,
     Retrieval,
 )
-from serving.second_stage import SecondStage
+from serving.second_stages import SecondStages
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
 from training.ranking.candidates import DEPTH
@@ -65,7 +65,7 @@ class Retriever:
         """
         torch.set_num_threads(settings.serving.threads)
         self._settings = settings
-        self._second_stage = SecondStage()
+        self._second_stages = SecondStages()
         with ExitStack() as opened:
             self._live = opened.enter_context(closing(Live(settings)))
             self._online = opened.enter_context(closing(OnlineFeatures(settings)))
@@ -107,7 +107,7 @@ class Retriever:
         """
         for request in requests:
             check_request(self._settings.serving, request)
-        served = self._second_stage.usable(self._live.served)
+        served = self._second_stages.usable(self._live.served)
         watch = Stopwatch()
         requests = [self._of_person(request) for request in requests]
         wanted = [parse_filters(request.filters, served.fields) for request in requests]
@@ -118,7 +118,7 @@ class Retriever:
         if not (served.lists or all(typed)):
             raise BadRequest(f"release {served.release.id} lists nothing without a query: give one, or train again")
         corrected = [
-            self._second_stage.corrected(served, text) if request.correct else text
+            self._second_stages.corrected(served, text) if request.correct else text
             for text, request in zip(typed, requests, strict=True)
         ]
         texts = [as_typed if text is None else text for text, as_typed in zip(corrected, typed, strict=True)]
@@ -367,7 +367,7 @@ class Retriever:
                     fell_back = True
                     towers = served.search_memory(vectors, served.depth(k), wanted)
             with watch.step("ranking"):
-                found = self._second_stage.ordered(served, group, towers)
+                found = self._second_stages.ordered(served, group, towers)
             for place, search, (seen, _), one in zip(places, group, towers, found, strict=True):
                 rows, scores = one.best
                 looked_at = seen[: DEPTH if one.by.ranking else 0].astype(np.int32)

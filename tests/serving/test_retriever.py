@@ -268,7 +268,7 @@ def test_a_collection_that_cannot_be_read_is_the_releases_fault_and_not_milvus(
             reads.append(release.id)
             raise IndexUnavailable("Milvus: this collection only")
 
-        monkeypatch.setattr("serving.served.check_collection", unreadable)
+        monkeypatch.setattr("serving.loading.check_collection", unreadable)
         put_live(shop, bad)
         wait_for(lambda: retriever.retrieve(None, "mug").fallbacks == ["newer_release_unusable"])
         assert retriever.retrieve(None, "mug").release_id == good.id

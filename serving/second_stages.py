@@ -41,7 +41,7 @@ class Ordered(NamedTuple):
     """Without its second stage where that failed."""
 
 
-class SecondStage:
+class SecondStages:
     """Asks the second stages of releases. Safe to share between threads."""
 
     def __init__(self) -> None:
