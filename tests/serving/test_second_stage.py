@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from infra.contract.request import Request
 from infra.settings import ServingSettings
-from serving import second_stage
+from serving import second_stages
 from serving.api.app import create_app
 from serving.errors import BadRequest
 from serving.live import Live
@@ -60,7 +60,7 @@ def corrupt(retriever: Retriever) -> Iterator[None]:
 def test_a_failing_second_stage_leaves_the_towers_order(
     shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(second_stage, "LEFT_ALONE_S", 1.0)
+    monkeypatch.setattr(second_stages, "LEFT_ALONE_S", 1.0)
     release = shop.release()
     with Retriever(shop.settings) as retriever, caplog.at_level(logging.ERROR, "serving"):
         good = retriever.retrieve(None, "red shoes", k=20)
