@@ -91,7 +91,12 @@ def score_parts(
 ) -> dict[str, NDArray[np.float32]]:
     """What each part of the vectors adds to the scores of n items, [n] per part; ``items`` is [n, width + f]."""
     config = release.encoder.towers.config
-    bounds = {"learned": config.dim, "text": config.width, "boost": len(vector)}
+    bounds = {
+        "learned": config.dim,
+        "text": config.width_without_history,
+        "history": config.width,
+        "boost": len(vector),
+    }
     parts, start = {}, 0
     for name, end in bounds.items():
         if end > start:

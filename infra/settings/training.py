@@ -99,6 +99,8 @@ class TrainingSettings(Group):
     """Quantile-transformed figures of items (price, rating, age, rates), users and queries."""
     history: Literal["none", "mean", "transformer"] = "transformer"
     """How the query tower reads a user: means, or a Transformer layer over query, searches and brands (UEPPR)."""
+    history_part: bool = True
+    """A part of the vectors by which a query finds again what its user ordered or clicked, item by item."""
     history_dropout: Share = 0.1
     """Share of the examples that are trained with an unknown user, so that unknown users work well."""
 
@@ -134,6 +136,9 @@ class TrainingSettings(Group):
     """Thresholds of the multi-part hinge: scores of a stage are pushed above its own, those of negatives below the
     last."""
 
+    others_choices: bool = True
+    """What another user chose for the same query is a negative too, unless its neighbours in the graph name the query:
+    it is what tells users apart. false: whatever anybody chose for a query is none."""
     in_batch: Ramp = (1.0, 1.0)
     """Weight of the other requests' clicked items as negatives."""
     uniform: Ramp = (1.0, 1.0)

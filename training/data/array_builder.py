@@ -29,7 +29,7 @@ from training.data.location import LocationBuckets
 from training.data.request_arrays import write_requests
 from training.data.stage_arrays import write_stages
 
-FORMAT = 8
+FORMAT = 9
 """Raised when the same inputs become other arrays."""
 META = "meta.json"
 

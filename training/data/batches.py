@@ -44,10 +44,14 @@ class Batch:
     pool: ItemInputs | None
     """A large random batch that hard negatives are mined from; None where no such negatives are asked for."""
     pool_item: Tensor
+    neighbours: Tensor
+    """Queries that each target is seen with in the graph, [T, k], -1 for none."""
     query: Tensor
     user: Tensor
     chosen_by_query: tuple[Tensor, Tensor]
     """Pairs (query, item), [n] each: what the train window's requests for a query of the batch led to."""
+    chosen_by_request: tuple[Tensor, Tensor]
+    """Pairs (place in the batch, item), [n] each: what a request itself led to."""
     chosen_by_user: tuple[Tensor, Tensor]
     """Pairs (user, item), [m] each: what a user of the batch clicked in the train window."""
 
@@ -92,7 +96,7 @@ class BatchMaker:
             "unclicked": (arrays.unclicked, arrays.unclicked.items.sample(rows, settings.unclicked_per_step, rng)),
             "uniform": (arrays.random, arrays.random.items.sample(rows, settings.uniform_per_step, rng)),
         }
-        targets, items = self._targets(rows, list(drawn.values()), rng)
+        targets, items, neighbours = self._targets(rows, list(drawn.values()), rng)
         places, first = {}, 0
         for name, (_, chosen) in drawn.items():
             is_there = chosen >= 0
@@ -102,7 +106,7 @@ class BatchMaker:
         pool, pool_items = None, np.zeros(0, dtype=np.int64)
         if self._mines:
             every = arrays.random.items.first(rows, settings.random_per_request)
-            pool, pool_items = self._targets(rows, [(arrays.random, every)], rng)
+            pool, pool_items, _ = self._targets(rows, [(arrays.random, every)], rng)
         forgotten = rng.random(len(rows)) < settings.history_dropout
         unread = (rng.random(len(rows)) < settings.query_dropout) & self._config.has_text_part
         own = own_slice(len(rows))
@@ -118,9 +122,11 @@ class BatchMaker:
             uniform=places["uniform"][places["uniform"] >= 0],
             pool=pool,
             pool_item=torch.from_numpy(pool_items),
+            neighbours=torch.from_numpy(neighbours),
             query=torch.from_numpy(arrays.request_query[rows].astype(np.int64)),
             user=torch.from_numpy(users),
             chosen_by_query=self._chosen_by_query(rows, np.unique(np.concatenate([items, pool_items]))),
+            chosen_by_request=self._chosen_by_request(rows),
             chosen_by_user=self._chosen_by_user(users),
         )
 
@@ -139,6 +145,10 @@ class BatchMaker:
         item = np.concatenate([clicked.ids, items[led.rows_of_entries()[inside]]])
         return torch.from_numpy(query.astype(np.int64)), torch.from_numpy(item.astype(np.int64))
 
+    def _chosen_by_request(self, rows: I64) -> tuple[Tensor, Tensor]:
+        clicked = self._arrays.clicked.take(rows)
+        return torch.from_numpy(clicked.rows_of_entries()), torch.from_numpy(clicked.ids.astype(np.int64))
+
     def _chosen_by_user(self, users: I64) -> tuple[Tensor, Tensor]:
         """Pairs (user, item) over the known ``users``, for the like reason: a history names what its user chose."""
         known = np.unique(users[users >= 0])
@@ -146,8 +156,11 @@ class BatchMaker:
         user = known[chosen.rows_of_entries()]
         return torch.from_numpy(user), torch.from_numpy(chosen.ids.astype(np.int64))
 
-    def _targets(self, rows: I64, drawn: list[tuple[Stage, I64]], rng: np.random.Generator) -> tuple[ItemInputs, I64]:
-        """Entries of stages as targets, one after the other (this process's part of them), and the items of all.
+    def _targets(
+        self, rows: I64, drawn: list[tuple[Stage, I64]], rng: np.random.Generator
+    ) -> tuple[ItemInputs, I64, I64]:
+        """Entries of stages as targets, one after the other (this process's part of them); the items and the neighbours
+        of all.
 
         Args:
             drawn: per stage the chosen entries of each request, [B, n], -1 for none.
@@ -169,7 +182,7 @@ class BatchMaker:
             self._config, items[own_part], arrays.item_tokens, numeric[own_part], neighbours[own_part],
             arrays.query_tokens, text,
         )  # fmt: skip
-        return inputs, items
+        return inputs, items, neighbours
 
 
 def _chosen_by_user(arrays: Arrays) -> Ragged:
@@ -199,7 +212,7 @@ def request_inputs(
     """
     histories = Histories(
         arrays.recent_queries[rows], arrays.recent_items[rows], arrays.recent_orders[rows],
-        arrays.recent_brands[rows], arrays.ordered_tags[rows],
+        arrays.recent_brands[rows], arrays.ordered_tags[rows], arrays.order_history.take(rows),
     ).forget(forgotten)  # fmt: skip
     about_query = of_query(arrays.meta["request_features"])
     numeric = np.array(arrays.request_features[rows])

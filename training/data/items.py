@@ -9,6 +9,7 @@
 | attribute_words | n-grams of the brand, the attributes' values and the tags |
 | description | words and pairs of words of the description (its trigrams are many and say little) |
 | location | labels of where an item is: ``#country us``, ``#zip 54``, ``#geo50 17`` (see ``training.data.location``) |
+| identity | labels that no other item has: ``#item 17``, ``#same 17``; two, as a bucket may be shared |
 
 The n-gram groups share their buckets with queries; labels have buckets of their own. A group that no item of the
 catalogue fills is off, and the release says which were on.
@@ -30,12 +31,14 @@ from training.data.ragged import Ragged, empty_rows, join, offsets_of
 
 BRAND, TAG = "#brand", "#tag"
 """What the labels of an item, and those of a user's history, begin with."""
+IDENTITY = "identity"
+"""The group of an item's own code: see :mod:`training.model.encoders.history`; no layer reads it."""
 GROUPS = ("title", "category", "category_words", "attributes", "attribute_words", "description", "location")
 
 
 @dataclass(frozen=True)
 class ItemTokens:
-    """Tokens of a catalogue: one row per item in each group that is on, in the order of ``GROUPS``."""
+    """Tokens of a catalogue: one row per item in each group that is on, by ``GROUPS``, then ``IDENTITY``."""
 
     groups: Mapping[str, Ragged]
     price_edges: tuple[float, ...]
@@ -78,6 +81,7 @@ def item_tokens(
         raise ValueError(
             "the catalogue has no text, category, price or attribute: there is nothing to learn items from"
         )
+    on[IDENTITY] = label_rows(hasher, *fields.identity())
     return ItemTokens(on, tuple(price_edges))
 
 
@@ -140,6 +144,10 @@ class _Fields:
         known = np.isfinite(prices)
         bucket = pa.array(np.searchsorted(np.asarray(edges, dtype=float), prices[known], side="right"))
         return known.astype(np.int64), pc.binary_join_element_wise("#price", bucket.cast(pa.string()), " ")
+
+    def identity(self) -> list[Labelled]:
+        ids, once = self.text("item_id"), np.ones(len(self._table), dtype=np.int64)
+        return [(once, pc.binary_join_element_wise(prefix, ids, " ")) for prefix in ("#item", "#same")]
 
     def attribute_text(self) -> pa.Array:
         lengths, _, values = self.attribute_pairs()

@@ -36,6 +36,11 @@ class Ragged:
         positions = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return Ragged(offsets, np.asarray(self.ids[positions]))
 
+    def without(self, rows: NDArray[np.bool_]) -> Ragged:
+        """The same with nothing in the rows that are marked, [n]."""
+        lengths = np.where(rows, 0, self.lengths)
+        return Ragged(offsets_of(lengths), np.asarray(self.ids[~np.repeat(rows, self.lengths)]))
+
     def where(self, kept: NDArray[np.bool_]) -> Ragged:
         """The rows with those entries alone whose number is marked in ``kept``."""
         chosen = kept[self.ids]

@@ -16,7 +16,7 @@ none.
 """
 
 from training.losses.hinge import above_threshold, below_threshold, hinge_above
-from training.losses.negatives import hardest, known_positives, log_q_in_batch, log_q_uniform
+from training.losses.negatives import hardest, known_positives, log_q_in_batch, log_q_uniform, named_by_neighbours
 from training.losses.softmax import fused_softmax, negative_mass, sampled_softmax
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "known_positives",
     "log_q_in_batch",
     "log_q_uniform",
+    "named_by_neighbours",
     "negative_mass",
     "sampled_softmax",
 ]

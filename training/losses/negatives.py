@@ -37,6 +37,20 @@ def hardest(scores: Tensor, excluded: Tensor, kept: int) -> Tensor:
     return torch.ones_like(excluded).scatter(1, top, False) | excluded
 
 
+def named_by_neighbours(query: Tensor, neighbours: Tensor) -> Tensor:
+    """Which columns' neighbours in the graph name a request's query, bool [B, C].
+
+    Such an item is no negative of the query, else the towers would learn the graph upside down.
+
+    Args:
+        query: [B]; neighbours: [C, k] queries, -1 for none.
+    """
+    named = torch.zeros(len(query), len(neighbours), dtype=torch.bool, device=query.device)
+    for place in neighbours.unbind(1):
+        named |= query[:, None] == place
+    return named
+
+
 def known_positives(key: Tensor, pair_key: Tensor, pair_item: Tensor, columns: Tensor) -> Tensor:
     """Which columns are known positives of a request by its query, or by its user, bool [B, C].
 

@@ -110,13 +110,28 @@ class Objective:
         return torch.stack([computed[part]() if weight else nothing for part, weight in zip(PARTS, on, strict=True)])
 
     def excluded(self, batch: Batch, columns: Tensor) -> Tensor:
-        """Which items ``columns`` [C] are no negative of each request, bool [B, C]."""
-        device = columns.device
-        by_query, by_user = (
-            losses.known_positives(key.to(device), chosen_by.to(device), chosen.to(device), columns)
-            for key, (chosen_by, chosen) in ((batch.query, batch.chosen_by_query), (batch.user, batch.chosen_by_user))
-        )
-        return by_query | by_user
+        """Which items ``columns`` [C] anybody chose for a request's query, or its user for another, bool [B, C]: they are
+        no hard negative of it."""
+        by_query = self._chosen(batch.query, batch.chosen_by_query, columns)
+        return by_query | self._chosen(batch.user, batch.chosen_by_user, columns)
+
+    def excluded_at_random(self, batch: Batch, places: Tensor) -> Tensor:
+        """Which targets ``places`` [C] are no negative of each request where targets are drawn for all, bool [B, C].
+
+        With ``others_choices``: its own, those of its user, and those whose neighbours name its query. What another
+        chose for the query, and this user did not, is what tells users apart.
+        """
+        columns = batch.item[places].to(self._click_share.device)
+        if not self._settings.others_choices:
+            return self.excluded(batch, columns)
+        own = self._chosen(torch.arange(len(batch.query)), batch.chosen_by_request, columns)
+        named = losses.named_by_neighbours(batch.query.to(columns.device), batch.neighbours[places].to(columns.device))
+        return own | named | self._chosen(batch.user, batch.chosen_by_user, columns)
+
+    @staticmethod
+    def _chosen(key: Tensor, pairs: tuple[Tensor, Tensor], columns: Tensor) -> Tensor:
+        chosen_by, chosen = (part.to(columns.device) for part in pairs)
+        return losses.known_positives(key.to(columns.device), chosen_by, chosen, columns)
 
     def _mass(self, negatives: Negatives) -> Tensor:
         return losses.negative_mass(negatives.scores, negatives.log_q, negatives.excluded, self._settings.temperature)
@@ -135,17 +150,18 @@ class Objective:
         queries, targets, device = vectors.queries, vectors.targets, vectors.queries.device
         columns = self._columns_of("in_batch", batch, vectors)
         in_batch_q = losses.log_q_in_batch(self._click_share[columns], len(queries))
-        scores, excluded = queries @ targets[batch.clicked.to(device)].T, self.excluded(batch, columns)
+        scores = queries @ targets[batch.clicked.to(device)].T
         if weights["in_batch"]:
+            excluded = self.excluded_at_random(batch, batch.clicked)
             yield "in_batch", Negatives(weights["in_batch"] / total, scores, in_batch_q, excluded)
         if weights["hard_in_batch"]:
-            hard = losses.hardest(scores, excluded, self._settings.hard_in_batch_kept)
+            hard = losses.hardest(scores, self.excluded(batch, columns), self._settings.hard_in_batch_kept)
             yield "hard_in_batch", Negatives(weights["hard_in_batch"] / total, scores, in_batch_q, hard)
         if weights["uniform"] and len(batch.uniform):
-            columns = self._columns_of("uniform", batch, vectors)
             uniform = queries @ targets[batch.uniform.to(device)].T
-            log_q = losses.log_q_uniform(len(columns), self._items)
-            yield "uniform", Negatives(weights["uniform"] / total, uniform, log_q, self.excluded(batch, columns))
+            log_q = losses.log_q_uniform(len(batch.uniform), self._items)
+            excluded = self.excluded_at_random(batch, batch.uniform)
+            yield "uniform", Negatives(weights["uniform"] / total, uniform, log_q, excluded)
         if weights["dynamic"] and len(vectors.mined):
             dynamic = queries @ vectors.mined.T
             picked = losses.hardest(dynamic, self.excluded(batch, vectors.mined_item), self._settings.dynamic_kept)

@@ -40,7 +40,7 @@ def encode_catalog(
     for start in range(0, len(wanted), CHUNK):
         rows = wanted[start : start + CHUNK]
         near, near_text = _neighbours(towers, arrays, neighbours, weights, rows)
-        means = towers.terms(*(arrays.item_tokens[group].take(rows) for group in config.groups))
+        means = towers.terms(*(arrays.item_tokens[group].take(rows) for group in config.item_groups))
         device = means[0].device
         batch = ItemBatch(
             means=torch.stack(means, dim=1),
@@ -69,7 +69,7 @@ def encode_tokens(
     vectors = np.empty((count, config.width), dtype=np.float32)
     for start in range(0, count, CHUNK):
         rows = np.arange(start, min(start + CHUNK, count))
-        means = torch.stack(towers.terms(*(tokens[group].take(rows) for group in config.groups)), dim=1)
+        means = torch.stack(towers.terms(*(tokens[group].take(rows) for group in config.item_groups)), dim=1)
         batch = ItemBatch(
             means=means,
             numeric=torch.from_numpy(numeric[rows]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,11 +33,44 @@ class Histories:
     orders: NDArray[np.int32]
     brands: NDArray[np.int32]
     tags: NDArray[np.int32]
+    order_history: Ragged
+    """An entry per order, newest first."""
 
     def forget(self, rows: NDArray[np.bool_]) -> Histories:
         """The same with nothing known at ``rows`` [B]."""
-        parts = (self.queries, self.items, self.orders, self.brands, self.tags)
-        return Histories(*(np.where(rows[:, None], -1, h) for h in parts))
+        lists = (self.queries, self.items, self.orders, self.brands, self.tags)
+        queries, items, orders, brands, tags = (np.where(rows[:, None], -1, h) for h in lists)
+        return Histories(queries, items, orders, brands, tags, self.order_history.without(rows))
+
+
+@dataclass(frozen=True)
+class ChosenItems:
+    """The distinct items that each of B users ordered or clicked, of what is remembered; ``items`` [B, n], -1 pads."""
+
+    items: NDArray[np.int32]
+    place: NDArray[np.float32]
+    """From the newest, 0: among the orders where it was ordered, else among the clicks."""
+    orders: NDArray[np.float32]
+    clicks: NDArray[np.float32]
+    """Whether it is among the recent clicks."""
+
+    @classmethod
+    def of(cls, histories: Histories) -> ChosenItems:
+        """Each item of the order history and the recent clicks once."""
+        ordered, clicked = histories.order_history, np.nonzero(histories.items >= 0)
+        row = np.concatenate([ordered.rows_of_entries(), clicked[0]])
+        item = np.concatenate([ordered.ids, histories.items[clicked]]).astype(np.int64)
+        begins = np.repeat(ordered.offsets[:-1], ordered.lengths)
+        place = np.concatenate([np.arange(len(ordered.ids)) - begins, clicked[1]])
+        # orders come first, so that what is first met of an item is its newest order
+        pair, first, entry = np.unique(row << 32 | item, return_index=True, return_inverse=True)
+        is_order = np.arange(len(row)) < len(ordered.ids)
+        orders = np.bincount(entry, weights=is_order, minlength=len(pair))
+        clicks = np.bincount(entry, weights=~is_order, minlength=len(pair))
+        chosen = Ragged(
+            offsets_of(np.bincount(pair >> 32, minlength=len(ordered))), (pair & 0xFFFFFFFF).astype(np.int32)
+        )
+        return cls(chosen.padded(), *(_padded(chosen, values) for values in (place[first], orders, clicks)))
 
 
 @dataclass(frozen=True)
@@ -53,6 +87,10 @@ class QueryInputs:
     recent_orders: Tensor
     recent_brands: Tensor
     ordered_tags: Tensor
+    chosen: Tensor
+    place: Tensor
+    orders: Tensor
+    clicks: Tensor
     numeric: Tensor
     text: Tensor
     read: Tensor
@@ -128,12 +166,15 @@ def query_inputs(
         text: [B, text width], or anything where the query tower reads none.
     """
     texts = _distinct(queries, histories.queries)
-    items = _distinct(histories.items, histories.orders)
+    chosen = ChosenItems.of(
+        histories if config.history_part else histories.forget(np.ones(len(queries), dtype=np.bool_))
+    )
+    items = _distinct(histories.items, histories.orders, chosen.items)
     labels = _distinct(histories.brands, histories.tags)
     return QueryInputs(
         texts=query_tokens.take(texts),
         labels=Ragged(np.arange(len(labels) + 1), labels.astype(np.int32)),
-        items=tuple(item_tokens[group].take(items) for group in config.history_groups),
+        items=tuple(item_tokens[group].take(items) for group in config.kept_groups),
         location=location,
         query=_place(queries, texts),
         recent_queries=_place(histories.queries, texts),
@@ -141,6 +182,10 @@ def query_inputs(
         recent_orders=_place(histories.orders, items),
         recent_brands=_place(histories.brands, labels),
         ordered_tags=_place(histories.tags, labels),
+        chosen=_place(chosen.items, items),
+        place=torch.from_numpy(chosen.place),
+        orders=torch.from_numpy(chosen.orders),
+        clicks=torch.from_numpy(chosen.clicks),
         numeric=torch.from_numpy(np.ascontiguousarray(numeric[:, : config.request_numeric])),
         text=torch.from_numpy(text),
         read=_column(np.ones(len(queries), dtype=np.bool_) if unread is None else ~unread),
@@ -167,7 +212,7 @@ def item_inputs(
     queries = _distinct(neighbours) if config.graph else np.zeros(0, dtype=np.int64)
     own, near = text if text is not None and config.text_width else (None, None)
     return ItemInputs(
-        tokens=tuple(item_tokens[group].take(distinct) for group in config.groups),
+        tokens=tuple(item_tokens[group].take(distinct) for group in config.item_groups),
         row=torch.from_numpy(row),
         numeric=torch.from_numpy(np.ascontiguousarray(numeric[:, : config.item_numeric])),
         neighbour_tokens=query_tokens.take(queries),
@@ -215,8 +260,16 @@ def look_up(towers: Towers, requests: QueryInputs, items: ItemInputs) -> tuple[Q
 
 
 _AS_THEY_ARE = (
-    "recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags", "numeric", "text",
+    "recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags", "chosen", "place", "orders",
+    "clicks", "numeric", "text",
 )  # fmt: skip
+
+
+def _padded(rows: Ragged, values: NDArray[Any]) -> NDArray[np.float32]:
+    """A figure of each entry of ``rows``, laid out as ``rows.padded()`` is."""
+    out = np.zeros((len(rows), int(rows.lengths.max(initial=0))), dtype=np.float32)
+    out[np.arange(out.shape[1]) < rows.lengths[:, None]] = values
+    return out
 
 
 def _column(marks: NDArray[np.bool_]) -> Tensor:
@@ -235,8 +288,8 @@ def no_items(config: TowerConfig) -> ItemInputs:
     rows = torch.zeros(0, dtype=torch.int64)
     empty = torch.zeros(0, config.text_width)
     return ItemInputs(
-        tuple(nothing for _ in config.groups), rows, torch.zeros(0, config.item_numeric), nothing, rows[:, None], empty,
-        empty,
+        tuple(nothing for _ in config.item_groups), rows, torch.zeros(0, config.item_numeric), nothing, rows[:, None],
+        empty, empty,
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ class QueryEncoder:
         config = towers.config
         self.towers = towers.eval()
         self._words = Hasher(config.buckets, config.max_query_tokens, config.ngrams)
-        self._tokens = {group: tokens[group] for group in config.history_groups}
+        self._tokens = {group: tokens[group] for group in config.kept_groups}
         self._row_of = {item: row for row, item in enumerate(item_ids)}
         self._preprocessing = preprocessing
         self._about_query = of_query(preprocessing.numeric.names)
@@ -123,6 +123,7 @@ class QueryEncoder:
             items=_padded([self.known_row_indexes(c.recent_items[: config.recent_items]) for c in contexts]),
             orders=_padded([self.known_row_indexes(c.recent_orders[: config.recent_orders]) for c in contexts]),
             brands=self._labels(BRAND, [c.recent_brands[: config.recent_items] for c in contexts]),
+            order_history=_ragged([self.known_row_indexes(c.order_history) for c in contexts]),
             tags=self._labels(TAG, [c.ordered_tags[: config.ordered_tags] for c in contexts]),
         )
 
@@ -154,6 +155,11 @@ class QueryEncoder:
         if encoder is None or not (config.text_width and config.text_in_query):
             return np.zeros((len(texts), 0), dtype=np.float32)
         return np.stack([encoder.encode_query(text) for text in texts])
+
+
+def _ragged(rows: Sequence[Sequence[int]]) -> Ragged:
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    return Ragged(offsets_of(lengths), np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum())))
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> NDArray[np.int32]:

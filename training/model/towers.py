@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.data.items import GROUPS
+from training.data.items import GROUPS, IDENTITY
 from training.distributed import BatchNorm
+from training.model.encoders.history import ITEM_SHARE, HistoryPart
 from training.model.encoders.scalars import known_and_value
 from training.model.encoders.terms import TermEncoder, mean_of
 from training.model.encoders.text import TextPart
@@ -72,6 +73,8 @@ class TowerConfig:
     text_dim: int = 128
     shared_words: bool = True
     shared_taste: bool = True
+    history_part: bool = False
+    """Vectors have a part by which a query finds items of the user's history again."""
 
     def __post_init__(self) -> None:
         if not self.groups or [g for g in GROUPS if g in self.groups] != list(self.groups):
@@ -83,6 +86,16 @@ class TowerConfig:
         return tuple(g for g in self.groups if g in HISTORY_GROUPS) or self.groups[:1]
 
     @property
+    def item_groups(self) -> tuple[str, ...]:
+        """Groups of tokens that an item is given by."""
+        return (*self.groups, IDENTITY) if self.history_part else self.groups
+
+    @property
+    def kept_groups(self) -> tuple[str, ...]:
+        """Groups of tokens that the query tower needs of the items that a history may name."""
+        return (*self.history_groups, IDENTITY) if self.history_part else self.history_groups
+
+    @property
     def has_text_part(self) -> bool:
         """Whether query and item text meet in a part of the vectors of their own."""
         return self.text_width > 0 and self.text_in_query and self.text_fusion == "scores"
@@ -90,6 +103,11 @@ class TowerConfig:
     @property
     def width(self) -> int:
         """Width of query and item vectors."""
+        return self.width_without_history + (self.token_dim if self.history_part else 0)
+
+    @property
+    def width_without_history(self) -> int:
+        """Width of the learned and the text part."""
         return self.dim + (self.text_dim if self.has_text_part else 0)
 
     @property
@@ -102,6 +120,7 @@ class TowerConfig:
             "location": LOCATION in self.groups,
             "scalars": self.item_numeric + self.request_numeric > 0,
             f"user ({self.history})": self.history != "none",
+            "history": self.history_part,
         }
         return tuple(name for name, is_on in on.items() if is_on)
 
@@ -121,7 +140,8 @@ class QueryBatch:
 
     ``recent_queries`` [B, q] index ``in_vocabulary_means`` [T, token_dim]; ``recent_brands`` [B, b] and
     ``ordered_tags`` [B, t] index ``label_means`` [L, token_dim]; ``recent_items`` [B, c] and ``recent_orders`` [B, o]
-    index ``item_means`` [I, history groups, token_dim].
+    index ``item_means`` [I, kept groups, token_dim]. So does ``chosen`` [B, n], each distinct item of the orders and
+    clicks that are remembered, with its ``place`` from the newest, its ``orders`` and its ``clicks``, [B, n] each.
     """
 
     terms: Tensor
@@ -138,6 +158,10 @@ class QueryBatch:
     recent_orders: Tensor
     recent_brands: Tensor
     ordered_tags: Tensor
+    chosen: Tensor
+    place: Tensor
+    orders: Tensor
+    clicks: Tensor
     location: Tensor
     """Mean label embedding of where the request comes from, [B, token_dim]."""
     numeric: Tensor
@@ -151,7 +175,7 @@ class ItemBatch:
     """n items, each as of a time."""
 
     means: Tensor
-    """Mean token embedding per group, [n, groups, token_dim]."""
+    """Mean token embedding per group, [n, item groups, token_dim]."""
     numeric: Tensor
     """In [0, 1] or NaN, [n, item_numeric]."""
     neighbours: Tensor
@@ -183,7 +207,7 @@ class ItemTower(nn.Module):
         )
 
     def forward(self, items: ItemBatch) -> Tensor:
-        parts = [items.means.flatten(1)]
+        parts = [items.means[:, : len(self.config.groups)].flatten(1)]
         if self.config.item_numeric:
             parts.append(known_and_value(items.numeric))
         if self.config.graph:
@@ -230,7 +254,7 @@ class QueryTower(nn.Module):
         return self.layers(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
 
     def _history(self, query: Tensor, batch: QueryBatch) -> list[Tensor]:
-        items = batch.item_means.flatten(1)
+        items = batch.item_means[:, : len(self.config.history_groups)].flatten(1)
         searched, has_searched = mean_of(batch.in_vocabulary_means, batch.recent_queries)
         if self.config.history == "transformer":
             searched = self.user(
@@ -275,6 +299,8 @@ class Towers(nn.Module):
             """How much the labels of recently clicked, and of ordered items count."""
         if config.has_text_part:
             self.text = TextPart(config.text_width, config.text_dim)
+        if config.history_part:
+            self.history = HistoryPart(config.token_dim, len(config.history_groups))
 
     def encode_items(self, items: ItemBatch) -> Tensor:
         """Items to unit vectors [n, width].
@@ -282,16 +308,19 @@ class Towers(nn.Module):
         Where there is a text part, both parts weigh the same in every item, so that no item's text counts less because
         much was learned of it; what a part counts for is the query's to say. An item without text is shorter than 1.
         """
-        vectors = self.item(items)
+        vectors: Tensor = self.item(items)
         if self.config.shared_words:
             words = self._item_words(items)
             vectors = vectors + self.words(words)
         if self._has_taste:
             vectors = vectors + self.taste(items.means[:, self.config.groups.index(LABELS)])
+        vectors = F.normalize(vectors, dim=1)
         if self.config.has_text_part:
-            parts = (F.normalize(vectors, dim=1), self.text.items(items.text, items.neighbour_text))
-            return torch.cat(parts, dim=1) * HALF
-        return F.normalize(vectors, dim=1)
+            vectors = torch.cat([vectors, self.text.items(items.text, items.neighbour_text)], dim=1) * HALF
+        if self.config.history_part:
+            vectors = torch.cat([vectors, self.history.of_items(items.means[:, -1])], dim=1)
+            vectors = vectors / (1 + ITEM_SHARE**2) ** 0.5
+        return vectors
 
     def encode_queries(self, batch: QueryBatch) -> Tensor:
         """Requests to unit vectors [B, width]."""
@@ -307,7 +336,22 @@ class Towers(nn.Module):
             vectors = vectors + self.taste(liked)
         if self.config.has_text_part:
             vectors = torch.cat([vectors, self.text.queries(batch.text, batch.vocabulary_share)], dim=1)
+        if self.config.history_part:
+            vectors = torch.cat([vectors, self._history(batch)], dim=1)
         return F.normalize(vectors, dim=1)
+
+    def _history(self, batch: QueryBatch) -> Tensor:
+        groups = len(self.config.history_groups)
+        part: Tensor = self.history(
+            batch.terms,
+            batch.item_means[:, :groups],
+            batch.item_means[:, groups],
+            batch.chosen,
+            batch.place,
+            batch.orders,
+            batch.clicks,
+        )
+        return part
 
     def _item_words(self, items: ItemBatch) -> Tensor:
         words: Tensor = items.means.new_zeros(len(items.means), self.config.token_dim)

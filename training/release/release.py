@@ -157,7 +157,7 @@ def _load_encoder(manifest: Manifest, item_ids: list[str]) -> QueryEncoder:
         weights["in_vocabulary"] = weights.pop("familiar")
     towers.load_state_dict(weights)
     stored = load_file(path / "item_tokens.safetensors")
-    tokens = {group: Ragged(stored[f"{group}.offsets"], stored[f"{group}.ids"]) for group in config.history_groups}
+    tokens = {group: Ragged(stored[f"{group}.offsets"], stored[f"{group}.ids"]) for group in config.kept_groups}
     fitted = read_json(path / "preprocessing.json")
     preprocessing = Preprocessing(
         numeric=QuantileTransform.from_json(fitted["request_figures"]),

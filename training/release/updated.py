@@ -74,7 +74,7 @@ def encode_new_items(release: Release, catalog: pa.Table, settings: Settings) ->
     config = encoder.towers.config
     hasher = Hasher(config.buckets, config.max_item_tokens, config.ngrams)
     found = item_tokens(catalog, hasher, config.price_edges, encoder.location).groups
-    tokens = {group: found.get(group, empty_rows(count)) for group in config.groups}
+    tokens = {group: found.get(group, empty_rows(count)) for group in config.item_groups}
     numeric = release.item_transform.apply(_figures(catalog, release.item_transform.names))
     text = np.zeros((count, config.text_width), dtype=np.float32)
     if encoder.text_encoder is not None:
@@ -85,7 +85,7 @@ def encode_new_items(release: Release, catalog: pa.Table, settings: Settings) ->
     if boosting["weights"]:
         quality = QualityFeatures.from_json(boosting)
         vectors = items_with_quality(vectors, quality.apply(_quality(release, catalog, quality.transform.names)))
-    history = {group: tokens[group] for group in config.history_groups}
+    history = {group: tokens[group] for group in config.kept_groups}
     return EncodedItems(history, vectors, numeric, text, tuple(catalog_text(catalog, LEXICAL_FIELDS)))
 
 

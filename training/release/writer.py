@@ -121,7 +121,7 @@ def _write_files(settings: Settings, candidate_dir: Path, evaluation: Evaluation
                 f"the candidate reads text by {towers.config.text_encoder}, which is off: train again"
             )
         encoder.save(folder / TEXT_ENCODER)
-    tokens = {g: arrays.item_tokens[g] for g in towers.config.history_groups}
+    tokens = {g: arrays.item_tokens[g] for g in towers.config.kept_groups}
     flat = {f"{g}.offsets": rows.offsets for g, rows in tokens.items()} | {f"{g}.ids": r.ids for g, r in tokens.items()}
     save_file({name: values.copy() for name, values in flat.items()}, folder / "item_tokens.safetensors")
     write_items(folder / ITEM_FILES[SCHEMA_VERSION], _with_counts(arrays))

@@ -65,4 +65,5 @@ def tower_config(settings: TrainingSettings, arrays: Arrays) -> TowerConfig:
         text_dim=min(settings.text_dim, arrays.text.width) if arrays.text else settings.text_dim,
         shared_words=settings.shared_words,
         shared_taste=settings.shared_taste,
+        history_part=settings.history_part and settings.history != "none",
     )

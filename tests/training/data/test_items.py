@@ -33,7 +33,9 @@ def catalog() -> pa.Table:
 
 def test_each_field_becomes_its_tokens() -> None:
     groups = item_tokens(catalog(), HASHER, (5.0,), NOWHERE).groups
-    assert list(groups) == ["title", "category", "category_words", "attributes", "attribute_words"]
+    assert list(groups) == ["title", "category", "category_words", "attributes", "attribute_words", "identity"]
+    assert [len(row) for row in (groups["identity"][i] for i in range(3))] == [2, 2, 2]
+    assert len(np.unique(groups["identity"].ids)) == 6, "no other item has them"
     assert groups["title"][0].tolist() == HASHER.ngrams(["red shoes"])[0].tolist()
     assert [len(groups["title"][i]) for i in (1, 2)] == [0, 0]
     assert groups["category"][0].tolist() == label("#category wear", "#category wear.feet")
@@ -53,7 +55,9 @@ def test_rows_do_not_depend_on_the_rest_of_the_catalogue() -> None:
 
 def test_a_catalogue_of_places_and_prices() -> None:
     places = pa.table({"item_id": ["1"], "category_path": [["France", "Paris, France"]], "price": [80.0]})
-    assert list(item_tokens(places, HASHER, (), NOWHERE).groups) == ["category", "category_words", "attributes"]
+    assert list(item_tokens(places, HASHER, (), NOWHERE).groups) == [
+        "category", "category_words", "attributes", "identity",
+    ]  # fmt: skip
 
 
 def test_where_an_item_is_becomes_its_labels() -> None:
@@ -64,7 +68,7 @@ def test_where_an_item_is_becomes_its_labels() -> None:
         }
     )  # fmt: skip
     groups = item_tokens(places, HASHER, (), LocationBuckets.of_table(places)).groups
-    assert list(groups) == ["category", "category_words", "location"]
+    assert list(groups) == ["category", "category_words", "location", "identity"]
     zips = [f"#zip {'10115'[:n]}" for n in range(1, 6)]
     assert groups["location"][0].tolist() == label("#country de", *zips, "#geo50 0", "#geo100 0", "#geo500 0")
     assert len(groups["location"][1]) == 0

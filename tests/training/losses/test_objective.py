@@ -66,9 +66,15 @@ class Loops:
     def score(self, request: int, target: int) -> float:
         return float(self.vectors.queries[request] @ self.vectors.targets[target].detach())
 
-    def is_negative(self, request: int, item: int) -> bool:
+    def is_negative(self, request: int, item: int, target: int | None = None) -> bool:
+        """``target``: which one it is, where those that others chose count."""
         b = self.batch
-        chosen = ((b.query, b.chosen_by_query), (b.user, b.chosen_by_user))
+        if target is not None and self.settings.others_choices:
+            chosen = ((torch.arange(len(b.query)), b.chosen_by_request), (b.user, b.chosen_by_user))
+            if b.query[request] in b.neighbours[target]:
+                return False
+        else:
+            chosen = ((b.query, b.chosen_by_query), (b.user, b.chosen_by_user))
         return all(
             (int(key[request]), item) not in set(zip(*(part.tolist() for part in pairs), strict=True))
             for key, pairs in chosen
@@ -77,21 +83,27 @@ class Loops:
     def columns(self, source: str, request: int) -> list[tuple[float, float, int]]:
         """Score, log of the expected draws and item of each negative."""
         b, size, kept = self.batch, len(self.requests), 10**6
+        is_random = source in ("in_batch", "uniform")
         if source in ("in_batch", "hard_in_batch"):
             held = [
                 (self.score(request, t), math.log(size * float(self.share[self.item[t]])), self.item[t])
                 for t in b.clicked.tolist()
+                if self.is_negative(request, self.item[t], t if is_random else None)
             ]
             kept = self.settings.hard_in_batch_kept if source == "hard_in_batch" else kept
         elif source == "uniform":
             log_q = math.log(len(b.uniform) / self.arrays.items)
-            held = [(self.score(request, t), log_q, self.item[t]) for t in b.uniform.tolist()]
+            held = [
+                (self.score(request, t), log_q, self.item[t])
+                for t in b.uniform.tolist()
+                if self.is_negative(request, self.item[t], t)
+            ]
         else:
             log_q = math.log(len(b.pool_item) / self.arrays.items)
             mined = zip(self.vectors.mined, self.vectors.mined_item.tolist(), strict=True)
             held = [(float(self.vectors.queries[request] @ vector), log_q, item) for vector, item in mined]
             kept = self.settings.dynamic_kept
-        return sorted((c for c in held if self.is_negative(request, c[2])), reverse=True)[:kept]
+        return sorted((c for c in held if is_random or self.is_negative(request, c[2])), reverse=True)[:kept]
 
     def mass(self, source: str, request: int, without: set[int]) -> float:
         tau = self.settings.temperature
@@ -131,11 +143,12 @@ class Loops:
         return sum(terms) / len(terms)
 
 
+@pytest.mark.parametrize("others_choices", [True, False])
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_part_with_each_source_alone_equals_loops(
-    example: tuple[Arrays, Batch, BatchVectors, Tensor], source: str
+    example: tuple[Arrays, Batch, BatchVectors, Tensor], source: str, others_choices: bool
 ) -> None:
-    settings = settings_of(**{source: (0.0, 0.7)}, temperature=0.2)
+    settings = settings_of(**{source: (0.0, 0.7)}, temperature=0.2, others_choices=others_choices)
     loops = Loops(example, settings)
     for name, value in parts_of(example, settings).items():
         assert value == pytest.approx(loops.part(name, source), rel=1e-5), name

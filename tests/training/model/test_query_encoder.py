@@ -75,7 +75,7 @@ def test_online_equals_offline_with_a_text_encoder(make_shop: MakeShop, fusion: 
     changes = {"text_encoder": "minilm", "text_in_query": True, "text_fusion": fusion, "text_dim": 16}
     settings = with_training(make_shop(requests=100, items=60), **changes)
     online, offline = online_and_offline(settings, 20)
-    assert online.shape[1] == {"scores": 16 + 16, "features": 16}[fusion], "the learned part, and the text's own"
+    assert online.shape[1] == {"scores": 16 + 16 + 16, "features": 16 + 16}[fusion], "learned, text and history part"
     np.testing.assert_allclose(online, offline, atol=0.1)  # one query is read in int8
     assert (online * offline).sum(axis=1).min() > 0.99
 
@@ -106,6 +106,7 @@ def test_everything_that_is_known_counts(make_shop: MakeShop) -> None:
         RequestContext(recent_queries=["blue lamp"]),
         RequestContext(recent_items=ids[:2]),
         RequestContext(recent_orders=ids[:2]),
+        RequestContext(order_history=ids[:2]),
         RequestContext(recent_brands=["acme"]),
         RequestContext(ordered_tags=["sale"]),
         RequestContext(numeric={"requests_7d": 4.0}),
@@ -125,7 +126,9 @@ def test_what_the_release_does_not_know_is_skipped(make_shop: MakeShop) -> None:
     arrays, towers = untrained(settings)
     encoder = encoder_of(settings, arrays, towers)
     nobody = encoder.encode("red shoes")
-    strangers = RequestContext(recent_items=["never seen"], recent_orders=["nor this"], numeric={"unheard_of": 1.0})
+    strangers = RequestContext(
+        recent_items=["never seen"], recent_orders=["nor this"], order_history=["or that"], numeric={"unheard_of": 1.0}
+    )
     np.testing.assert_array_equal(encoder.encode("red shoes", strangers), nobody)
     np.testing.assert_array_equal(encoder.encode("red shoes", RequestContext(location={"country": None})), nobody)
     assert np.isfinite(encoder.encode("")).all()

@@ -96,7 +96,7 @@ def test_a_configuration_has_what_the_shop_fills_and_the_settings_have_on(make_s
     settings = make_shop(requests=100)
     arrays = prepare_arrays(settings)
     config = tower_config(settings.training, arrays)
-    assert config.encoders == ("terms", "graph", "location", "scalars", "user (transformer)")
+    assert config.encoders == ("terms", "graph", "location", "scalars", "user (transformer)", "history")
     off = with_training(settings, graph=False, location=False, scalars=False, history="none", fields=("title",))
     config = tower_config(off.training, arrays)
     assert (config.encoders, config.groups) == (("terms",), ("title",))
