@@ -110,7 +110,7 @@ class Objective:
         return torch.stack([computed[part]() if weight else nothing for part, weight in zip(PARTS, on, strict=True)])
 
     def excluded(self, batch: Batch, columns: Tensor) -> Tensor:
-        """Which items ``columns`` [C] anybody chose for a request's query, or its user for another, bool [B, C]: they are
+        """Which items ``columns`` [C] anybody chose for a request's query, or its user for any, bool [B, C]: they are
         no hard negative of it."""
         by_query = self._chosen(batch.query, batch.chosen_by_query, columns)
         return by_query | self._chosen(batch.user, batch.chosen_by_user, columns)
