@@ -31,7 +31,8 @@ class Why:
     `text` (the text encoder), `lexical` (BM25), `graph` (what led to the item for this query or one like it), `user`
     (what this user did with the item, its brand and its category) and `item` (its price, rating, age and rates); where
     trees order, `same for all` (what all hits have alike: where the trees begin). Of a listing: `popularity` and
-    `user`. Where the towers' own order serves: `learned`, `text` and `boost` (quality). A hit beyond all candidates
+    `user`. Where the towers' own order serves: `learned`, `text`, `history`
+    (this item again, or what its buyers choose) and `boost` (quality). A hit beyond all candidates
     has `beyond` alone, an item that the query names by its number has `number`."""
     sources: dict[str, int]
     """What found the item, with its place there from 1: `towers`, `lexical` and `graph`, or the item's own `number`;

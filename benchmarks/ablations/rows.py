@@ -87,6 +87,7 @@ LARGE_VOCABULARY = BASE | {"fields": ("title", "attribute_words"), "ngrams": ("w
 NO_TEXT: dict[str, Any] = {"text_encoder": "none", "text_in_query": False}
 TERMS_ONLY = NO_TEXT | {
     "graph": False, "scalars": False, "location": False, "history": "none", "shared_taste": False,
+    "history_part": False,
 }  # fmt: skip
 ALL_FIELDS = ("title", "category", "category_words", "attributes", "attribute_words", "description")
 
@@ -118,8 +119,10 @@ ROWS: dict[str, Row] = {
         Row("without text encoder", NO_TEXT),
         Row("without scalars", {"scalars": False}),
         Row("without location", {"location": False}),
-        Row("without history", {"history": "none", "shared_taste": False}),
+        Row("without history", {"history": "none", "shared_taste": False, "history_part": False}),
         Row("history: means", {"history": "mean"}),
+        Row("without history part", {"history_part": False}),
+        Row("what others chose is no negative", {"others_choices": False}),
         Row("without shared taste", {"shared_taste": False}),
         Row("without shared words", {"shared_words": False}),
         Row("without attributes", _fields_without("attributes", "attribute_words")),

@@ -83,7 +83,7 @@ class RequestContext:
     recent_items: Sequence[str] = ()
     recent_orders: Sequence[str] = ()
     order_history: Sequence[str] = ()
-    """An entry per order; no tower reads it."""
+    """An entry per order: towers with a history part and the ranker read it."""
     recent_brands: Sequence[str] = ()
     ordered_tags: Sequence[str] = ()
     numeric: Mapping[str, float] = field(default_factory=dict)

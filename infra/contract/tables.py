@@ -133,7 +133,7 @@ USER_FEATURES = pa.schema(
     ]
 )
 """The user's history, newest first, after each moment at which something of theirs became known. ``recent_orders``
-holds an item once, ``order_history`` an entry per order: it is for a ranker, and no tower reads it."""
+holds an item once, ``order_history`` an entry per order: it is for the history part of the towers, and for a ranker."""
 
 ITEM_FEATURES = pa.schema(
     [

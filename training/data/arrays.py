@@ -82,7 +82,7 @@ class Arrays:
     recent_items: NDArray[np.int32]
     recent_orders: NDArray[np.int32]
     order_history: Ragged
-    """An entry per order, newest first, at most ``settings.features.order_history``; no tower reads it."""
+    """An entry per order, newest first, at most ``settings.features.order_history``."""
     recent_brands: NDArray[np.int32]
     """Token buckets of the brands, newest first."""
     ordered_tags: NDArray[np.int32]
