@@ -37,7 +37,7 @@ KINDS = ("click", "add_to_cart", "purchase")
 def act(rng: np.random.Generator, relevance: Floats, taste: Floats, quality: Floats, times: Longs) -> Actions:
     """What users do with the items shown, [R, K] each; ``times`` [R]. At most one order per request."""
     requests, page = relevance.shape
-    examined = np.arange(1, page + 1, dtype=np.float32) ** np.float32(-POSITION_DECAY)
+    examined = examination(page)
     attraction = relevance * click_taste(taste, quality)
     clicked = rng.random((requests, page), np.float32) < examined * np.maximum(attraction, STRAY_CLICKS)
     cart_chance = relevance * cart_taste(taste, quality)
@@ -61,6 +61,12 @@ def act(rng: np.random.Generator, relevance: Floats, taste: Floats, quality: Flo
         np.concatenate([rank, rank[cart], order_ranks]),
         np.concatenate([click_time, cart_time, order_time]),
     )
+
+
+def examination(page: int) -> Floats:
+    """Chance that each place of a page is looked at, [page]."""
+    looked: Floats = np.arange(1, page + 1, dtype=np.float32) ** np.float32(-POSITION_DECAY)
+    return looked
 
 
 def click_taste(taste: Floats, quality: Floats) -> Floats:

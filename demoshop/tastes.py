@@ -18,6 +18,10 @@ PRICE = 4 * DIM
 WIDTH = 4 * DIM + 1
 
 BRAND_WEIGHT, STYLE_WEIGHT, COLOR_WEIGHT, PRICE_WEIGHT = 0.9, 0.7, 0.5, 0.8
+PRICE_SPREAD = 0.8
+"""Of the price levels that people wish for."""
+USUAL_PRICE_DISTANCE = 0.8
+"""From the level wished for, at which a price neither draws nor repels."""
 INTEREST_WEIGHT = 1.1
 FAVOURITES = 5
 FAVOURITE_SHARE = 0.4
@@ -106,7 +110,8 @@ class Tastes:
             dot: Floats = np.einsum("rd,rkd->rk", vectors[:, part], values[codes[shown]])
             return dot
 
-        price = np.float32(0.8) - np.abs(items.price_level[shown] - np.float32(0.8) * vectors[:, PRICE : PRICE + 1])
+        wished = np.float32(PRICE_SPREAD) * vectors[:, PRICE : PRICE + 1]
+        price = np.float32(USUAL_PRICE_DISTANCE) - np.abs(items.price_level[shown] - wished)
         liked: Floats = (
             BRAND_WEIGHT * affinity(BRAND, self.values.brand, items.brand)
             + STYLE_WEIGHT * affinity(STYLE, self.values.style, items.style)
