@@ -1,10 +1,11 @@
 """The chance that somebody clicks within the first ten hits of a query, told by the log's own abandoned searches.
 
 The evidence of a query is how near its nearest items are (:func:`training.ranking.confidence.nearness`) and whether it
-led to an item before. Few requests give it a sigmoid (Platt, 1999), many a rising curve of any shape upon that (isotonic
-regression: Zadrozny and Elkan, KDD 2002), which needs about a thousand (Niculescu-Mizil and Caruana, ICML 2005). Clicks
-are those on the lists that the shop showed: as sound as its own lists are alike to those that are served. Where the log
-lacks the requests that led to no click there is nothing to calibrate by, and the reason is kept instead.
+led to an item before. Few requests give it a sigmoid (Platt, 1999), many a rising curve of any shape upon that
+(isotonic regression: Zadrozny and Elkan, KDD 2002), which needs about a thousand (Niculescu-Mizil and Caruana, ICML
+2005). Clicks are those on the lists that the shop showed: as sound as its own lists are alike to those that are
+served. Where the log lacks the requests that led to no click there is nothing to calibrate by, and the reason is kept
+instead.
 """
 
 from __future__ import annotations
@@ -110,9 +111,7 @@ def _curve(logit: F64, clicked: Mask) -> tuple[tuple[float, float], ...]:
     order = np.argsort(logit, kind="stable")
     parts = np.array_split(order, KNOTS)
     at = np.array([logit[part].mean() for part in parts])
-    share = isotonic_regression(
-        [clicked[part].mean() for part in parts], weights=[len(part) for part in parts]
-    ).x
+    share = isotonic_regression([clicked[part].mean() for part in parts], weights=[len(part) for part in parts]).x
     at, first = np.unique(at, return_index=True)  # requests of the same evidence may fill several parts
     return tuple(zip(at.tolist(), share[first].tolist(), strict=True))
 
