@@ -29,6 +29,7 @@ class Answer:
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
     confident: bool
+    confidence: float | None
     personalized: bool
     second_stage_failed: bool
     """The order of the towers stands in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 
+class Fit(NamedTuple):
+    """Whether anything of the whole catalogue fits a query."""
+
+    confident: bool = True
+    """True where the release cannot tell."""
+    chance: float | None = None
+    """That somebody clicks among the first ten; None where the release cannot tell."""
+
+
 class Ranked(NamedTuple):
     """Why an item is where it is."""
 
@@ -38,7 +48,7 @@ class Ranking:
 
     def __init__(self, release: Release, ranker: Ranker) -> None:
         self._encoder, self._sources, self._ranker = release.encoder, release.sources, ranker
-        self._confidence = release.confidence
+        self._confidence, self._chance = release.confidence, release.click_chance
 
     def over(self, release: Release) -> Ranking:
         """The same over other items of its release."""
@@ -50,21 +60,30 @@ class Ranking:
         return text if spelling is None else spelling.corrected(text)
 
     def undecided(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Which of normalised queries may have nothing that fits; none where the release cannot tell.
+        """Of which normalised queries it has to be looked how near the nearest items are; none where the release cannot
+        tell anything by it.
 
-        What led to an item before fits something, and so does an item's own number.
+        What led to an item before fits something, and is looked at for its chance alone; an item's own number fits.
         """
-        if self._confidence is None:
+        if self._confidence is None and self._chance is None:
             return np.zeros(0, dtype=np.int64)
         names_none = np.array([not len(rows) for rows in self.named(texts, None)], dtype=np.bool_)
+        if self._chance is not None:
+            return np.flatnonzero(names_none)
         return np.flatnonzero(~self._sources.graph.led_somewhere(texts) & names_none)
 
-    def fits(self, texts: Sequence[str], towers: Rows) -> NDArray[np.bool_]:
-        """Whether what is nearest to n queries is near enough, [n]; ``towers``: rows that the towers find in the whole
-        catalogue, best first, [n, DEPTH]."""
+    def fits(self, texts: Sequence[str], towers: Rows) -> list[Fit]:
+        """Whether anything fits n queries; ``towers``: rows that the towers find in the whole catalogue, best first,
+        [n, DEPTH]."""
         near = nearness(self._encoder.text_vectors(texts), self._sources.items.text, towers)
+        led = self._sources.graph.led_somewhere(texts)
         # where no text can be compared nothing speaks against it
-        return np.isnan(near) | (near >= (self._confidence.cut if self._confidence else -np.inf))
+        fits = led | np.isnan(near) | (near >= (self._confidence.cut if self._confidence else -np.inf))
+        chance = np.full(len(near), np.nan) if self._chance is None else self._chance.of(near, led)
+        return [
+            Fit(fit, None if isnan(share) else round(share, 4))
+            for fit, share in zip(fits.tolist(), chance.tolist(), strict=True)
+        ]
 
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether the order for a normalised query reads anything that is known of the user."""

@@ -38,6 +38,10 @@ class Retrieval:
     confident: bool = True
     """Whether anything fits the query: False where its nearest items are farther from it than those of nearly all
     queries that led to a click, and than those of most unrelated words. True where the release cannot tell."""
+    confidence: float | None = None
+    """How likely somebody who asks this clicks one of the first ten hits, by the log's own searches that led to a click
+    and that did not; it is about the query, not about a filter. None where the release cannot tell, as of a log that
+    lacks the searches that led to no click."""
     corrected: str | None = None
     """The query that was answered, where unknown words of the one asked were taken for words of the shop; these are in
     lower case, the others as they were typed."""

@@ -329,6 +329,7 @@ class Retriever:
             cached=cached,
             timings_ms={},
             confident=answer.confident,
+            confidence=answer.confidence,
             corrected=corrected,
             unknown_values=list(search.wanted.unknown),
             features={name: list(getattr(search.context, name)) for name in USER_LISTS} if request.explain else None,
@@ -351,6 +352,7 @@ class Retriever:
                         rows.astype(np.int32),
                         scores,
                         confident=True,
+                        confidence=None,
                         personalized=served.is_personal(search.text, search.context),
                         second_stage_failed=served.second_stage_failed,
                     )
@@ -371,13 +373,14 @@ class Retriever:
             for place, search, (seen, _), one in zip(places, group, towers, found, strict=True):
                 rows, scores = one.best
                 looked_at = seen[: DEPTH if one.by.ranking else 0].astype(np.int32)
-                kept = slice(None if one.confident or self._settings.serving.unconfident_hits else 0)
+                kept = slice(None if one.fit.confident or self._settings.serving.unconfident_hits else 0)
                 answers[place] = Answer(
                     search.vector,
                     looked_at,
                     rows[kept].astype(np.int32),
                     scores[kept],
-                    confident=one.confident,
+                    confident=one.fit.confident,
+                    confidence=one.fit.chance,
                     personalized=one.personalized,
                     second_stage_failed=one.by.second_stage_failed,
                 )

@@ -16,6 +16,7 @@ from serving.served import ServedRelease
 
 if TYPE_CHECKING:
     from serving.answers import Search
+    from serving.ranking import Fit
     from serving.served import Best
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Ordered(NamedTuple):
     """What is served for a search, and by what."""
 
     best: Best
-    confident: bool
+    fit: Fit
     personalized: bool
     by: ServedRelease
     """Without its second stage where that failed."""
@@ -108,5 +109,5 @@ def _ordered(served: ServedRelease, searches: Sequence[Search], towers: Sequence
     towers = [(rows[:depth], scores[:depth]) for rows, scores in towers]
     best = served.ranked(texts, contexts, vectors, towers, k, wanted)
     personal = [served.is_personal(text, context) for text, context in zip(texts, contexts, strict=True)]
-    found = zip(best, served.confident(texts, vectors), personal, strict=True)
+    found = zip(best, served.fits(texts, vectors), personal, strict=True)
     return [Ordered(*one, served) for one in found]

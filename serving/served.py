@@ -18,7 +18,7 @@ from serving.hits import Hit
 from serving.index.found import VectorIndex
 from serving.index.memory import MemoryIndex
 from serving.index.updated import JoinedIndex
-from serving.ranking import Ranking
+from serving.ranking import Fit, Ranking
 from serving.request_context import is_personal
 from serving.sold_out import SoldOut
 from training.ranking.candidates import DEPTH
@@ -102,15 +102,17 @@ class ServedRelease:
         """A normalised query as it is served: as the shop spells it, where there is a second stage."""
         return text if self.ranking is None else self.ranking.corrected(text)
 
-    def confident(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[bool]:
-        """Whether anything of the whole catalogue, whatever was filtered, fits each of n normalised queries; True where
-        the release cannot tell. ``vectors``: theirs, [n, d]."""
-        fits = np.ones(len(texts), dtype=np.bool_)
+    def fits(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[Fit]:
+        """Whether anything of the whole catalogue, whatever was filtered, fits each of n normalised queries.
+        ``vectors``: theirs, [n, d]."""
+        fits = [Fit()] * len(texts)
         if self.ranking is not None and len(undecided := self.ranking.undecided(texts)):
             index = self.index if isinstance(self.index, MemoryIndex | JoinedIndex) else self.exact
             found = index.search(vectors[undecided], DEPTH, Filter()).rows
-            fits[undecided] = self.ranking.fits([texts[i] for i in undecided.tolist()], found)
-        return [bool(fit) for fit in fits]
+            told = self.ranking.fits([texts[i] for i in undecided.tolist()], found)
+            for at, fit in zip(undecided.tolist(), told, strict=True):
+                fits[at] = fit
+        return fits
 
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether towers or ranker read anything that is known of the user, for a normalised query."""

@@ -26,7 +26,7 @@ from serving.index import live_release_id
 from training.data.arrays import prepare_arrays
 from training.evaluation import VectorSearch, as_text, evaluate, judge, read_evaluation
 from training.evaluation.metrics import DEPTH
-from training.evaluation.plots import markdown_image, methods_figure, slices_figure
+from training.evaluation.plots import markdown_image, methods_figure, reliability_figure, slices_figure
 from training.losses.objective import PARTS
 from training.model.preprocessing import preprocessing_of
 from training.model.query_encoder import QueryEncoder
@@ -227,6 +227,10 @@ def evaluation() -> dg.MaterializeResult:
         "live": report.measured["live"]["left_out"] or report.measured["live"]["release"],
         "seconds": table([{"part": part, "seconds": value} for part, value in report.seconds.items()]),
     }
+    if (reliability := reliability_figure(report)) is not None:
+        metadata["reliability of confidence"] = dg.MetadataValue.md(
+            markdown_image("Reliability of confidence", reliability)
+        )
     given = get_settings().landing
     if source(get_settings()) is Source.JUDGED and given is not None:
         judged = _against_judgements(settings, Path(given))

@@ -44,6 +44,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Release]:
     report = EvaluationReport(truth="orders", requests=0, items=0, rows=[], slices={})
     release = load_release(write_release(settings, folder, report))
     assert release.confidence == fitted.confidence
+    chance = None if isinstance(fitted.chance, str) else fitted.chance
+    assert release.click_chance == chance and fitted.chance is not None
     return settings, release
 
 
@@ -55,9 +57,15 @@ def test_what_the_shop_does_not_sell_fits_nothing(shop: tuple[Settings, Release]
     texts = [*own, *FOREIGN]
     vectors = release.encoder.encode_many(texts, [NO_CONTEXT] * len(texts))
     fits = [True] * len(own) + [False] * len(FOREIGN)
-    assert served.confident(texts, vectors) == fits
+    assert [fit.confident for fit in served.fits(texts, vectors)] == fits
     pruned = replace(served, min_score=1.0)
-    assert pruned.confident(texts, vectors) == fits, "what is left out of the hits is near all the same"
+    assert pruned.fits(texts, vectors) == served.fits(texts, vectors), "what is left out is near all the same"
+    chance = [fit.chance for fit in served.fits(texts, vectors)]
+    if release.click_chance is None:
+        assert chance == [None] * len(texts)
+    else:
+        assert chance[2] is None, "of an item's own number nearness says nothing"
+        assert all(0 <= share <= 1 for share in chance if share is not None)
 
 
 @pytest.mark.parametrize("hits", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from training.evaluation.intervals import QUANTILES, RESAMPLES, difference_rows,
 from training.evaluation.live import LIVE, NotComparable, read_live
 from training.evaluation.methods import BOOSTED, SERVED, TOWERS, Searches, nightly_methods, searches_of
 from training.evaluation.metrics import DEPTH, MEASURES, Values
-from training.evaluation.report import MAIN_MEASURE, POSITIONS, EvaluationReport, write_evaluation
+from training.evaluation.reliability import measured_confidence
+from training.evaluation.report import CONFIDENCE, MAIN_MEASURE, POSITIONS, EvaluationReport, write_evaluation
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, values_of
 from training.run.candidate import QUALITY_PRIOR, RANKER, load_candidate, load_prior
-from training.run.ranking import load_ranker
+from training.run.ranking import load_ranker, second_stage
 
 I64 = NDArray[np.int64]
 DAY = int(timedelta(days=1).total_seconds() * 1e6)
@@ -53,7 +55,8 @@ def evaluate(
     prior = load_prior(candidate_dir) if (candidate_dir / QUALITY_PRIOR).exists() else None
     ranker = load_ranker(candidate_dir) if (candidate_dir / RANKER).exists() else None
     names = list(methods or nightly_methods(settings.training, arrays, prior, ranker))
-    searches = searches_of(settings, arrays, towers, prior, ranker)
+    stage = cache(lambda: second_stage(settings, arrays, towers, prior))
+    searches = searches_of(settings, arrays, towers, prior, ranker, stage)
     told: dict[str, Any] = {"release": live.name if live else None, "left_out": None if live else "nothing is live"}
     if live is not None:
         try:
@@ -65,7 +68,10 @@ def evaluate(
     report = measure(arrays, settings.training, searches, names, progress)
     looks = log_propensities(arrays, settings.training.unclicked_per_request)
     positions = {"reason": looks} if isinstance(looks, str) else looks.to_json()
-    report = replace(report, measured={**report.measured, LIVE: told, POSITIONS: positions})
+    measured = {**report.measured, LIVE: told, POSITIONS: positions}
+    if ranker is not None and ranker.chance is not None:
+        measured[CONFIDENCE] = measured_confidence(stage(), ranker.chance, settings.training.seed)
+    report = replace(report, measured=measured)
     write_evaluation(report, candidate_dir)
     return report
 

@@ -102,9 +102,10 @@ def searches_of(
     towers: Towers,
     prior: QualityPrior | None = None,
     ranker: FittedRanker | None = None,
+    stage: Callable[[], SecondStage] | None = None,
 ) -> Searches:
     """All methods over ``arrays``; items are as they were known at the cut. Boosted towers need ``prior``, what is
-    served needs ``ranker``."""
+    served needs ``ranker``; ``stage`` makes the second stage where it is made already."""
     text_index: list[Bm25] = []
 
     def bm25() -> Bm25:
@@ -112,9 +113,7 @@ def searches_of(
             text_index.append(Bm25.of_items(catalog_text(arrays.catalog())))
         return text_index[0]
 
-    @cache
-    def stage() -> SecondStage:
-        return second_stage(settings, arrays, towers, prior)
+    stage = stage or cache(lambda: second_stage(settings, arrays, towers, prior))
 
     vectors: list[NDArray[np.float32]] = []
 

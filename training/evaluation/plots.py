@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.evaluation.report import MAIN_MEASURE, EvaluationReport
+from training.evaluation.report import CONFIDENCE, MAIN_MEASURE, EvaluationReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +52,29 @@ def slices_figure(report: EvaluationReport, measure: str = MAIN_MEASURE) -> Figu
     axes.set_xlim(left=0)
     if methods and names:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def reliability_figure(report: EvaluationReport) -> Figure | None:
+    """Chance of a click that answers tell against the share that came, a point per bin; None where none is told."""
+    told = report.measured.get(CONFIDENCE, {})
+    if not told.get("bins"):
+        return None
+    figure, axes = _figure(4.5)
+    predicted, observed, low, high, requests = (
+        np.array([part[name] for part in told["bins"]]) for name in ("predicted", "observed", "low", "high", "requests")
+    )
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
+    axes.errorbar(
+        predicted, observed, yerr=np.array([observed - low, high - observed]), fmt="o", capsize=3, color="#3b6ea5"
+    )
+    for x, y, count in zip(predicted, high, requests, strict=True):
+        axes.annotate(f"{count:,}", (x, y), ha="center", va="bottom", fontsize=7)
+    axes.set_xlabel("predicted chance of a click among the first ten")
+    axes.set_ylabel("observed share of requests")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_title(f"{told['requests']:,} requests, expected calibration error {told['error']:.3f}", loc="left")
     return figure
 
 

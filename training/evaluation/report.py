@@ -12,6 +12,7 @@ from training.run.candidate import EVALUATION
 
 MAIN_MEASURE = "recall@100"
 POSITIONS = "positions"
+CONFIDENCE = "confidence"
 SAID_POSITIONS = (2, 3, 5, 10, 20)
 
 
@@ -36,7 +37,8 @@ class EvaluationReport:
     measured: dict[str, Any] = field(default_factory=dict)
     """How: measures, depth, resamples, seed, the ends of the windows; and under ``positions`` how much each position of
     the log's lists is looked at (:class:`training.data.propensities.Propensities`), or the ``reason`` why that cannot
-    be told."""
+    be told; under ``confidence`` how the chance of a click that an answer tells came out
+    (:mod:`training.evaluation.reliability`), or the ``reason`` why none is told."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Per part of the evaluation."""
     differences: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class EvaluationReport:
             parts += [f"{MAIN_MEASURE} by slice:", _markdown_table(self.slice_table())]
         if len(self.days) > 1:
             parts += [f"{MAIN_MEASURE} by day after the cut:", _markdown_table(self.day_table())]
-        return "\n\n".join([*parts, *self._positions()])
+        return "\n\n".join([*parts, *self._positions(), *self._confidence()])
 
     def _positions(self) -> list[str]:
         """How much each position of the shop's lists is looked at, or why that is not told, as one sentence."""
@@ -101,6 +103,25 @@ class EvaluationReport:
         return [
             "How much a position of the log's lists is looked at, of the first as 1 (± standard error), by"
             f" {told['clicks']:,} clicks on items that moved: {said}."
+        ]
+
+    def _confidence(self) -> list[str]:
+        """How the chance of a click came out, or why none is told, as a sentence and a table."""
+        told = self.measured.get(CONFIDENCE)
+        if told is None:
+            return []
+        if "reason" in told:
+            return [f"No answer says how likely a click is (`confidence`): {told['reason']}."]
+        rows = [
+            {"requests": f"{part['requests']:,}"} | {name: f"{part[name]:.3f}" for name in ("predicted", "observed")}
+            for part in told["bins"]
+        ]
+        return [
+            f"Chance of a click among the first ten (`confidence`, {told['method']}, fitted on {told['fitted']:,}"
+            f" requests) against {told['requests']:,} requests of other people: expected calibration error"
+            f" {told['error']:.3f}; Brier score {told['brier']:.3f}, {told['brier_of_mean']:.3f} for always saying"
+            f" their mean of {told['observed']:.3f}.",
+            _markdown_table(rows),
         ]
 
     def _figure(self, method: str, measure: str) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.ranking.click_chance import ClickChance
 from training.ranking.confidence import Confidence
 from training.ranking.features import GROUPS
 from training.ranking.listwise import Lists, fit_listwise, fit_scale
@@ -72,6 +73,8 @@ class FittedRanker:
     choices: Mapping[str, Choice]
     confidence: Confidence | None = None
     """Where nothing fits a query; None where too little was found to tell."""
+    chance: ClickChance | str | None = None
+    """That somebody clicks among the first ten, or why that cannot be told; None where nothing was fitted."""
 
     @property
     def order(self) -> str:
@@ -89,6 +92,7 @@ class FittedRanker:
             **self.ranker.to_json(),
             "choices": {name: asdict(choice) for name, choice in self.choices.items()},
             "confidence": self.confidence and self.confidence.to_json(),
+            "chance": self.chance.to_json() if isinstance(self.chance, ClickChance) else self.chance,
         }
 
     @classmethod
@@ -96,7 +100,13 @@ class FittedRanker:
         """What :meth:`to_json` wrote."""
         choices = {name: Choice(**choice) for name, choice in value["choices"].items()}
         told = value.get("confidence")
-        return cls(Ranker.from_json(value), choices, Confidence.from_json(told) if told else None)
+        chance = value.get("chance")
+        return cls(
+            Ranker.from_json(value),
+            choices,
+            Confidence.from_json(told) if told else None,
+            ClickChance.from_json(chance) if isinstance(chance, Mapping) else chance,
+        )
 
 
 def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> FittedRanker:

@@ -17,6 +17,8 @@ from training.model.towers import TowerConfig
 from training.ranking.asked_queries import QueryReader, with_corrected_queries
 from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
+from training.ranking.click_chance import ClickChance, clicked_first, fit_click_chance, telling_requests
+from training.ranking.confidence import nearness
 from training.ranking.features import ItemColumns, pair_features
 from training.ranking.fitting import FittedRanker, RankingRows, fit_ranker
 from training.ranking.item_numbers import ItemNumbers, depth_of, named_first
@@ -134,7 +136,37 @@ class SecondStage:
             np.concatenate([np.zeros(0, dtype=np.bool_), *known]),
             np.where(user >= 0, user, user.max(initial=0) + 1 + np.arange(len(user))),
         )
-        return fit_ranker(self.items.features, table, settings.training.seed)
+        return replace(
+            fit_ranker(self.items.features, table, settings.training.seed), chance=self._chance(settings.training.seed)
+        )
+
+    def _chance(self, seed: int) -> ClickChance | str:
+        """The chance of a click among the first ten, by the people who teach the ranker; or why it cannot be told."""
+        telling = telling_requests(self.arrays)
+        if isinstance(telling, str):
+            return telling
+        requests, _ = telling
+        if len(requests) > MOST_REQUESTS:
+            requests = np.sort(np.random.default_rng(seed).choice(requests, MOST_REQUESTS, replace=False))
+        return fit_click_chance(*self.evidence(requests), clicked_first(self.arrays, requests))
+
+    def evidence(self, requests: I64) -> tuple[F32, NDArray[np.bool_]]:
+        """How near the nearest items are to each request's query, and whether that led to an item before, [n] each.
+
+        NaN where no text can be compared, and where the query names an item by its number.
+        """
+        arrays, near = self.arrays, np.full(len(requests), np.nan, dtype=np.float32)
+        texts = arrays.query_texts().take(arrays.request_query[requests]).to_pylist()
+        if arrays.text is not None and self.items.text is not None:
+            for start in range(0, len(requests), BLOCK):
+                rows = requests[start : start + BLOCK]
+                found, _ = exact_top(self.encode(rows), self.items.vectors, DEPTH)
+                near[start : start + BLOCK] = nearness(
+                    arrays.text.queries[arrays.request_query[rows]], self.items.text, found
+                )
+        named = [len(items) > 0 for items in self.numbers.named(texts, self.graph.known(texts))]
+        near[named] = np.nan
+        return near, self.graph.led_somewhere(texts)
 
     def _blocks(self, requests: I64, depth: int) -> Iterator[tuple[list[str], I64, Asked, Pairs, F32]]:
         """Queries, what the towers found, what is known, the candidates and their features, block by block."""

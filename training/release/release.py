@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from training.data.scalars import QuantileTransform
     from training.model.query_encoder import QueryEncoder
     from training.ranking.bm25 import Bm25
+    from training.ranking.click_chance import ClickChance
     from training.ranking.confidence import Confidence
     from training.ranking.features import ItemColumns
     from training.ranking.item_numbers import ItemNumbers
@@ -102,6 +103,15 @@ class Release:
         file = self.manifest.path / RANKER
         told = read_json(file).get("confidence") if file.exists() else None
         return Confidence.from_json(told) if told else None
+
+    @cached_property
+    def click_chance(self) -> ClickChance | None:
+        """That somebody clicks among the first ten hits; None for a release that cannot tell."""
+        from training.ranking.click_chance import ClickChance
+
+        file = self.manifest.path / RANKER
+        told = read_json(file).get("chance") if file.exists() else None
+        return ClickChance.from_json(told) if isinstance(told, dict) else None
 
     def with_items(self, items: ItemTable, encoder: QueryEncoder, sources: Sources | None) -> Release:
         """The same release over other items, with what knows them; ``sources`` None: of one without a second stage."""
