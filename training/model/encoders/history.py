@@ -76,5 +76,5 @@ class HistoryPart(nn.Module):
 
 
 def unit_codes(codes: Tensor) -> Tensor:
-    """Codes [n, width] at length 1, without a gradient: learned, they would learn by heart who chose what."""
-    return F.normalize(codes.detach(), dim=1)
+    """Codes [n, width] at length 1."""
+    return F.normalize(codes, dim=1)
