@@ -209,7 +209,7 @@ def test_a_home_that_is_moved_is_read_where_it_is(make_shop: MakeShop, tmp_path:
 def test_a_shop_that_knows_little(make_shop: MakeShop) -> None:
     little = {"texts": False, "orders": False, "figures": False, "places": False, "sessions": False}
     arrays = prepare_arrays(make_shop(requests=50, **little))
-    assert arrays.meta["groups"] == ["category", "category_words", "attributes"]
+    assert arrays.meta["groups"] == ["category", "category_words", "attributes", "identity"]
     assert arrays.ordered.lengths.sum() == 0
     assert (arrays.recent_orders == -1).all()
     assert arrays.order_history.lengths.tolist() == [0] * 50

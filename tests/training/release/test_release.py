@@ -78,7 +78,9 @@ def test_written_and_loaded(made: tuple[Settings, Path, EvaluationReport]) -> No
     arrays = prepare_arrays(settings)
     towers = load_candidate(candidate)
     vectors = encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept)
-    np.testing.assert_array_equal(release.items.vectors[:, : settings.training.dim], vectors)
+    np.testing.assert_array_equal(
+        release.items.vectors[:, : settings.training.dim + settings.training.token_dim], vectors
+    )
     assert release.items.table["brand"].null_count == 0
     assert release.manifest.data_until.isoformat() == "2026-03-07T00:00:00+00:00"
     assert release.manifest.feature_service == "towers_v2"
@@ -126,7 +128,8 @@ def test_boosting_in_force_is_in_both_vectors(made: tuple[Settings, Path, Evalua
     forced = QualityPrior(features, PriorWeights(tuple(weights.tolist()), ""))
     (candidate / QUALITY_PRIOR).write_text(json.dumps(forced.to_json()), encoding="utf-8")
     release = load_release(write_release(settings, candidate, report))
-    width, boosted = settings.training.dim, settings.training.dim + len(weights)
+    width = settings.training.dim + settings.training.token_dim
+    boosted = width + len(weights)
     assert release.manifest.config["width"] == boosted
     assert release.items.vectors.shape == (600, boosted)
     query = release.encoder.encode("red shoes", RequestContext(recent_brands=["acme"]))
@@ -184,8 +187,8 @@ def test_a_text_encoder_is_part_of_the_release(make_shop: MakeShop) -> None:
     fit_candidate_ranker(settings, candidate)
     path = write_release(settings, candidate, NO_REPORT)
     release = load_release(path)
-    assert release.items.vectors.shape == (60, 16 + 8)
-    assert release.encoder.encode("red shoes").shape == (16 + 8,)
+    assert release.items.vectors.shape == (60, 16 + 8 + 16), "learned, text and history part"
+    assert release.encoder.encode("red shoes").shape == (16 + 8 + 16,)
     assert "text (minilm)" in (path / "model_card.md").read_text(encoding="utf-8")
     (file,) = (path / TEXT_ENCODER).iterdir()
     content = file.read_text(encoding="utf-8")
