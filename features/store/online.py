@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyarrow as pa
-
-from features.store.definitions import View, views
+from features.store.definitions import views
 from features.store.errors import OnlineStoreUnavailable, reported
 from features.store.merge import NO_FEATURES, merged
 from features.store.session import EPOCH, MICROSECOND, Overlay, SessionEvent, SessionStore, check_text, microseconds
+from features.store.stored_rows import StoredRow, StoredRows
 from features.store.values import QueryFeatures, RequestFeatures, UserFeatures
-from infra.contract.names import FEATURE_SERVICE
 from infra.services import ServiceError, redis_address
 from infra.settings import Settings
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +23,10 @@ log = logging.getLogger(__name__)
 __all__ = ["OnlineFeatures", "QueryFeatures", "RequestFeatures", "SessionEvent", "UserFeatures"]
 
 
-class _Row(NamedTuple):
-    """What Redis has of an entity, however old."""
-
-    values: dict[str, Any]
-    stamp: datetime
-
-
 class OnlineFeatures:
-    """Reads features for serving, and records what users do. Opening one takes seconds, a read about a millisecond;
-    hold it.
+    """Reads features for serving, and records what users do. It holds connections: make one and keep it.
+
+    Feast wrote the rows; they are read as it laid them out (:mod:`features.store.stored_rows`), without importing it.
 
     A user's features are those of the last batch with what was recorded since; :mod:`features.store.merge` says where
     that is what the next batch will say, and where it cannot be. Once a batch has materialized a time, what was
@@ -50,10 +38,13 @@ class OnlineFeatures:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ServiceError where no Redis is set and none can be started."""
+        """Raises ServiceError where no Redis is set and none can be started, LayoutError where another version of Feast
+        is installed than the one whose rows can be read."""
         self._settings = settings
         described = views(settings)
         self._user, self._query = described["user"], described["query"]
+        self._users = StoredRows(settings.project, self._user)
+        self._queries = StoredRows(settings.project, self._query)
         self._reviving = threading.Lock()
         self._changing = threading.Lock()
         """Held while the connections are replaced or closed."""
@@ -74,26 +65,28 @@ class OnlineFeatures:
         return self.requests([user_id], [query], now)[0]
 
     def requests(self, user_ids: Sequence[str], queries: Sequence[str], now: datetime) -> list[RequestFeatures]:
-        """The features of several requests in two round trips; ``now`` is the shop's time, with a time zone.
+        """The features of several requests in one round trip; ``now`` is the shop's time, with a time zone.
 
         Raises OnlineStoreUnavailable when Redis does not answer.
         """
-        rows = {self._user.key: list(user_ids), self._query.key: list(queries)}
-        with self._revived():
+        askers, texts = list(dict.fromkeys(user_ids)), list(dict.fromkeys(queries))
+        session = self._session
+        with self._revived(), session.pipeline() as pipeline:
             # Before the rows: a batch that ends in between then hides nothing that its rows do not say.
-            overlay = self._session.read(user_ids)
-            response = self._store.get_online_features(
-                features=self._service, entity_rows=rows, full_feature_names=True
-            )
-        columns = dict(zip(response.proto.metadata.feature_names.val, response.proto.results, strict=True))
-        users = _rows(columns, self._user, len(user_ids))
-        found = _rows(columns, self._query, len(user_ids))
+            named = session.ask(pipeline, askers)
+            events = len(pipeline)
+            self._users.ask(pipeline, askers)
+            self._queries.ask(pipeline, texts)
+            found = pipeline.execute()
+        overlay = session.overlay(named, found[:events])
+        rows = found[events:]
+        users = dict(zip(askers, self._users.rows(rows[: len(askers)]), strict=True))
+        known = dict(zip(texts, self._queries.rows(rows[len(askers) :]), strict=True))
         return [
             RequestFeatures(
-                self._with_session(user, user_id, overlay, now),
-                QueryFeatures(**query.values) if query and query.stamp + self._query.ttl >= now else None,
+                self._with_session(users[user_id], user_id, overlay, now), self._query_features(known[query], now)
             )
-            for user_id, user, query in zip(user_ids, users, found, strict=True)
+            for user_id, query in zip(user_ids, queries, strict=True)
         ]
 
     @property
@@ -129,7 +122,11 @@ class OnlineFeatures:
         with self._revived():
             self._session.record(user_id, event)
 
-    def _with_session(self, row: _Row | None, user_id: str, overlay: Overlay, now: datetime) -> UserFeatures | None:
+    def _query_features(self, row: StoredRow | None, now: datetime) -> QueryFeatures | None:
+        # Feast keeps a row however old it is: the TTL is applied here, as the offline join does it.
+        return QueryFeatures(**row.values) if row and row.stamp + self._query.ttl >= now else None
+
+    def _with_session(self, row: StoredRow | None, user_id: str, overlay: Overlay, now: datetime) -> UserFeatures | None:
         """The batch row with the entries that neither it nor its batch knows; None past the TTL."""
         stamp_us = microseconds(row.stamp) if row else 0
         # The row's own stamp too: while a batch is being written, some rows are ahead of what the record says.
@@ -156,16 +153,11 @@ class OnlineFeatures:
         """Close the connections; a Redis that is being started again is waited for, and is not connected to."""
         with self._changing:
             self._closed = True
-            _close(self._session, self._store)
+            self._session.close()
 
     def _open(self) -> None:
-        from features.store.repository import open_store
-
-        address = redis_address(self._settings)
-        store = open_store(self._settings, address)
-        self._service = store.get_feature_service(FEATURE_SERVICE)
-        self._store, self._session = store, SessionStore(self._settings, address)
-        self._address = address
+        self._address = redis_address(self._settings)
+        self._session = SessionStore(self._settings, self._address)
 
     def _warm_up(self) -> None:
         """The first read imports and builds what the others use: a few tenths of a second."""
@@ -184,42 +176,11 @@ class OnlineFeatures:
             with self._changing:
                 if self._closed or redis_address(self._settings) == self._address:
                     return
-                session, store = self._session, self._store
+                session = self._session
                 self._open()
-                _close(session, store)
+                session.close()
         except ServiceError as error:
             log.warning("The embedded Redis could not be started again: %s", error)
         finally:
             self._reviving.release()
 
-
-def _close(session: SessionStore, store: FeatureStore) -> None:
-    from features.store.repository import close_store
-
-    session.close()
-    close_store(store)
-
-
-def _rows(columns: Mapping[str, Any], view: View, count: int) -> list[_Row | None]:
-    """The values of a view per row. Feast says PRESENT of an unknown entity, with nulls and the time 0, and does not
-    apply the TTL online: the caller has to, by the stamp, as the offline join does it."""
-    named = {name: columns[f"{view.name}__{name}"] for name in view.features}
-    empty = {name: () if pa.types.is_list(view.schema.field(name).type) else 0 for name in named}
-    stamps = next(iter(named.values())).event_timestamps
-    return [
-        _Row(
-            {name: _value(column.values[i], empty[name]) for name, column in named.items()},
-            stamps[i].ToDatetime(tzinfo=UTC),
-        )
-        if stamps[i].seconds
-        else None
-        for i in range(count)
-    ]
-
-
-def _value(value: Any, empty: Any) -> Any:
-    kind = value.WhichOneof("val")
-    if kind is None:
-        return empty
-    found = getattr(value, kind)
-    return tuple(found.val) if kind.endswith("list_val") else found

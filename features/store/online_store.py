@@ -47,12 +47,6 @@ class FastFailRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc] # Feast 
             self._client = address.connect(online_store_config.timeout_ms)
         return self._client
 
-    def close_client(self) -> None:
-        """Close the connections; the next call opens new ones. (Feast's own ``close`` is asynchronous.)"""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
     def delete_others(self, config: Any, table: Any, keep: Iterable[str]) -> int:
         """Delete the rows of a feature view whose entity is not in ``keep``; return how many there were."""
         (join_key,) = table.join_keys

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.store.definitions import feast_objects, views
+from features.store.stored_rows import ENTITY_KEY_VERSION
 from infra.services import RedisAddress
 from infra.settings import Settings
 from infra.telemetry import silence
@@ -47,11 +48,6 @@ def apply(settings: Settings) -> Path:
     return registry
 
 
-def close_store(store: FeatureStore) -> None:
-    """Close the connections of a store to Redis; Feast itself keeps them until the process ends."""
-    store.provider.online_store.close_client()
-
-
 def _open(settings: Settings, registry: Path, redis: RedisAddress | None, timeout_ms: int) -> FeatureStore:
     from feast import FeatureStore
     from feast.repo_config import MaterializationConfig, RegistryConfig, RepoConfig
@@ -75,7 +71,7 @@ def _open(settings: Settings, registry: Path, redis: RedisAddress | None, timeou
                 "spill_folder": str(settings.paths.root),
             },
             materialization=MaterializationConfig(pull_latest_features=True, online_write_batch_size=WRITE_BATCH),
-            entity_key_serialization_version=3,
+            entity_key_serialization_version=ENTITY_KEY_VERSION,
             repo_path=registry.parent,
         )
     )

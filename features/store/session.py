@@ -7,10 +7,10 @@ the clean-up of a rebuild, which looks for those, never finds one of ours.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from features.store.clock import clock_offset
 from features.store.definitions import views
@@ -19,6 +19,9 @@ from infra.contract.names import ACTIONS, Action
 from infra.contract.query_text import normalise
 from infra.services import RedisAddress
 from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.client import Pipeline
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -124,17 +127,25 @@ class SessionStore:
             pipeline.expire(key, self._online.session_ttl)
             pipeline.execute()
 
-    def read(self, user_ids: Iterable[str]) -> Overlay:
-        """The overlays of users in one round trip; the empty id is nobody's."""
+    def pipeline(self) -> Pipeline:
+        """Commands that are sent together, and answered in their order."""
+        return self._client.pipeline(transaction=False)
+
+    def ask(self, pipeline: Pipeline, user_ids: Iterable[str]) -> list[str]:
+        """Add to a pipeline what reads the overlays of users; returns whose, as the empty id is nobody's."""
         users = list(dict.fromkeys(user for user in user_ids if user))
+        if users:
+            pipeline.get(self._until_key)
+        for user in users:
+            pipeline.zrange(self._prefix + user, 0, -1)
+        return users
+
+    def overlay(self, users: Sequence[str], found: Sequence[Any]) -> Overlay:
+        """What the pipeline gave for the users that :meth:`ask` returned."""
         if not users:
             return Overlay(0, {})
-        with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.get(self._until_key)
-            for user in users:
-                pipeline.zrange(self._prefix + user, 0, -1)
-            until, *found = pipeline.execute()
-        entries = {user: _entries(members) for user, members in zip(users, found, strict=True) if members}
+        until, *members = found
+        entries = {user: _entries(own) for user, own in zip(users, members, strict=True) if own}
         reached = self._batch(until)
         return Overlay(microseconds(reached.until) if reached else 0, entries)
 
