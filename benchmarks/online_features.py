@@ -22,7 +22,9 @@ import pyarrow as pa
 
 from features.store import OnlineFeatures, SessionEvent, materialize
 from features.store.definitions import SERVED, View, views
+from features.store.repository import open_store
 from infra import services
+from infra.contract.names import FEATURE_SERVICE
 from infra.contract.partitions import write_partition
 from infra.services import redis_address
 from infra.settings import OnlineSettings, Settings
@@ -53,10 +55,11 @@ def _measure(settings: Settings, requests: int, users: int) -> None:
         for n in set(asked):
             for at in range(count):
                 online.record(_user(n, group), _event(at, UNTIL + timedelta(hours=1, seconds=at)))
+    feast = _feast(settings)
     hmget = _hmget(settings, [described[name] for name in SERVED])
     calls: dict[str, Callable[[int], Any]] = {
         "peer: redis-py HMGET, pipelined": lambda n: hmget(_user(n, 0), "query 1"),
-        "Feast alone": lambda n: _feast(online, _user(n, 0), "query 1"),
+        "Feast alone": lambda n: feast(_user(n, 0), "query 1"),
     }
     for group, count in enumerate(EVENTS):
         calls[f"request(), session of {count}"] = lambda n, group=group: online.request(_user(n, group), "query 1", now)
@@ -112,10 +115,15 @@ def _hmget(settings: Settings, read: list[View]) -> Callable[[str, str], Any]:
     return call
 
 
-def _feast(online: OnlineFeatures, user: str, query: str) -> Any:
-    return online._store.get_online_features(
-        features=online._service, entity_rows={"user_id": [user], "query": [query]}, full_feature_names=True
-    )
+def _feast(settings: Settings) -> Callable[[str, str], Any]:
+    store = open_store(settings, redis_address(settings))
+    service = store.get_feature_service(FEATURE_SERVICE)
+
+    def call(user: str, query: str) -> Any:
+        rows = {"user_id": [user], "query": [query]}
+        return store.get_online_features(features=service, entity_rows=rows, full_feature_names=True)
+
+    return call
 
 
 def _interleaved(calls: dict[str, Callable[[int], Any]], asked: list[int]) -> dict[str, np.ndarray]:

@@ -12,12 +12,9 @@ from typing import Any
 import ibis
 
 from features.order_history import order_history
-from infra.contract.names import LONG, SHORT
+from infra.contract.names import LONG, OVERFETCH, SHORT
 from infra.contract.tables import USER_FEATURES
 from infra.settings import FeatureSettings
-
-OVERFETCH = 3
-"""Events looked at per kept entry: a click, a cart and an order of one item are one entry of the list."""
 
 
 def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSettings) -> Any:

@@ -24,8 +24,7 @@ from itertools import chain
 
 from features.store.session import MICROSECOND, Entry
 from features.store.values import UserFeatures
-from features.user_features import OVERFETCH
-from infra.contract.names import LONG, SHORT
+from infra.contract.names import LONG, OVERFETCH, SHORT
 from infra.settings import FeatureSettings
 
 NO_FEATURES = UserFeatures()

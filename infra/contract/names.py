@@ -31,6 +31,8 @@ LEAST_PRIOR_REQUESTS = 50
 
 SHORT, LONG = timedelta(days=7), timedelta(days=30)
 """The windows behind names that end in ``_7d`` and ``_30d``."""
+OVERFETCH = 3
+"""Events looked at per kept entry of a user's lists: a click, a cart and an order of one item are one entry."""
 
 
 def _numeric(table: pa.Schema) -> tuple[str, ...]:

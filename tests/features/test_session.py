@@ -21,8 +21,8 @@ from pydantic import SecretStr
 from redis import Redis
 
 from features.store import OnlineFeatures, OnlineStoreUnavailable, SessionEvent, UserFeatures, materialize
-from features.user_features import OVERFETCH
 from infra import services
+from infra.contract.names import OVERFETCH
 from infra.services import supervisor
 from infra.settings import FeatureSettings, OnlineSettings, Settings
 from tests.features.session_shop import ITEMS, Done, batch, features_of, write_rows

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.compiled import engine_table, make_table
-from features.user_features import OVERFETCH, user_features
+from features.user_features import user_features
+from infra.contract.names import OVERFETCH
 from infra.contract.tables import EVENTS, REQUESTS, USER_FEATURES
 from infra.settings import FeatureSettings
 from tests.features.small_log import START, Log, midnight, small_log

@@ -208,7 +208,7 @@ def test_a_collection_that_is_not_the_releases_is_refused(tmp_path: Path) -> Non
         with pytest.raises(IncompleteCollection, match="vectors that are not release"):
             load_served(shop.settings, release.id, connection)
         connection.client().delete(name, ids=["i7"])
-        with pytest.raises(IncompleteCollection, match="119 of 120 items"):
+        with pytest.raises(IncompleteCollection, match="119 rows for 120 items"):
             load_served(shop.settings, release.id, connection)
     finally:
         connection.close()

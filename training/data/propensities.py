@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize  # type: ignore[import-untyped]
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
 from training.data.arrays import Arrays, ShownStage
@@ -120,6 +119,8 @@ def fit_propensities(impressions: Impressions) -> Propensities | str:
         shares, _ = share(np.append(0.0, free))
         squares = (shares.T @ shares.multiply(of_pair[:, None])).toarray()
         return np.asarray((np.diag(shares.T @ of_pair) - squares)[1:, 1:] + prior)
+
+    from scipy.optimize import minimize  # type: ignore[import-untyped] # imported where it is fitted: serving only reads
 
     found = minimize(loss, np.zeros(depth - 1), jac=True, hess=curvature, method="trust-exact")
     error = np.sqrt(np.diag(np.linalg.inv(curvature(found.x))))

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression, minimize  # type: ignore[import-untyped]
 from scipy.special import expit  # type: ignore[import-untyped]
 
 from training.data.arrays import Arrays
@@ -97,6 +96,8 @@ def fit_click_chance(near: NDArray[np.floating], led: Mask, clicked: Mask) -> Cl
         value = np.logaddexp(0, logit).sum() - logit[clicked].sum() + held @ weights / 2
         return float(value), centred.T @ (expit(logit) - clicked) + held
 
+    from scipy.optimize import minimize  # type: ignore[import-untyped] # serving, which fits nothing, starts sooner
+
     # Nearer items never speak against a query.
     found = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None), (None, None)]).x
     slope = float(found[0] / spread)
@@ -108,6 +109,8 @@ def fit_click_chance(near: NDArray[np.floating], led: Mask, clicked: Mask) -> Cl
 
 def _curve(logit: F64, clicked: Mask) -> tuple[tuple[float, float], ...]:
     """Mean logit and share of clicks of equally many requests each, made to rise."""
+    from scipy.optimize import isotonic_regression
+
     order = np.argsort(logit, kind="stable")
     parts = np.array_split(order, KNOTS)
     at = np.array([logit[part].mean() for part in parts])
