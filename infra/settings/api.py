@@ -25,13 +25,19 @@ class ApiSettings(Group):
     max_body_bytes: Count = 65_536
     """Largest body of a request."""
     rate_per_second: NonNegative = 50.0
-    """Requests per client and second in the long run; 0: any number."""
+    """Requests per address and second in the long run, of those who hold no ``key``; where there is none, of those
+    beyond this machine. 0: any number."""
     rate_burst: Count = 100
     """Requests that a client may send at once after a pause."""
     threads: Count = 8
     """Requests that are worked on at a time."""
+    search_threads: Count = 1
+    """Batches of searches that are worked on at a time. More of them fight for the interpreter."""
+    max_batch: Count = 32
+    """Searches that are answered together, of those that arrived while others were answered; 1: each by itself."""
     max_waiting: Count = 256
-    """Requests that wait for a thread; the next ones are told to come back."""
+    """Requests, and searches, that wait for a thread; the next ones are told to come back, and so are searches that
+    would wait longer than ``serving.deadline_ms`` for those before them."""
     shutdown_seconds: Count = 30
     """Longest that requests in flight are waited for when the server stops."""
     sample_users: int = Field(8, ge=0)

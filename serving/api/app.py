@@ -16,7 +16,8 @@ from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 
 from infra.settings import Settings
-from serving.api.backend import Backend, BadInputError, NotReadyError, OverloadedError
+from serving.api.backend import Backend, BadInputError, NotReadyError
+from serving.api.batching import OverloadedError
 from serving.api.guard import Guard
 from serving.api.metrics import Metrics
 from serving.api.observe import Observe

@@ -15,6 +15,7 @@ from features.store.errors import OnlineStoreUnavailable
 from infra.contract.request import Request
 from infra.services import ServiceError
 from infra.settings import Settings
+from serving.api.batching import Batches, OverloadedError
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
 from serving.item_updates.rows import ItemUpdate
 from serving.retrieval import ONLINE_STORE_UNAVAILABLE, Retrieval
@@ -42,10 +43,6 @@ class NotReadyError(RuntimeError):
     """Nothing can be answered yet; the message says why."""
 
 
-class OverloadedError(RuntimeError):
-    """More requests wait than ``api.max_waiting``."""
-
-
 class Recorded(NamedTuple):
     """What became of an event."""
 
@@ -65,6 +62,9 @@ class Backend:
         self._pool = ThreadPoolExecutor(settings.api.threads, thread_name_prefix="shelfwise-api")
         self._most = settings.api.threads + settings.api.max_waiting
         self._pending = 0
+        self._batches = Batches(
+            self._pool, self._retrieve_many, settings.api, deadline_s=settings.serving.deadline_ms / 1000
+        )
         self._starting: asyncio.Task[None] | None = None
         self._made: Future[Retriever] | None = None
         """The retriever that is being made or was: whoever ends the waiting for it still has to close it."""
@@ -95,13 +95,18 @@ class Backend:
             await asyncio.to_thread(made.result().close)
 
     async def search(self, request: Request) -> Retrieval:
-        """Retrieve on a thread.
+        """Retrieve on a thread, together with what else waits.
 
         Raises:
             BadInputError: the message says what is wrong.
             NotReadyError, OverloadedError: not now.
         """
-        return (await self._run(lambda r: r.retrieve_many([request])))[0]
+        if self._retriever is None:
+            raise NotReadyError(self._reason)
+        try:
+            return await self._batches.search(request)
+        except BadRequest as error:
+            raise BadInputError(str(error)) from error
 
     async def record(
         self, user: str | None, action: str, query: str | None, item_id: str | None, time: datetime | None
@@ -168,6 +173,12 @@ class Backend:
     def statistics(self) -> Mapping[str, Any]:
         """What the retriever counts of its caches and of updates of items."""
         return self._retriever.statistics() if self._retriever else {}
+
+    def _retrieve_many(self, requests: Sequence[Request]) -> list[Retrieval]:
+        retriever = self._retriever
+        if retriever is None:
+            raise NotReadyError("the server stops")
+        return retriever.retrieve_many(requests)
 
     async def _run(self, call: Callable[[Retriever], T]) -> T:
         retriever = self._retriever

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.api.backend import Backend, BadInputError, NotReadyError, OverloadedError
+from serving.api.backend import Backend, BadInputError, NotReadyError
+from serving.api.batching import OverloadedError
 from serving.api.metrics import Metrics
 from serving.api.models import RowProblem, UbiResponse
 from serving.api.observe import note
