@@ -126,7 +126,9 @@ class OnlineFeatures:
         # Feast keeps a row however old it is: the TTL is applied here, as the offline join does it.
         return QueryFeatures(**row.values) if row and row.stamp + self._query.ttl >= now else None
 
-    def _with_session(self, row: StoredRow | None, user_id: str, overlay: Overlay, now: datetime) -> UserFeatures | None:
+    def _with_session(
+        self, row: StoredRow | None, user_id: str, overlay: Overlay, now: datetime
+    ) -> UserFeatures | None:
         """The batch row with the entries that neither it nor its batch knows; None past the TTL."""
         stamp_us = microseconds(row.stamp) if row else 0
         # The row's own stamp too: while a batch is being written, some rows are ahead of what the record says.
@@ -183,4 +185,3 @@ class OnlineFeatures:
             log.warning("The embedded Redis could not be started again: %s", error)
         finally:
             self._reviving.release()
-

@@ -92,7 +92,9 @@ def check_collection(milvus: MilvusClient, name: str, release: Release) -> None:
     milvus.load_collection(name, timeout=PAGE_TIMEOUT_S)
     rows, wanted = _row_count(milvus, name), len(release.items.ids)
     if rows != wanted:
-        raise IncompleteCollection(f"{name} has {rows:,} rows for {wanted:,} items of release {release.id}: push it again")
+        raise IncompleteCollection(
+            f"{name} has {rows:,} rows for {wanted:,} items of release {release.id}: push it again"
+        )
     known = pa.array(release.items.ids, pa.string())
     spread = known.take(pa.array(np.unique(np.linspace(0, len(known) - 1, SAMPLE).astype(np.int64))))
     found = _rows_with_ids(milvus, name, spread.to_pylist(), ["item_id", "vector"])

@@ -87,7 +87,11 @@ def test_what_waits_is_answered_together_as_it_would_be_alone(retriever: Retriev
 
 def test_a_bad_one_is_refused_alone_and_a_long_one_delays_none_before_it(retriever: Retriever) -> None:
     held = Held(retriever)
-    good, bad, long = Request(user=None, query="mug"), Request(user=None, query="--"), Request(user=None, query="mug", explain=True)
+    good, bad, long = (
+        Request(user=None, query="mug"),
+        Request(user=None, query="--"),
+        Request(user=None, query="mug", explain=True),
+    )
 
     async def use(batches: Batches) -> None:
         first, *tasks = await waiting(batches, [good, good, bad, good, long, good])
