@@ -69,12 +69,12 @@ class Batches:
             raise OverloadedError(f"{ahead} searches wait already: come back in a moment")
 
     def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting and self._running < self._threads:
             batch = self._next()
             if not batch:
                 return
             self._running += 1
-            loop = asyncio.get_running_loop()
             began = loop.time()
 
             def ended(work: Future[Answers], batch: list[_Waiting] = batch, began: float = began) -> None:

@@ -264,7 +264,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(shop: Shop) -> N
 
 
 def test_who_holds_the_key_or_asks_from_this_machine_is_kept_to_no_rate(shop: Shop) -> None:
-    limit: dict[str, Any] = {"rate_per_second": 0.1, "rate_burst": 1}
+    limit: dict[str, object] = {"rate_per_second": 0.1, "rate_burst": 1}
     own = TestClient(create_app(with_api(shop.settings, **limit)), base_url=LOCAL, client=("127.0.0.1", 5_000))
     assert [own.get("/openapi.json").status_code for _ in range(3)] == [200, 200, 200]
     keyed = TestClient(create_app(with_api(shop.settings, key="secret", **limit)), client=("127.0.0.1", 5_000))
