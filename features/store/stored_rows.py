@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mmh3
 import pyarrow as pa
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
 from features.store.definitions import View
 
@@ -68,7 +68,7 @@ class StoredRows:
     def ask(self, pipeline: Pipeline, entity_ids: Sequence[str]) -> None:
         """Add to a pipeline what reads the rows of entities."""
         for entity_id in entity_ids:
-            pipeline.hmget(self._key(entity_id), self._fields)
+            pipeline.hmget(self._key(entity_id), self._fields)  # type: ignore[arg-type] # its stubs know text alone
 
     def rows(self, found: Sequence[Sequence[bytes | None]]) -> list[StoredRow | None]:
         """What the pipeline gave for them; None for an entity without a row."""
