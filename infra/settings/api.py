@@ -32,7 +32,7 @@ class ApiSettings(Group):
     threads: Count = 8
     """Requests that are worked on at a time."""
     search_threads: Count = 1
-    """Batches of searches that are worked on at a time, which share the interpreter: docs/performance.md has one and two."""
+    """Batches of searches that are worked on at a time; they share the interpreter (docs/performance.md)."""
     max_batch: Count = 32
     """Searches that are answered together, of those that arrived while others were answered; 1: each by itself."""
     max_waiting: Count = 256
