@@ -17,7 +17,7 @@ OUTCOMES: dict[dg.DagsterRunStatus, Outcome] = {
     dg.DagsterRunStatus.CANCELED: "canceled",
 }
 WILL_RETRY = "dagster/will_retry"
-"""Tag of a failed run that Dagster is going to run again; see ``run_retries`` in ``orchestration.instance``."""
+"""Tag of a failed run that Dagster is to run again; see ``run_retries`` in ``orchestration.instance``."""
 WHY = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
@@ -30,7 +30,7 @@ SCHEDULE = "nightly_retrain"
 def ended_since(instance: dg.DagsterInstance, since: datetime) -> list[EndedRun]:
     """The runs that ended since, in the order in which they did; none that Dagster is going to run again."""
     records = instance.get_run_records(dg.RunsFilter(statuses=list(OUTCOMES), updated_after=since.astimezone(UTC)))
-    found = [_ended(instance, record) for record in records if record.dagster_run.tags.get(WILL_RETRY) != "true"]
+    found = [_ended(instance, record) for record in records if not _runs_again(record.dagster_run)]
     return sorted((run for run in found if run.ended >= since), key=lambda run: run.ended)
 
 
@@ -83,6 +83,11 @@ def steps_of(instance: dg.DagsterInstance, run_id: str) -> list[Step]:
         for s in instance.get_run_step_stats(run_id)
         if s.start_time and s.status
     ]
+
+
+def _runs_again(run: dg.DagsterRun) -> bool:
+    """Dagster marks every run that it should retry, and cannot retry one that a command ran in its own process."""
+    return run.tags.get(WILL_RETRY) == "true" and run.remote_job_origin is not None
 
 
 def _ended(instance: dg.DagsterInstance, record: dg.RunRecord) -> EndedRun:
