@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_receiver_that_is_down_is_asked_again_and_less_and_less_often(settings
     for tick in range(0, 3_600, 30):
         now = NOW + timedelta(seconds=tick)
         assert Outbox(settings).deliver(down, now) == 1
-    waits = [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(asked)]
     assert waits[:5] == [30, 60, 120, 240, 480]
     assert set(waits[5:]) == {LONGEST_WAIT.total_seconds()}
     told: list[Notice] = []

@@ -52,7 +52,7 @@ def test_pagerduty_gets_one_incident_per_key_and_a_summary_within_its_limit() ->
 def test_secrets_are_read_from_files_at_each_message(tmp_path: Path) -> None:
     url, key = tmp_path / "url", tmp_path / "key"
     settings = WebhookSettings(format="pagerduty", url_file=url, routing_key_file=key)
-    with pytest.raises(WebhookError, match="url_file=.* cannot be read: FileNotFoundError"):
+    with pytest.raises(WebhookError, match=r"url_file=.* cannot be read: FileNotFoundError"):
         tell(settings, NOTICE)
     url.write_text("hooks.example\n")
     with pytest.raises(WebhookError, match="holds is no URL"):

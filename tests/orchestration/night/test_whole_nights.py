@@ -110,7 +110,8 @@ def test_a_held_day_is_told_once_and_without_rows_of_the_log(
         clicks = [raw_log.event("click", "a", query_id=f"q{n}", user=f"person{n}", day=day) for n in range(40)]
         broken = [{**click, "timestamp": "long ago"} for click in clicks]
         raw_log.land(settings, queries, broken if day == days[1] else clicks, day=day)
-    raw_log.catalog(settings)
+    items = [{"item_id": item, "title": f"red shoes {item}", "price": 10.0} for item in "abc"]
+    (tmp_path / "logs" / "catalog.ndjson").write_text(raw_log.ndjson(items))
     environment = {"SHELFWISE_LANDING": str(settings.landing), "SHELFWISE_WEBHOOK__URL": receiver.url}
     ran = shop.run("run", environment=environment)
     assert ran.code == 1 and f"{days[1]} is held" in ran.output, ran.output
