@@ -9,7 +9,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, write_to_textfile
@@ -17,6 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from features.day_report import DayReport, built_days, read_report, totals
+from features.landing import LandingError, landing_days
 from infra.contract.partitions import written_days
 from infra.settings import Settings
 from orchestration.night.ended_run import EndedRun
@@ -102,9 +103,8 @@ class NightFigures(Collector):
     def _days(self) -> Iterator[Metric]:
         settings = self._settings
         reports = [report for day in built_days(settings) if (report := read_report(settings, day))]
-        yield from self._gauge(
-            "days_held", "Days that are held now.", [({}, float(sum(report.held for report in reports)))]
-        )
+        held = {report.day for report in reports if report.held} & self._landed({report.day for report in reports})
+        yield from self._gauge("days_held", "Days of the landing folder that are held.", [({}, float(len(held)))])
         accepted = written_days(settings.paths.sessions / "requests")
         if accepted:
             end = datetime.combine(accepted[-1] + timedelta(days=1), time(), UTC)
@@ -112,6 +112,14 @@ class NightFigures(Collector):
                 "data_until_timestamp_seconds", "The end of the last accepted day.", [({}, end.timestamp())]
             )
         yield from self._rows(self._of_last_run(reports))
+
+    def _landed(self, otherwise: set[date]) -> set[date]:
+        """The days that lie in the landing folder: a held one that somebody took out of it holds nothing up."""
+        try:
+            return set(landing_days(self._settings))
+        except (LandingError, OSError) as error:
+            logger.warning("every held day counts, since the landing folder cannot be read: %s", error)
+            return otherwise
 
     def _of_last_run(self, reports: Sequence[DayReport]) -> list[DayReport]:
         runs = sorted((run for run in self._last if run.days), key=lambda run: run.ended)

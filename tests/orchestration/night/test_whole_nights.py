@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -125,3 +126,6 @@ def test_a_held_day_is_told_once_and_without_rows_of_the_log(
     again = shop.run("run", environment=environment)
     assert again.code == 1, again.output
     assert len(receiver.bodies) == 1, receiver.bodies
+    shutil.rmtree(tmp_path / "logs" / f"dt={days[1]}")
+    shop.run("run", environment=environment)
+    assert written(settings)["shelfwise_days_held", of()] == 0.0
