@@ -69,9 +69,9 @@ def left_by(settings: Settings, run: dg.DagsterRun, landed: Collection[date]) ->
 def night_watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Its cursor is the last run that ended of which the figures were written; what was told is the outbox's."""
     settings = shop_settings()
+    waiting = look(settings, context.instance, datetime.now(UTC))
     newest = newest_ended(context.instance)
     if newest and newest != context.cursor:
         measure(settings, context.instance)
         context.update_cursor(newest)
-    waiting = look(settings, context.instance, datetime.now(UTC))
     return dg.SkipReason(f"{waiting} notices wait for the webhook." if waiting else "Everything is told.")

@@ -1,4 +1,4 @@
-"""The alert rules: each fires and resolves by promtool, reads what the code exports, and has its place in the runbook."""
+"""The alert rules: each fires and resolves by promtool, reads what is exported, and has its place in the runbook."""
 
 from __future__ import annotations
 

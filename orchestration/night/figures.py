@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from features.day_report import DayReport, built_days, read_report, totals
-from features.landing import LandingError, landing_days
+from features.landing import LandingError, NoLogError, landing_days
 from infra.contract.partitions import written_days
 from infra.settings import Settings
 from orchestration.night.ended_run import EndedRun
@@ -117,6 +117,8 @@ class NightFigures(Collector):
         """The days that lie in the landing folder: a held one that somebody took out of it holds nothing up."""
         try:
             return set(landing_days(self._settings))
+        except NoLogError:
+            return set()
         except (LandingError, OSError) as error:
             logger.warning("every held day counts, since the landing folder cannot be read: %s", error)
             return otherwise

@@ -24,11 +24,14 @@ MEASURED = (*NIGHTLY, "refresh_features")
 
 def after_run(settings: Settings, instance: dg.DagsterInstance) -> None:
     """What follows a run; whatever goes wrong here is logged, as the run itself is over."""
-    try:
-        measure(settings, instance)
-        look(settings, instance, datetime.now(UTC))
-    except Exception:
-        logger.exception("the run is over, but its figures were not written, or nobody was told of it")
+    for what, follow in (
+        ("its figures were not written", lambda: measure(settings, instance)),
+        ("nobody was told of it", lambda: look(settings, instance, datetime.now(UTC))),
+    ):
+        try:
+            follow()
+        except Exception:
+            logger.exception("the run is over, but %s", what)
 
 
 def measure(settings: Settings, instance: dg.DagsterInstance) -> None:

@@ -114,6 +114,21 @@ def test_a_webhook_that_is_down_loses_nothing_and_breaks_nothing(
     assert [body["run"] for body in receiver.bodies] == [run_id]
 
 
+def test_figures_that_cannot_be_written_keep_nobody_from_being_told(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    receiver: Receiver,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "file").touch()
+    night = settings.night.model_copy(update={"metrics_file": tmp_path / "file" / "night.prom"})
+    failed_run(settings, instance)
+    after_run(settings.model_copy(update={"night": night}), instance)
+    assert "its figures were not written" in caplog.text
+    assert len(receiver.bodies) == 1
+
+
 def test_nothing_goes_out_of_a_run_that_succeeded_was_stopped_or_will_be_retried(
     settings: Settings, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
