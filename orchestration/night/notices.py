@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from features.day_report import built_days, read_report
+from features.day_report import DayReport, built_days, read_report
 from infra.settings import Settings
 from orchestration.night.ended_run import EndedRun
 from serving.index import last_known_live
@@ -127,14 +127,14 @@ def _without_rows(settings: Settings, told: str) -> str:
     held = [report for day in days if (report := read_report(settings, day)) and report.held][:HELD_SHOWN]
     if not held:
         return told
-    named = [
-        replace(report, bad_actions={a: _unquoted(why) for a, why in report.bad_actions.items()}) for report in held
-    ]
-    return " ".join([*(f"{report.message}." for report in named), *told.splitlines()[HELD_SHOWN:]])
+    named = [f"{_quoting_nothing(report).message}." for report in held]
+    return " ".join([*named, *told.splitlines()[HELD_SHOWN:]])
 
 
-def _unquoted(why: str) -> str:
-    return why.partition(", such as ")[0]
+def _quoting_nothing(report: DayReport) -> DayReport:
+    """Its actions without their example, and its fields, which are told by examples, not at all: the command has both."""
+    actions = {action: why.partition(", such as ")[0] for action, why in report.bad_actions.items()}
+    return replace(report, bad_actions=actions, wrong_fields=())
 
 
 def _days(age: timedelta) -> str:
