@@ -132,7 +132,7 @@ def _without_rows(settings: Settings, told: str) -> str:
 
 
 def _quoting_nothing(report: DayReport) -> DayReport:
-    """Its actions without their example, and its fields, which are told by examples, not at all: the command has both."""
+    """Its actions without their example; nothing of its fields, which are told by examples. The command has both."""
     actions = {action: why.partition(", such as ")[0] for action, why in report.bad_actions.items()}
     return replace(report, bad_actions=actions, wrong_fields=())
 
