@@ -18,6 +18,7 @@ from orchestration.assets.features import item_features, query_features, user_fe
 from orchestration.assets.raw import catalog, sessions
 from orchestration.assets.serving import item_index
 from orchestration.assets.training import release, training_set
+from orchestration.night.notices import HELD_SHOWN
 from orchestration.partitions import DAYS, landed_days
 from orchestration.releases import (
     ann_recall,
@@ -34,9 +35,6 @@ from orchestration.values import CandidateRelease, IndexedRelease
 from training.evaluation import read_evaluation
 from training.release.gates import Gate
 from training.run.candidate import latest_query_vectors
-
-HELD_SHOWN = 3
-"""Held days that a check names with all that is wrong with them."""
 
 
 def to_check_result(result: quality.SuiteResult, told: str = "") -> dg.AssetCheckResult:

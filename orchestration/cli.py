@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -214,6 +215,35 @@ def releases(shop: Shop = None, data: Data = None) -> None:
     from orchestration.show import print_releases
 
     print_releases(console, settings)
+
+
+@app.command()
+def metrics(
+    port: Annotated[
+        int | None, typer.Option(help="Answer /metrics on this port until Ctrl-C; None: print them once.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Where that listens; 0.0.0.0: everywhere.")] = "127.0.0.1",
+    shop: Shop = None,
+    data: Data = None,
+) -> None:
+    """Figures of the last night for Prometheus, as a run left them when it ended."""
+    settings = use_shop(data, shop)
+    from orchestration.night.textfile import figures_file, serve_figures
+
+    file = figures_file(settings)
+    if port is None:
+        if not file.exists():
+            fail(f"{file} is not there yet: a run writes it when it has ended.")
+        typer.echo(file.read_text(encoding="utf-8"), nl=False)
+        return
+    try:
+        answers_on, thread = serve_figures(file, host, port)
+    except OSError as error:
+        fail(f"--port {port}: {error.strerror or error}")
+        raise
+    console.print(f"http://{host}:{answers_on}/metrics", highlight=False)
+    with suppress(KeyboardInterrupt):
+        thread.join()
 
 
 @app.command()

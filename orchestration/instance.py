@@ -20,6 +20,11 @@ concurrency:
     max_concurrent_runs: 1
 run_monitoring:
   enabled: true
+# A run whose process died is run again, once; one that a check or a step stopped is not: it would stop there again.
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
 """
 
 

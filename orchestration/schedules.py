@@ -8,11 +8,16 @@ import dagster as dg
 
 from orchestration.jobs import CATALOG_ALONE, retrain
 from orchestration.partitions import choose_days, range_tags
+from orchestration.shop import shop_settings
+
+NIGHT = shop_settings().night
 
 
 @dg.schedule(
     job=retrain,
-    cron_schedule="30 2 * * *",
+    cron_schedule=NIGHT.cron,
+    execution_timezone=NIGHT.time_zone,
+    default_status=dg.DefaultScheduleStatus.RUNNING if NIGHT.scheduled else dg.DefaultScheduleStatus.STOPPED,
     description="Every night the days that are new or changed, in one run: a held day stops before training, and live"
     " stays as it is.",
 )

@@ -1,4 +1,4 @@
-"""Watch the landing folder."""
+"""Watch the landing folder, and what became of the night."""
 
 import hashlib
 import json
@@ -12,16 +12,23 @@ from features.landing import LandingError
 from infra.run_lock import run_in_progress
 from infra.settings import Settings
 from orchestration.jobs import refresh_features
+from orchestration.night.history import newest_ended
+from orchestration.night.watch import look, measure
 from orchestration.partitions import RANGE_TAGS, landed_files, range_tags, unbuilt, within_partitions
 from orchestration.shop import shop_settings
 
+ON = shop_settings().night.scheduled
 LANDED = "shelfwise/landed"
 """Tag of a run that the sensor asked for: the hash of the files that it asked for it on."""
 AGAIN_AFTER = timedelta(minutes=15)
 """Between two runs on the same files."""
 
 
-@dg.sensor(job=refresh_features, minimum_interval_seconds=60)
+@dg.sensor(
+    job=refresh_features,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING if ON else dg.DefaultSensorStatus.STOPPED,
+)
 def new_landing_days(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """One run over the days that landed, or whose files changed, since they were built, and over those of a run that
     failed. No run key: Dagster never runs a key again, whatever became of its run."""
@@ -52,3 +59,19 @@ def left_by(settings: Settings, run: dg.DagsterRun, landed: Collection[date]) ->
     held = [day for day in landed if (report := read_report(settings, day)) and report.held]
     first, last = (run.tags.get(tag, "") for tag in RANGE_TAGS)
     return [day for day in landed if first <= str(day) <= last and day > max(held, default=date.min)]
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Runs that ended: their figures for Prometheus. What went wrong: to the webhook, if one is set.",
+)
+def night_watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Its cursor is the last run that ended of which the figures were written; what was told is the outbox's."""
+    settings = shop_settings()
+    waiting = look(settings, context.instance, datetime.now(UTC))
+    newest = newest_ended(context.instance)
+    if newest and newest != context.cursor:
+        measure(settings, context.instance)
+        context.update_cursor(newest)
+    return dg.SkipReason(f"{waiting} notices wait for the webhook." if waiting else "Everything is told.")

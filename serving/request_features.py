@@ -44,6 +44,11 @@ class RequestFeatures:
             settings.cache_size, settings.context_cache_seconds
         )
 
+    @property
+    def store_up(self) -> bool:
+        """Whether the store answered when it was asked last."""
+        return self._failures == 0
+
     def forget(self, release_ids: Iterable[str], user: str) -> None:
         """Ask the store anew for a user of whom something was recorded; a read in flight may not know of it yet."""
         for release_id in release_ids:

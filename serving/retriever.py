@@ -226,14 +226,20 @@ class Retriever:
         return self._live.served.release.id
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        """Hits and misses of each cache since the start, and what was said of items."""
+        """Hits and misses of each cache since the start, what was said of items, and of the release that answers: when
+        it was trained (seconds since 1970), which newer one was refused, and what of it is up."""
         caches: dict[str, CountedCache[Any]] = {
             "users": self._features.users,
             "queries": self._features.queries,
             "contexts": self._contexts,
         }
         counted = {name: {"hits": cache.hits, "misses": cache.misses} for name, cache in caches.items()}
-        return {"cache": counted, "item_updates": self._live.item_updates.statistics()}
+        live = {
+            "trained_at": self._live.served.release.manifest.trained_at.timestamp(),
+            "refused": self._live.refused,
+            "up": {"index": self._live.index_up, "online_store": self._features.store_up},
+        }
+        return {"cache": counted, "item_updates": self._live.item_updates.statistics(), "live": live}
 
     def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the release knows of items, in their order; those that it does not know have their id alone."""

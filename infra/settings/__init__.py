@@ -24,6 +24,7 @@ from infra.settings.features import FeatureSettings
 from infra.settings.gates import GateSettings
 from infra.settings.index import IndexSettings, IndexType
 from infra.settings.items import ItemSettings
+from infra.settings.night import NightSettings
 from infra.settings.online import OnlineSettings
 from infra.settings.paths import Paths, same_landing
 from infra.settings.pretraining import PretrainingSettings
@@ -33,6 +34,7 @@ from infra.settings.serving import ServingSettings
 from infra.settings.training import ItemField, Ngram, Ramp, TrainingSettings
 from infra.settings.ubi_log import UbiLogSettings
 from infra.settings.ui import UiSettings
+from infra.settings.webhook import WebhookFormat, WebhookSettings
 
 __all__ = [
     "ACTIONS",
@@ -49,6 +51,7 @@ __all__ = [
     "ItemSettings",
     "Meaning",
     "Ngram",
+    "NightSettings",
     "OnlineSettings",
     "Paths",
     "PretrainingSettings",
@@ -60,6 +63,8 @@ __all__ = [
     "TrainingSettings",
     "UbiLogSettings",
     "UiSettings",
+    "WebhookFormat",
+    "WebhookSettings",
     "action_key",
     "get_settings",
     "in_words",
@@ -93,6 +98,8 @@ class Settings(BaseSettings):
     ui: UiSettings = UiSettings()
     api: ApiSettings = ApiSettings()
     ubi_log: UbiLogSettings = UbiLogSettings()
+    night: NightSettings = NightSettings()
+    webhook: WebhookSettings = WebhookSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -37,6 +37,8 @@ class Paths:
         """``dt=YYYY-MM-DD/part.parquet``: rows that were refused, each with its reason."""
         self.reports = root / "reports"
         """``sessions/YYYY-MM-DD.json`` and other small results."""
+        self.notices = root / "notices"
+        """What somebody is to be told and was told; see ``orchestration.night.outbox``."""
         self.features = root / "features"
         """``{user,item,query}/dt=YYYY-MM-DD/part.parquet``."""
         self.feast = root / "feast"

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving.api.memory import memory_limit
 from serving.retrieval import Retrieval
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.018, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -40,6 +41,11 @@ class Metrics:
             "shelfwise_requests", "Requests answered.", ["path", "method", "status"], registry=self._registry
         )
         self._searches = Counter("shelfwise_searches", "Searches answered.", ["personalized"], registry=self._registry)
+        self._degraded = Counter(
+            "shelfwise_degraded_searches",
+            "Searches answered without something that was away, whatever it was.",
+            registry=self._registry,
+        )
         self._fallbacks = Counter(
             "shelfwise_fallbacks",
             "Answers given without something that was away.",
@@ -53,6 +59,9 @@ class Metrics:
         self._registry.register(_Asked(statistics, release_id))
         self._registry.register(_Logged(log_statistics))
         ProcessCollector(registry=self._registry)
+        Gauge("shelfwise_memory_limit_bytes", "Memory that the server may have.", registry=self._registry).set_function(
+            memory_limit
+        )
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """Count a request. ``path`` is a route, not what the caller wrote."""
@@ -66,6 +75,8 @@ class Metrics:
         for step, ms in answer.timings_ms.items():
             self._steps.labels(step).observe(ms / 1000)
         self.fallbacks(answer.fallbacks)
+        if answer.fallbacks:
+            self._degraded.inc()
         if answer.cached:
             self._cached.inc()
 
@@ -94,14 +105,16 @@ class _Asked(Collector):
         yield GaugeMetricFamily("shelfwise_ready", "1 once searches are answered.", value=float(release_id is not None))
         if release_id is not None:
             yield InfoMetricFamily("shelfwise_live_release", "The release that answers.", {"release": release_id})
+        statistics = self._statistics()
+        yield from _of_live(statistics.get("live", {}))
         hits = CounterMetricFamily("shelfwise_cache_hits", "Look-ups that a cache answered.", labels=["cache"])
         misses = CounterMetricFamily("shelfwise_cache_misses", "Look-ups that it did not.", labels=["cache"])
-        for cache, counts in self._statistics().get("cache", {}).items():
+        for cache, counts in statistics.get("cache", {}).items():
             hits.add_metric([cache], counts["hits"])
             misses.add_metric([cache], counts["misses"])
         yield hits
         yield misses
-        if told := self._statistics().get("item_updates"):
+        if told := statistics.get("item_updates"):
             updated = GaugeMetricFamily(
                 "shelfwise_updated_items", "Items of which something was said since the catalogue.", labels=["kind"]
             )
@@ -113,6 +126,24 @@ class _Asked(Collector):
                 ("stock_file_failing", told["problem"] is not None, "1 while the stock file cannot be used."),
             ):
                 yield GaugeMetricFamily(f"shelfwise_{name}", help, value=float(value))
+
+
+def _of_live(live: Mapping[str, Any]) -> Iterator[Metric]:
+    """What is known of the release that answers and of what it reads; nothing before there is one."""
+    if not live:
+        return
+    yield GaugeMetricFamily(
+        "shelfwise_live_trained_timestamp_seconds", "When the release that answers was trained.", live["trained_at"]
+    )
+    yield GaugeMetricFamily(
+        "shelfwise_release_refused",
+        "1 while a newer release is live that cannot be loaded here.",
+        float(live["refused"] is not None),
+    )
+    up = GaugeMetricFamily("shelfwise_part_up", "1 while it answered when last asked.", labels=["part"])
+    for part, answers in live["up"].items():
+        up.add_metric([part], float(answers))
+    yield up
 
 
 class _Logged(Collector):

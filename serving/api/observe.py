@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 import time
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.metrics import Metrics
+from serving.api.request_id import request_id, trace_ids
 
 log = logging.getLogger("shelfwise.requests")
 
@@ -45,16 +45,17 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, request_id, status, started = time.perf_counter(), secrets.token_hex(8), 500, False
+        headers = Headers(scope=scope)
+        began, asked_as, status, started = time.perf_counter(), request_id(headers), 500, False
 
         async def send_marked(message: Message) -> None:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                headers = MutableHeaders(scope=message)
-                headers.update({**SECURITY_HEADERS, "X-Request-ID": request_id})
-                if "cache-control" not in headers:
-                    headers["Cache-Control"] = "no-store"
+                answered = MutableHeaders(scope=message)
+                answered.update({**SECURITY_HEADERS, "X-Request-ID": asked_as})
+                if "cache-control" not in answered:
+                    answered["Cache-Control"] = "no-store"
             await send(message)
 
         note(scope)
@@ -62,7 +63,7 @@ class Observe:
             with self._metrics.in_flight.track_inprogress():
                 await self._app(scope, receive, send_marked)
         except Exception:
-            log.exception("request %s failed", request_id)
+            log.exception("request %s failed", asked_as)
             if started:
                 raise  # the server closes the connection: half an answer must not look like a whole one
             await BROKEN(scope, receive, send_marked)
@@ -70,7 +71,7 @@ class Observe:
             seconds = time.perf_counter() - began
             path = _path(scope)
             self._metrics.request(path, scope["method"], status, seconds)
-            line = {"id": request_id, "method": scope["method"], "path": path, "status": status}
+            line = {"id": asked_as, **trace_ids(headers), "method": scope["method"], "path": path, "status": status}
             log.info("%s", json.dumps(line | {"ms": round(seconds * 1000, 2)} | scope["shelfwise.log"]))
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import dagster as dg
 
 from orchestration.definitions import defs
+from orchestration.failures import failures
 from orchestration.instance import dagster_home
-from orchestration.loop import failures
 from orchestration.shop import shop_settings
 
 
@@ -55,7 +55,7 @@ def main(step: str, calls: str = "0", *targets: str) -> int:
             .resolve_job_def("rest")
             .execute_in_process(instance=instance, raise_on_error=False)
         )
-    sys.stdout.write("\n".join(failures(result)))
+    sys.stdout.write("\n".join(failures(result.all_events)))
     return 0 if result.success else 1
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import dagster as dg
 import pytest
 from dagster._core.execution.api import create_execution_plan
@@ -73,7 +78,33 @@ def test_jobs_schedule_and_sensor() -> None:
     jobs = {j.name for j in repository.get_all_jobs() if not j.name.startswith("__")}
     assert jobs == {"retrain", "refresh_features", "release_catalog"}
     assert [s.cron_schedule for s in repository.schedule_defs] == ["30 2 * * *"]
-    assert [s.name for s in repository.sensor_defs] == ["new_landing_days"]
+    assert {s.name for s in repository.sensor_defs} == {"new_landing_days", "night_watch"}
+
+
+ON = """
+from orchestration.definitions import defs
+repository = defs.get_repository_def()
+(night,) = repository.schedule_defs
+print(night.cron_schedule, night.execution_timezone, night.default_status.value)
+print(*sorted(f"{s.name} {s.default_status.value}" for s in repository.sensor_defs), sep="\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("night", "told"),
+    [
+        ({}, ["30 2 * * * UTC STOPPED", "new_landing_days STOPPED", "night_watch RUNNING"]),
+        (
+            {"SCHEDULED": "true", "AT": "23:05", "TIME_ZONE": "Europe/Berlin"},
+            ["5 23 * * * Europe/Berlin RUNNING", "new_landing_days RUNNING", "night_watch RUNNING"],
+        ),
+    ],
+)
+def test_the_schedule_is_as_the_settings_have_it(tmp_path: Path, night: dict[str, str], told: list[str]) -> None:
+    named = {f"SHELFWISE_NIGHT__{name}": value for name, value in night.items()}
+    environment = os.environ | named | {"SHELFWISE_HOME": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", ON], env=environment, check=True, capture_output=True, text=True)
+    assert ran.stdout.splitlines()[-3:] == told
 
 
 def test_features_training_and_live_wait_for_the_checks(specs: dict[str, dg.AssetSpec]) -> None:

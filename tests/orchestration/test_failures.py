@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from orchestration import run_lock
-from orchestration.loop import failures
+from orchestration.failures import failures
 from orchestration.run_lock import KEY, RunLock
 from tests.orchestration.conftest import SmallShop
 
@@ -52,7 +52,7 @@ class Torn(dg.ConfigurableResource):
 def told(op: dg.OpDefinition, **resources: object) -> list[str]:
     """The sentences of a run of one step."""
     job = dg.JobDefinition(name="one", graph_def=dg.GraphDefinition(name="one", node_defs=[op]))
-    return failures(job.execute_in_process(raise_on_error=False, resources=resources))
+    return failures(job.execute_in_process(raise_on_error=False, resources=resources).all_events)
 
 
 def test_another_run_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,6 +180,10 @@ def test_metrics_tell_steps_caches_release_and_refusals(client: TestClient, shop
     assert f'shelfwise_live_release_info{{release="{shop.release().id}"}} 1.0' in text
     assert 'shelfwise_requests_total{method="POST",path="/search",status="422"}' in text
     assert 'shelfwise_step_seconds_count{step="tower"}' in text
+    trained = re.search(r"^shelfwise_live_trained_timestamp_seconds (\S+)$", text, re.M)
+    assert trained and float(trained[1]) == shop.release().manifest.trained_at.timestamp()
+    assert "shelfwise_release_refused 0.0" in text and "shelfwise_degraded_searches_total" in text
+    assert all(f'shelfwise_part_up{{part="{part}"}} 1.0' in text for part in ("index", "online_store"))
     assert 'shelfwise_cache_hits_total{cache="contexts"}' in text
     assert "/no/such/path" not in text
 
@@ -329,5 +334,9 @@ def test_stores_that_are_away_are_flagged_and_never_an_error(tmp_path: Path) -> 
             assert (answer.status_code, len(answer.json()["hits"])) == (200, 10)
             seen |= set(answer.json()["fallbacks"])
         assert "online_store_unavailable" in seen
-        assert 'shelfwise_fallbacks_total{fallback="online_store_unavailable"}' in client.get("/metrics").text
+        text = client.get("/metrics").text
+        assert 'shelfwise_fallbacks_total{fallback="online_store_unavailable"}' in text
+        assert 'shelfwise_part_up{part="online_store"} 0.0' in text
+        degraded = re.search(r"^shelfwise_degraded_searches_total (\S+)$", text, re.M)
+        assert degraded and 0 < float(degraded[1]) <= 5
         wait_for(lambda: client.post("/search", json={"query": "mug", "user": "u1"}).json()["fallbacks"] == [])

@@ -1,0 +1,207 @@
+"""The figures of the night, as a Prometheus textfile: they stay to be scraped after the run has ended.
+
+All are gauges: a file is read anew at each scrape, and what a run counted is not added to the run before.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, write_to_textfile
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from features.day_report import DayReport, built_days, read_report, totals
+from features.landing import LandingError, NoLogError, landing_days
+from infra.contract.partitions import written_days
+from infra.settings import Settings
+from orchestration.night.ended_run import EndedRun
+from orchestration.night.textfile import figures_file
+from orchestration.releases import read_verdict
+from serving.index import last_known_live
+from training.evaluation import EvaluationReport
+from training.evaluation.report import MAIN_MEASURE
+from training.release.manifest import list_releases
+
+logger = logging.getLogger("shelfwise.figures")
+
+EVALUATION = "evaluation.json"
+Labels = Mapping[str, str]
+
+
+def write_figures(settings: Settings, last: Sequence[EndedRun], succeeded: Mapping[str, datetime]) -> None:
+    """Replace the file in one step.
+
+    Args:
+        last: the last run of each job.
+        succeeded: when the last one that succeeded ended, by job.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    file = figures_file(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    registry = CollectorRegistry()
+    registry.register(NightFigures(settings, last, succeeded))
+    write_to_textfile(str(file), registry)
+
+
+class NightFigures(Collector):
+    """What is on disk of a shop when a run has ended, and what Dagster knew of the run."""
+
+    def __init__(self, settings: Settings, last: Sequence[EndedRun], succeeded: Mapping[str, datetime]) -> None:
+        self._settings = settings
+        self._last = last
+        self._succeeded = succeeded
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._runs()
+        yield from self._days()
+        yield from self._releases()
+
+    def _gauge(self, name: str, help: str, values: Sequence[tuple[Labels, float]]) -> Iterator[Metric]:
+        """A family, each sample with the shop; none without a sample."""
+        if not values:
+            return
+        family = GaugeMetricFamily(f"shelfwise_{name}", help, labels=["shop", *values[0][0]])
+        for labels, value in values:
+            family.add_metric([self._settings.shop_name, *labels.values()], value)
+        yield family
+
+    def _runs(self) -> Iterator[Metric]:
+        by_job = [({"job_name": run.job}, run) for run in self._last]
+        yield from self._gauge(
+            "run_started_timestamp_seconds", "When the last run began.", [(j, r.started.timestamp()) for j, r in by_job]
+        )
+        yield from self._gauge(
+            "run_ended_timestamp_seconds",
+            "When the last run ended, however it did.",
+            [(j, r.ended.timestamp()) for j, r in by_job],
+        )
+        yield from self._gauge(
+            "run_succeeded", "1 where the last run succeeded.", [(j, float(r.outcome == "success")) for j, r in by_job]
+        )
+        yield from self._gauge(
+            "run_succeeded_timestamp_seconds",
+            "When the last run ended that succeeded.",
+            [({"job_name": job}, ended.timestamp()) for job, ended in self._succeeded.items()],
+        )
+        yield from self._gauge(
+            "run_step_seconds",
+            "Time of each step of the last run.",
+            [({**j, "step": step.name}, step.seconds) for j, r in by_job for step in r.steps],
+        )
+
+    def _days(self) -> Iterator[Metric]:
+        settings = self._settings
+        reports = [report for day in built_days(settings) if (report := read_report(settings, day))]
+        held = {report.day for report in reports if report.held} & self._landed({report.day for report in reports})
+        yield from self._gauge("days_held", "Days of the landing folder that are held.", [({}, float(len(held)))])
+        accepted = written_days(settings.paths.sessions / "requests")
+        if accepted:
+            end = datetime.combine(accepted[-1] + timedelta(days=1), time(), UTC)
+            yield from self._gauge(
+                "data_until_timestamp_seconds", "The end of the last accepted day.", [({}, end.timestamp())]
+            )
+        yield from self._rows(self._of_last_run(reports))
+
+    def _landed(self, otherwise: set[date]) -> set[date]:
+        """The days that lie in the landing folder: a held one that somebody took out of it holds nothing up."""
+        try:
+            return set(landing_days(self._settings))
+        except NoLogError:
+            return set()
+        except (LandingError, OSError) as error:
+            logger.warning("every held day counts, since the landing folder cannot be read: %s", error)
+            return otherwise
+
+    def _of_last_run(self, reports: Sequence[DayReport]) -> list[DayReport]:
+        runs = sorted((run for run in self._last if run.days), key=lambda run: run.ended)
+        days = runs[-1].days if runs else None
+        return [report for report in reports if days and days[0] <= report.day <= days[1]]
+
+    def _rows(self, reports: Sequence[DayReport]) -> Iterator[Metric]:
+        """Of the days of the last run: what came in, what became of it, and why it was refused."""
+        if not reports:
+            return
+        rows_in, refused = sum(report.rows_in for report in reports), totals(report.reasons for report in reports)
+        became = {
+            "clean": sum(report.clean for report in reports),
+            "ignored": sum(report.ignored for report in reports),
+            "refused": sum(refused.values()),
+        }
+        yield from self._gauge("rows_in", "Rows of the logs of the last run's days.", [({}, float(rows_in))])
+        yield from self._gauge(
+            "rows", "What became of them.", [({"outcome": name}, float(rows)) for name, rows in became.items()]
+        )
+        yield from self._gauge(
+            "rows_out",
+            "Rows of the tables that were made of them.",
+            [({"table": name}, float(rows)) for name, rows in sorted(totals(r.rows_out for r in reports).items())],
+        )
+        yield from self._gauge(
+            "quarantine_share",
+            "Share of the rows that was refused, by reason.",
+            [({"reason": reason}, rows / max(rows_in, 1)) for reason, rows in sorted(refused.items())],
+        )
+
+    def _releases(self) -> Iterator[Metric]:
+        releases, live = list_releases(self._settings), last_known_live(self._settings)
+        if not releases:
+            return
+        newest = releases[0]
+        trained = {release.id: release.trained_at.timestamp() for release in releases}
+        yield from self._gauge(
+            "release_trained_timestamp_seconds",
+            "When the newest release and the live one were trained.",
+            [
+                ({"state": state, "release": found}, trained[found])
+                for state, found in (("newest", newest.id), ("live", live))
+                if found in trained
+            ],
+        )
+        verdict = read_verdict(self._settings, newest.id)
+        yield from self._gauge(
+            "release_blocked",
+            "1 where the gates blocked the newest release and it is not live all the same.",
+            [({}, float(bool(verdict.blocked) and newest.id != live))],
+        )
+        yield from self._gauge(
+            "gate_passed",
+            "1 where the newest release passed the gate.",
+            [({"gate": gate.name}, float(gate.passed)) for gate in verdict.gates],
+        )
+        yield from self._gauge(
+            "gate_figure",
+            "What the gate compared.",
+            [
+                ({"gate": gate.name, "figure": name}, float(value))
+                for gate in verdict.gates
+                for name, value in gate.figures.items()
+                if isinstance(value, (int, float)) and math.isfinite(value)
+            ],
+        )
+        yield from self._gauge(
+            "recall_at_100",
+            "Recall@100 of each method on the requests that judged the newest release; `live` is the release that was"
+            " live then.",
+            [({"method": method}, value) for method, value in _recalls(newest.path).items()],
+        )
+
+
+def _recalls(folder: Path) -> dict[str, float]:
+    """By method; empty of a release that nothing judged, or that is damaged."""
+    try:
+        report = EvaluationReport.from_json(json.loads((folder / EVALUATION).read_text(encoding="utf-8")))
+        return {method: report.value(method, MAIN_MEASURE) for method in report.methods}
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        logger.warning("no recall of release %s is exported: %s", folder.name, error)
+        return {}

@@ -1,0 +1,22 @@
+"""How much memory this process may have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
+LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+"""Of a container, by version 2 and version 1."""
+
+
+def memory_limit(cgroup: Path = CGROUP) -> int:
+    """Bytes: the container's limit, where it has one below the machine's memory; else the machine's memory."""
+    of_machine = int(psutil.virtual_memory().total)
+    for name in LIMITS:
+        file = cgroup / name
+        text = file.read_text(encoding="ascii").strip() if file.is_file() else ""
+        if text.isdigit():
+            return min(int(text), of_machine)
+    return of_machine
