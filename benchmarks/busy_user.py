@@ -197,13 +197,15 @@ def main() -> None:
         return
     sizes = sorted(given.slope)
     nights = {size: night(given.days, given.requests * size // sizes[-1], given) for size in sizes}
-    print("| step |" + "".join(f" {given.requests * size // sizes[-1]:,}: s | peak MiB |" for size in sizes) + " slope | |")
+    print(
+        "| step |"
+        + "".join(f" {given.requests * size // sizes[-1]:,}: s | peak MiB |" for size in sizes)
+        + " slope | |"
+    )
     print("| --- |" + " ---: |" * (2 * len(sizes) + 1) + " --- |")
     for name in STEPS:
         ran = [nights[size].get(name, {}) for size in sizes]
-        cells = "".join(
-            f" {one['seconds']:.1f} | {one['peak']:.0f} |" if "seconds" in one else " | |" for one in ran
-        )
+        cells = "".join(f" {one['seconds']:.1f} | {one['peak']:.0f} |" if "seconds" in one else " | |" for one in ran)
         ends = [float(one.get("seconds", np.nan)) for one in (ran[0], ran[-1])]
         slope = f"{np.log(ends[1] / ends[0]) / np.log(sizes[-1] / sizes[0]):.2f}" if len(sizes) > 1 else ""
         print(f"| {name} |{cells} {slope} | {ran[-1].get('said', '')} |")

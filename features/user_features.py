@@ -92,9 +92,7 @@ def _entries(rows: Any, fields: dict[str, str]) -> Any:
 def _with_last_entries(moments: Any, rows: Any, name: str, length: int) -> Any:
     """``moments`` with ``{name}_entries``: the last ``length`` entries up to ``{name}_number``, newest first."""
     # a row lies in its own block and in the next one, which needs it as one of the block before
-    both = ibis.union(
-        *(rows.select("user_id", "entry", block=rows.number // length + later) for later in (0, 1))
-    )
+    both = ibis.union(*(rows.select("user_id", "entry", block=rows.number // length + later) for later in (0, 1)))
     blocks = both.group_by("user_id", "block").agg(found=both.entry.collect())
     blocks = blocks.select("user_id", "block", found=blocks.found.sort())
     columns = moments.columns
