@@ -1,7 +1,9 @@
 """What a user did lately, after each moment at which something of theirs became known.
 
-Linear in the log: each kind of event (query, interaction, order) is numbered per user and carries the list of the
-last few up to it; a moment keeps only the number of the last one that it knows, and meets its list by an equi-join.
+Linear in the log, and in that of one user: the rows of each kind (query, interaction, order) are numbered per user and
+lie in blocks of as many as are looked at. A moment keeps only the number of the last one that it knows, and meets by an
+equi-join the block of that one, which has the block before with it. A window that gave each row the list of the last
+ones would hold all rows of a user as often as a list is long, and does not spill.
 """
 
 from __future__ import annotations
@@ -43,15 +45,15 @@ def user_features(requests: Any, events: Any, catalog: Any, settings: FeatureSet
 
     texts, interactions = _numbered(texts, texts.query_id), _numbered(interactions, interactions.event_id)
     orders = _numbered(orders, orders.event_id)
-    queries = _last_entries(texts, settings.recent_queries, {"value": "query"}, "queries")
-    touched = _last_entries(interactions, settings.recent_items, {"value": "item_id", "brand": "brand"}, "interactions")
-    bought = _last_entries(orders, settings.recent_orders, {"value": "item_id", "tags": "tags"}, "orders")
+    queries = _entries(texts, {"value": "query"})
+    touched = _entries(interactions, {"value": "item_id", "brand": "brand"})
+    bought = _entries(orders, {"value": "item_id", "tags": "tags"})
 
     history = timedelta(days=settings.history_days)
     moments = _moments(requests, events, queries, touched, bought, history)
-    for rows, name in ((queries, "queries"), (touched, "interactions"), (bought, "orders")):
-        lists = rows.select("user_id", f"{name}_number", f"{name}_entries")
-        moments = moments.left_join(lists, ["user_id", f"{name}_number"])[[*moments.columns, f"{name}_entries"]]
+    kinds = ((queries, "queries", settings.recent_queries), (touched, "interactions", settings.recent_items))
+    for rows, name, keep in (*kinds, (bought, "orders", settings.recent_orders)):
+        moments = _with_last_entries(moments, rows, name, OVERFETCH * keep)
     moments = order_history(moments, orders, settings.order_history)
 
     horizon = moments.known_at - ibis.interval(history)
@@ -77,14 +79,24 @@ def _numbered(rows: Any, tie: Any) -> Any:
     return rows.mutate(number=ibis.row_number().over(group_by=rows.user_id, order_by=oldest_first))
 
 
-def _last_entries(rows: Any, keep: int, entry: dict[str, str], name: str) -> Any:
-    """Give each numbered row of a user the list of the last ones up to it."""
-    fields = {field: rows[column] for field, column in entry.items()}
-    rows = rows.mutate(entry=ibis.struct({"known_at": rows.known_at, "number": rows.number, **fields}))
-    frame = ibis.window(group_by=rows.user_id, order_by=rows.number.desc(), preceding=0, following=OVERFETCH * keep - 1)
-    return rows.select(
-        "user_id", "known_at", **{f"{name}_number": rows.number, f"{name}_entries": rows.entry.collect().over(frame)}
-    )
+def _entries(rows: Any, fields: dict[str, str]) -> Any:
+    """Numbered rows as ``user_id, known_at, number, entry``; the entry has ``fields`` by their names there."""
+    chosen = {field: rows[column] for field, column in fields.items()}
+    entry = ibis.struct({"newest_first": -rows.number, "known_at": rows.known_at, "number": rows.number, **chosen})
+    return rows.select("user_id", "known_at", "number", entry=entry)
+
+
+def _with_last_entries(moments: Any, rows: Any, name: str, length: int) -> Any:
+    """``moments`` with ``{name}_entries``: the last ``length`` entries up to ``{name}_number``, newest first."""
+    # a row lies in its own block and in the next one, which needs it as one of the block before
+    both = ibis.union(*(rows.select("user_id", "entry", block=rows.number // length + later) for later in (0, 1)))
+    blocks = both.group_by("user_id", "block").agg(found=both.entry.collect())
+    blocks = blocks.select("user_id", "block", found=blocks.found.sort())
+    columns = moments.columns
+    moments = moments.mutate(block=moments[f"{name}_number"] // length)
+    moments = moments.left_join(blocks, ["user_id", "block"])[[*moments.columns, "found"]]
+    newer = moments.found[0].number - moments[f"{name}_number"]
+    return moments.select(*columns, **{f"{name}_entries": moments.found[newer : newer + length]})
 
 
 def _moments(requests: Any, events: Any, queries: Any, interactions: Any, orders: Any, history: timedelta) -> Any:
@@ -100,9 +112,9 @@ def _moments(requests: Any, events: Any, queries: Any, interactions: Any, orders
     pieces = ibis.union(
         piece(requests, requests=ibis.literal(1)),
         piece(events, clicks=events.action == "click", orders=events.action == "order"),
-        piece(queries, queries_number=queries.queries_number),
-        piece(interactions, interactions_number=interactions.interactions_number),
-        piece(orders, orders_number=orders.orders_number),
+        piece(queries, queries_number=queries.number),
+        piece(interactions, interactions_number=interactions.number),
+        piece(orders, orders_number=orders.number),
     )
     moments = pieces.group_by("user_id", "known_at").agg(
         **{name: pieces[name].max() for name in numbers}, **{name: pieces[name].sum() for name in counts}

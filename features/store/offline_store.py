@@ -1,7 +1,8 @@
-"""Feast's duckdb offline store with a point-in-time join that is linear and has a memory limit.
+"""Feast's duckdb offline store with reads that are linear and have a memory limit.
 
 Feast's own join pairs an entity row with every feature row of its key within the TTL and then keeps the latest: for a
-user with n requests and n feature rows that is n² wide rows. DuckDB's ASOF join sorts both sides once instead.
+user with n requests and n feature rows that is n² wide rows. DuckDB's ASOF join sorts both sides once instead. For the
+latest row of each key Feast sorts all wide rows, in a connection that nothing limits: here times alone are compared.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import atexit
 import gc
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -19,6 +21,7 @@ import pyarrow as pa
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
 from feast.infra.offline_stores.offline_store import RetrievalJob
 
+from features.sql_text import identifier, quoted
 from infra.contract.tables import CREATED, EVENT_TIME
 
 STORE_TYPE = "features.store.offline_store.AsOfDuckDBOfflineStore"
@@ -57,7 +60,7 @@ class AsOfDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc] # Feast 
         project: str,
         full_feature_names: bool = False,
         filter_by_created_timestamp: bool = False,
-    ) -> AsOfRetrievalJob:
+    ) -> BoundedRetrievalJob:
         """See Feast. ``entity_df`` has its time in ``event_timestamp``; its rows come back in its order.
 
         Raises:
@@ -70,22 +73,41 @@ class AsOfDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc] # Feast 
             )
         entities = pa.Table.from_pandas(entity_df, preserve_index=False)
         query = as_of_query(entities, feature_views, feature_refs, full_feature_names)
-        return AsOfRetrievalJob(query, entities, config.offline_store, full_feature_names)
+        entities = entities.append_column(ORDER, pa.array(range(entities.num_rows), pa.int64()))
+        return BoundedRetrievalJob(query, entities, config.offline_store, full_feature_names)
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: Any,
+        data_source: Any,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> BoundedRetrievalJob:
+        """See Feast: of each key the latest row from ``start_date`` to ``end_date``, both included."""
+        times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
+        query = latest_query(data_source.path, join_key_columns, feature_name_columns, times, start_date, end_date)
+        return BoundedRetrievalJob(query, None, config.offline_store, full_names=False)
 
 
-class AsOfRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is not typed
-    """The join, which runs when its rows are asked for."""
+class BoundedRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is not typed
+    """A query under the store's memory limit, which runs when its rows are asked for."""
 
-    def __init__(self, query: str, entities: pa.Table, config: AsOfDuckDBOfflineStoreConfig, full_names: bool) -> None:
+    def __init__(
+        self, query: str, entities: pa.Table | None, config: AsOfDuckDBOfflineStoreConfig, full_names: bool
+    ) -> None:
         self._query, self._entities, self._config, self._full_names = query, entities, config, full_names
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        order = pa.array(range(self._entities.num_rows), pa.int64())
         with tempfile.TemporaryDirectory(prefix=".spill-", dir=self._config.spill_folder) as spill:
             limits = {"memory_limit": self._config.memory_limit, "temp_directory": spill}
             with duckdb.connect(config=limits) as connection:
                 connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
-                connection.register("entities", self._entities.append_column(ORDER, order))
+                if self._entities is not None:
+                    connection.register("entities", self._entities)
                 return connection.sql(self._query).to_arrow_table()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
@@ -109,7 +131,7 @@ def as_of_query(entities: pa.Table, views: Sequence[Any], references: list[str],
     A feature row counts from its time until the TTL has passed, both included; of rows with one key and time the one
     created last counts.
     """
-    columns = [f"e.{_name(column)}" for column in entities.column_names]
+    columns = [f"e.{identifier(column)}" for column in entities.column_names]
     joins = []
     for number, view in enumerate(views):
         f = f"f{number}"
@@ -119,8 +141,8 @@ def as_of_query(entities: pa.Table, views: Sequence[Any], references: list[str],
         alive = f"{f}.{EVENT_TIME} + {span} >= e.{EVENT_TIME}" if span else "true"
         for name in wanted:
             shown = f"{view.projection.name_to_use()}__{name}" if full_names else name
-            columns.append(f"CASE WHEN {alive} THEN {f}.{_name(name)} END AS {_name(shown)}")
-        same = " AND ".join(f"e.{_name(asked)} = {f}.{_name(key)}" for key, asked in keys.items())
+            columns.append(f"CASE WHEN {alive} THEN {f}.{identifier(name)} END AS {identifier(shown)}")
+        same = " AND ".join(f"e.{identifier(asked)} = {f}.{identifier(key)}" for key, asked in keys.items())
         rows = _feature_rows(view.batch_source.path, keys, wanted, span)
         joins.append(f"ASOF LEFT JOIN ({rows}) {f} ON {same} AND e.{EVENT_TIME} >= {f}.{EVENT_TIME}")
     return f"SELECT {', '.join(columns)} FROM entities e {' '.join(joins)} ORDER BY e.{ORDER}"
@@ -128,17 +150,40 @@ def as_of_query(entities: pa.Table, views: Sequence[Any], references: list[str],
 
 def _feature_rows(path: str, keys: dict[str, str], features: list[str], span: str | None) -> str:
     """The feature rows that the entity rows may match, one for each key and time."""
-    names = ", ".join(_name(name) for name in [*keys, *features])
-    key_names = ", ".join(_name(key) for key in keys)
+    names = ", ".join(identifier(name) for name in [*keys, *features])
+    key_names = ", ".join(identifier(key) for key in keys)
     # narrow sides first: only rows in the range of time and of keys that are asked about are sorted
     oldest = f"AND {EVENT_TIME} >= (SELECT min({EVENT_TIME}) FROM entities) - {span}" if span else ""
-    known = " ".join(f"AND {_name(key)} IN (SELECT {_name(asked)} FROM entities)" for key, asked in keys.items())
+    known = " ".join(
+        f"AND {identifier(key)} IN (SELECT {identifier(asked)} FROM entities)" for key, asked in keys.items()
+    )
     return (
-        f"SELECT {names}, {EVENT_TIME} FROM read_parquet('{path.replace(chr(39), chr(39) * 2)}', union_by_name=true) "
+        f"SELECT {names}, {EVENT_TIME} FROM {_rows_of(path)} "
         f"WHERE {EVENT_TIME} <= (SELECT max({EVENT_TIME}) FROM entities) {oldest} {known} "
         f"QUALIFY row_number() OVER (PARTITION BY {key_names}, {EVENT_TIME} ORDER BY {CREATED} DESC) = 1"
     )
 
 
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
+def latest_query(
+    path: str, keys: list[str], features: list[str], times: list[str], start: datetime, end: datetime
+) -> str:
+    """SQL of the latest row of each key from ``start`` to ``end``, by the first of ``times``, then by the second.
+
+    A row without a key is nobody's.
+    """
+    time, *created = map(identifier, times)
+    key_names = ", ".join(map(identifier, keys))
+    moments = (f"TIMESTAMPTZ '{moment.astimezone(UTC).isoformat()}'" for moment in (start, end))
+    within = f"{time} BETWEEN {' AND '.join(moments)}"
+    # the wide columns are read of the rows that are left alone
+    newest = f"SELECT {key_names}, max({time}) AS {time} FROM {_rows_of(path)} WHERE {within} GROUP BY {key_names}"
+    ties = f"ORDER BY {created[0]} DESC" if created else ""
+    return (
+        f"SELECT {', '.join(map(identifier, [*keys, *features, *times]))} FROM {_rows_of(path)} "
+        f"SEMI JOIN ({newest}) newest USING ({key_names}, {time}) "
+        f"QUALIFY row_number() OVER (PARTITION BY {key_names} {ties}) = 1"
+    )
+
+
+def _rows_of(path: str) -> str:
+    return f"read_parquet({quoted(path)}, union_by_name = true)"
