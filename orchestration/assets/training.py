@@ -224,6 +224,7 @@ def evaluation() -> dg.MaterializeResult:
         "recall@100 less that of": table(
             as_text([{"method": m} | {"difference": d} for m, d in report.differences.items()])
         ),
+        "worth of knowing the user": table(report.personalization_table()),
         "live": report.measured["live"]["left_out"] or report.measured["live"]["release"],
         "seconds": table([{"part": part, "seconds": value} for part, value in report.seconds.items()]),
     }

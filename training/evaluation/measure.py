@@ -19,10 +19,25 @@ from training.data.held_out import stopping_and_judging
 from training.data.propensities import log_propensities
 from training.evaluation.intervals import QUANTILES, RESAMPLES, difference_rows, summary_rows
 from training.evaluation.live import LIVE, NotComparable, read_live
-from training.evaluation.methods import BOOSTED, SERVED, TOWERS, Searches, nightly_methods, searches_of
+from training.evaluation.methods import (
+    BOOSTED,
+    SERVED,
+    TOWERS,
+    WITHOUT_USERS,
+    Searches,
+    nightly_methods,
+    searches_of,
+)
 from training.evaluation.metrics import DEPTH, MEASURES, Values
 from training.evaluation.reliability import measured_confidence
-from training.evaluation.report import CONFIDENCE, MAIN_MEASURE, POSITIONS, EvaluationReport, write_evaluation
+from training.evaluation.report import (
+    CONFIDENCE,
+    MAIN_MEASURE,
+    PERSONALIZATION_MEASURES,
+    POSITIONS,
+    EvaluationReport,
+    write_evaluation,
+)
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, values_of
 from training.run.candidate import QUALITY_PRIOR, RANKER, load_candidate, load_prior
@@ -116,6 +131,14 @@ def measure(
             truth=truth,
             **whole,
             items=arrays.items,
+            personalization={
+                method: {
+                    name: difference_rows(values[ALL_ITEMS], method, name, day, settings.seed, user)[nobody]
+                    for name in PERSONALIZATION_MEASURES
+                }
+                for method, nobody in WITHOUT_USERS.items()
+                if {method, nobody} <= set(names)
+            },
             slices={name: part(s.requests, values.get(name, values[ALL_ITEMS])) for name, s in slices.items()},
             days=[
                 {"day": label, **part(day == number, values[ALL_ITEMS])}

@@ -45,12 +45,15 @@ SERVED = "served"
 NOBODY_SERVED = "served, not personalized"
 """The same for people of whom nothing is known: what is served without it is what personalization is worth."""
 TOWERS = "towers"
+NOBODY_TOWERS = "towers, not personalized"
 BOOSTED = "towers, boosted"
 WITHIN_MATCHES = "popularity within bm25 matches"
 ALL = (
-    SERVED, NOBODY_SERVED, TOWERS, BOOSTED, "towers, not personalized", "hybrid", "bm25", "bm25 x quality",
+    SERVED, NOBODY_SERVED, TOWERS, BOOSTED, NOBODY_TOWERS, "hybrid", "bm25", "bm25 x quality",
     "random walk", "popularity", WITHIN_MATCHES, "zero-shot", "zero-shot + bm25",
 )  # fmt: skip
+WITHOUT_USERS = {SERVED: NOBODY_SERVED, TOWERS: NOBODY_TOWERS}
+"""Methods, and the same for people of whom nothing is known."""
 BASELINES = ("bm25", "bm25 x quality", "random walk", "popularity", WITHIN_MATCHES, "zero-shot", "zero-shot + bm25")
 """What has nothing of the towers in it."""
 
@@ -156,7 +159,7 @@ def searches_of(
 
     makers: dict[str, Callable[[], Method]] = {
         TOWERS: lambda: by_towers(True),
-        "towers, not personalized": lambda: by_towers(False),
+        NOBODY_TOWERS: lambda: by_towers(False),
         "bm25": lambda: lexical(None),
         "bm25 x quality": lambda: lexical(1 + item_quality(arrays, arrays.cut)),
         "random walk": random_walk,

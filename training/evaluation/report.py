@@ -11,6 +11,7 @@ from typing import Any
 from training.run.candidate import EVALUATION
 
 MAIN_MEASURE = "recall@100"
+PERSONALIZATION_MEASURES = ("recall@10", "recall@100", "ndcg@10")
 POSITIONS = "positions"
 CONFIDENCE = "confidence"
 SAID_POSITIONS = (2, 3, 5, 10, 20)
@@ -22,8 +23,9 @@ class EvaluationReport:
 
     ``rows``: per method ``{"method", <measure>: {"value", "low", "high"}}``: the mean of the days' means and its 95%
     bootstrap interval. ``differences``: recall@100 of what the candidate serves less that of each other method, request
-    by request: ``{method: {"value", "low", "high"}}``. ``slices``: ``{name: {"requests", "users", "rows",
-    "differences"}}``; a slice without a request is left out.
+    by request: ``{method: {"value", "low", "high"}}``. ``personalization``: what is served, and the towers, less the
+    same for people of whom nothing is known, request by request: ``{method: {measure: {"value", "low", "high"}}}``.
+    ``slices``: ``{name: {"requests", "users", "rows", "differences"}}``; a slice without a request is left out.
     """
 
     truth: str
@@ -42,6 +44,7 @@ class EvaluationReport:
     seconds: dict[str, float] = field(default_factory=dict)
     """Per part of the evaluation."""
     differences: dict[str, dict[str, float]] = field(default_factory=dict)
+    personalization: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     serving: str = "towers"
     """The method that the candidate would serve with: ``served``, the ranker's order; of a candidate without one, the
     towers, boosted where it boosts."""
@@ -80,9 +83,18 @@ class EvaluationReport:
         """A row per day, a column per method."""
         return self._by_method([(part["day"], part) for part in self.days], "day", measure)
 
+    def personalization_table(self) -> list[dict[str, str]]:
+        """A row per method, a column per measure: what it finds of orders only since it knows the user."""
+        return as_text([{"method": method} | dict(gains) for method, gains in self.personalization.items()])
+
     def markdown(self) -> str:
         """Methods, slices and, where there are several, days as Markdown tables."""
         parts = [_markdown_table(self.table())]
+        if self.personalization:
+            parts += [
+                "What knowing the user is worth, request by request:",
+                _markdown_table(self.personalization_table()),
+            ]
         if self.slices:
             parts += [f"{MAIN_MEASURE} by slice:", _markdown_table(self.slice_table())]
         if len(self.days) > 1:

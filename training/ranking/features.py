@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from training.ranking.candidates import DEPTH, SOURCES, Asked, Pairs
+from training.ranking.tastes import Traits, price_places
 
 I64 = NDArray[np.int64]
 F32 = NDArray[np.float32]
@@ -22,10 +23,33 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "text": ("text_cosine", "text_rank"),
     "lexical": ("lexical_score", "lexical_share", "lexical_rank"),
     "graph": ("graph_share", "graph_rank"),
-    "user": ("times_ordered", "order_recency", "item_recency", "brand_share", "category_share", "price_closeness"),
+    "user": (
+        "times_ordered",
+        "order_recency",
+        "item_recency",
+        "brand_share",
+        "category_share",
+        "price_closeness",
+        "price_place_closeness",
+    ),
 }
-"""Features by what an explanation calls them; those of the item itself are its numeric features by their names."""
+"""Features by what an explanation calls them; tastes are of the user too, and those of the item itself are its numeric
+features by their names."""
+TASTE = "taste for "
+"""A feature of the user for each field of :class:`Traits`: ``taste for attribute colour``."""
 PAIR_FEATURES = tuple(name for names in GROUPS.values() for name in names)
+
+
+def group_of(feature: str) -> str:
+    """What an explanation calls a feature: one of ``GROUPS``, or ``item``."""
+    if feature.startswith(TASTE):
+        return "user"
+    return next((group for group, names in GROUPS.items() if feature in names), "item")
+
+
+def taste_fields(features: Sequence[str]) -> tuple[str, ...]:
+    """The fields of which these features are tastes."""
+    return tuple(name.removeprefix(TASTE) for name in features if name.startswith(TASTE))
 
 
 @dataclass(frozen=True)
@@ -46,6 +70,9 @@ class ItemColumns:
     """Quantile-transformed numeric features, NaN where unknown, [items, F]."""
     names: tuple[str, ...]
     """Of the numeric features."""
+    traits: Traits
+    price_place: F32
+    """Of the price among those of the item's category, NaN where unknown, [items]."""
     text: NDArray[np.float16] | None = None
     """By the text encoder, zeros without a text, [items, text width]; None: there is no encoder."""
 
@@ -58,28 +85,35 @@ class ItemColumns:
         numeric: F32,
         names: Sequence[str],
         text: NDArray[np.float16] | None = None,
+        fields: Sequence[str] | None = None,
     ) -> ItemColumns:
-        """Columns of a catalogue; a field that it lacks is unknown of all items."""
+        """Columns of a catalogue; a field that it lacks is unknown of all items.
+
+        ``fields``: those that tastes are for (default: the ones that enough items have).
+        """
         price = _column(catalog, "price", pa.float64()).to_numpy(zero_copy_only=False)
         with np.errstate(divide="ignore", invalid="ignore"):
             log_price = np.where(price > 0, np.log(price), np.nan).astype(np.float32)
         paths = _column(catalog, "category_path", pa.list_(pa.string()))
         joined = pc.binary_join(pc.fill_null(paths, []), "\x1f")
+        category = _codes(pc.if_else(pc.equal(joined, ""), None, joined))
         return cls(
             vectors=vectors,
             width=width,
             brand=_codes(_column(catalog, "brand", pa.string())),
-            category=_codes(pc.if_else(pc.equal(joined, ""), None, joined)),
+            category=category,
             log_price=log_price,
             numeric=numeric,
             names=tuple(names),
+            traits=Traits.of(catalog, fields),
+            price_place=price_places(log_price, category),
             text=text,
         )
 
     @property
     def features(self) -> tuple[str, ...]:
         """The columns of :func:`pair_features`."""
-        return (*PAIR_FEATURES, *self.names)
+        return (*PAIR_FEATURES, *(TASTE + field for field in self.traits.fields), *self.names)
 
 
 def pair_features(pairs: Pairs, asked: Asked, items: ItemColumns) -> F32:
@@ -92,6 +126,7 @@ def pair_features(pairs: Pairs, asked: Asked, items: ItemColumns) -> F32:
     best = asked.lexical.max(axis=1, initial=0)
     found = RANK_CONSTANT / (RANK_CONSTANT + 1 + pairs.rank) * (pairs.rank < DEPTH)
     by_source = dict(zip(SOURCES, found.T, strict=True))
+    whose, chosen = _history(asked.recent_items, asked.order_history)
     columns = {
         "towers_cosine": cosine,
         "towers_rank": by_source["towers"],
@@ -103,8 +138,10 @@ def pair_features(pairs: Pairs, asked: Asked, items: ItemColumns) -> F32:
         "graph_share": walked,
         "graph_rank": by_source["graph"],
         **user_features(pairs, asked.recent_items, asked.order_history, items),
+        "price_place_closeness": _place_closeness(whose, chosen, pairs, items.price_place),
     }
-    return np.column_stack([*(columns[name] for name in PAIR_FEATURES), items.numeric[item]]).astype(np.float32)
+    tastes = items.traits.affinities(whose, chosen, row, item)
+    return np.column_stack([*(columns[name] for name in PAIR_FEATURES), tastes, items.numeric[item]]).astype(np.float32)
 
 
 def _of_text(pairs: Pairs, asked: Asked, items: ItemColumns) -> dict[str, NDArray[np.floating]]:
@@ -130,9 +167,7 @@ def user_features(
     as of :class:`Asked`."""
     times, first = _lookup(order_history, pairs, len(items.brand))
     met, place = _lookup(recent_items, pairs, len(items.brand))
-    history = np.concatenate([recent_items, order_history], axis=1)
-    row, column = np.nonzero(history >= 0)
-    chosen = history[row, column].astype(np.int64)
+    row, chosen = _history(recent_items, order_history)
     return {
         "times_ordered": np.log1p(times),
         "order_recency": (times > 0) / (1.0 + first),
@@ -141,6 +176,13 @@ def user_features(
         "category_share": _share(row, items.category[chosen], pairs.row, items.category[pairs.item]),
         "price_closeness": _closeness(row, chosen, pairs, items),
     }
+
+
+def _history(recent_items: NDArray[np.int32], order_history: NDArray[np.int32]) -> tuple[I64, I64]:
+    """Whose each item that a user clicked or ordered is, and which, [n] each."""
+    history = np.concatenate([recent_items, order_history], axis=1)
+    row, column = np.nonzero(history >= 0)
+    return row, history[row, column].astype(np.int64)
 
 
 def _lookup(history: NDArray[np.int32], pairs: Pairs, items: int) -> tuple[I64, I64]:
@@ -171,6 +213,16 @@ def _closeness(row: I64, chosen: I64, pairs: Pairs, items: ItemColumns) -> NDArr
     total = _sums(row[known], code, price[known], pairs.row, wanted)
     distance = np.abs(items.log_price[pairs.item] - total / np.maximum(count, 1))
     return np.where((count > 0) & np.isfinite(distance), np.exp(-np.nan_to_num(distance)), 0)
+
+
+def _place_closeness(row: I64, chosen: I64, pairs: Pairs, place: F32) -> NDArray[np.float64]:
+    """1 - |place - mean place of what the user chose|, the mean with one choice of the middle beside theirs, [m]: how
+    dear people buy, whatever they buy; NaN where either is unknown."""
+    known = np.isfinite(place[chosen])
+    n = int(pairs.row.max(initial=-1)) + 1
+    count = np.bincount(row[known], minlength=n)
+    mean = (np.bincount(row[known], weights=place[chosen[known]], minlength=n) + 0.5) / (count + 1)
+    return np.where(count[pairs.row] > 0, 1 - np.abs(place[pairs.item] - mean[pairs.row]), np.nan)
 
 
 def _sums(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.ranking.click_chance import ClickChance
 from training.ranking.confidence import Confidence
-from training.ranking.features import GROUPS
+from training.ranking.features import group_of
 from training.ranking.listwise import Lists, fit_listwise, fit_scale
 from training.ranking.ranker import CLASSES, RULES, Ranker, rule_weights
 from training.ranking.trees import Trees
@@ -143,8 +143,7 @@ def fit_ranker(features: tuple[str, ...], rows: RankingRows, seed: int) -> Fitte
             trees[name] = Trees.fit(sample, sample.values @ learned, seed)
         choices[name] = Choice(len(part.lists), figures, serves)
         if name == "known" and is_learned:
-            about_source = [f for group, names in GROUPS.items() if group != "user" for f in names]
-            shared = np.where(np.isin(features, about_source), 0.0, learned)
+            shared = np.where([group_of(feature) in ("user", "item") for feature in features], learned, 0.0)
     return FittedRanker(Ranker(features, weights, fill.astype(np.float64), trees), choices)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.ranking.candidates import DEPTH, SOURCES, Pairs
-from training.ranking.features import GROUPS
+from training.ranking.features import GROUPS, group_of
 from training.ranking.trees import Trees
 
 F32 = NDArray[np.float32]
@@ -78,7 +78,7 @@ class Ranker:
 
     def reads_users(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether what a user did counts for queries of these classes, [n]."""
-        of_user = np.isin(self.features, GROUPS["user"])
+        of_user = np.array([group_of(name) == "user" for name in self.features])
         reads = (name in self.trees or bool(self.weights[name][of_user].any()) for name in CLASSES)
         return np.where(known, *reads)
 
@@ -110,8 +110,7 @@ class Ranker:
         """What each group of features adds to the scores, [m] each; they add up to :meth:`scores`."""
         filled = np.where(np.isnan(values), self.fill, values)
         each = filled * np.where(known[:, None], self.weights["known"], self.weights["unknown"])
-        group_of = {feature: group for group, names in GROUPS.items() for feature in names}
-        groups = np.array([group_of.get(feature, "item") for feature in self.features])
+        groups = np.array([group_of(feature) for feature in self.features])
         if self.trees:
             each, groups = np.column_stack([each, np.zeros(len(each))]), np.append(groups, SAME_FOR_ALL)
         for rows, trees in self._trees_of(known):

@@ -89,11 +89,9 @@ class Release:
     @cached_property
     def towers_ranker(self) -> Ranker | None:
         """What leaves the candidates in the order of the towers; its weights are not read. None as :attr:`ranker`."""
-        from training.ranking.features import PAIR_FEATURES
         from training.ranking.ranker import Ranker
 
-        names = read_json(self.manifest.path / "preprocessing.json")["item_figures"]["names"]
-        return Ranker.of_towers((*PAIR_FEATURES, *names)) if self.has_ranker else None
+        return Ranker.of_towers(_ranker_features(self.manifest)) if self.has_ranker else None
 
     @cached_property
     def confidence(self) -> Confidence | None:
@@ -181,15 +179,13 @@ def _load_encoder(manifest: Manifest, item_ids: list[str]) -> QueryEncoder:
 def _load_ranker(manifest: Manifest) -> Ranker | None:
     import numpy as np
 
-    from training.ranking.features import PAIR_FEATURES
     from training.ranking.ranker import Ranker
 
     file = manifest.path / RANKER
     if not file.exists():
         return None
-    names = read_json(manifest.path / "preprocessing.json")["item_figures"]["names"]
     try:
-        ranker = Ranker.from_json(read_json(file)).aligned((*PAIR_FEATURES, *names))
+        ranker = Ranker.from_json(read_json(file)).aligned(_ranker_features(manifest))
         if not all(np.isfinite(values).all() for values in (*ranker.weights.values(), ranker.fill)):
             raise ValueError("a weight is not finite")
         _read_trees(manifest, ranker)
@@ -203,6 +199,20 @@ def _load_ranker(manifest: Manifest) -> Ranker | None:
             f"release {manifest.id} ranks by features that this program does not have ({error.args[0]}): start it again"
             " if the release is newer than it, else train again"
         ) from error
+
+
+def _ranker_features(manifest: Manifest) -> tuple[str, ...]:
+    """The features of this program for the items of a release: tastes for what its ranker was fitted on."""
+    from training.ranking.features import PAIR_FEATURES, TASTE
+
+    names = read_json(manifest.path / "preprocessing.json")["item_figures"]["names"]
+    return (*PAIR_FEATURES, *(TASTE + field for field in _taste_fields(manifest)), *names)
+
+
+def _taste_fields(manifest: Manifest) -> tuple[str, ...]:
+    from training.ranking.features import taste_fields
+
+    return taste_fields(read_json(manifest.path / RANKER)["features"])
 
 
 def _read_trees(manifest: Manifest, ranker: Ranker) -> None:
@@ -230,7 +240,7 @@ def _load_sources(release: Release) -> Sources:
     names = read_json(path / "preprocessing.json")["item_figures"]["names"]
     width = release.manifest.config["width"] - len(release.manifest.config["boosting"]["weights"])
     text = load_file(path / ITEM_TEXT)["vectors"] if (path / ITEM_TEXT).exists() else None
-    columns = ItemColumns.of(items.table, items.vectors, width, numeric, names, text)
+    columns = ItemColumns.of(items.table, items.vectors, width, numeric, names, text, _taste_fields(release.manifest))
     spelling = Spelling.load(path / SPELLING) if release.corrects_queries else None
     lexical = Bm25.load(path / LEXICAL)
     return Sources(lexical, QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.table, lexical), spelling)

@@ -112,7 +112,7 @@ def with_updates(
     if new is not None:
         numeric = np.concatenate([numeric, new.numeric])
         text = None if text is None else np.concatenate([text, new.text.astype(text.dtype)])
-    columns = ItemColumns.of(table, vectors, own.items.width, numeric, own.items.names, text)
+    columns = ItemColumns.of(table, vectors, own.items.width, numeric, own.items.names, text, own.items.traits.fields)
     if new is None:
         return release.with_items(replaced, encoder, own._replace(items=columns))
     words = list(new.words)

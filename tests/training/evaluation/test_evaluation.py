@@ -74,6 +74,11 @@ def test_the_table_has_every_method_on_the_same_rows(make_shop: MakeShop) -> Non
             assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
     assert report.value("towers", "recall@10") > report.value("popularity", "recall@10")
     assert report.value("towers", "ndcg@10") > report.value("towers, not personalized", "ndcg@10")
+    for name, gain in report.personalization["towers"].items():
+        assert gain["low"] <= gain["value"] <= gain["high"]
+        difference = report.value("towers", name) - report.value("towers, not personalized", name)
+        assert gain["value"] == pytest.approx(difference)
+    assert "What knowing the user is worth" in report.markdown()
     counts = {name: part["requests"] for name, part in report.slices.items()}
     for names in (("seen queries", "unseen queries"), ("returning users", "new users")):
         assert sum(counts.get(name, 0) for name in names) == report.requests
@@ -125,7 +130,9 @@ def test_days_after_the_cut(make_shop: MakeShop) -> None:
 def test_a_log_without_orders_is_evaluated_on_clicks(make_shop: MakeShop) -> None:
     settings = make_shop(requests=400, orders=False, texts=False)
     arrays = prepare_arrays(settings)
-    assert measure(arrays, settings.training, first_items(arrays), ["first"]).truth == "clicks"
+    report = measure(arrays, settings.training, first_items(arrays), ["first"])
+    assert report.truth == "clicks"
+    assert not report.personalization and "knowing the user" not in report.markdown()
 
 
 def test_methods_are_chosen_by_name(make_shop: MakeShop) -> None:

@@ -103,4 +103,14 @@ def test_a_request_reads_the_same_alone_and_among_others(
 
 
 def test_columns_are_named() -> None:
-    assert items().features == (*PAIR_FEATURES, "order_rate")
+    assert items().features == (*PAIR_FEATURES, "taste for brand", "order_rate")
+
+
+def test_how_dear_people_buy_is_told_by_the_place_in_the_category() -> None:
+    place = np.array([0.1, 0.9, 0.5, np.nan, np.nan], dtype=np.float32)
+    request = asked(order_history=np.array([[0, -1], [-1, -1]], dtype=np.int32))
+    values = pair_features(candidates(TOWERS, request), request, replace(items(), price_place=place))
+    column = values[:, PAIR_FEATURES.index("price_place_closeness")].reshape(2, 5)
+    mean = (0.1 + 0.5) / 2  # one choice of the middle beside theirs
+    np.testing.assert_allclose(column[0], [1 - abs(p - mean) for p in place], rtol=1e-6)
+    assert np.isnan(column[1]).all(), "of somebody of whom nothing is known"
