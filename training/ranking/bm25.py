@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.model.search import CHUNK_SCORES
+from training.ranking.index_text import item_texts, looser, query_text
 from training.ranking.word_forms import FORM, WordForms, language_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 I64 = NDArray[np.int64]
 SIZE = "size.json"
 """File of every saved index, also of one without a word."""
+UNTITLED = 2.0
+"""What a text without a title counts as at least, in times of the average length: it says little of its item, so that
+BM25 would take each of its words for what it is about."""
+_PAD = FORM
+"""A word that nobody asks for."""
 _WORD = re.compile(r"\b\w\w+\b")
 TEXT_FIELDS = ("title", "category_path", "brand", "attributes", "tags", "description")
 LEXICAL_FIELDS = (*TEXT_FIELDS, "item_id")
@@ -47,9 +53,18 @@ def catalog_text(catalog: pa.Table, fields: tuple[str, ...] = TEXT_FIELDS) -> li
     return list(pc.binary_join_element_wise(*parts, " ").to_pylist()) if parts else [""] * len(catalog)
 
 
+def untitled(catalog: pa.Table) -> NDArray[np.bool_]:
+    """Which items have no title, [items]; none where most have none."""
+    if "title" not in catalog.column_names:
+        return np.zeros(len(catalog), dtype=np.bool_)
+    said = pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(catalog["title"])), 0), False)
+    lacking = ~said.to_numpy()
+    return np.asarray(lacking & (2 * lacking.sum() < len(catalog)))
+
+
 def words_of(text: str) -> list[str]:
     """The words of a query as the index has them: what ``bm25s.tokenize`` gives, which takes 0.7 ms to begin."""
-    return [word for word in _WORD.findall(text.lower()) if word not in stop_words()]
+    return [word for word in _WORD.findall(query_text(text)) if word not in stop_words()]
 
 
 @lru_cache(maxsize=1)
@@ -64,47 +79,61 @@ class Bm25:
     """BM25 by bm25s over the words of texts, English stop words left out, and their forms in a language (see
     :class:`training.ranking.word_forms.WordForms`); None: the words alone."""
 
-    def __init__(self, texts: list[str], language: str | None = None) -> None:
+    def __init__(self, texts: list[str], language: str | None = None, lacking: NDArray[np.bool_] | None = None) -> None:
         import bm25s
 
         self._index: Any = bm25s.BM25()
-        self.language, self._size = language, len(texts)
-        tokens = self.tokens_of(texts)
+        self.language, self._size, self.is_empty = language, len(texts), True
+        tokens = _padded(self.tokens_of(texts), lacking)
         self.is_empty = not any(tokens.vocab)
         if not self.is_empty:
             self._index.index(tokens, show_progress=False)
         self._further: FurtherTexts | None = None
 
     @classmethod
-    def of_items(cls, texts: list[str]) -> Bm25:
-        """The index over a catalogue's texts, in their language."""
-        return cls(texts, language_of(texts))
+    def of_items(cls, texts: list[str], lacking: NDArray[np.bool_] | None = None) -> Bm25:
+        """The index over a catalogue's texts, in their language; ``lacking``: of :func:`untitled`, None: none."""
+        return cls(texts, language_of(texts), lacking)
 
-    def with_texts(self, texts: list[str]) -> Bm25:
+    def with_texts(self, texts: list[str], lacking: NDArray[np.bool_] | None = None) -> Bm25:
         """The same index with further texts after its own, scored by its own frequencies of words."""
         from training.ranking.further_texts import FurtherTexts
 
         other = copy.copy(self)
-        other._further = FurtherTexts(texts, self)
+        other._further = FurtherTexts(texts, self, lacking)
         return other
 
     def tokens_of(self, texts: list[str]) -> Any:
         """The words of each text, then their forms, as ``bm25s.tokenize`` gives them."""
         import bm25s
 
-        tokens = bm25s.tokenize(texts, stopwords="en", show_progress=False)
-        return tokens if self.language is None else _with_forms(tokens, self.language)
+        tokens = bm25s.tokenize(list(item_texts(texts)), stopwords="en", show_progress=False)
+        return tokens if self.language is None else _with_forms(tokens, self.language, self._vocabulary)
 
-    def asked(self, query: str) -> list[str]:
-        """The words and forms that a query is searched by."""
-        words = words_of(query)
-        if self._forms is None:
+    def asked(self, query: str, further: Collection[str] = ()) -> list[str]:
+        """The words and forms that a query is searched by; ``further``: words that are known besides the index's."""
+
+        def knows(word: str) -> bool:
+            return word in self._vocabulary or word in further
+
+        text = query_text(query)
+        words = [found for word in words_of(text) for found in _as_measured(word, knows)]
+        if self.forms is None:
             return words
-        return [*words, *(form for form in self._forms.asked(query.lower(), words) if form in self._index.vocab_dict)]
+        asked = self.forms.asked(text, words)
+        missing = [word for word in words if not (knows(word) or knows(FORM + self.forms.stems([word])[0]))]
+        within = chain.from_iterable(map(self.forms.asked_within, missing))
+        return [*words, *filter(knows, chain(asked, within))]
 
     @cached_property
-    def _forms(self) -> WordForms | None:
-        return None if self.language is None or self.is_empty else WordForms(self.language, self._index.vocab_dict)
+    def forms(self) -> WordForms | None:
+        """Forms of words in its language; None where that is not told."""
+        return None if self.language is None or self.is_empty else WordForms(self.language, self._vocabulary)
+
+    @property
+    def _vocabulary(self) -> dict[str, int]:
+        """Place of each word and form; none before there is an index."""
+        return {} if self.is_empty else self._index.vocab_dict
 
     def save(self, folder: Path) -> None:
         """Write the index into a new folder."""
@@ -131,7 +160,7 @@ class Bm25:
         if self.is_empty:
             return [], np.zeros(0, dtype=np.int64)
         items = np.diff(self._index.scores["indptr"]).astype(np.int64)
-        places = {word: place for word, place in self._index.vocab_dict.items() if word and (forms or word[0] != FORM)}
+        places = {word: place for word, place in self._vocabulary.items() if word and (forms or word[0] != FORM)}
         return list(places), items[list(places.values())]
 
     @property
@@ -144,11 +173,11 @@ class Bm25:
 
     def items_with(self, word: str) -> NDArray[np.integer[Any]]:
         """The items that have a word of :func:`words_of`, ascending, [m]."""
-        place = None if self.is_empty else self._index.vocab_dict.get(word)
-        if place is None:
-            return np.zeros(0, dtype=np.int64)
-        begin, end = self._index.scores["indptr"][place : place + 2].tolist()
-        return np.asarray(self._index.scores["indices"][begin:end])
+        begin = end = 0
+        if (place := self._vocabulary.get(word)) is not None:
+            begin, end = self._index.scores["indptr"][place : place + 2].tolist()
+        own = np.zeros(0, dtype=np.int64) if begin == end else np.asarray(self._index.scores["indices"][begin:end])
+        return own if self._further is None else np.concatenate([own, self._size + self._further.texts_with(word)])
 
     def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """Scores of all items, 0 where no word matches, [n, items]."""
@@ -198,6 +227,25 @@ class Bm25:
         return np.stack([self._index.get_scores(words, factor) if words else nothing for words in asked])
 
 
+def _padded(tokens: Any, lacking: NDArray[np.bool_] | None) -> Any:
+    """The tokens of each text, those without a title as long as ``UNTITLED`` says."""
+    if lacking is None or not lacking.any():
+        return tokens
+    vocab, ids = dict(tokens.vocab), list(tokens.ids)
+    pad, lengths = vocab.setdefault(_PAD, len(vocab)), np.array(list(map(len, ids)))
+    least = int(UNTITLED * lengths.mean())
+    for row in np.flatnonzero(lacking & (lengths < least) & (lengths > 0)).tolist():
+        ids[row] = [*ids[row], *[pad] * (least - int(lengths[row]))]
+    return type(tokens)(ids, vocab)
+
+
+def _as_measured(word: str, knows: Callable[[str], bool]) -> list[str]:
+    """A word, or what of a measure that is none of the index's is."""
+    if knows(word) or not (others := list(filter(knows, looser(word)))):
+        return [word]
+    return others[:1] if others[0] == looser(word)[0] else list(dict.fromkeys(others))
+
+
 def best_matches(scores: NDArray[np.float32], k: int) -> tuple[I64, NDArray[np.float32]]:
     """The best ``k`` items of each row of scores [n, items] that are above 0, of equal ones the lower first, -1 where
     there are no more, and their scores, [n, k] each.
@@ -218,10 +266,10 @@ def best_matches(scores: NDArray[np.float32], k: int) -> tuple[I64, NDArray[np.f
     return found, best
 
 
-def _with_forms(tokens: Any, language: str) -> Any:
-    """The tokens of each text, then their forms."""
+def _with_forms(tokens: Any, language: str, known: dict[str, int]) -> Any:
+    """The tokens of each text, then their forms; compounds are split by these words and the ``known`` ones."""
     words = list(tokens.vocab)
-    forms = WordForms(language, tokens.vocab).of_words(words)
+    forms = WordForms(language, {**known, **tokens.vocab}).of_words(words)
     vocab = dict(tokens.vocab)
     numbered = [vocab.setdefault(form, len(vocab)) for each in forms for form in each]
     counts = np.zeros(len(words), dtype=np.int64)

@@ -15,7 +15,7 @@ from training.data.ragged import empty_rows
 from training.model.search import CHUNK_SCORES, exact_top
 from training.model.towers import TowerConfig
 from training.ranking.asked_queries import QueryReader, with_corrected_queries
-from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text, untitled
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
 from training.ranking.click_chance import ClickChance, clicked_first, fit_click_chance, telling_requests
 from training.ranking.confidence import nearness
@@ -66,7 +66,7 @@ class SecondStage:
         """
         transform, catalog = arrays.item_transform, arrays.catalog()
         texts = catalog_text(catalog, LEXICAL_FIELDS)
-        lexical = Bm25.of_items(texts)
+        lexical = Bm25.of_items(texts, untitled(catalog))
         spelling = Spelling.as_of(lexical, texts, arrays.edges, arrays.query_texts(), at)
         asked = arrays if reader is None else with_corrected_queries(arrays, spelling, reader)
         return cls(

@@ -32,7 +32,7 @@ from training.evaluation import EvaluationReport
 from training.evaluation.methods import SERVED
 from training.model.towers import HALF, TowerConfig, Towers
 from training.quality_prior import QualityFeatures
-from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text, untitled
 from training.ranking.features import PAIR_FEATURES
 from training.ranking.fitting import FittedRanker
 from training.ranking.query_graph import QueryGraph
@@ -165,7 +165,7 @@ def _write_files(
     write_json(folder / RANKER, FittedRanker.of_rules(PAIR_FEATURES, rules).to_json())
     save_file({"numeric": np.zeros((len(catalog), 0), dtype=np.float32)}, folder / ITEM_NUMERIC)
     texts = catalog_text(catalog, LEXICAL_FIELDS)
-    lexical = Bm25.of_items(texts)
+    lexical = Bm25.of_items(texts, untitled(catalog))
     lexical.save(folder / LEXICAL)
     Spelling.of_catalog(lexical, texts).save(folder / SPELLING)
     QueryGraph.empty(len(catalog)).save(folder / GRAPH)
