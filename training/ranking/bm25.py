@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
+from infra.contract.letters import same_letters
 from training.model.search import CHUNK_SCORES
-from training.ranking.index_text import item_texts, looser, query_text
+from training.ranking.measures import item_text, query_text
 from training.ranking.word_forms import FORM, WordForms, language_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 I64 = NDArray[np.int64]
 SIZE = "size.json"
 """File of every saved index, also of one without a word."""
+READING, AS_WRITTEN = 2, 1
+"""How texts are read: in one way of writing letters and measures; in an index of before, in lower case alone. An index
+is asked as it was made, whatever wrote it."""
 UNTITLED = 2.0
 """What a text without a title counts as at least, in times of the average length: it says little of its item, so that
 BM25 would take each of its words for what it is about."""
@@ -63,8 +67,13 @@ def untitled(catalog: pa.Table) -> NDArray[np.bool_]:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a query as the index has them: what ``bm25s.tokenize`` gives, which takes 0.7 ms to begin."""
-    return [word for word in _WORD.findall(query_text(text)) if word not in stop_words()]
+    """The words that are written in a text."""
+    return _words(same_letters(text))
+
+
+def _words(text: str) -> list[str]:
+    # what bm25s.tokenize gives, which takes 0.7 ms to begin
+    return [word for word in _WORD.findall(text) if word not in stop_words()]
 
 
 @lru_cache(maxsize=1)
@@ -79,11 +88,17 @@ class Bm25:
     """BM25 by bm25s over the words of texts, English stop words left out, and their forms in a language (see
     :class:`training.ranking.word_forms.WordForms`); None: the words alone."""
 
-    def __init__(self, texts: list[str], language: str | None = None, lacking: NDArray[np.bool_] | None = None) -> None:
+    def __init__(
+        self,
+        texts: list[str],
+        language: str | None = None,
+        lacking: NDArray[np.bool_] | None = None,
+        reading: int = READING,
+    ) -> None:
         import bm25s
 
         self._index: Any = bm25s.BM25()
-        self.language, self._size, self.is_empty = language, len(texts), True
+        self.language, self.reading, self._size, self.is_empty = language, reading, len(texts), True
         tokens = _padded(self.tokens_of(texts), lacking)
         self.is_empty = not any(tokens.vocab)
         if not self.is_empty:
@@ -107,7 +122,8 @@ class Bm25:
         """The words of each text, then their forms, as ``bm25s.tokenize`` gives them."""
         import bm25s
 
-        tokens = bm25s.tokenize(list(item_texts(texts)), stopwords="en", show_progress=False)
+        read = [self._read(text, item_text) for text in texts]
+        tokens = bm25s.tokenize(read, stopwords="en", show_progress=False)
         return tokens if self.language is None else _with_forms(tokens, self.language, self._vocabulary)
 
     def asked(self, query: str, further: Collection[str] = ()) -> list[str]:
@@ -116,14 +132,16 @@ class Bm25:
         def knows(word: str) -> bool:
             return word in self._vocabulary or word in further
 
-        text = query_text(query)
-        words = [found for word in words_of(text) for found in _as_measured(word, knows)]
-        if self.forms is None:
-            return words
-        asked = self.forms.asked(text, words)
-        missing = [word for word in words if not (knows(word) or knows(FORM + self.forms.stems([word])[0]))]
-        within = chain.from_iterable(map(self.forms.asked_within, missing))
-        return [*words, *filter(knows, chain(asked, within))]
+        text = self._read(query, query_text)
+        words = _words(text)
+        return words if self.forms is None else [*words, *self.forms.asked(text, words, knows)]
+
+    def words_of(self, text: str) -> list[str]:
+        """The words that are written in a text, as the index has them."""
+        return _words(self._read(text))
+
+    def _read(self, text: str, measures: Callable[[str], str] = str) -> str:
+        return text.lower() if self.reading == AS_WRITTEN else measures(same_letters(text))
 
     @cached_property
     def forms(self) -> WordForms | None:
@@ -138,20 +156,28 @@ class Bm25:
     def save(self, folder: Path) -> None:
         """Write the index into a new folder."""
         folder.mkdir()
-        told = {"texts": self._size, "is_empty": self.is_empty, "language": self.language}
+        told = {"texts": self._size, "is_empty": self.is_empty, "language": self.language, "reading": self.reading}
         (folder / SIZE).write_text(json.dumps(told), encoding="utf-8")
         if not self.is_empty:
             self._index.save(folder, show_progress=False)
 
     @classmethod
     def load(cls, folder: Path) -> Bm25:
-        """What :meth:`save` wrote; its arrays are mapped."""
+        """What :meth:`save` wrote; its arrays are mapped.
+
+        Raises:
+            ValueError: a newer program wrote it, which reads texts in another way.
+        """
         import bm25s
 
         index = cls.__new__(cls)
         told = json.loads((folder / SIZE).read_text(encoding="utf-8"))
         index._size, index.is_empty, index.language = told["texts"], told["is_empty"], told.get("language")
-        index._further = None
+        index.reading, index._further = told.get("reading", AS_WRITTEN), None
+        if index.reading not in (AS_WRITTEN, READING):
+            raise ValueError(
+                f"{folder} was written by a newer program (texts are read in way {index.reading}): start that one"
+            )
         index._index = bm25s.BM25() if index.is_empty else bm25s.BM25.load(folder, mmap=True, show_progress=False)
         return index
 
@@ -237,13 +263,6 @@ def _padded(tokens: Any, lacking: NDArray[np.bool_] | None) -> Any:
     for row in np.flatnonzero(lacking & (lengths < least) & (lengths > 0)).tolist():
         ids[row] = [*ids[row], *[pad] * (least - int(lengths[row]))]
     return type(tokens)(ids, vocab)
-
-
-def _as_measured(word: str, knows: Callable[[str], bool]) -> list[str]:
-    """A word, or what of a measure that is none of the index's is."""
-    if knows(word) or not (others := list(filter(knows, looser(word)))):
-        return [word]
-    return others[:1] if others[0] == looser(word)[0] else list(dict.fromkeys(others))
 
 
 def best_matches(scores: NDArray[np.float32], k: int) -> tuple[I64, NDArray[np.float32]]:

@@ -1,8 +1,8 @@
 """Words that are written together, taken apart by the words of a catalogue.
 
 What a compound is about stands last: a ``Bürostuhl`` is a ``Stuhl``. That a word ends with another makes it no compound
-(``praktisch`` is no ``Tisch``): its beginning has to be a word too, or to begin compounds with another end
-(``Büromöbel``), or what stands last is too long to end a word by chance.
+(``praktisch`` is no ``Tisch``), however long the other is: its beginning has to be a word too (``Büro``), or to begin
+another compound (``Schlagschrauber`` beside ``Schlagbohrmaschine``).
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from itertools import chain
 from training.ranking.near_words import fold
 
 LAST, FIRST = 4, 3
-"""Letters of the last part of a compound, and of the first one, at least."""
-SURE = 7
-"""Letters from which on no word ends with another by chance."""
+"""Letters of the last part of a compound, and of a first one that is a word, at least."""
+FIRST_OF_OTHERS = 4
+"""Letters of a first part that is no word but begins other compounds, at least: shorter ones are prefixes of verbs."""
+LONG = 7
+"""Letters of a word that somebody asks for, from which on no word ends with it by chance."""
 MOST = 200
-"""Words that a last part is looked for in."""
+"""Compounds that a last part is looked for in."""
 _LINKS = ("", "s", "n", "e", "es", "en", "er")
 """What may stand between the parts of a compound."""
 _PREFIXES = frozenset({"ver", "ent", "zer", "miss", "her", "hin", "ont", "för", "fra"})
@@ -47,11 +49,12 @@ class Compounds:
         last alone where the first is no word; none where it is no compound."""
         (stem,) = self._stems([word])
         for cut in range(FIRST, len(word) - LAST + 1):
-            if last := self._last(word, stem, cut):
-                first = word[:cut]
-                if known := self._known(first):
-                    return [*self._stems([known]), last]
-                if self._is_long(first, word[cut:]) or self._begins_others(first, last):
+            if (last := self._last(word, stem, cut)) and (first := self._known(word[:cut])):
+                return [*self._stems([first]), last]
+        for cut in range(FIRST_OF_OTHERS, len(word) - LAST + 1):
+            if word[cut:] in self._words:
+                (last,) = self._stems([word[cut:]])
+                if self._begins_others(word[:cut], last):
                     return [last]
         return []
 
@@ -67,11 +70,10 @@ class Compounds:
             until = bisect_right(self._by_end, (end + _HIGHEST, ""))
             firsts |= {one: one[: len(held) - len(end)] for held, one in self._by_end[begin:until]}
         firsts = {one: first for one, first in firsts.items() if len(first) >= FIRST and first not in self._no_first}
-        sure = {one: first for one, first in firsts.items() if self._known(first) or self._begins_others(first, stem)}
-        kept = firsts if len(word) >= SURE or not sure else sure
+        sure = [one for one, first in firsts.items() if self._known(first) or self._begins_others(first, stem)]
         # a letter that all have before it is the word's own, which was left out
-        is_whole = len({first[-1] for first in kept.values()}) > 1 or any(f in self._words for f in kept.values())
-        return list(kept)[:MOST] if is_whole else []
+        is_whole = bool(sure) or len({first[-1] for first in firsts.values()}) > 1
+        return (list(firsts)[:MOST] if is_whole else []) if len(word) >= LONG else sure[:MOST]
 
     def _known(self, first: str) -> str | None:
         """The word that a first part is, but for what links it; None where it is none."""
@@ -89,14 +91,9 @@ class Compounds:
             return stem[cut:]
         return self._stems([word[cut:]])[0] if word[cut:] in self._words else None
 
-    def _is_long(self, first: str, last: str) -> bool:
-        """Whether what stands last is too long to end a word by chance."""
-        return len(last) >= SURE and first not in self._no_first
-
     def _begins_others(self, first: str, last: str) -> bool:
         """Whether words with another last stem begin likewise and end with a word."""
-        ends = self._ends_after.get(first)
-        return ends is not None and first not in self._no_first and bool(ends - {last})
+        return first not in self._no_first and bool(self._ends_after.get(first, set()) - {last})
 
     @cached_property
     def _stemmed(self) -> tuple[list[str], list[str]]:
@@ -112,10 +109,10 @@ class Compounds:
     def _ends_after(self) -> dict[str, set[str]]:
         """Of first parts the stems that they stand before."""
         found: dict[str, set[str]] = {}
-        for word, stem in zip(*self._stemmed, strict=True):
-            for cut in range(FIRST, len(word) - LAST + 1):
-                if last := self._last(word, stem, cut):
-                    found.setdefault(word[:cut], set()).add(last)
+        for word in self._stemmed[0]:
+            for cut in range(FIRST_OF_OTHERS, len(word) - LAST + 1):
+                if word[cut:] in self._words:
+                    found.setdefault(word[:cut], set()).update(self._stems([word[cut:]]))
         return found
 
     @cached_property

@@ -6,8 +6,7 @@ What names items, the first of these that does; nothing where it names more than
    that a title or an attribute says;
 2. an id beside other words; a number that is said, of those items that have all the other words too;
 3. the beginning of a number, then any part of it, of four characters or more with a digit, likewise;
-4. a part that is written with its marks as the item writes it (``4311/32-A`` of ``MK-4311/32-A``), of five characters
-   or more.
+4. a part that is cut at marks, of five characters or more (``4311/32-A`` of ``MK-4311/32-A``), likewise.
 
 An ordinary word, a size or a version is none of these, whatever id it is a part of; see :meth:`ItemNumbers.named`.
 """
@@ -17,7 +16,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import reduce
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -27,10 +25,10 @@ from numpy.typing import NDArray
 
 from infra.contract.letters import same_letters
 from infra.contract.query_text import normalise
-from training.ranking.bm25 import Bm25, words_of
+from training.ranking.bm25 import Bm25
 from training.ranking.candidates import DEPTH, SOURCES
 from training.ranking.identifiers import folded_text, may_be_part, own_identifiers, said_identifiers
-from training.ranking.number_index import MOST_NUMBERS, NOTHING, NumberIndex
+from training.ranking.number_index import NOTHING, NumberIndex
 
 I64 = NDArray[np.int64]
 F32 = NDArray[np.float32]
@@ -53,7 +51,7 @@ _COLUMNS = ("item_id", "title", "attributes", "variant_ids")
 JOINED = 3
 """Words apart that may be one id."""
 _VERSION, _RUNS = re.compile(r"[^\W\d_]{4,}\d{1,2}$"), re.compile(r"\d+|\D+")
-_DIGIT, _INNER = re.compile(r"\d"), re.compile(r"\w\W+\w")
+_DIGIT, _INNER, _ALPHANUMERIC = re.compile(r"\d"), re.compile(r"\w\W+\w"), re.compile(r"[^\W_]+")
 
 
 class _Window(NamedTuple):
@@ -158,7 +156,7 @@ class ItemNumbers:
         is_bare = not window.key.isdigit() or window.words[0] == window.key
         if len(window.words) > 1 or not is_bare or not may_be_part(window.key):
             return NOTHING
-        asked = words_of(window.words[0])
+        asked = self._lexical.words_of(window.words[0])
         if len(asked) == 1 and len(self._lexical.items_with(asked[0])) > self.few:
             return NOTHING  # a word, which spares the pass over all numbers
         for rows in self._rows_with(window.key):
@@ -168,27 +166,31 @@ class ItemNumbers:
         return NOTHING
 
     def _written_part(self, window: _Window) -> I64:
-        """A part with the marks that it is written with, which is neither a size nor a year then; no other item says
-        its words."""
+        """A part that is cut where the item's number has marks, which is neither a size nor a year then; no other item
+        has its words."""
         written = window.words[0]
         if len(window.words) > 1 or len(window.key) < LONG or not _INNER.search(written):
             return NOTHING
-        for there in self._rows_with(window.key):
-            rows = there[self._write(there, written)] if 0 < len(there) <= MOST_NUMBERS else NOTHING
-            if 0 < len(rows) <= self.few and not self._said_by_others(written, rows):
-                return self._with_others(rows, window.others)
+        rows = self._items_with_all(self._lexical.words_of(written))
+        if 0 < len(rows) <= self.few and self._all_write(rows, written):
+            for there in self._rows_with(window.key):
+                if np.isin(rows, there).all():
+                    return self._with_others(rows, window.others)
         return NOTHING
 
-    def _write(self, rows: I64, written: str) -> NDArray[np.bool_]:
-        """Which of few items have a text in which a number begins or ends where ``written`` does, [n]."""
-        pattern = re.compile(rf"(?<![^\W_]){re.escape(same_letters(written))}(?![^\W_])")
-        told = self._catalog.take(pa.array(rows)).to_pylist()
-        return np.array([any(pattern.search(same_letters(text.lower())) for text in _texts(item)) for item in told])
+    def _items_with_all(self, words: Sequence[str]) -> I64:
+        """The items that have each of the words; none for no word."""
+        rows, *others = sorted((self._lexical.items_with(word) for word in words), key=len) or [NOTHING]
+        for there in others:
+            rows = rows[_among(rows, there)]
+        return rows.astype(np.int64)
 
-    def _said_by_others(self, written: str, rows: I64) -> bool:
-        """Whether an item but ``rows`` has all the words that are in a part, or there are none to tell by."""
-        there = [self._lexical.items_with(word) for word in words_of(written)]
-        return not there or len(np.setdiff1d(reduce(np.intersect1d, there), rows)) > 0
+    def _all_write(self, rows: I64, written: str) -> bool:
+        """Whether each of few items has a text in which the part stands between marks, whichever these are."""
+        parts = r"(?:_|[^\w\s])+".join(_ALPHANUMERIC.findall(same_letters(written)))
+        pattern = re.compile(rf"(?<![^\W_]){parts}(?![^\W_])")
+        told = self._catalog.take(pa.array(rows)).to_pylist()
+        return all(any(pattern.search(same_letters(text)) for text in _texts(item)) for item in told)
 
     def _rows_of(self, key: str) -> tuple[I64, I64]:
         """As of the index, further items among them."""
@@ -211,14 +213,14 @@ class ItemNumbers:
     def _is_ordinary_word(self, word: str, rows: I64) -> bool:
         if _DIGIT.search(word) and _INNER.search(word):
             return False
-        asked = words_of(" ".join(_RUNS.findall(word)) if _VERSION.match(word) else word)
+        asked = self._lexical.words_of(" ".join(_RUNS.findall(word)) if _VERSION.match(word) else word)
         if not asked or len(asked) > MOST_ORDINARY:
             return not asked and len(word) > 1
         return all(self._others_with(each, rows) > self.few for each in asked)
 
     def _is_no_word(self, window: _Window, rows: I64) -> bool:
         """Whether no item but ``rows`` says what is one word: a whole number, or a part that texts have as well."""
-        asked = [word for written in window.words for word in words_of(written)]
+        asked = [word for written in window.words for word in self._lexical.words_of(written)]
         return len(asked) != 1 or not self._others_with(asked[0], rows)
 
     def _others_with(self, word: str, rows: I64) -> int:
@@ -228,7 +230,7 @@ class ItemNumbers:
 
     def _with_others(self, rows: I64, others: Sequence[str]) -> I64:
         """Those of the items that have all other words, of those that any item has."""
-        for word in words_of(" ".join(others)) if len(rows) else ():
+        for word in self._lexical.words_of(" ".join(others)) if len(rows) else ():
             there = self._lexical.items_with(word)
             rows = rows[_among(rows, there)] if len(there) else rows
         return rows

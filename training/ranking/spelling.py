@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from infra.contract.letters import same_letters
 from training.data.edges import Edges
 from training.ranking.bm25 import Bm25, stop_words
-from training.ranking.index_text import query_text
 from training.ranking.near_words import LONGEST, NearWords, fold, plain_spellings
 from training.ranking.shop_words import SCHEMA, shop_words
 from training.ranking.word_forms import WordForms
@@ -137,7 +137,7 @@ class Spelling:
         """Whether a query is corrected but for the endings of its words, if at all."""
         if self._forms is None:
             return text == corrected
-        before, after = (self._forms.stems(_TOKEN.findall(query_text(one))) for one in (text, corrected))
+        before, after = (self._forms.stems(_TOKEN.findall(same_letters(one))) for one in (text, corrected))
         return before == after
 
     def save(self, file: Path) -> None:

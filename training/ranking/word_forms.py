@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -74,19 +74,24 @@ class WordForms:
             [FORM + form for form in (stem, *parts(word))] for word, stem in zip(words, self.stems(words), strict=True)
         ]
 
-    def asked(self, text: str, words: Sequence[str]) -> list[str]:
-        """The forms that a query is searched by, besides its words."""
+    def asked(self, text: str, words: Sequence[str], knows: Callable[[str], bool]) -> list[str]:
+        """The forms that a query is searched by besides its words: known ones of each word and, of one that is not
+        known in any form, of the compounds that it is the last part of."""
         if self._is_unspaced:
             runs = _UNSPACED_RUN.findall(text)
-            return [FORM + form for run in runs for form in (_pairs(run) if len(run) > 1 else [run])]
-        return [form for forms in self.of_words(words) for form in forms]
+            return list(filter(knows, (FORM + p for run in runs for p in (_pairs(run) if len(run) > 1 else [run]))))
+        asked: list[str] = []
+        for word, forms in zip(words, self.of_words(words), strict=True):
+            is_missing = self._compounds is not None and not (knows(word) or knows(forms[0]))
+            asked += filter(knows, [*forms, *(self.asked_within(word) if is_missing else ())])
+        return asked
 
     def has_stem(self, word: str) -> bool:
         """Whether the catalogue has a word of the same stem, by an index that has the forms among its words."""
         return FORM + self.stems([word])[0] in self._words
 
     def asked_within(self, word: str) -> list[str]:
-        """The forms of the compounds that a word is the last part of which itself is none of the catalogue's."""
+        """The forms of the catalogue's compounds that a word is the last part of which is itself none of its words."""
         found = self._compounds.ending_with(word) if self._compounds else []
         return [FORM + stem for stem in dict.fromkeys(self.stems(found))]
 
