@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from infra.contract.letters import same_letters
 from training.model.search import CHUNK_SCORES
 from training.ranking.measures import item_text, query_text
+from training.ranking.untitled import padded
 from training.ranking.word_forms import FORM, WordForms, language_of
 
 if TYPE_CHECKING:
@@ -31,11 +32,6 @@ SIZE = "size.json"
 READING, AS_WRITTEN = 2, 1
 """How texts are read: in one way of writing letters and measures; in an index of before, in lower case alone. An index
 is asked as it was made, whatever wrote it."""
-UNTITLED = 2.0
-"""What a text without a title counts as at least, in times of the average length: it says little of its item, so that
-BM25 would take each of its words for what it is about."""
-_PAD = FORM
-"""A word that nobody asks for."""
 _WORD = re.compile(r"\b\w\w+\b")
 TEXT_FIELDS = ("title", "category_path", "brand", "attributes", "tags", "description")
 LEXICAL_FIELDS = (*TEXT_FIELDS, "item_id")
@@ -55,15 +51,6 @@ def catalog_text(catalog: pa.Table, fields: tuple[str, ...] = TEXT_FIELDS) -> li
             column = pc.binary_join(column.cast(pa.list_(pa.string())), " ")
         parts.append(pc.fill_null(column.cast(pa.string()), ""))
     return list(pc.binary_join_element_wise(*parts, " ").to_pylist()) if parts else [""] * len(catalog)
-
-
-def untitled(catalog: pa.Table) -> NDArray[np.bool_]:
-    """Which items have no title, [items]; none where most have none."""
-    if "title" not in catalog.column_names:
-        return np.zeros(len(catalog), dtype=np.bool_)
-    said = pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(catalog["title"])), 0), False)
-    lacking = ~said.to_numpy()
-    return np.asarray(lacking & (2 * lacking.sum() < len(catalog)))
 
 
 def words_of(text: str) -> list[str]:
@@ -99,7 +86,7 @@ class Bm25:
 
         self._index: Any = bm25s.BM25()
         self.language, self.reading, self._size, self.is_empty = language, reading, len(texts), True
-        tokens = _padded(self.tokens_of(texts), lacking)
+        tokens = padded(self.tokens_of(texts), lacking)
         self.is_empty = not any(tokens.vocab)
         if not self.is_empty:
             self._index.index(tokens, show_progress=False)
@@ -107,7 +94,7 @@ class Bm25:
 
     @classmethod
     def of_items(cls, texts: list[str], lacking: NDArray[np.bool_] | None = None) -> Bm25:
-        """The index over a catalogue's texts, in their language; ``lacking``: of :func:`untitled`, None: none."""
+        """The index over a catalogue's texts, in their language; ``lacking``: which have no title, None: none."""
         return cls(texts, language_of(texts), lacking)
 
     def with_texts(self, texts: list[str], lacking: NDArray[np.bool_] | None = None) -> Bm25:
@@ -251,18 +238,6 @@ class Bm25:
         nothing = np.zeros(self._size, dtype=np.float32)
         asked = map(self.asked, queries)
         return np.stack([self._index.get_scores(words, factor) if words else nothing for words in asked])
-
-
-def _padded(tokens: Any, lacking: NDArray[np.bool_] | None) -> Any:
-    """The tokens of each text, those without a title as long as ``UNTITLED`` says."""
-    if lacking is None or not lacking.any():
-        return tokens
-    vocab, ids = dict(tokens.vocab), list(tokens.ids)
-    pad, lengths = vocab.setdefault(_PAD, len(vocab)), np.array(list(map(len, ids)))
-    least = int(UNTITLED * lengths.mean())
-    for row in np.flatnonzero(lacking & (lengths < least) & (lengths > 0)).tolist():
-        ids[row] = [*ids[row], *[pad] * (least - int(lengths[row]))]
-    return type(tokens)(ids, vocab)
 
 
 def best_matches(scores: NDArray[np.float32], k: int) -> tuple[I64, NDArray[np.float32]]:

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from training.ranking.bm25 import UNTITLED, Bm25
+from training.ranking.bm25 import Bm25
+from training.ranking.untitled import UNTITLED
 
 
 class FurtherTexts:

@@ -180,10 +180,11 @@ class ItemNumbers:
 
     def _items_with_all(self, words: Sequence[str]) -> I64:
         """The items that have each of the words; none for no word."""
-        rows, *others = sorted((self._lexical.items_with(word) for word in words), key=len) or [NOTHING]
+        fewest, *others = sorted((self._lexical.items_with(word) for word in words), key=len) or [NOTHING]
+        rows = fewest.astype(np.int64)
         for there in others:
             rows = rows[_among(rows, there)]
-        return rows.astype(np.int64)
+        return rows
 
     def _all_write(self, rows: I64, written: str) -> bool:
         """Whether each of few items has a text in which the part stands between marks, whichever these are."""

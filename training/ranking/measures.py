@@ -1,8 +1,8 @@
 """Measures in texts, which people write together and apart: ``18 V``, ``18-V``, ``18 Volt`` and ``18V``.
 
 Both sides get words beside those that are written, never in place of them. A query is asked by all ways of writing its
-measures. An item gets the one way that its words lack: an index has no words of one letter, so that of ``18 V`` and of
-``6 x 40 mm`` it would have the numbers alone.
+measures. An item gets one where it would have none: an index has no words of one letter, so that it would have nothing
+of ``9 V``. More words would make items long for BM25, which costs more than it finds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _POINTS = str.maketrans({"/": "__", ",": "_", ".": "_"})
 
 
 def item_text(text: str) -> str:
-    """An item's text in lower case, with the measures that its words do not say as one word each behind them."""
+    """An item's text in lower case, with the measures that have no word of two letters as one word behind them."""
     return _MEASURE.sub(_with_lacking, text) if _DIGIT.search(text) else text
 
 

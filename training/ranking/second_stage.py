@@ -15,7 +15,7 @@ from training.data.ragged import empty_rows
 from training.model.search import CHUNK_SCORES, exact_top
 from training.model.towers import TowerConfig
 from training.ranking.asked_queries import QueryReader, with_corrected_queries
-from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text, untitled
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates
 from training.ranking.click_chance import ClickChance, clicked_first, fit_click_chance, telling_requests
 from training.ranking.confidence import nearness
@@ -25,6 +25,7 @@ from training.ranking.item_numbers import ItemNumbers, depth_of, named_first
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import Ranker, in_order
 from training.ranking.spelling import Spelling
+from training.ranking.untitled import untitled
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]

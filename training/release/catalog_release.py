@@ -32,12 +32,13 @@ from training.evaluation import EvaluationReport
 from training.evaluation.methods import SERVED
 from training.model.towers import HALF, TowerConfig, Towers
 from training.quality_prior import QualityFeatures
-from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text, untitled
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.features import PAIR_FEATURES
 from training.ranking.fitting import FittedRanker
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import CLASSES
 from training.ranking.spelling import Spelling
+from training.ranking.untitled import untitled
 from training.release.items import VECTORS, write_items
 from training.release.manifest import (
     CLOCK,

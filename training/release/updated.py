@@ -22,8 +22,9 @@ from training.data.ragged import Ragged, empty_rows, stack
 from training.model.encoding import encode_tokens
 from training.quality_prior import QualityFeatures, items_with_quality
 from training.quality_prior.quality import DAY
-from training.ranking.bm25 import LEXICAL_FIELDS, catalog_text, untitled
+from training.ranking.bm25 import LEXICAL_FIELDS, catalog_text
 from training.ranking.features import ItemColumns
+from training.ranking.untitled import untitled
 from training.release.release import Release, Sources
 from training.text import embed, item_texts
 

@@ -20,11 +20,12 @@ from training.data.arrays import Arrays, prepare_arrays
 from training.evaluation import EvaluationReport
 from training.model.towers import Towers
 from training.quality_prior import QualityPrior
-from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text, untitled
+from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH
 from training.ranking.fitting import FittedRanker
 from training.ranking.query_graph import QueryGraph
 from training.ranking.spelling import Spelling
+from training.ranking.untitled import untitled
 from training.release.items import write_items
 from training.release.manifest import (
     CHOICE,
