@@ -59,6 +59,11 @@ class Ranking:
         spelling = self._sources.spelling
         return text if spelling is None else spelling.corrected(text)
 
+    def is_same_query(self, typed: str, corrected: str) -> bool:
+        """Whether a normalised query is corrected but for the endings of its words, if at all."""
+        spelling = self._sources.spelling
+        return typed == corrected if spelling is None else spelling.is_same(typed, corrected)
+
     def undecided(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Of which normalised queries it has to be looked how near the nearest items are; none where the release cannot
         tell anything by it.

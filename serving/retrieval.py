@@ -44,7 +44,7 @@ class Retrieval:
     lacks the searches that led to no click."""
     corrected: str | None = None
     """The query that was answered, where unknown words of the one asked were taken for words of the shop; these are in
-    lower case, the others as they were typed."""
+    lower case, the others as they were typed. Another ending of the same word is not told."""
     unknown_values: list[UnknownValue] = field(default_factory=list)
     """Values of the filters that no item has, each with the nearest that there are: a reason for an empty answer."""
     features: dict[str, list[str]] | None = None

@@ -161,7 +161,7 @@ class Retriever:
                 answer,
                 [*fallbacks, *([SECOND_STAGE_FAILED] if answer.second_stage_failed or corrected[i] is None else [])],
                 cached=i not in answered_anew,
-                corrected=in_callers_case(request.query, text) if text != typed[i] else None,
+                corrected=None if served.is_same_query(typed[i], text) else in_callers_case(request.query, text),
             )
             for i, (request, text, context, parsed, answer) in enumerate(
                 zip(requests, texts, contexts, wanted, answers, strict=True)

@@ -102,6 +102,10 @@ class ServedRelease:
         """A normalised query as it is served: as the shop spells it, where there is a second stage."""
         return text if self.ranking is None else self.ranking.corrected(text)
 
+    def is_same_query(self, typed: str, corrected: str) -> bool:
+        """Whether what is served for a normalised query is that query, but for the endings of its words."""
+        return typed == corrected or (self.ranking is not None and self.ranking.is_same_query(typed, corrected))
+
     def fits(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[Fit]:
         """Whether anything of the whole catalogue, whatever was filtered, fits each of n normalised queries.
         ``vectors``: theirs, [n, d]."""

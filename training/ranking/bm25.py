@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,10 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
+from infra.contract.letters import same_letters
 from training.model.search import CHUNK_SCORES
+from training.ranking.measures import item_text, query_text
+from training.ranking.untitled import padded
 from training.ranking.word_forms import FORM, WordForms, language_of
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 I64 = NDArray[np.int64]
 SIZE = "size.json"
 """File of every saved index, also of one without a word."""
+READING, AS_WRITTEN = 2, 1
+"""How texts are read: in one way of writing letters and measures; in an index of before, in lower case alone. An index
+is asked as it was made, whatever wrote it."""
 _WORD = re.compile(r"\b\w\w+\b")
 TEXT_FIELDS = ("title", "category_path", "brand", "attributes", "tags", "description")
 LEXICAL_FIELDS = (*TEXT_FIELDS, "item_id")
@@ -48,8 +54,13 @@ def catalog_text(catalog: pa.Table, fields: tuple[str, ...] = TEXT_FIELDS) -> li
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a query as the index has them: what ``bm25s.tokenize`` gives, which takes 0.7 ms to begin."""
-    return [word for word in _WORD.findall(text.lower()) if word not in stop_words()]
+    """The words that are written in a text."""
+    return _words(same_letters(text))
+
+
+def _words(text: str) -> list[str]:
+    # what bm25s.tokenize gives, which takes 0.7 ms to begin
+    return [word for word in _WORD.findall(text) if word not in stop_words()]
 
 
 @lru_cache(maxsize=1)
@@ -64,65 +75,96 @@ class Bm25:
     """BM25 by bm25s over the words of texts, English stop words left out, and their forms in a language (see
     :class:`training.ranking.word_forms.WordForms`); None: the words alone."""
 
-    def __init__(self, texts: list[str], language: str | None = None) -> None:
+    def __init__(
+        self,
+        texts: list[str],
+        language: str | None = None,
+        lacking: NDArray[np.bool_] | None = None,
+        reading: int = READING,
+    ) -> None:
         import bm25s
 
         self._index: Any = bm25s.BM25()
-        self.language, self._size = language, len(texts)
-        tokens = self.tokens_of(texts)
+        self.language, self.reading, self._size, self.is_empty = language, reading, len(texts), True
+        tokens = padded(self.tokens_of(texts), lacking)
         self.is_empty = not any(tokens.vocab)
         if not self.is_empty:
             self._index.index(tokens, show_progress=False)
         self._further: FurtherTexts | None = None
 
     @classmethod
-    def of_items(cls, texts: list[str]) -> Bm25:
-        """The index over a catalogue's texts, in their language."""
-        return cls(texts, language_of(texts))
+    def of_items(cls, texts: list[str], lacking: NDArray[np.bool_] | None = None) -> Bm25:
+        """The index over a catalogue's texts, in their language; ``lacking``: which have no title, None: none."""
+        return cls(texts, language_of(texts), lacking)
 
-    def with_texts(self, texts: list[str]) -> Bm25:
+    def with_texts(self, texts: list[str], lacking: NDArray[np.bool_] | None = None) -> Bm25:
         """The same index with further texts after its own, scored by its own frequencies of words."""
         from training.ranking.further_texts import FurtherTexts
 
         other = copy.copy(self)
-        other._further = FurtherTexts(texts, self)
+        other._further = FurtherTexts(texts, self, lacking)
         return other
 
     def tokens_of(self, texts: list[str]) -> Any:
         """The words of each text, then their forms, as ``bm25s.tokenize`` gives them."""
         import bm25s
 
-        tokens = bm25s.tokenize(texts, stopwords="en", show_progress=False)
-        return tokens if self.language is None else _with_forms(tokens, self.language)
+        read = [self._read(text, item_text) for text in texts]
+        tokens = bm25s.tokenize(read, stopwords="en", show_progress=False)
+        return tokens if self.language is None else _with_forms(tokens, self.language, self._vocabulary)
 
-    def asked(self, query: str) -> list[str]:
-        """The words and forms that a query is searched by."""
-        words = words_of(query)
-        if self._forms is None:
-            return words
-        return [*words, *(form for form in self._forms.asked(query.lower(), words) if form in self._index.vocab_dict)]
+    def asked(self, query: str, further: Collection[str] = ()) -> list[str]:
+        """The words and forms that a query is searched by; ``further``: words that are known besides the index's."""
+
+        def knows(word: str) -> bool:
+            return word in self._vocabulary or word in further
+
+        text = self._read(query, query_text)
+        words = _words(text)
+        return words if self.forms is None else [*words, *self.forms.asked(text, words, knows)]
+
+    def words_of(self, text: str) -> list[str]:
+        """The words that are written in a text, as the index has them."""
+        return _words(self._read(text))
+
+    def _read(self, text: str, measures: Callable[[str], str] = str) -> str:
+        return text.lower() if self.reading == AS_WRITTEN else measures(same_letters(text))
 
     @cached_property
-    def _forms(self) -> WordForms | None:
-        return None if self.language is None or self.is_empty else WordForms(self.language, self._index.vocab_dict)
+    def forms(self) -> WordForms | None:
+        """Forms of words in its language; None where that is not told."""
+        return None if self.language is None or self.is_empty else WordForms(self.language, self._vocabulary)
+
+    @property
+    def _vocabulary(self) -> dict[str, int]:
+        """Place of each word and form; none before there is an index."""
+        return {} if self.is_empty else self._index.vocab_dict
 
     def save(self, folder: Path) -> None:
         """Write the index into a new folder."""
         folder.mkdir()
-        told = {"texts": self._size, "is_empty": self.is_empty, "language": self.language}
+        told = {"texts": self._size, "is_empty": self.is_empty, "language": self.language, "reading": self.reading}
         (folder / SIZE).write_text(json.dumps(told), encoding="utf-8")
         if not self.is_empty:
             self._index.save(folder, show_progress=False)
 
     @classmethod
     def load(cls, folder: Path) -> Bm25:
-        """What :meth:`save` wrote; its arrays are mapped."""
+        """What :meth:`save` wrote; its arrays are mapped.
+
+        Raises:
+            ValueError: a newer program wrote it, which reads texts in another way.
+        """
         import bm25s
 
         index = cls.__new__(cls)
         told = json.loads((folder / SIZE).read_text(encoding="utf-8"))
         index._size, index.is_empty, index.language = told["texts"], told["is_empty"], told.get("language")
-        index._further = None
+        index.reading, index._further = told.get("reading", AS_WRITTEN), None
+        if index.reading not in (AS_WRITTEN, READING):
+            raise ValueError(
+                f"{folder} was written by a newer program (texts are read in way {index.reading}): start that one"
+            )
         index._index = bm25s.BM25() if index.is_empty else bm25s.BM25.load(folder, mmap=True, show_progress=False)
         return index
 
@@ -131,7 +173,7 @@ class Bm25:
         if self.is_empty:
             return [], np.zeros(0, dtype=np.int64)
         items = np.diff(self._index.scores["indptr"]).astype(np.int64)
-        places = {word: place for word, place in self._index.vocab_dict.items() if word and (forms or word[0] != FORM)}
+        places = {word: place for word, place in self._vocabulary.items() if word and (forms or word[0] != FORM)}
         return list(places), items[list(places.values())]
 
     @property
@@ -144,11 +186,11 @@ class Bm25:
 
     def items_with(self, word: str) -> NDArray[np.integer[Any]]:
         """The items that have a word of :func:`words_of`, ascending, [m]."""
-        place = None if self.is_empty else self._index.vocab_dict.get(word)
-        if place is None:
-            return np.zeros(0, dtype=np.int64)
-        begin, end = self._index.scores["indptr"][place : place + 2].tolist()
-        return np.asarray(self._index.scores["indices"][begin:end])
+        begin = end = 0
+        if (place := self._vocabulary.get(word)) is not None:
+            begin, end = self._index.scores["indptr"][place : place + 2].tolist()
+        own = np.zeros(0, dtype=np.int64) if begin == end else np.asarray(self._index.scores["indices"][begin:end])
+        return own if self._further is None else np.concatenate([own, self._size + self._further.texts_with(word)])
 
     def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """Scores of all items, 0 where no word matches, [n, items]."""
@@ -218,10 +260,10 @@ def best_matches(scores: NDArray[np.float32], k: int) -> tuple[I64, NDArray[np.f
     return found, best
 
 
-def _with_forms(tokens: Any, language: str) -> Any:
-    """The tokens of each text, then their forms."""
+def _with_forms(tokens: Any, language: str, known: dict[str, int]) -> Any:
+    """The tokens of each text, then their forms; compounds are split by these words and the ``known`` ones."""
     words = list(tokens.vocab)
-    forms = WordForms(language, tokens.vocab).of_words(words)
+    forms = WordForms(language, {**known, **tokens.vocab}).of_words(words)
     vocab = dict(tokens.vocab)
     numbered = [vocab.setdefault(form, len(vocab)) for each in forms for form in each]
     counts = np.zeros(len(words), dtype=np.int64)

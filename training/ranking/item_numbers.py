@@ -5,7 +5,8 @@ What names items, the first of these that does; nothing where it names more than
 1. the whole query, which is an id however it is written (case, punctuation and spaces do not count), or a number
    that a title or an attribute says;
 2. an id beside other words; a number that is said, of those items that have all the other words too;
-3. the beginning of a number, then any part of it, of four characters or more with a digit, likewise.
+3. the beginning of a number, then any part of it, of four characters or more with a digit, likewise;
+4. a part that is cut at marks, of five characters or more (``4311/32-A`` of ``MK-4311/32-A``), likewise.
 
 An ordinary word, a size or a version is none of these, whatever id it is a part of; see :meth:`ItemNumbers.named`.
 """
@@ -15,14 +16,16 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from infra.contract.letters import same_letters
 from infra.contract.query_text import normalise
-from training.ranking.bm25 import Bm25, words_of
+from training.ranking.bm25 import Bm25
 from training.ranking.candidates import DEPTH, SOURCES
 from training.ranking.identifiers import folded_text, may_be_part, own_identifiers, said_identifiers
 from training.ranking.number_index import NOTHING, NumberIndex
@@ -44,10 +47,11 @@ MOST_ORDINARY = 2
 """Words of the longest id, written as one, that is taken for a compound of ordinary ones (``t-shirt``)."""
 LONGEST_QUERY = 200
 """Characters of a text that is still looked at."""
+_COLUMNS = ("item_id", "title", "attributes", "variant_ids")
 JOINED = 3
 """Words apart that may be one id."""
 _VERSION, _RUNS = re.compile(r"[^\W\d_]{4,}\d{1,2}$"), re.compile(r"\d+|\D+")
-_DIGIT, _INNER = re.compile(r"\d"), re.compile(r"\w\W+\w")
+_DIGIT, _INNER, _ALPHANUMERIC = re.compile(r"\d"), re.compile(r"\w\W+\w"), re.compile(r"[^\W_]+")
 
 
 class _Window(NamedTuple):
@@ -69,17 +73,22 @@ class ItemNumbers:
 
     def __init__(self, catalog: pa.Table, lexical: Bm25) -> None:
         self._lexical = lexical
-        self._ids = catalog["item_id"].combine_chunks().cast(pa.string())
+        self._catalog = catalog.select([name for name in _COLUMNS if name in catalog.column_names])
         self.few = min(FEW, max(1, len(catalog) // 50))
-        own, said = own_identifiers(catalog), said_identifiers(catalog)
-        self.index = NumberIndex(own, said, len(catalog), self.few)
-        self._further: Mapping[str, int] = {}
+        self.index = self._index_of(catalog)
+        self._further: NumberIndex | None = None
+        self._first = len(catalog)
 
-    def with_items(self, ids: Sequence[str], first: int) -> ItemNumbers:
-        """The same with further items, whose rows begin at ``first``, by their ids alone."""
+    def with_items(self, catalog: pa.Table, lexical: Bm25) -> ItemNumbers:
+        """The same with further items after its own; ``lexical``: over the text of all."""
         other = copy.copy(self)
-        other._further = {folded_text(item): row for row, item in enumerate(ids, start=first)}
+        other._lexical, other._further = lexical, self._index_of(catalog)
+        further = catalog.select([name for name in self._catalog.column_names if name in catalog.column_names])
+        other._catalog = pa.concat_tables([self._catalog, further], promote_options="permissive")
         return other
+
+    def _index_of(self, catalog: pa.Table) -> NumberIndex:
+        return NumberIndex(own_identifiers(catalog), said_identifiers(catalog), len(catalog), self.few)
 
     def named(
         self, texts: Sequence[str], known: NDArray[np.bool_], allowed: NDArray[np.bool_] | None = None
@@ -104,13 +113,13 @@ class ItemNumbers:
             return NOTHING
         words = text.split(" ", MOST_WORDS)[:MOST_WORDS]
         windows = list(_windows(words))
-        if self._further and len(found := self._named_further(windows, len(words), is_known)):
-            return found
         is_whole = bool(windows) and len(windows[0].words) == len(words)
         if is_whole and len(found := self._whole(windows[0], is_known)):
             return found
         inside = windows[1:] if is_whole else windows
-        for name, sought in ((self._own_beside, inside), (self._said, inside), (self._part, inside or windows)):
+        parts = inside or windows
+        ways = ((self._own_beside, inside), (self._said, inside), (self._part, parts), (self._written_part, parts))
+        for name, sought in ways:
             each = [rows for window in sought if _DIGIT.search(window.key) and len(rows := name(window))]
             if each and len(rows := np.unique(np.concatenate(each))) <= FEW:
                 return rows
@@ -118,28 +127,20 @@ class ItemNumbers:
 
     def _whole(self, window: _Window, is_known: bool) -> I64:
         """Of the query as a whole."""
-        own, said = self.index.rows_of(window.key)
+        own, said = self._rows_of(window.key)
         if not len(own):
             return said if len(window.words) == 1 else NOTHING
         text = " ".join(window.words)
-        written = np.array([row for row in own.tolist() if normalise(self._ids[row].as_py()) == text], dtype=np.int64)
+        ids = self._catalog["item_id"]
+        written = np.array([row for row in own.tolist() if normalise(str(ids[row].as_py())) == text], dtype=np.int64)
         own = written if len(written) else own
         is_short = len(text) < LONG and (is_known or (window.key.isdigit() and not len(written)))
         is_split = len(window.words) > 1 and not len(written) and not _may_be_split(window.key)
         return NOTHING if is_short or is_split or self._is_ordinary(window, own) else own
 
-    def _named_further(self, windows: Sequence[_Window], words: int, is_known: bool) -> I64:
-        """A further item's id, as the whole query or beside other words."""
-        for window in windows:
-            is_whole, is_number = len(window.words) == words, window.key.isdigit()
-            least = LONG if is_number or is_known else 1 if is_whole else SHORT
-            if window.key in self._further and len(window.key) >= least and (is_whole or _DIGIT.search(window.key)):
-                return np.array([self._further[window.key]], dtype=np.int64)
-        return NOTHING
-
     def _own_beside(self, window: _Window) -> I64:
         """An id beside other words."""
-        own, _ = self.index.rows_of(window.key)
+        own, _ = self._rows_of(window.key)
         is_short = len(window.key) < (LONG if window.key.isdigit() else SHORT)
         is_split = len(window.words) > 1 and not _may_be_split(window.key)
         if not len(own) or is_short or is_split or self._is_ordinary(window, own):
@@ -148,21 +149,63 @@ class ItemNumbers:
         return own if not window.key.isdigit() or self._is_no_word(window, own) else NOTHING
 
     def _said(self, window: _Window) -> I64:
-        _, said = self.index.rows_of(window.key) if len(window.words) == 1 else (NOTHING, NOTHING)
+        _, said = self._rows_of(window.key) if len(window.words) == 1 else (NOTHING, NOTHING)
         return self._with_others(said, window.others)
 
     def _part(self, window: _Window) -> I64:
         is_bare = not window.key.isdigit() or window.words[0] == window.key
         if len(window.words) > 1 or not is_bare or not may_be_part(window.key):
             return NOTHING
-        asked = words_of(window.words[0])
+        asked = self._lexical.words_of(window.words[0])
         if len(asked) == 1 and len(self._lexical.items_with(asked[0])) > self.few:
             return NOTHING  # a word, which spares the pass over all numbers
-        for rows in self.index.rows_with(window.key):
+        for rows in self._rows_with(window.key):
             is_one = 0 < len(rows) <= self.few and self._is_no_word(window, rows)
             if is_one and len(found := self._with_others(rows, window.others)):
                 return found
         return NOTHING
+
+    def _written_part(self, window: _Window) -> I64:
+        """A part that is cut where the item's number has marks, which is neither a size nor a year then; no other item
+        has its words."""
+        written = window.words[0]
+        if len(window.words) > 1 or len(window.key) < LONG or not _INNER.search(written):
+            return NOTHING
+        rows = self._items_with_all(self._lexical.words_of(written))
+        if 0 < len(rows) <= self.few and self._all_write(rows, written):
+            for there in self._rows_with(window.key):
+                if np.isin(rows, there).all():
+                    return self._with_others(rows, window.others)
+        return NOTHING
+
+    def _items_with_all(self, words: Sequence[str]) -> I64:
+        """The items that have each of the words; none for no word."""
+        fewest, *others = sorted((self._lexical.items_with(word) for word in words), key=len) or [NOTHING]
+        rows = fewest.astype(np.int64)
+        for there in others:
+            rows = rows[_among(rows, there)]
+        return rows
+
+    def _all_write(self, rows: I64, written: str) -> bool:
+        """Whether each of few items has a text in which the part stands between marks, whichever these are."""
+        parts = r"(?:_|[^\w\s])+".join(_ALPHANUMERIC.findall(same_letters(written)))
+        pattern = re.compile(rf"(?<![^\W_]){parts}(?![^\W_])")
+        told = self._catalog.take(pa.array(rows)).to_pylist()
+        return all(any(pattern.search(same_letters(text)) for text in _texts(item)) for item in told)
+
+    def _rows_of(self, key: str) -> tuple[I64, I64]:
+        """As of the index, further items among them."""
+        own, said = self.index.rows_of(key)
+        if self._further is None:
+            return own, said
+        then_own, then_said = self._further.rows_of(key)
+        return np.concatenate([own, self._first + then_own]), np.concatenate([said, self._first + then_said])
+
+    def _rows_with(self, part: str) -> Iterator[I64]:
+        """As of the index, further items among them."""
+        further = repeat(NOTHING) if self._further is None else self._further.rows_with(part)
+        for own, then in zip(self.index.rows_with(part), further, strict=False):
+            yield np.concatenate([own, self._first + then])
 
     def _is_ordinary(self, window: _Window, rows: I64) -> bool:
         """Whether all words are such as many items have that are not among ``rows``."""
@@ -171,14 +214,14 @@ class ItemNumbers:
     def _is_ordinary_word(self, word: str, rows: I64) -> bool:
         if _DIGIT.search(word) and _INNER.search(word):
             return False
-        asked = words_of(" ".join(_RUNS.findall(word)) if _VERSION.match(word) else word)
+        asked = self._lexical.words_of(" ".join(_RUNS.findall(word)) if _VERSION.match(word) else word)
         if not asked or len(asked) > MOST_ORDINARY:
             return not asked and len(word) > 1
         return all(self._others_with(each, rows) > self.few for each in asked)
 
     def _is_no_word(self, window: _Window, rows: I64) -> bool:
         """Whether no item but ``rows`` says what is one word: a whole number, or a part that texts have as well."""
-        asked = [word for written in window.words for word in words_of(written)]
+        asked = [word for written in window.words for word in self._lexical.words_of(written)]
         return len(asked) != 1 or not self._others_with(asked[0], rows)
 
     def _others_with(self, word: str, rows: I64) -> int:
@@ -188,10 +231,17 @@ class ItemNumbers:
 
     def _with_others(self, rows: I64, others: Sequence[str]) -> I64:
         """Those of the items that have all other words, of those that any item has."""
-        for word in words_of(" ".join(others)) if len(rows) else ():
+        for word in self._lexical.words_of(" ".join(others)) if len(rows) else ():
             there = self._lexical.items_with(word)
             rows = rows[_among(rows, there)] if len(there) else rows
         return rows
+
+
+def _texts(item: Mapping[str, Any]) -> Iterator[str]:
+    """The texts of an item that have its numbers."""
+    values = (pair["value"] for pair in item.get("attributes") or ())
+    texts = (item["item_id"], item.get("title"), *(item.get("variant_ids") or ()), *values)
+    return (str(text) for text in texts if text is not None)
 
 
 def _windows(words: Sequence[str]) -> Iterator[_Window]:

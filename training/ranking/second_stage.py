@@ -25,6 +25,7 @@ from training.ranking.item_numbers import ItemNumbers, depth_of, named_first
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import Ranker, in_order
 from training.ranking.spelling import Spelling
+from training.ranking.untitled import untitled
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -66,7 +67,7 @@ class SecondStage:
         """
         transform, catalog = arrays.item_transform, arrays.catalog()
         texts = catalog_text(catalog, LEXICAL_FIELDS)
-        lexical = Bm25.of_items(texts)
+        lexical = Bm25.of_items(texts, untitled(catalog))
         spelling = Spelling.as_of(lexical, texts, arrays.edges, arrays.query_texts(), at)
         asked = arrays if reader is None else with_corrected_queries(arrays, spelling, reader)
         return cls(

@@ -17,10 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from infra.contract.letters import same_letters
 from training.data.edges import Edges
 from training.ranking.bm25 import Bm25, stop_words
 from training.ranking.near_words import LONGEST, NearWords, fold, plain_spellings
 from training.ranking.shop_words import SCHEMA, shop_words
+from training.ranking.word_forms import WordForms
 from training.text.general_words import general_words
 
 I64 = NDArray[np.int64]
@@ -64,11 +66,12 @@ class Spelling:
     ending alone: who asks for socks did not mean the stocks that this shop has. Read-only, so threads may share it.
 
     Args:
-        words: of :func:`training.ranking.shop_words.shop_words`.
+        words: of :func:`training.ranking.shop_words.shop_words`;
+        forms: by which the index finds other words than those asked for, and which are no slip therefore; None: none.
     """
 
-    def __init__(self, words: pa.Table) -> None:
-        self._table = words
+    def __init__(self, words: pa.Table, forms: WordForms | None = None) -> None:
+        self._table, self._forms = words, forms
         is_query = words["is_query"].combine_chunks()
         self._queries = frozenset(words["word"].filter(is_query).to_pylist())
         words = words.filter(pc.invert(is_query))
@@ -102,7 +105,7 @@ class Spelling:
             lexical: the index over ``texts``; queries: normalised, [queries]; events: that followed each, [queries];
             general: words that are no slip though the shop has none of it.
         """
-        return cls(shop_words(lexical, texts, queries, events, general))
+        return cls(shop_words(lexical, texts, queries, events, general), lexical.forms)
 
     @classmethod
     def of_catalog(cls, lexical: Bm25, texts: Sequence[str]) -> Spelling:
@@ -130,14 +133,21 @@ class Spelling:
             text = better
         return text
 
+    def is_same(self, text: str, corrected: str) -> bool:
+        """Whether a query is corrected but for the endings of its words, if at all."""
+        if self._forms is None:
+            return text == corrected
+        before, after = (self._forms.stems(_TOKEN.findall(same_letters(one))) for one in (text, corrected))
+        return before == after
+
     def save(self, file: Path) -> None:
         """Write it as one Parquet file."""
         pq.write_table(self._table, file)
 
     @classmethod
-    def load(cls, file: Path) -> Spelling:
-        """What :meth:`save` wrote."""
-        return cls(pq.read_table(file, schema=SCHEMA))
+    def load(cls, file: Path, forms: WordForms | None = None) -> Spelling:
+        """What :meth:`save` wrote, with the forms of the index beside it."""
+        return cls(pq.read_table(file, schema=SCHEMA), forms)
 
     def _once(self, text: str) -> str:
         if text in self._queries or all(word in self._known for word in _TOKEN.findall(text)):
@@ -182,6 +192,14 @@ class Spelling:
         # with two different accents they are two words, an edit apart
         if same is not None and (folded == word or same.isascii()):
             return str(same)
+        if self._forms is None:
+            return self._nearest(word, folded)
+        if self._forms.asked_within(word):
+            return word
+        found = self._nearest(word, folded)
+        return word if self._forms.has_stem(word) and self._forms.stems([word]) != self._forms.stems([found]) else found
+
+    def _nearest(self, word: str, folded: str) -> str:
         if word in self._general or (word.endswith("s") and word[:-1] in self._general):
             return self._near.nearest(folded, 1, endings_alone=True) or word
         found = self._near.nearest(folded, 1) or self._split(word)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
+from training.ranking.compounds import Compounds
 from training.ranking.near_words import fold
 
 FORM = "#"
@@ -40,10 +41,6 @@ LEAST_SHARE, MARGIN = 0.01, 1.5
 """Of a language's stop words among all words, and in times of the next language's."""
 UNSPACED_SHARE = 0.2
 """Of letters of such scripts among all."""
-PART = 4
-"""Letters of the shortest part of a compound."""
-_LINKS = ("", "s", "n", "e", "es", "en", "er")
-"""What may stand between the parts of a compound."""
 _UNSPACED_RUN = re.compile(
     "[\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+"
 )
@@ -57,43 +54,51 @@ class WordForms:
         language: of :func:`language_of`; words: those of the catalogue, by which compounds are split.
     """
 
-    def __init__(self, language: str, words: Container[str]) -> None:
-        self._words, self._language = words, language
+    def __init__(self, language: str, words: Collection[str]) -> None:
+        self._words = words
+        self._compounds: Compounds | None = None
         if language != UNSPACED:
             from Stemmer import Stemmer
 
             self._stemmer = Stemmer(language)
+            if language in COMPOUNDING:
+                self._compounds = Compounds(words, self.stems, stop_words_of(language))
+        self._is_unspaced = language == UNSPACED
 
     def of_words(self, words: Sequence[str]) -> list[list[str]]:
         """The forms of each word as items are indexed by them, [n]."""
-        if self._language == UNSPACED:
+        if self._is_unspaced:
             return [[FORM + form for run in _UNSPACED_RUN.findall(w) for form in (*run, *_pairs(run))] for w in words]
-        found = [[form] for form in self._stems(words)]
-        if self._language in COMPOUNDING:
-            return [[*own, *self._stems(self._parts(word))] for own, word in zip(found, words, strict=True)]
-        return found
+        parts = self._compounds.parts if self._compounds else lambda _: []
+        return [
+            [FORM + form for form in (stem, *parts(word))] for word, stem in zip(words, self.stems(words), strict=True)
+        ]
 
-    def asked(self, text: str, words: Sequence[str]) -> list[str]:
-        """The forms that a query is searched by, besides its words."""
-        if self._language == UNSPACED:
+    def asked(self, text: str, words: Sequence[str], knows: Callable[[str], bool]) -> list[str]:
+        """The forms that a query is searched by besides its words: known ones of each word and, of one that is not
+        known in any form, of the compounds that it is the last part of."""
+        if self._is_unspaced:
             runs = _UNSPACED_RUN.findall(text)
-            return [FORM + form for run in runs for form in (_pairs(run) if len(run) > 1 else [run])]
-        return [form for forms in self.of_words(words) for form in forms]
+            return list(filter(knows, (FORM + p for run in runs for p in (_pairs(run) if len(run) > 1 else [run]))))
+        asked: list[str] = []
+        for word, forms in zip(words, self.of_words(words), strict=True):
+            is_missing = self._compounds is not None and not (knows(word) or knows(forms[0]))
+            asked += filter(knows, [*forms, *(self.asked_within(word) if is_missing else ())])
+        return asked
 
-    def _stems(self, words: Sequence[str]) -> list[str]:
-        # Stemming first: in some languages it reads accents. Of what has a digit the stem is the word.
-        return [FORM + fold(stem) for stem in self._stemmer.stemWords(list(words))]
+    def has_stem(self, word: str) -> bool:
+        """Whether the catalogue has a word of the same stem, by an index that has the forms among its words."""
+        return FORM + self.stems([word])[0] in self._words
 
-    def _parts(self, word: str) -> list[str]:
-        """The two words of the catalogue that a compound is made of, the longest last one; none where it is none."""
-        for cut in range(PART, len(word) - PART + 1):
-            last, first = word[cut:], word[:cut]
-            if last in self._words:
-                for link in _LINKS:
-                    part = first.removesuffix(link)
-                    if len(part) >= PART - 1 and (link == "" or part != first) and part in self._words:
-                        return [part, last]
-        return []
+    def asked_within(self, word: str) -> list[str]:
+        """The forms of the catalogue's compounds that a word is the last part of which is itself none of its words."""
+        found = self._compounds.ending_with(word) if self._compounds else []
+        return [FORM + stem for stem in dict.fromkeys(self.stems(found))]
+
+    def stems(self, words: Sequence[str]) -> list[str]:
+        """Of each word its stem; in scripts without spaces, and of what has a digit, the word itself."""
+        # Stemming first: in some languages it reads accents.
+        return list(words) if self._is_unspaced else [fold(stem) for stem in self._stemmer.stemWords(list(words))]
 
 
 def language_of(texts: Sequence[str]) -> str | None:
@@ -109,6 +114,12 @@ def language_of(texts: Sequence[str]) -> str | None:
             shares[language] += counts[word] / len(languages)
     (next_best, _), (most, best) = sorted((share, language) for language, share in shares.items())[-2:]
     return best if most >= LEAST_SHARE * counts.total() and most > MARGIN * next_best else None
+
+
+@lru_cache
+def stop_words_of(language: str) -> frozenset[str]:
+    """The stop words of one of ``STOP_WORDS``."""
+    return frozenset(word for word, languages in _languages_of_words().items() if language in languages)
 
 
 @lru_cache(maxsize=1)

@@ -38,6 +38,7 @@ from training.ranking.fitting import FittedRanker
 from training.ranking.query_graph import QueryGraph
 from training.ranking.ranker import CLASSES
 from training.ranking.spelling import Spelling
+from training.ranking.untitled import untitled
 from training.release.items import VECTORS, write_items
 from training.release.manifest import (
     CLOCK,
@@ -165,7 +166,7 @@ def _write_files(
     write_json(folder / RANKER, FittedRanker.of_rules(PAIR_FEATURES, rules).to_json())
     save_file({"numeric": np.zeros((len(catalog), 0), dtype=np.float32)}, folder / ITEM_NUMERIC)
     texts = catalog_text(catalog, LEXICAL_FIELDS)
-    lexical = Bm25.of_items(texts)
+    lexical = Bm25.of_items(texts, untitled(catalog))
     lexical.save(folder / LEXICAL)
     Spelling.of_catalog(lexical, texts).save(folder / SPELLING)
     QueryGraph.empty(len(catalog)).save(folder / GRAPH)

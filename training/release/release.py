@@ -241,6 +241,6 @@ def _load_sources(release: Release) -> Sources:
     width = release.manifest.config["width"] - len(release.manifest.config["boosting"]["weights"])
     text = load_file(path / ITEM_TEXT)["vectors"] if (path / ITEM_TEXT).exists() else None
     columns = ItemColumns.of(items.table, items.vectors, width, numeric, names, text, _taste_fields(release.manifest))
-    spelling = Spelling.load(path / SPELLING) if release.corrects_queries else None
     lexical = Bm25.load(path / LEXICAL)
+    spelling = Spelling.load(path / SPELLING, lexical.forms) if release.corrects_queries else None
     return Sources(lexical, QueryGraph.load(path / GRAPH), columns, ItemNumbers(items.table, lexical), spelling)

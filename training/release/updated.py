@@ -24,6 +24,7 @@ from training.quality_prior import QualityFeatures, items_with_quality
 from training.quality_prior.quality import DAY
 from training.ranking.bm25 import LEXICAL_FIELDS, catalog_text
 from training.ranking.features import ItemColumns
+from training.ranking.untitled import untitled
 from training.release.release import Release, Sources
 from training.text import embed, item_texts
 
@@ -115,12 +116,13 @@ def with_updates(
     columns = ItemColumns.of(table, vectors, own.items.width, numeric, own.items.names, text, own.items.traits.fields)
     if new is None:
         return release.with_items(replaced, encoder, own._replace(items=columns))
-    words = list(new.words)
+    words, added = list(new.words), table.slice(len(items.ids))
+    lexical = own.lexical.with_texts(words, untitled(table)[len(items.ids) :])
     sources = Sources(
-        own.lexical.with_texts(words),
+        lexical,
         own.graph.with_items(len(words)),
         columns,
-        own.numbers.with_items(new_ids, len(items.ids)),
+        own.numbers.with_items(added, lexical),
         None if own.spelling is None else own.spelling.knowing(words),
     )
     return release.with_items(replaced, encoder, sources)

@@ -25,6 +25,7 @@ from training.ranking.candidates import DEPTH
 from training.ranking.fitting import FittedRanker
 from training.ranking.query_graph import QueryGraph
 from training.ranking.spelling import Spelling
+from training.ranking.untitled import untitled
 from training.release.items import write_items
 from training.release.manifest import (
     CHOICE,
@@ -146,8 +147,9 @@ def write_sources(arrays: Arrays, folder: Path) -> None:
     """What the second stage searches and reads besides the vectors, as of the end of the log."""
     numeric = arrays.item_transform.apply(arrays.item_features(arrays.end))
     save_file({"numeric": numeric}, folder / ITEM_NUMERIC)
-    texts, queries = catalog_text(arrays.catalog(), LEXICAL_FIELDS), arrays.query_texts()
-    lexical = Bm25.of_items(texts)
+    catalog, queries = arrays.catalog(), arrays.query_texts()
+    texts = catalog_text(catalog, LEXICAL_FIELDS)
+    lexical = Bm25.of_items(texts, untitled(catalog))
     lexical.save(folder / LEXICAL)
     QueryGraph.of(arrays.edges, queries, arrays.end, arrays.cut, DEPTH).save(folder / GRAPH)
     Spelling.as_of(lexical, texts, arrays.edges, queries, arrays.end).save(folder / SPELLING)

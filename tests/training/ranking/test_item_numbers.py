@@ -73,6 +73,9 @@ def named(text: str, is_known: bool = False) -> list[int]:
         ("48810", [NUMBER]),
         ("magnet 48810", [NUMBER]),
         ("24-1", [MAGNET]),
+        ("1107/7", [BRAKE]),
+        ("1107-7 brake", [BRAKE]),
+        ("77-m", []),  # short
     ],
 )
 def test_a_number_names_its_items(text: str, items: list[int]) -> None:
@@ -141,3 +144,35 @@ def test_several_come_in_the_order_of_their_scores() -> None:
     assert items.tolist() == [2, 9, 1, 4, 7] and best.tolist() == [6, 5, 4, 3, 2]
     one, two = np.array([1]), np.array([1, 2])
     assert depth_of([one]) == 0 and depth_of([one, two]) > 3 * DEPTH
+
+
+def test_a_part_between_marks_names_its_items_where_nobody_else_has_its_words() -> None:
+    ids = [*(f"item-{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(500)), "MK-4311/32-A", "MK-4311/33-A"]
+    titles = [*["Planner 2018-2019, pack of 24/7, 4711/12 inch"] * 500, "Seal", "Seal"]
+    numbers = numbers_of(pa.table({"item_id": [*ids, "MK-4711/12", "MK-8812/5"], "title": [*titles, "Valve", "Valve"]}))
+    asked = {
+        "4311/32-a": [500], "4311-32-a": [500], "seal 4311/33": [501], "4311/34-a": [], "311/32-a": [],
+        "4711/12": [], "mk-4711/12": [502], "8812/5": [503], "8812/5 valve": [503], "2018-2019": [], "24/7": [],
+    }  # fmt: skip
+    found = numbers.named(list(asked), np.zeros(len(asked), dtype=np.bool_))
+    assert dict(zip(asked, [rows.tolist() for rows in found], strict=True)) == asked
+
+
+def test_items_that_came_later_are_named_by_all_their_numbers() -> None:
+    base = pa.table({"item_id": ["a-100", "b-200"], "title": ["Red mug", "Blue mug"]})
+    later = pa.table(
+        {
+            "item_id": ["c-300", "sku-77/12-9"],
+            "title": ["Kettle XPS-9310", None],
+            "attributes": pa.array([[], [{"key": "EAN", "value": "4012345678901"}]], ATTRIBUTES),
+            "variant_ids": pa.array([["c-300-red"], []], pa.list_(pa.string())),
+        }
+    )
+    # as a slice of a larger table, which is what the feed makes of it
+    whole = pa.concat_tables([base, later], promote_options="permissive")
+    added = whole.slice(2)
+    lexical = Bm25(catalog_text(base, LEXICAL_FIELDS))
+    numbers = ItemNumbers(base, lexical).with_items(added, lexical.with_texts(catalog_text(added, LEXICAL_FIELDS)))
+    asked = {"c-300": 2, "c300red": 2, "xps9310": 2, "4012345678901": 3, "sku77129": 3, "mug a-100": 0, "40123456": 3}
+    found = numbers.named(list(asked), np.zeros(len(asked), dtype=np.bool_))
+    assert [rows.tolist() for rows in found] == [[row] for row in asked.values()]

@@ -29,11 +29,14 @@ GENERAL = ("socks", "glove", "underwear", "carpet")
 
 
 def spelling_of(
-    texts: Sequence[str] = CATALOG, queries: Mapping[str, int] | None = None, general: Sequence[str] = GENERAL
+    texts: Sequence[str] = CATALOG,
+    queries: Mapping[str, int] | None = None,
+    general: Sequence[str] = GENERAL,
+    lexical: Bm25 | None = None,
 ) -> Spelling:
     queries = queries or {}
     return Spelling.of(
-        Bm25(list(texts)),
+        lexical or Bm25(list(texts)),
         texts,
         pa.array(list(queries), pa.string()),
         np.array(list(queries.values()), dtype=np.int64),
@@ -252,3 +255,25 @@ def test_words_that_come_are_known_and_words_with_digits_stay(typed: str) -> Non
     came = {w for chunk in set(after) - set(before) for w in words_of(chunk)}
     assert came <= known | {w for chunk in before for w in words_of(chunk)}
     assert [w for w in before if any(c.isdigit() for c in w)] == [w for w in after if any(c.isdigit() for c in w)]
+
+
+def test_another_ending_is_the_same_query_and_another_word_is_not() -> None:
+    texts = [*["Curtain for the window and the door"] * 9, *["Wireless headphones for a dog"] * 9]
+    spelling = spelling_of(texts, lexical=Bm25.of_items(list(texts)))
+    for typed, meant, is_same in (
+        ("curtains", "curtain", True), ("ＣＵＲＴＡＩＮ", "curtain", True), ("curtian", "curtain", False),
+        ("wireless curtain", "wireless curtain", True), ("headfones", "headphones", False),
+    ):  # fmt: skip
+        corrected = spelling.corrected(normalise(typed))
+        assert corrected in (meant, normalise(typed))
+        assert spelling.is_same(normalise(typed), meant) == is_same
+
+
+def test_what_finds_compounds_is_no_slip(tmp_path: Path) -> None:
+    texts = [*["Schlagbohrmaschine für den Profi und die Werkstatt", "Tischbohrmaschine für das Heim"] * 5]
+    spelling = spelling_of(texts, lexical=Bm25.of_items(list(texts)))
+    assert spelling.corrected("bohrmaschine") == "bohrmaschine"
+    assert spelling.corrected("schlagborhmaschine") == "schlagbohrmaschine"
+    spelling.save(tmp_path / "words.parquet")
+    read = Spelling.load(tmp_path / "words.parquet", Bm25.of_items(list(texts)).forms)
+    assert read.corrected("bohrmaschine") == "bohrmaschine"
