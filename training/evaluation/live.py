@@ -33,6 +33,7 @@ from training.model.encoding import encode_catalog, encode_requests
 from training.model.towers import TowerConfig
 from training.quality_prior import QualityFeatures, items_with_quality, quality_figures, query_with_prior
 from training.ranking.asked_queries import QueryReader
+from training.ranking.features import taste_fields
 from training.ranking.second_stage import SecondStage
 from training.release.manifest import TEXT_ENCODER, ReleaseError, read_json
 from training.release.release import Release, load_release
@@ -69,8 +70,10 @@ class LiveRelease:
         if self.release.ranker is None:
             return vector_method(arrays, items, partial(encode, arrays))
         reader = _query_reader(settings, self.release) if self.release.corrects_queries else None
-        stage = SecondStage.of(arrays, towers.config, items, encode, arrays.cut, reader)
-        return served_method(stage, self.release.ranker)
+        ranker = self.release.ranker
+        fields = taste_fields(ranker.features)
+        stage = SecondStage.of(arrays, towers.config, items, encode, arrays.cut, reader, fields)
+        return served_method(stage, ranker)
 
 
 def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:

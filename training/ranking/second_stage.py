@@ -57,13 +57,15 @@ class SecondStage:
         encode: Callable[..., F32],
         at: int,
         reader: QueryReader | None,
+        taste_fields: Sequence[str] | None = None,
     ) -> SecondStage:
         """Sources as of ``at``, the cut or the end (microseconds since 1970).
 
         Args:
             towers: what they read; vectors: theirs of all items, [items, width + f];
             encode: arrays and requests [n] of them to query vectors, as of the field;
-            reader: of queries that are corrected; None: they are asked as they were typed.
+            reader: of queries that are corrected; None: they are asked as they were typed;
+            taste_fields: what tastes are for (default: as of :meth:`ItemColumns.of`).
         """
         transform, catalog = arrays.item_transform, arrays.catalog()
         texts = catalog_text(catalog, LEXICAL_FIELDS)
@@ -80,6 +82,7 @@ class SecondStage:
                 transform.names,
                 # A server has a query's text vector only where the query tower reads it.
                 arrays.text.items.astype(np.float16) if arrays.text and towers.text_in_query else None,
+                taste_fields,
             ),
             lexical,
             QueryGraph.of(arrays.edges, arrays.query_texts(), at, arrays.cut, DEPTH),
