@@ -133,7 +133,14 @@ def measure(
             items=arrays.items,
             personalization={
                 method: {
-                    name: difference_rows(values[ALL_ITEMS], method, name, day, settings.seed, user)[nobody]
+                    name: difference_rows(
+                        {one: values[ALL_ITEMS][one] for one in (method, nobody)},
+                        method,
+                        name,
+                        day,
+                        settings.seed,
+                        user,
+                    )[nobody]
                     for name in PERSONALIZATION_MEASURES
                 }
                 for method, nobody in WITHOUT_USERS.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +41,7 @@ TASTE = "taste for "
 PAIR_FEATURES = tuple(name for names in GROUPS.values() for name in names)
 
 
+@cache
 def group_of(feature: str) -> str:
     """What an explanation calls a feature: one of ``GROUPS``, or ``item``."""
     if feature.startswith(TASTE):

@@ -37,6 +37,7 @@ def test_an_id_that_could_do_harm_is_replaced(given_: str) -> None:
         (f"00-{TRACE}-{SPAN}-00", {"trace": TRACE, "span": SPAN}),
         (f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like", {"trace": TRACE, "span": SPAN}),
         (f"ff-{TRACE}-{SPAN}-01", {}),
+        (f"00-{TRACE}-{SPAN}-01-more", {}),
         (f"00-{'0' * 32}-{SPAN}-01", {}),
         (f"00-{TRACE}-{'0' * 16}-01", {}),
         (f"00-{TRACE.upper()}-{SPAN}-01", {}),
