@@ -16,6 +16,8 @@ from training.ranking.tastes import Traits, price_places
 
 I64 = NDArray[np.int64]
 F32 = NDArray[np.float32]
+FAR = 0.25
+"""How far the price of an item in any place is on average from the middle of its category's."""
 RANK_CONSTANT = 60
 """Of reciprocal-rank fusion: a sum of the ``*_rank`` features orders items as the fusion does."""
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -218,13 +220,14 @@ def _closeness(row: I64, chosen: I64, pairs: Pairs, items: ItemColumns) -> NDArr
 
 
 def _place_closeness(row: I64, chosen: I64, pairs: Pairs, place: F32) -> NDArray[np.float64]:
-    """1 - |place - mean place of what the user chose|, the mean with one choice of the middle beside theirs, [m]: how
-    dear people buy, whatever they buy; NaN where either is unknown."""
+    """``FAR`` - |place - mean place of what the user chose|, the mean with one choice of the middle beside theirs, [m]:
+    how dear people buy, whatever they buy; 0 where either is unknown."""
     known = np.isfinite(place[chosen])
     n = int(pairs.row.max(initial=-1)) + 1
     count = np.bincount(row[known], minlength=n)
     mean = (np.bincount(row[known], weights=place[chosen[known]], minlength=n) + 0.5) / (count + 1)
-    return np.where(count[pairs.row] > 0, 1 - np.abs(place[pairs.item] - mean[pairs.row]), np.nan)
+    closeness = FAR - np.abs(place[pairs.item] - mean[pairs.row])
+    return np.where((count[pairs.row] > 0) & np.isfinite(closeness), closeness, 0)
 
 
 def _sums(

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests.training.ranking.examples import asked, items
 from training.ranking.candidates import Asked, candidates
-from training.ranking.features import PAIR_FEATURES, pair_features
+from training.ranking.features import FAR, PAIR_FEATURES, group_of, pair_features
 from training.ranking.query_graph import Walked
 
 TOWERS = np.array([[0, 1, 2, 3, 4]] * 2)
@@ -112,5 +112,14 @@ def test_how_dear_people_buy_is_told_by_the_place_in_the_category() -> None:
     values = pair_features(candidates(TOWERS, request), request, replace(items(), price_place=place))
     column = values[:, PAIR_FEATURES.index("price_place_closeness")].reshape(2, 5)
     mean = (0.1 + 0.5) / 2  # one choice of the middle beside theirs
-    np.testing.assert_allclose(column[0], [1 - abs(p - mean) for p in place], rtol=1e-6)
-    assert np.isnan(column[1]).all(), "of somebody of whom nothing is known"
+    known = [FAR - abs(p - mean) for p in place[:3]]
+    np.testing.assert_allclose(column[0], [*known, 0, 0], rtol=1e-6)
+
+
+def test_a_user_of_whom_nothing_is_known_adds_nothing_to_any_item() -> None:
+    request = asked(order_history=np.array([[0, 2], [-1, -1]], dtype=np.int32))
+    pairs = candidates(TOWERS, request)
+    values = pair_features(pairs, request, items())
+    of_user = [at for at, name in enumerate(items().features) if group_of(name) == "user"]
+    assert not values[pairs.row == 1][:, of_user].any()
+    assert values[pairs.row == 0][:, of_user].any()
