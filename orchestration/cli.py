@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from infra.logs import log_as_json
 from infra.settings import ApiSettings, Settings, get_settings, in_words
 from infra.telemetry import silence
 from infra.threads import wait_quietly
@@ -45,7 +46,10 @@ def name_shop(data: str | None, shop: str | None) -> Settings:
     silence()
     wait_quietly()
     get_settings.cache_clear()
-    return get_settings()
+    settings = get_settings()
+    if settings.log.format == "json":
+        log_as_json(settings)
+    return settings
 
 
 def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Settings:
