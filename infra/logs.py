@@ -72,6 +72,7 @@ def log_as_json(settings: Settings, ids: Callable[[], Ids] = dict) -> None:
     """Write the records of this process as lines of JSON on standard error, uncaught errors and warnings included."""
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(JsonLines(settings.shop_name, ids))
+    lines.setLevel(logging.INFO)  # whatever level a library gives its own logger
     root = logging.getLogger()
     root.handlers = [lines]
     root.setLevel(logging.WARNING)

@@ -348,7 +348,7 @@ def mendable() -> tuple[type[Exception], ...]:
     from infra.services import ServiceError
     from orchestration.releases import PromotionRefused
     from serving import IndexUnavailable, NoLiveRelease
-    from serving.api.auth import OpenToOthersError
+    from serving.api.auth import KeyFileError, OpenToOthersError
     from serving.ubi_log import UbiLogError
     from training.release.manifest import ReleaseError
 
@@ -362,6 +362,7 @@ def mendable() -> tuple[type[Exception], ...]:
         PromotionRefused,
         IndexUnavailable,
         NoLiveRelease,
+        KeyFileError,
         OpenToOthersError,
         UbiLogError,
         ReleaseError,

@@ -6,7 +6,9 @@ import dagster as dg
 
 from infra.settings import get_settings
 
-LOGGED = {"loggers": {"terminal": {}}} if get_settings().log.format == "json" else None
+LOGGED: dict[str, dict[str, dict[str, str]]] | None = (
+    {"loggers": {"terminal": {}}} if get_settings().log.format == "json" else None
+)
 """Runs that Dagster starts log by Dagster's console, in colours, unless the log is JSON."""
 
 retrain = dg.define_asset_job(
