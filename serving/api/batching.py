@@ -107,10 +107,13 @@ class Batches:
         """Of each request an answer or what went wrong with it: a bad one does not spoil those beside it."""
         try:
             return list(self._retrieve_many(requests))
-        except Exception as error:
+        except ValueError as error:  # of one of them: BadRequest is one
             if len(requests) == 1:
                 return [error]
-        return [answer for request in requests for answer in self._answers([request])]
+            return [answer for request in requests for answer in self._answers([request])]
+        except Exception as error:
+            # Of the server, which would fail at each as well, and take as long for every one of them.
+            return [error] * len(requests)
 
     def _end(self, batch: list[_Waiting], work: Future[Answers], began: float) -> None:
         self._running -= 1
