@@ -21,7 +21,6 @@ from training.model.inputs import Histories, look_up, no_items, of_query, query_
 from training.model.towers import LOCATION, Towers
 from training.text import TextEncoder
 
-
 LABELS_KEPT = 100_000
 """Brands and tags of histories whose buckets are remembered: 15 MB at most."""
 
