@@ -29,6 +29,8 @@ class OverloadedError(RuntimeError):
 class _Waiting(NamedTuple):
     request: Request
     answer: asyncio.Future[Retrieval]
+    until: float
+    """When it has waited too long, on the loop's clock."""
 
 
 class Batches:
@@ -57,8 +59,9 @@ class Batches:
             Whatever ``retrieve_many`` raises at it.
         """
         self._refuse_where_overloaded()
-        answer: asyncio.Future[Retrieval] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(request, answer))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Retrieval] = loop.create_future()
+        self._waiting.append(_Waiting(request, answer, loop.time() + self._deadline_s))
         self._begin()
         return await answer
 
@@ -126,7 +129,16 @@ class Batches:
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result(answer)
+        self._refuse_the_late()
         self._begin()
+
+    def _refuse_the_late(self) -> None:
+        """Who waited past the deadline has gone, or is about to: no time is spent on them that others wait for."""
+        now = asyncio.get_running_loop().time()
+        while self._waiting and self._waiting[0].until < now:
+            late = self._waiting.popleft().answer
+            if not late.cancelled():
+                late.set_exception(OverloadedError("it waited past the deadline: come back in a moment"))
 
 
 def _takes_long(request: Request) -> bool:
