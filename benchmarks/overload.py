@@ -2,16 +2,17 @@
 
     python -m benchmarks.overload [--seconds 15] [--times 5] [--k 24]
 
-Starts the API of the shop that the settings name on a free port. First one client per ``api.max_batch`` asks as fast as
-it is answered: that many answers a second are the capacity. Then requests arrive by the clock, ``times`` as many, whether
-or not those before were answered. Goodput: answers with status 200 a second, and that came within
-``serving.deadline_ms`` and one batch. Clients and server share the machine, which takes from both: read the ratio.
+Starts the API of the shop that the settings name on a free port. First as many clients as ``api.max_batch`` ask as
+fast as they are answered: that many answers a second are the capacity. Then requests arrive by the clock, ``times`` as
+many, whether or not those before were answered. Goodput: answers with status 200 a second. Clients and server share the
+machine, which takes from both: read the ratio.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import json
 import time
 from collections import Counter
@@ -23,7 +24,10 @@ from benchmarks.http_load import Load, api
 from benchmarks.serving_latency import latest_requests
 from infra.settings import get_settings
 
-HEAD = "POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+HEAD = "POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
@@ -35,6 +39,8 @@ class Seen:
     statuses: Counter[int] = field(default_factory=Counter)
     retry_after: int = 0
     """Refusals that say when to come back."""
+    taken_s: float = 0.0
+    """Until the last one was over."""
 
 
 def main() -> None:
@@ -52,10 +58,11 @@ def main() -> None:
         quiet = Load(port, settings.api.max_batch, asked.seconds, bodies, server).round("capacity")
         capacity = quiet.statuses[200] / asked.seconds
         seen = asyncio.run(_arriving(port, bodies[::-1], capacity * asked.times, asked.seconds))
-    answered, refused = seen.statuses[200] / asked.seconds, sum(seen.statuses.values()) - seen.statuses[200]
+    answered, refused = seen.statuses[200] / seen.taken_s, sum(seen.statuses.values()) - seen.statuses[200]
     p50, p99 = np.percentile(seen.milliseconds, [50, 99])
     print(
-        f"{asked.times:g} x capacity   {answered:7.0f} answers/s = {answered / capacity:.2f} of capacity"
+        f"{asked.times:g} x capacity, over in {seen.taken_s:.1f} s   {answered:7.0f} answers/s"
+        f" = {answered / capacity:.2f} of capacity"
         f"   p50 {p50:6.1f} ms   p99 {p99:6.1f} ms of what is answered (serving.deadline_ms"
         f" {settings.serving.deadline_ms})   refused {refused}, {seen.retry_after} with Retry-After"
         f"   {dict(seen.statuses)}"
@@ -63,33 +70,35 @@ def main() -> None:
 
 
 async def _arriving(port: int, bodies: list[bytes], per_second: float, seconds: float) -> Seen:
-    """Requests by the clock; those that are out when time is up are waited for."""
-    seen, asking, began = Seen(), set[asyncio.Task[None]](), time.monotonic()
+    """Requests by the clock, on connections that are kept; those that are out when time is up are waited for."""
+    seen, asking, idle, began = Seen(), set[asyncio.Task[None]](), list[Connection](), time.monotonic()
     for n in range(int(per_second * seconds)):
         await asyncio.sleep(max(0.0, began + n / per_second - time.monotonic()))
-        task = asyncio.create_task(_ask(port, bodies[n % len(bodies)], seen))
+        task = asyncio.create_task(_ask(port, bodies[n % len(bodies)], seen, idle))
         asking.add(task)
         task.add_done_callback(asking.discard)
     await asyncio.gather(*asking)
+    seen.taken_s = time.monotonic() - began
     return seen
 
 
-async def _ask(port: int, body: bytes, seen: Seen) -> None:
+async def _ask(port: int, body: bytes, seen: Seen, idle: list[Connection]) -> None:
     began = time.perf_counter()
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        connection = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = connection
         writer.write(HEAD.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        answer = await reader.read()
-        writer.close()
-        head = answer.partition(b"\r\n\r\n")[0]
-        status = int(head.split(b" ", 2)[1])
-    except (OSError, IndexError):
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r", 1)[0]))
+    except (OSError, EOFError, ValueError):
         seen.statuses[0] += 1
         return
+    idle.append(connection)
+    status = int(head.split(b" ", 2)[1])
     seen.statuses[status] += 1
-    if status == 200:
+    if status == http.client.OK:
         seen.milliseconds.append((time.perf_counter() - began) * 1000)
-    elif b"retry-after" in head.lower():
+    elif b"retry-after" in head:
         seen.retry_after += 1
 
 
