@@ -8,7 +8,6 @@ import sys
 from contextlib import ExitStack, suppress
 
 import uvicorn
-from uvicorn.main import STARTUP_FAILURE
 
 from infra.settings import Settings
 from serving.api.app import create_app
@@ -42,7 +41,7 @@ def serve(settings: Settings) -> None:
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
-        sys.exit(STARTUP_FAILURE)
+        sys.exit(3)  # as uvicorn.run does
 
 
 class _Server(uvicorn.Server):

@@ -135,13 +135,14 @@ class QueryEncoder:
         flat = [f"{prefix} {name}" for row in names for name in row]
         if not flat or self.towers.config.history == "none":
             return np.zeros((len(names), 0), dtype=np.int32)
-        held = {label: self._label_buckets.get(label) for label in flat}
-        if new := [label for label, bucket in held.items() if bucket is None]:
+        kept = self._label_buckets
+        held = {label: kept[label] for label in flat if label in kept}  # never shrinks, whatever other threads add
+        if new := list(dict.fromkeys(label for label in flat if label not in held)):
             # the prefix has letters, so that each label has its bucket
             buckets = dict(zip(new, self._words.labels(new).ids.tolist(), strict=True))
             held |= buckets
-            if len(self._label_buckets) + len(new) <= LABELS_KEPT:
-                self._label_buckets |= buckets
+            if len(kept) + len(new) <= LABELS_KEPT:
+                kept.update(buckets)
         return _padded([[held[f"{prefix} {name}"] for name in row] for row in names])
 
     def _location(self, contexts: Sequence[RequestContext]) -> Ragged:
