@@ -186,21 +186,19 @@ def search(
     data: Data = None,
     shop: Shop = None,
 ) -> None:
-    """Search the live release as a user."""
+    """Search the live release as a user; a server of the shop that runs on this machine answers, where there is one."""
     settings = use_shop(data, shop)
-    from orchestration.show import print_retrieval
-    from serving import Retriever
+    from orchestration.searching import print_retrieval, searched
 
     try:
         parsed: dict[str, Any] | None = json.loads(filters) if filters else None
     except json.JSONDecodeError as error:
         fail(f"--filters is not JSON: {error}")
-    with Retriever(settings) as retriever:
-        try:
-            answer = retriever.retrieve(user, query, k=k, filters=parsed, explain=True, correct=not as_typed)
-        except ValueError as error:
-            fail(str(error))
-        print_retrieval(console, retriever, answer)
+    try:
+        answer = searched(settings, user, query, k, parsed, correct=not as_typed)
+    except ValueError as error:
+        fail(str(error))
+    print_retrieval(console, answer)
 
 
 @app.command()

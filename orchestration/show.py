@@ -1,4 +1,4 @@
-"""What ``shelfwise search``, ``status`` and ``releases`` print; without Dagster, which takes seconds to import."""
+"""What ``shelfwise status`` and ``releases`` print; without Dagster, which takes seconds to import."""
 
 from __future__ import annotations
 
@@ -12,34 +12,8 @@ from rich.text import Text
 from infra.services import status as services_status
 from infra.settings import Settings
 from orchestration.releases import State, release_statuses
-from serving import Retrieval, Retriever
 from serving.index import live_release_id, nothing_live
 from training.release.manifest import ReleaseError, verify_release
-
-
-def print_retrieval(console: Console, retriever: Retriever, answer: Retrieval) -> None:
-    """Hits of one query, and what was behind them."""
-    if answer.corrected:
-        console.print(
-            f"Showing results for [bold]{escape(answer.corrected)}[/]; --as-typed searches for the query itself."
-        )
-    for unknown in answer.unknown_values:
-        meant = f" The nearest: {', '.join(unknown.nearest)}." if unknown.nearest else ""
-        console.print(Text(f"No item has the {unknown.field} {unknown.value!r}.{meant}", "yellow"))
-    if not answer.confident:
-        nearest = " These items are the nearest." if answer.hits else ""
-        console.print(f"[yellow]Nothing in this shop seems to fit.[/]{nearest}")
-    table = Table()
-    for column in ("", "item", "score", "what it is"):
-        table.add_column(column)
-    for rank, hit in enumerate(answer.hits, start=1):
-        table.add_row(str(rank), Text(hit.item_id), f"{hit.score:.3f}", Text(retriever.describe(hit.item_id)))
-    console.print(table)
-    timings = "  ".join(f"{step} {ms:.1f} ms" for step, ms in answer.timings_ms.items())
-    console.print(f"release {answer.release_id}   personalized: {'yes' if answer.personalized else 'no'}   {timings}")
-    if answer.fallbacks:
-        console.print(f"[yellow]Fallbacks[/] {', '.join(answer.fallbacks)}")
-
 
 COLOURS: dict[State, str] = {
     "live": "bold green", "previous": "green", "ready": "cyan", "blocked": "red", "unproven": "yellow",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -57,3 +58,12 @@ class Hit:
     """Where `explain` was asked for."""
     item: dict[str, Any] | None = None
     """What the release knows of the item: title, brand, price, ...; where `items` was asked for."""
+
+
+def title_of(item: Mapping[str, Any]) -> str:
+    """An item for people: its title, else its category and price, else its id."""
+    if item.get("title"):
+        return str(item["title"])
+    price = item.get("price")
+    parts = [" > ".join(item.get("category_path") or []), "" if price is None else f"{price:g}"]
+    return ", ".join(part for part in parts if part) or str(item["item_id"])

@@ -323,7 +323,17 @@ class Retriever:
     ) -> Retrieval:
         hits = served.hits(answer.rows, answer.scores)
         if request.explain:
-            hits = explained(served, search.text, search.context, search.wanted, answer.vector, answer.towers, hits)
+            try:
+                hits = explained(served, search.text, search.context, search.wanted, answer.vector, answer.towers, hits)
+            except Exception as error:
+                if served.ranking is None:
+                    raise
+                # The order may be one that the cache holds of before: it is the second stage that fails now.
+                self._second_stages.failed(served, error)
+                served = served.without_second_stage
+                (answer,), _ = self._answers(served, [search], Stopwatch())
+                fallbacks = list(dict.fromkeys([*fallbacks, SECOND_STAGE_FAILED]))
+                return self._retrieval(served, request, search, answer, fallbacks, cached=False, corrected=corrected)
         if request.items:
             known = served.release.items.rows(answer.rows)
             hits = [replace(hit, item=item) for hit, item in zip(hits, known, strict=True)]

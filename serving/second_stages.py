@@ -61,7 +61,7 @@ class SecondStages:
         try:
             return served.corrected(text)
         except Exception as error:
-            self._count(served, error)
+            self.failed(served, error)
             return None
 
     def ordered(self, served: ServedRelease, searches: Sequence[Search], towers: Sequence[Best]) -> list[Ordered]:
@@ -80,13 +80,14 @@ class SecondStages:
                 self._log(served, error)
                 each = (([search], [one]) for search, one in zip(searches, towers, strict=True))
                 return [found for one in each for found in self.ordered(self.usable(served), *one)]
-            self._count(served, error)
+            self.failed(served, error)
             return _ordered(served.without_second_stage, searches, towers)
         with self._lock:
             self._failures.pop(served.release.id, None)
         return found
 
-    def _count(self, served: ServedRelease, error: Exception) -> None:
+    def failed(self, served: ServedRelease, error: Exception) -> None:
+        """Count and log a failure at one request."""
         with self._lock:
             self._failures[served.release.id] += 1
             if self._failures[served.release.id] >= FAILURES:

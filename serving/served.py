@@ -14,7 +14,7 @@ import pyarrow as pa
 from serving.diversity import DIVERSIFIED, diversified
 from serving.fields import FilterFields, frequent_values
 from serving.filters import Filter
-from serving.hits import Hit
+from serving.hits import Hit, title_of
 from serving.index.found import VectorIndex
 from serving.index.memory import MemoryIndex
 from serving.index.updated import JoinedIndex
@@ -247,13 +247,7 @@ class ServedRelease:
     def describe(self, item_id: str) -> str:
         """An item for people: its title, else its category and price, else its id."""
         item = self.item(item_id)
-        if item is None:
-            return item_id
-        if item.get("title"):
-            return str(item["title"])
-        price = item.get("price")
-        parts = [" > ".join(item.get("category_path") or []), "" if price is None else f"{price:g}"]
-        return ", ".join(part for part in parts if part) or item_id
+        return item_id if item is None else title_of(item)
 
     @cached_property
     def filter_values(self) -> list[dict[str, Any]]:

@@ -53,6 +53,19 @@ def check_exposure(settings: ApiSettings) -> None:
         )
 
 
+def own_key(settings: ApiSettings) -> str | None:
+    """The key by which this machine asks its own server: ``api.key``, else the first of ``api.key_file``."""
+    if settings.key is not None:
+        return settings.key.get_secret_value()
+    if settings.key_file is None:
+        return None
+    try:
+        lines = settings.key_file.read_text(encoding="utf-8").split("\n")
+    except OSError:
+        return None  # of the server's user alone
+    return next((line.strip() for line in lines if line.strip()), None)
+
+
 class Keys:
     """The keys in force, those of files as the files are now. For one event loop."""
 

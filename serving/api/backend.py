@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -204,6 +205,9 @@ class Backend:
             try:
                 self._made = self._pool.submit(self._make, self._settings)
                 self._retriever = await asyncio.wrap_future(self._made)
+                # What was loaded stays: a collection that visits all of it holds every search for as long.
+                gc.collect()
+                gc.freeze()
                 log.info("release %s serves", self._retriever.release_id)
             except EXPECTED as error:
                 self._wait_for(str(error))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from infra.contract.request import Request
 from infra.settings import ApiSettings
 from serving.answers import LARGEST_CACHED_K
+from serving.errors import IndexUnavailable, NoLiveRelease
 from serving.retrieval import Retrieval
 
 Answers = list[Retrieval | Exception]
@@ -29,6 +30,8 @@ class OverloadedError(RuntimeError):
 class _Waiting(NamedTuple):
     request: Request
     answer: asyncio.Future[Retrieval]
+    until: float
+    """When it has waited too long, on the loop's clock."""
 
 
 class Batches:
@@ -57,8 +60,9 @@ class Batches:
             Whatever ``retrieve_many`` raises at it.
         """
         self._refuse_where_overloaded()
-        answer: asyncio.Future[Retrieval] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(request, answer))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Retrieval] = loop.create_future()
+        self._waiting.append(_Waiting(request, answer, loop.time() + self._deadline_s))
         self._begin()
         return await answer
 
@@ -107,10 +111,13 @@ class Batches:
         """Of each request an answer or what went wrong with it: a bad one does not spoil those beside it."""
         try:
             return list(self._retrieve_many(requests))
+        except (NoLiveRelease, IndexUnavailable) as error:
+            # Of the server, which would fail at each as well, and take as long for every one of them.
+            return [error] * len(requests)
         except Exception as error:
             if len(requests) == 1:
                 return [error]
-        return [answer for request in requests for answer in self._answers([request])]
+            return [answer for request in requests for answer in self._answers([request])]
 
     def _end(self, batch: list[_Waiting], work: Future[Answers], began: float) -> None:
         self._running -= 1
@@ -123,7 +130,16 @@ class Batches:
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result(answer)
+        self._refuse_the_late()
         self._begin()
+
+    def _refuse_the_late(self) -> None:
+        """Who waited past the deadline has gone, or is about to: no time is spent on them that others wait for."""
+        now = asyncio.get_running_loop().time()
+        while self._waiting and self._waiting[0].until < now:
+            late = self._waiting.popleft().answer
+            if not late.cancelled():
+                late.set_exception(OverloadedError("it waited past the deadline: come back in a moment"))
 
 
 def _takes_long(request: Request) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
+import sys
+from contextlib import ExitStack, suppress
 
 import uvicorn
 
@@ -10,6 +13,7 @@ from infra.logs import log_as_json
 from infra.settings import Settings
 from serving.api.app import create_app
 from serving.api.auth import check_exposure
+from serving.api.running import noted
 
 
 def serve(settings: Settings) -> None:
@@ -27,7 +31,7 @@ def serve(settings: Settings) -> None:
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("serving").setLevel(logging.INFO)
         _log_requests_as_they_are()
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.api.host,
         port=settings.api.port,
@@ -41,12 +45,35 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.api.shutdown_seconds,
         log_level="info",
     )
+    server = _Server(config, settings)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(3)  # as uvicorn.run does
+
+
+class _Server(uvicorn.Server):
+    """Says in the shop's folder where it serves, from when it listens until it is told to stop: by a signal it ends
+    where nothing behind it runs any more."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._noted = ExitStack()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._noted.enter_context(noted(self._settings, host, port))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._noted.close()
+        await super().shutdown(sockets)
 
 
 def _log_requests_as_they_are() -> None:
     """A line of the request log is JSON and nothing else, on standard output."""
-    import sys
-
     lines = logging.StreamHandler(sys.stdout)
     lines.setFormatter(logging.Formatter("%(message)s"))
     requests = logging.getLogger("shelfwise.requests")

@@ -7,7 +7,6 @@ import logging
 from datetime import date
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -16,7 +15,7 @@ from orchestration import report
 from orchestration.loop import LoopOutcome
 from orchestration.report import print_evaluation, print_outcome, print_side_by_side
 from orchestration.samples import SideBySide
-from orchestration.show import print_retrieval
+from orchestration.searching import print_retrieval
 from orchestration.terminal import StepLines
 from serving import Hit, Retrieval
 from tests.orchestration.conftest import SmallShop
@@ -40,7 +39,7 @@ def console() -> Console:
 
 def test_titles_and_ids_are_no_markup(console: Console) -> None:
     answer = Retrieval(
-        hits=[Hit("i[/b]1", 0.5)],
+        hits=[Hit("i[/b]1", 0.5, item={"item_id": "i[/b]1", "title": TITLE})],
         release_id="65757b8cd905",
         personalized=False,
         fallbacks=[],
@@ -48,7 +47,7 @@ def test_titles_and_ids_are_no_markup(console: Console) -> None:
         timings_ms={"total": 1.0},
         corrected="r [/b]",
     )
-    print_retrieval(console, SimpleNamespace(describe=lambda _: TITLE), answer)  # type: ignore[arg-type]
+    print_retrieval(console, answer)
     print_side_by_side(console, SideBySide("q [/b]", [("u [/i]", "h [/u]")], [[TITLE]]))
     for text in (TITLE, "i[/b]1", "for r [/b]; --as-typed", "q [/b]", "u [/i]", "h [/u]"):
         assert text in said(console)

@@ -57,6 +57,18 @@ def corrupt(retriever: Retriever) -> Iterator[None]:
     live.served = served
 
 
+def test_an_explanation_of_a_kept_answer_is_of_the_towers_where_the_second_stage_fails_by_now(shop: Shop) -> None:
+    with Retriever(shop.settings) as retriever:
+        kept = retriever.retrieve("u1", "red lamp", k=20)
+        with corrupt(retriever):
+            answer = retriever.retrieve("u1", "red lamp", k=20, explain=True)
+            assert (answer.fallbacks, answer.cached, kept.fallbacks) == (FAILED, False, [])
+            assert [h.item_id for h in answer.hits] != [h.item_id for h in kept.hits]
+            for hit in answer.hits:
+                assert hit.why is not None and np.isclose(sum(hit.why.parts.values()), hit.score, atol=1e-4)
+        assert retriever.retrieve("u1", "red lamp", k=20, explain=True).hits[0].item_id == kept.hits[0].item_id
+
+
 def test_a_failing_second_stage_leaves_the_towers_order(
     shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

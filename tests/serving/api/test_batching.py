@@ -12,7 +12,7 @@ import pytest
 from infra.contract.request import Request
 from infra.settings import ApiSettings
 from serving.api.batching import Batches, OverloadedError
-from serving.errors import BadRequest
+from serving.errors import BadRequest, IndexUnavailable
 from serving.retrieval import Retrieval
 from serving.retriever import Retriever
 from tests.serving.small_shop import Shop
@@ -133,7 +133,8 @@ def test_who_would_wait_past_the_deadline_is_refused(retriever: Retriever) -> No
         with pytest.raises(OverloadedError, match="1 searches wait"):
             await batches.search(mug)
         held.let_go.set()
-        await asyncio.gather(*tasks)
+        running, late = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(running, Retrieval) and isinstance(late, OverloadedError)
 
     run(held, use, deadline_s=1e-9, search_threads=1, max_batch=1)
 
@@ -147,3 +148,63 @@ def test_a_pool_that_is_shut_down_answers_that_the_server_stops(retriever: Retri
             await batches.search(Request(user=None, query="mug"))
 
     asyncio.run(in_loop())
+
+
+def test_a_failure_of_the_server_is_not_asked_again_for_each(retriever: Retriever) -> None:
+    class Broken(Held):
+        def __call__(self, requests: Sequence[Request]) -> list[Retrieval]:
+            super().__call__(requests)
+            raise IndexUnavailable("nothing works")
+
+    held = Broken(retriever)
+
+    async def use(batches: Batches) -> None:
+        first = await waiting(batches, [Request(user=None, query="lamp")])
+        await asyncio.to_thread(held.began.wait, WAIT_S)
+        later = await waiting(batches, [Request(user=None, query=query) for query in QUERIES])
+        held.let_go.set()
+        outcomes = await asyncio.gather(*first, *later, return_exceptions=True)
+        assert [str(outcome) for outcome in outcomes] == ["nothing works"] * (1 + len(QUERIES))
+        assert held.sizes == [1, len(QUERIES)]
+
+    run(held, use)
+
+
+def test_a_fault_that_one_request_meets_is_its_own(retriever: Retriever) -> None:
+    class Faulty(Held):
+        def __call__(self, requests: Sequence[Request]) -> list[Retrieval]:
+            answers = super().__call__(requests)
+            if any(request.query == QUERIES[0] for request in requests):
+                raise TypeError("not thought of")
+            return answers
+
+    held = Faulty(retriever)
+
+    async def use(batches: Batches) -> None:
+        first = await waiting(batches, [Request(user=None, query="lamp")])
+        await asyncio.to_thread(held.began.wait, WAIT_S)
+        later = await waiting(batches, [Request(user=None, query=query) for query in QUERIES])
+        held.let_go.set()
+        _, faulty, *others = await asyncio.gather(*first, *later, return_exceptions=True)
+        assert isinstance(faulty, TypeError)
+        assert all(isinstance(answer, Retrieval) for answer in others)
+
+    run(held, use)
+
+
+def test_who_waited_past_the_deadline_is_refused_and_the_next_is_answered(retriever: Retriever) -> None:
+    held = Held(retriever)
+
+    async def use(batches: Batches) -> None:
+        first = await waiting(batches, [Request(user=None, query="lamp")])
+        await asyncio.to_thread(held.began.wait, WAIT_S)
+        late = await waiting(batches, [Request(user=None, query=query) for query in QUERIES])
+        await asyncio.sleep(0.2)
+        held.let_go.set()
+        outcomes = await asyncio.gather(*first, *late, return_exceptions=True)
+        assert isinstance(outcomes[0], Retrieval), "what began is finished"
+        assert all(isinstance(outcome, OverloadedError) for outcome in outcomes[1:])
+        assert (await batches.search(Request(user=None, query="mug"))).hits
+        assert held.sizes == [1, 1]
+
+    run(held, use, deadline_s=0.1)
