@@ -9,6 +9,8 @@ from pathlib import Path
 from starlette.testclient import TestClient
 
 from features.day_report import DayReport, write_report
+from infra.contract.partitions import write_partition
+from infra.contract.tables import REQUESTS
 from infra.settings import ServingSettings, Settings
 from orchestration.night.ended_run import EndedRun, Step
 from orchestration.night.figures import write_figures
@@ -44,6 +46,7 @@ def shop_with_live(folder: Path) -> Settings:
             unknown_actions={}, inputs="", output=None, settings="", seconds=1.0,
         ),
     )  # fmt: skip
+    write_partition(shop.settings.paths.sessions / "requests", DAY, REQUESTS.empty_table(), REQUESTS)
     return shop.settings
 
 

@@ -141,6 +141,12 @@ def test_the_alerts_are_those_that_promtool_tests(helm: Any) -> None:
     assert of_kind(without, "PrometheusRule")["spec"]["groups"] == alerts["groups"][:1]
 
 
+def test_a_package_has_alerts_and_dashboards_in_it(helm: Any, tmp_path: Path) -> None:
+    packed = helm.Chart.load_archive(Path(helm.Chart.load(CHART).save(tmp_path)).read_bytes())
+    given = values("standard")
+    assert packed.render(given, name="a") == helm.Chart.load(CHART).render(given, name="a")
+
+
 def test_the_dashboards_are_those_of_grafana(helm: Any) -> None:
     found = of_kind(rendered(helm, values("standard")), "ConfigMap", "shelfwise-dashboards")["data"]
     files = list((DEPLOY / "grafana" / "dashboards").glob("*.json"))
