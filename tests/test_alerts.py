@@ -5,25 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from starlette.testclient import TestClient
 from typer.main import get_command
 
-from infra.settings import ServingSettings, Settings
+from infra.settings import Settings
 from orchestration.cli import app
-from orchestration.night.ended_run import EndedRun, Step
-from orchestration.night.figures import write_figures
 from orchestration.night.textfile import figures_file
-from serving.api.app import create_app
-from serving.index import promote, push
-from tests.serving.api.conftest import LOCAL, OPEN, wait_until_ready
-from tests.serving.small_shop import make_shop, publish_user
+from tests.scraped import exported, shop_with_live
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "infra" / "deploy" / "prometheus"
@@ -67,37 +59,22 @@ def test_each_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A shop whose release is live."""
-    quick = ServingSettings(refresh_seconds=0.2)
-    shop = make_shop(tmp_path_factory.mktemp("alerts"), items=50, serving=quick, api=OPEN)
-    publish_user(shop.settings, "u1", queries=["red shoes"], items=["i0"], orders=["i0"])
-    push(shop.settings, shop.release())
-    promote(shop.settings, shop.release().id)
-    return shop.settings
+    return shop_with_live(tmp_path_factory.mktemp("alerts"))
 
 
 @pytest.fixture(scope="module")
-def exported(settings: Settings) -> Iterator[set[str]]:
-    """Names that a server which answered a search and a night that succeeded export."""
-    with TestClient(create_app(settings), base_url=LOCAL) as client:
-        wait_until_ready(client)
-        assert client.post("/search", json={"query": "shoes"}).status_code == 200
-        served = client.get("/metrics").text
-    now = datetime.now(UTC)
-    night = EndedRun("1", "retrain", "success", now, now, steps=(Step("live", "success", 1.0),))
-    write_figures(settings, [night], {"retrain": now})
-    left = figures_file(settings).read_text(encoding="utf-8")
-    yield {re.split(r"[{ ]", line)[0] for line in (served + left).splitlines() if line and not line.startswith("#")}
+def names(settings: Settings) -> set[str]:
+    return exported(settings)
 
 
 @pytest.mark.parametrize("rule", rules(), ids=ALERTS)
-def test_an_alert_reads_what_is_exported(rule: dict[str, Any], exported: set[str]) -> None:
-    assert len(exported) > 20
+def test_an_alert_reads_what_is_exported(rule: dict[str, Any], names: set[str]) -> None:
+    assert len(names) > 20
     read = set(OURS.findall(rule["expr"]))
-    assert read and read <= exported | NOT_OURS, read - exported
+    assert read and read <= names | NOT_OURS, read - names
 
 
-def test_the_labels_that_alerts_choose_by_are_those_of_the_code(settings: Settings, exported: set[str]) -> None:
+def test_the_labels_that_alerts_choose_by_are_those_of_the_code(settings: Settings, names: set[str]) -> None:
     left = figures_file(settings).read_text(encoding="utf-8")
     assert 'shelfwise_run_ended_timestamp_seconds{job_name="retrain",shop="' in left
 

@@ -197,19 +197,39 @@ class NightFigures(Collector):
                 if isinstance(value, (int, float)) and math.isfinite(value)
             ],
         )
+        report = _evaluation(newest.path)
+        if report is None:
+            return
         yield from self._gauge(
             "recall_at_100",
             "Recall@100 of each method on the requests that judged the newest release; `live` is the release that was"
             " live then.",
-            [({"method": method}, value) for method, value in _recalls(newest.path).items()],
+            [({"method": method}, report.value(method, MAIN_MEASURE)) for method in report.methods],
+        )
+        yield from self._gauge(
+            "slice_recall_at_100",
+            "The same on parts of these requests, of the newest release and of what was live then.",
+            [
+                ({"slice": name, "method": row["method"]}, row[MAIN_MEASURE]["value"])
+                for name, part in report.slices.items()
+                for row in part["rows"]
+                if row["method"] in {report.serving, "live"}
+            ],
+        )
+        yield from self._gauge(
+            "slice_requests",
+            "How many requests each part has.",
+            [({"slice": name}, float(part["requests"])) for name, part in report.slices.items()],
         )
 
 
-def _recalls(folder: Path) -> dict[str, float]:
-    """By method; empty of a release that nothing judged, or that is damaged."""
+def _evaluation(folder: Path) -> EvaluationReport | None:
+    """None of a release that nothing judged, or that is damaged."""
     try:
         report = EvaluationReport.from_json(json.loads((folder / EVALUATION).read_text(encoding="utf-8")))
-        return {method: report.value(method, MAIN_MEASURE) for method in report.methods}
+        for method in report.methods:
+            report.value(method, MAIN_MEASURE)
+        return report
     except (OSError, ValueError, TypeError, LookupError) as error:
         logger.warning("no recall of release %s is exported: %s", folder.name, error)
-        return {}
+        return None

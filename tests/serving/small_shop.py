@@ -47,8 +47,8 @@ class Shop:
     unknown: str = "towers"
     """The rule that serves unknown queries."""
 
-    def release(self, seed: int = 1) -> Release:
-        """Write a release with random weights, its own per seed, and load it."""
+    def release(self, seed: int = 1, evaluation: EvaluationReport | None = None) -> Release:
+        """Write a release with random weights, its own per seed, and load it; nothing judged it but ``evaluation``."""
         arrays = prepare_arrays(self.settings)
         torch.manual_seed(seed)
         candidate = self.settings.paths.training / "candidate"
@@ -64,7 +64,9 @@ class Shop:
         fit_candidate_prior(self.settings, candidate)
         features = (*PAIR_FEATURES, *arrays.item_transform.names)
         save_ranker(candidate, FittedRanker.of_rules(features, {"known": "towers", "unknown": self.unknown}))
-        evaluation = EvaluationReport(truth="orders", requests=0, items=len(self.catalog), rows=[], slices={})
+        evaluation = evaluation or EvaluationReport(
+            truth="orders", requests=0, items=len(self.catalog), rows=[], slices={}
+        )
         return load_release(write_release(self.settings, candidate, evaluation))
 
 
