@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from infra.logs import log_as_json
 from infra.settings import ApiSettings, Settings, get_settings, in_words
 from infra.telemetry import silence
 from infra.threads import wait_quietly
@@ -45,7 +46,10 @@ def name_shop(data: str | None, shop: str | None) -> Settings:
     silence()
     wait_quietly()
     get_settings.cache_clear()
-    return get_settings()
+    settings = get_settings()
+    if settings.log.format == "json":
+        log_as_json(settings)
+    return settings
 
 
 def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Settings:
@@ -272,6 +276,44 @@ def rollback(shop: Shop = None, data: Data = None) -> None:
 
 
 @app.command()
+def backup(
+    to: Annotated[Path, typer.Argument(help="A folder that is not there yet.")], shop: Shop = None, data: Data = None
+) -> None:
+    """Copy what cannot be made again of a shop, while it is served."""
+    settings = use_shop(data, shop)
+    from orchestration.backup import back_up
+
+    manifest = back_up(settings, to)
+    console.print(f"{len(manifest.files)} files, live release [bold]{manifest.live}[/]: {escape(str(to))}")
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="What `shelfwise backup` wrote.")],
+    shop: Shop = None,
+    data: Data = None,
+) -> None:
+    """Bring a shop back from a backup where there is none; Redis and Milvus are filled from it."""
+    settings = use_shop(data, shop, makes=True)
+    from orchestration.backup import restore as bring_back
+
+    manifest, rebuilt = bring_back(settings, source)
+    console.print(
+        f"Restored as of {manifest.made_at}. Live: release [bold]{rebuilt.live}[/], before: {rebuilt.before}."
+    )
+
+
+@app.command()
+def rebuild(shop: Shop = None, data: Data = None) -> None:
+    """Fill Redis and Milvus again from what is on disk, after either was lost. Nothing is trained."""
+    settings = use_shop(data, shop)
+    from orchestration.rebuild import rebuild as fill
+
+    rebuilt = fill(settings)
+    console.print(f"Redis: {rebuilt.rows}. Live: release [bold]{rebuilt.live}[/], before: {rebuilt.before}.")
+
+
+@app.command()
 def down(shop: Shop = None, data: Data = None) -> None:
     """Stop the embedded services of a shop. Their data stays."""
     settings = use_shop(data, shop)
@@ -341,14 +383,20 @@ def mendable() -> tuple[type[Exception], ...]:
     from features.adapters.base import AdapterError
     from features.catalog import CatalogError
     from features.landing import LandingError
+    from features.store.errors import OnlineStoreUnavailable
+    from infra.run_lock import RunInProgress
     from infra.services import ServiceError
+    from orchestration.backup import BackupError
     from orchestration.releases import PromotionRefused
     from serving import IndexUnavailable, NoLiveRelease
-    from serving.api.auth import OpenToOthersError
+    from serving.api.auth import KeyFileError, OpenToOthersError
     from serving.ubi_log import UbiLogError
     from training.release.manifest import ReleaseError
 
     return (
+        BackupError,
+        OnlineStoreUnavailable,
+        RunInProgress,
         ValidationError,
         SettingsError,
         LandingError,
@@ -358,6 +406,7 @@ def mendable() -> tuple[type[Exception], ...]:
         PromotionRefused,
         IndexUnavailable,
         NoLiveRelease,
+        KeyFileError,
         OpenToOthersError,
         UbiLogError,
         ReleaseError,

@@ -10,6 +10,9 @@ import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
+from infra.logs import JsonLines
+from infra.settings import get_settings
+
 STARTED = dg.DagsterEventType.STEP_START.value
 ENDED = {
     dg.DagsterEventType.STEP_SUCCESS.value: "[green]done[/]",
@@ -52,6 +55,12 @@ class StepLines(logging.Handler):
 @dg.logger(config_schema=dg.Noneable(dict), description="Steps and their progress on the terminal.")
 def terminal(_: Any) -> logging.Logger:
     """A Dagster logger that prints what a person waits for; everything else is in the UI."""
-    steps = logging.Logger("dagster.terminal", logging.DEBUG)
-    steps.addHandler(StepLines(Console()))
+    settings = get_settings()
+    steps = logging.Logger("dagster.terminal", logging.INFO if settings.log.format == "json" else logging.DEBUG)
+    if settings.log.format == "json":
+        lines = logging.StreamHandler()
+        lines.setFormatter(JsonLines(settings.shop_name))
+        steps.addHandler(lines)
+    else:
+        steps.addHandler(StepLines(Console()))
     return steps

@@ -54,7 +54,8 @@ def serve_ui(settings: Settings, console: Console) -> int:
     # A relative home would move with the code server's working folder.
     environment = os.environ | {"DAGSTER_HOME": str(home), "SHELFWISE_HOME": str(settings.home.expanduser().resolve())}
     dagster = subprocess.Popen(
-        [python, "-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(settings.ui.port)],
+        [python, "-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(settings.ui.port)]
+        + (["--log-format", "json"] if settings.log.format == "json" else []),
         env=environment,
         start_new_session=True,
     )

@@ -23,7 +23,7 @@ from orchestration.night.textfile import figures_file
 from serving.api.app import create_app
 from serving.index import promote, push
 from tests.serving.api.conftest import LOCAL, OPEN, wait_until_ready
-from tests.serving.small_shop import make_shop
+from tests.serving.small_shop import make_shop, publish_user
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "infra" / "deploy" / "prometheus"
@@ -70,6 +70,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A shop whose release is live."""
     quick = ServingSettings(refresh_seconds=0.2)
     shop = make_shop(tmp_path_factory.mktemp("alerts"), items=50, serving=quick, api=OPEN)
+    publish_user(shop.settings, "u1", queries=["red shoes"], items=["i0"], orders=["i0"])
     push(shop.settings, shop.release())
     promote(shop.settings, shop.release().id)
     return shop.settings

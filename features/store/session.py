@@ -97,7 +97,7 @@ class SessionStore:
     def __init__(self, settings: Settings, address: RedisAddress) -> None:
         project = settings.project
         self._client = address.connect(settings.online.timeout_ms)
-        self._prefix = f"shelfwise:session:{project}:"
+        self._prefix = session_prefix(project)
         self._until_key = until_key(project, views(settings)["user"])
         self._online = settings.online
         self.clock_offset: timedelta | None = None
@@ -148,6 +148,11 @@ class SessionStore:
         entries = {user: _entries(own) for user, own in zip(users, members, strict=True) if own}
         reached = self._batch(until)
         return Overlay(microseconds(reached.until) if reached else 0, entries)
+
+
+def session_prefix(project: str) -> str:
+    """What a shop's keys begin with; a user's id follows."""
+    return f"shelfwise:session:{project}:"
 
 
 def microseconds(moment: datetime) -> int:

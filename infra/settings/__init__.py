@@ -24,6 +24,7 @@ from infra.settings.features import FeatureSettings
 from infra.settings.gates import GateSettings
 from infra.settings.index import IndexSettings, IndexType
 from infra.settings.items import ItemSettings
+from infra.settings.log import LogSettings
 from infra.settings.night import NightSettings
 from infra.settings.online import OnlineSettings
 from infra.settings.paths import Paths, same_landing
@@ -49,6 +50,7 @@ __all__ = [
     "IndexType",
     "ItemField",
     "ItemSettings",
+    "LogSettings",
     "Meaning",
     "Ngram",
     "NightSettings",
@@ -100,6 +102,7 @@ class Settings(BaseSettings):
     ubi_log: UbiLogSettings = UbiLogSettings()
     night: NightSettings = NightSettings()
     webhook: WebhookSettings = WebhookSettings()
+    log: LogSettings = LogSettings()
 
     @classmethod
     def settings_customise_sources(

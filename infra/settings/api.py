@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field, SecretStr, model_validator
 
 from infra.settings.base import Count, Group, NonNegative
+
+Scope = Literal["search", "events", "items", "metrics"]
+ALL_SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
+
+
+class ApiKeySettings(Group):
+    """A key of the HTTP API, by a name that its requests are logged under."""
+
+    key: SecretStr | None = Field(None, min_length=1)
+    """The key itself."""
+    key_file: Path | None = None
+    """A file with a key a line, looked at again each second."""
+    scopes: frozenset[Scope] = Field(ALL_SCOPES, min_length=1)
+    """What it may: ``search``, record ``events``, update ``items``, read ``metrics``."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> ApiKeySettings:
+        if (self.key is None) == (self.key_file is None):
+            raise ValueError("set its key or its key_file, one of them")
+        return self
 
 
 class ApiSettings(Group):
@@ -15,7 +38,14 @@ class ApiSettings(Group):
     port: int = Field(8000, ge=0, le=65_535)
     """Port that it listens on; 0: a free one."""
     key: SecretStr | None = Field(None, min_length=1)
-    """Callers send it as ``Authorization: Bearer KEY``. None: open to whoever reaches the port."""
+    """Callers send it as ``Authorization: Bearer KEY``; it may all. No key here, in ``key_file`` or ``keys``: open to
+    whoever reaches the port."""
+    key_file: Path | None = None
+    """A file with a key a line, each of which may all, as secrets are mounted; looked at again each second, so that a
+    key is added or taken away without a restart."""
+    keys: dict[str, ApiKeySettings] = Field({})
+    """Further keys by name, each for some scopes:
+    ``SHELFWISE_API__KEYS='{"shop": {"key_file": "/run/secrets/shop", "scopes": ["search", "events"]}}'``."""
     allow_open: bool = False
     """Listen beyond loopback without a key."""
     proxies: tuple[str, ...] = ()
@@ -44,3 +74,8 @@ class ApiSettings(Group):
     """User ids that the search page offers to try, where this machine has features; 0: none."""
     log_queries: bool = False
     """Query text and user ids in the request log."""
+
+    @property
+    def has_key(self) -> bool:
+        """Whether callers need a key."""
+        return self.key is not None or self.key_file is not None or bool(self.keys)

@@ -1,11 +1,12 @@
 """Group features: user, item and query features by day, and the online store."""
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
 
+from features.data_end import data_end
 from features.snapshots import (
     DayCount,
     build_item_features,
@@ -143,9 +144,3 @@ def online_features() -> dg.MaterializeResult:
 def all_days(folder: Path, tables: Iterable[str]) -> str:
     """Key of what tables hold."""
     return content_key((file for name in tables for file in table_files(folder / name)), folder)
-
-
-def data_end(settings: Settings) -> datetime:
-    """The end of the last accepted day: what the features in place know up to."""
-    last = written_days(settings.paths.sessions / "requests")[-1]
-    return datetime.combine(last + timedelta(days=1), time(), UTC)

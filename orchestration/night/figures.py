@@ -111,6 +111,14 @@ class NightFigures(Collector):
             yield from self._gauge(
                 "data_until_timestamp_seconds", "The end of the last accepted day.", [({}, end.timestamp())]
             )
+        known = written_days(settings.paths.features / "user")
+        if known:
+            until = datetime.combine(known[-1] + timedelta(days=1), time(), UTC)
+            yield from self._gauge(
+                "features_until_timestamp_seconds",
+                "The end of the last day that users' features know of.",
+                [({}, until.timestamp())],
+            )
         yield from self._rows(self._of_last_run(reports))
 
     def _landed(self, otherwise: set[date]) -> set[date]:

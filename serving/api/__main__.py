@@ -13,13 +13,13 @@ def main() -> None:
     silence()
     wait_quietly()
     from infra.settings import get_settings
-    from serving.api.auth import OpenToOthersError
+    from serving.api.auth import KeyFileError, OpenToOthersError
     from serving.api.server import serve
     from serving.ubi_log import UbiLogError
 
     try:
         serve(get_settings())
-    except (OpenToOthersError, UbiLogError) as error:
+    except (KeyFileError, OpenToOthersError, UbiLogError) as error:
         sys.exit(f"Error {error}")
 
 

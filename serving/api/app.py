@@ -67,7 +67,7 @@ def create_app(settings: Settings, make: Callable[[Settings], Retriever] = Retri
     metrics = Metrics(backend.statistics, lambda: backend.release_id, log_statistics)
     app.state.settings, app.state.backend, app.state.metrics = settings, backend, metrics
     # The guard checks the key before a body is read; this tells OpenAPI of it.
-    key = [Security(HTTPBearer(auto_error=False, description="`api.key`"))] if settings.api.key else []
+    key = [Security(HTTPBearer(auto_error=False, description="`api.key`"))] if settings.api.has_key else []
     app.include_router(routes, dependencies=key)
     app.include_router(ubi_routes, dependencies=key)
     app.include_router(open_routes)

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import datetime
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from features.store.errors import OnlineStoreUnavailable
@@ -187,7 +187,7 @@ class Backend:
         if self._pending >= self._most:
             raise OverloadedError(f"{self._pending} requests are in progress: come back in a moment")
         self._pending += 1
-        future = self._pool.submit(partial(call, retriever))
+        future = self._pool.submit(copy_context().run, call, retriever)  # its records carry the request's id
         # Counted down by the thread's end: a caller that hangs up does not free a thread that still works.
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))

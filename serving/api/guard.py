@@ -8,16 +8,35 @@ from collections.abc import Collection, Mapping
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from infra.settings import ApiSettings
-from serving.api.auth import LOOPBACK_NAMES, holds_key, is_loopback
+from infra.settings.api import ALL_SCOPES, Scope
+from serving.api.auth import LOOPBACK_NAMES, Keys, is_loopback
+from serving.api.observe import note
 from serving.api.rates import Rates
 
 PROBES = ("/healthz", "/readyz")
 """Asked by an orchestrator, often and without a key."""
 OPEN = ("/", "/docs", "/openapi.json", "/favicon.ico", *PROBES)
 """Paths that need no key: the page asks for one itself. ``/page/`` is open as well; all other paths need it."""
+
+
+SCOPES: Mapping[tuple[str, str], Scope] = {
+    ("GET", "/search"): "search",
+    ("POST", "/search"): "search",
+    ("GET", "/fields"): "search",
+    ("GET", "/users"): "search",
+    ("GET", "/items"): "search",
+    ("POST", "/events"): "events",
+    ("POST", "/ubi_events"): "events",
+    ("POST", "/ubi_queries"): "events",
+    ("POST", "/items"): "items",
+    ("GET", "/items/updates"): "items",
+    ("GET", "/metrics"): "metrics",
+}
+"""What a key needs for a path; what is not named here takes a key that may all."""
 
 
 class Guard:
@@ -29,10 +48,11 @@ class Guard:
         self._keyless = keyless
         self._settings = settings
         self._rates = Rates(settings.rate_per_second, settings.rate_burst)
-        local = settings.key is None and is_loopback(settings.host)
+        self._keys = Keys(settings) if settings.has_key else None
+        local = self._keys is None and is_loopback(settings.host)
         self._hosts = {*LOOPBACK_NAMES, settings.host} if local else None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -42,31 +62,38 @@ class Guard:
             return
         await self._app(scope, _bounded(receive, self._settings.max_body_bytes), send)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    def _refusal(self, scope: AsgiScope) -> JSONResponse | None:
         headers, path = Headers(scope=scope), scope["path"]
         # Not by starlette's TrustedHostMiddleware: its answer does not say what to do.
         if self._hosts is not None and _name(headers.get("host", "")) not in self._hosts:
             return _refuse(421, "this server answers to localhost only; api.host and api.key open it to others")
         client = scope["client"][0] if scope.get("client") else ""
-        is_known = self._is_known(client, headers)
+        held = self._keys.scopes(headers.get("authorization", "").encode("latin-1")) if self._keys else None
+        # The shop's own, for whom no rate is kept: who holds a key or, where there is none, asks from this machine.
+        is_known = is_loopback(client) if self._keys is None else held is not None
         wait = 0.0 if is_known or path in PROBES else self._rates.take(client)
         if wait > 0:
             return _refuse(429, f"too many requests, come back in {wait:.2f} s", {"Retry-After": str(math.ceil(wait))})
-        from_page = headers.get("origin", "") in self._keyless.get(path, ())
-        needs_key = path not in OPEN and not path.startswith("/page/") and not from_page
-        if needs_key and self._settings.key is not None and not is_known:
-            return _refuse(401, "send the API key as Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
+        if held:
+            note(scope, key=held[0])
+        if self._keys and not self._is_open(scope, headers):
+            if held is None:
+                return _refuse(401, "send the API key as Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
+            needed = SCOPES.get((scope["method"], path))
+            if not ({needed} if needed else ALL_SCOPES) <= held[1]:
+                return _refuse(
+                    403, f"this key may {', '.join(sorted(held[1]))}; this takes one that may {needed or 'all'}"
+                )
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > self._settings.max_body_bytes:
             return _refuse(413, _too_large(self._settings.max_body_bytes))
         return None
 
-    def _is_known(self, client: str, headers: Headers) -> bool:
-        """Whether it holds the key or, where there is none, asks from this machine: the shop's own, for which no rate
-        is kept."""
-        if self._settings.key is None:
-            return is_loopback(client)
-        return holds_key(headers.get("authorization", "").encode("latin-1"), self._settings.key)
+    def _is_open(self, scope: AsgiScope, headers: Headers) -> bool:
+        """Whether it needs no key."""
+        path = scope["path"]
+        from_page = headers.get("origin", "") in self._keyless.get(path, ())
+        return path in OPEN or path.startswith("/page/") or from_page
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from infra.logs import logged_with
 from serving.api.metrics import Metrics
 from serving.api.request_id import request_id, trace_ids
 
@@ -60,10 +61,10 @@ class Observe:
 
         note(scope)
         try:
-            with self._metrics.in_flight.track_inprogress():
+            with self._metrics.in_flight.track_inprogress(), logged_with(request=asked_as):
                 await self._app(scope, receive, send_marked)
         except Exception:
-            log.exception("request %s failed", asked_as)
+            log.exception("request %s failed", asked_as, extra={"fields": {"request": asked_as}})
             if started:
                 raise  # the server closes the connection: half an answer must not look like a whole one
             await BROKEN(scope, receive, send_marked)
@@ -72,7 +73,10 @@ class Observe:
             path = _path(scope)
             self._metrics.request(path, scope["method"], status, seconds)
             line = {"id": asked_as, **trace_ids(headers), "method": scope["method"], "path": path, "status": status}
-            log.info("%s", json.dumps(line | {"ms": round(seconds * 1000, 2)} | scope["shelfwise.log"]))
+            line |= {"ms": round(seconds * 1000, 2)} | scope["shelfwise.log"]
+            told = f"{scope['method']} {path} {status}"
+            fields = {name: value for name, value in line.items() if name != "id"}
+            log.info("%s", json.dumps(line), extra={"fields": fields | {"message": told, "request": asked_as}})
 
 
 def _path(scope: Scope) -> str:

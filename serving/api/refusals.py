@@ -9,6 +9,7 @@ from serving.api.models import Problem
 _says: dict[int, str] = {
     400: "The body is not even text.",
     401: "The API key is missing or wrong.",
+    403: "The API key has not the scope that this takes; the sentence says which.",
     413: "The body is larger than `api.max_body_bytes`.",
     422: "Bad input; the sentence says which and why.",
     429: "Too many requests of this client; `Retry-After` says when to come back.",

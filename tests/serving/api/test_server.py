@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,9 +12,13 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
 
 import pytest
 
+from infra.settings import LogSettings
 from tests.serving.small_shop import Shop
 from tests.serving.test_retriever import wait_for
 
@@ -37,12 +42,12 @@ serve(Settings.model_validate_json(sys.argv[1]))
 
 
 @contextmanager
-def server(shop: Shop) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def server(shop: Shop, log: IO[bytes] | None = None) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = shop.settings.model_copy(update={"api": shop.settings.api.model_copy(update={"port": port})})
-    process = subprocess.Popen([sys.executable, "-c", SERVE, settings.model_dump_json()])
+    process = subprocess.Popen([sys.executable, "-c", SERVE, settings.model_dump_json()], stderr=log)
     try:
         yield process, f"http://127.0.0.1:{port}"
     finally:
@@ -79,3 +84,20 @@ def test_it_does_not_start_open_to_others(shop: Shop) -> None:
     )
     assert done.returncode == 1
     assert "SHELFWISE_API__KEY" in done.stderr
+
+
+def test_with_json_logs_all_it_says_is_json(shop: Shop, tmp_path: Path) -> None:
+    """Its own records, the request log and uvicorn's, each with the shop; no query and no user."""
+    as_json = shop.settings.model_copy(update={"log": LogSettings(format="json")})
+    log = tmp_path / "log"
+    with log.open("wb") as lines, server(replace(shop, settings=as_json), lines) as (process, url):
+        wait_for(lambda: answers(f"{url}/readyz"), seconds=60)
+        assert answers(f"{url}/search?q=secret+shoes&user=u1&k=1")
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+    said = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert all({"time", "level", "logger", "message", "shop"} <= line.keys() for line in said)
+    assert {"uvicorn.error", "serving.api.backend", "shelfwise.requests"} <= {line["logger"] for line in said}
+    (searched,) = (line for line in said if line.get("path") == "/search")
+    assert searched["request"] and searched["release"] == shop.release().id and searched["status"] == 200
+    assert "secret" not in log.read_text(encoding="utf-8") and "u1" not in {line.get("user") for line in said}
