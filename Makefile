@@ -5,8 +5,13 @@ BIN := $(VENV)/bin
 # Name a shop's folder or fsspec URL of logs to run on it instead of the demo shop: make run DATA=path
 DATA ?=
 DATA_OPTION := $(if $(DATA),--data $(DATA))
+# Of `make image`: the engine, what is built, where torch is from, and further options of the engine's build.
+ENGINE ?= docker
+TARGET ?= serving
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+IMAGE_OPTIONS ?=
 
-.PHONY: help run check-data ui serve down test fast check docs clean
+.PHONY: help run check-data ui serve image down test fast check docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r a b; do printf '%-16s %s\n' "$$a" "$$b"; done
@@ -22,6 +27,11 @@ ui: $(VENV)/.run ## Dagster UI on the workspace
 
 serve: $(VENV)/.run ## HTTP API and search page on the live release
 	$(BIN)/shelfwise serve $(DATA_OPTION)
+
+image: ## container image of the API, or with TARGET=full of all of it; ENGINE, TORCH_INDEX: docs/deploy.md
+	BUILDAH_FORMAT=docker $(ENGINE) build --file infra/deploy/image/Containerfile --target $(TARGET) \
+	  --tag shelfwise:$(TARGET) --build-arg TORCH_INDEX=$(TORCH_INDEX) --build-arg REVISION="$$(git rev-parse HEAD)" \
+	  $(IMAGE_OPTIONS) .
 
 down: $(VENV)/.run ## stop embedded services that are left
 	$(BIN)/shelfwise down
