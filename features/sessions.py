@@ -15,6 +15,7 @@ from features.variants import canonical_items
 from infra.contract.query_text import normalised
 from infra.contract.tables import EVENTS, IMPRESSIONS, LOCATION_NAMES, REQUESTS
 
+
 def clean_requests(screened: Any, events: Any, shown: Any, window: DayWindow) -> Any:
     """The requests of a day.
 
