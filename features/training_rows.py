@@ -120,12 +120,7 @@ def training_days(sources: Sources, days: list[date], tally: Tally) -> Iterator[
     """
     requests, shown, rows = staged_days(sources, days, tally)
     taken = pa.concat_tables([shown, rows.select(shown.column_names)])
-    at = pc.index_in(taken["query_id"], value_set=requests["query_id"].combine_chunks())
-    taken = taken.append_column("landed", requests["landed"].take(at))
-    drawn = [
-        _random_rows(sources, part, taken.filter(pc.equal(taken["landed"], pa.scalar(day))), rows.schema, day)
-        for day, part in _by_landing(requests)
-    ]
+    drawn = [_random_rows(sources, part, taken, rows.schema, day) for day, part in _by_landing(requests)]
     rows = _with_requests(pa.concat_tables([rows, *drawn]), requests)
 
     requests = _as_of(sources.settings, requests, "user_id", "user")
