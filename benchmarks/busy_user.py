@@ -6,7 +6,8 @@
 Each step runs in a process of its own under an address space of ``--limit`` GB, so that its peak is its own and a step
 that would take the machine is killed alone. The rules on bots are off (they would leave such a user out, which
 ``--rules`` shows): what is measured is the worst that they let through, a shared id or many days just below a limit.
-Read the slope, of the logarithm of seconds over that of requests, start-up of the process left out: 1 is linear.
+Read the slope, of the logarithm of seconds of processor time over that of requests, start-up of the process left out:
+1 is linear. Fixed costs flatten it at small sizes: it is told between each two neighbouring sizes.
 """
 
 from __future__ import annotations
@@ -131,10 +132,10 @@ STEPS: dict[str, Callable[[Settings], object]] = {
 
 def run_step(name: str, settings: Settings) -> None:
     """Do a step in this process, and print what it took as JSON."""
-    started, before = time.perf_counter(), _peak()
+    started, worked, before = time.perf_counter(), time.process_time(), _peak()
     said = STEPS[name](settings)
-    seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "peak": _peak(), "start": before, "said": str(said)}))
+    figures = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - worked, "peak": _peak()}
+    print(json.dumps(figures | {"start": before, "said": str(said)}))
 
 
 def _peak() -> float:
@@ -168,7 +169,7 @@ def night(days: int, requests: int, given: argparse.Namespace) -> dict[str, dict
     with tempfile.TemporaryDirectory(prefix="busy-", dir=given.folder) as folder:
         home = Path(folder)
         write_landing(home / "landing", days, requests, given.share)
-        for name in STEPS:
+        for name in given.steps or STEPS:
             found[name] = measured(name, home, given)
             print(f"  {requests:,} a day, {name}: {found[name]}", file=sys.stderr, flush=True)
             if "seconds" not in found[name]:
@@ -182,6 +183,16 @@ def _settings(home: Path, rules: bool) -> Settings:
     return Settings(home=home, landing=str(home / "landing"), shop="busy", raw=RawSettings(bots=BotSettings(**bots)))
 
 
+def _cells(ran: dict[str, float | str]) -> str:
+    return f" {ran['seconds']:.1f} | {ran['cpu']:.1f} | {ran['peak']:.0f} |" if "seconds" in ran else " | | |"
+
+
+def _slopes(sizes: list[int], ran: list[dict[str, float | str]]) -> str:
+    """Of processor time, between each two neighbouring sizes."""
+    cpu = np.array([float(one.get("cpu", np.nan)) for one in ran])
+    return ", ".join(f"{slope:.2f}" for slope in np.diff(np.log(cpu)) / np.diff(np.log(sizes)))
+
+
 def main() -> None:
     """Print a line per step, and with ``--slope`` the slope from the smallest size to the largest."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -191,6 +202,7 @@ def main() -> None:
     parser.add_argument("--slope", type=int, nargs="+", default=[1], help="sizes; the largest is all requests")
     parser.add_argument("--limit", type=float, default=8.0, help="address space of a step, GB")
     parser.add_argument("--timeout", type=int, default=500, help="seconds of a step")
+    parser.add_argument("--steps", nargs="+", choices=list(STEPS), help="these alone, in this order")
     parser.add_argument("--rules", action="store_true", help="with the rules on bots as they are by default")
     parser.add_argument("--folder", help="where the shop is made and removed again")
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
@@ -200,18 +212,12 @@ def main() -> None:
         return
     sizes = sorted(given.slope)
     nights = {size: night(given.days, given.requests * size // sizes[-1], given) for size in sizes}
-    print(
-        "| step |"
-        + "".join(f" {given.requests * size // sizes[-1]:,}: s | peak MiB |" for size in sizes)
-        + " slope | |"
-    )
-    print("| --- |" + " ---: |" * (2 * len(sizes) + 1) + " --- |")
-    for name in STEPS:
+    heads = "".join(f" {given.requests * size // sizes[-1]:,}: s | of processor | peak MiB |" for size in sizes)
+    print(f"| step |{heads} slopes | |")
+    print("| --- |" + " ---: |" * (3 * len(sizes) + 1) + " --- |")
+    for name in given.steps or STEPS:
         ran = [nights[size].get(name, {}) for size in sizes]
-        cells = "".join(f" {one['seconds']:.1f} | {one['peak']:.0f} |" if "seconds" in one else " | |" for one in ran)
-        ends = [float(one.get("seconds", np.nan)) for one in (ran[0], ran[-1])]
-        slope = f"{np.log(ends[1] / ends[0]) / np.log(sizes[-1] / sizes[0]):.2f}" if len(sizes) > 1 else ""
-        print(f"| {name} |{cells} {slope} | {ran[-1].get('said', '')} |")
+        print(f"| {name} |{''.join(map(_cells, ran))} {_slopes(sizes, ran)} | {ran[-1].get('said', '')} |")
     print(f"load of the machine: {os.getloadavg()[0]:.1f}")
 
 

@@ -30,7 +30,7 @@ class _Pool:
     words: Words
     free: Ints
     forbidden: Ints
-    """Sorted keys ``request * items + item``."""
+    """Sorted keys ``request * items + item``; they may repeat."""
     items: int
 
 
@@ -80,7 +80,7 @@ def _taken_keys(requests: pa.Table, taken: pa.Table, items: pa.Table) -> Ints:
     item = pc.index_in(taken["item_id"], value_set=items["item_id"].combine_chunks())
     known = pc.and_(request.is_valid(), item.is_valid())
     request, item = (column.filter(known).cast(pa.int64()).to_numpy() for column in (request, item))
-    return np.unique(request * items.num_rows + item)
+    return np.sort(request * items.num_rows + item)
 
 
 def _request_words(requests: pa.Table, seed: int, day: date) -> Words:

@@ -21,8 +21,8 @@ from typing import Any
 
 from features.compiled import EngineTable, engine_table, make_table, make_view, with_variables
 from features.completeness import looked_for
+from features.last_shown import LEAST_SESSION_CHARS
 from features.screening import DayWindow, kind_of
-from features.sessions import LEAST_SESSION_CHARS
 from infra.contract.query_text import normalised
 
 QUIET = timedelta(minutes=30)

@@ -1,7 +1,6 @@
 """Clean requests, impressions and events of a landing day, as Ibis expressions for DuckDB and Spark.
 
-There is no as-of join among them: a request is found by an equal join on user and item, a bound on the time between,
-and a row number.
+There is no as-of join among them, which Spark has not: see ``features.last_shown``.
 """
 
 from __future__ import annotations
@@ -10,13 +9,11 @@ from typing import Any
 
 import ibis
 
+from features.last_shown import LEAST_SESSION_CHARS, last_shown
 from features.screening import DayWindow
 from features.variants import canonical_items
 from infra.contract.query_text import normalised
 from infra.contract.tables import EVENTS, IMPRESSIONS, LOCATION_NAMES, REQUESTS
-
-LEAST_SESSION_CHARS = 8
-"""Characters from which a session's id names one session of the shop."""
 
 
 def clean_requests(screened: Any, events: Any, shown: Any, window: DayWindow) -> Any:
@@ -161,7 +158,7 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
     asked = shown.select("query_id", "item_id", "position").inner_join(
         requests.select("query_id", "user_id", "client_id", "session_id", "time"), "query_id"
     )
-    found = _last_shown(rows.filter((rows.kind != "click") | rows.query_id.isnull()), asked, window)
+    found = last_shown(rows.filter((rows.kind != "click") | rows.query_id.isnull()), asked, window)
     rows = rows.rename(logged="query_id", ordinal="position").left_join(found, "event_id").drop("event_id_right")
     rows = rows.mutate(
         query_id=ibis.coalesce(rows.last_shown, rows.logged),
@@ -179,31 +176,6 @@ def attributed_events(events: Any, requests: Any, shown: Any, window: DayWindow)
         # Some logs stamp a request after its clicks: a request must not find its own clicks in the user's history.
         known_at=ibis.greatest(_known_at(rows.time, window), ibis.coalesce(rows.asked_at, rows.time)),
     ).select(*EVENTS.names)
-
-
-def _last_shown(events: Any, asked: Any, window: DayWindow) -> Any:
-    """``event_id, last_shown, asker`` for the events that a request showed the item for."""
-    asked = asked.select("item_id", "user_id", "client_id", "session_id", candidate=asked.query_id, asked_at=asked.time)
-    asked = _by_identity(asked).rename(asker="user_id", asking_client="client_id", asked_in="session_id")
-    did = events.select("event_id", "item_id", "user_id", "client_id", "logged_id", "session_id", "query_id", "time")
-    pairs = _by_identity(did).inner_join(asked, ["item_id", "identity"])
-    same_user = (pairs.user_id == pairs.asker).fill_null(False)
-    same_client = (pairs.client_id == pairs.asking_client).fill_null(False)
-    guest = pairs.logged_id.isnull() | pairs.asker.isnull() | (pairs.asker == pairs.asking_client).fill_null(False)
-    no_client = pairs.client_id.isnull() | pairs.asking_client.isnull()
-    same_session = (pairs.session_id == pairs.asked_in).fill_null(False)
-    other_session = (pairs.session_id != pairs.asked_in).fill_null(False)
-    pairs = pairs.filter(
-        (same_user & ~other_session) | (guest & ((same_client & ~same_user) | (no_client & same_session))),
-        pairs.asked_at <= pairs.time,
-        pairs.asked_at >= pairs.time - ibis.interval(seconds=int(window.attribution.total_seconds())),
-    )
-    named = (pairs.candidate == pairs.query_id).fill_null(False)
-    latest = ibis.window(
-        group_by=pairs.event_id, order_by=[pairs.asked_at.desc(), named.desc(), pairs.candidate.desc()]
-    )
-    pairs = pairs.mutate(turn=ibis.row_number().over(latest))
-    return pairs.filter(pairs.turn == 0).select("event_id", "asker", last_shown="candidate")
 
 
 def touched_impressions(impressions: Any, earlier: Any, events: Any, screened: Any) -> Any:

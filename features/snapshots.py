@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Any
 
 import ibis
@@ -173,7 +174,7 @@ def _build(
         with open_engine(settings) as engine:
             content = _contents(engine, part, view, expressions(engine, part), len(counts), len(asked), progress)
             written = write_partitions(settings.paths.features / view.name, content, view.schema)
-        counts += [DayCount(day, rows) for day, rows in written.items()]
+        counts += [DayCount(day, written[day]) for day in part.days]
     record_built(settings, view.name, asked, _reach(settings, view.name), _step_hours(settings))
     return counts
 
@@ -181,33 +182,30 @@ def _build(
 def _contents(
     engine: Any, part: _Range, view: _View, tables: list[Any], done: int, asked: int, progress: Progress | None
 ) -> Iterator[tuple[date, pa.Table]]:
-    """The rows of each day, of one of ``tables`` after the other; ``done`` of ``asked`` days were built before."""
-    total = 0
+    """The rows of each day in parts, of one of ``tables`` after the other, then no rows for the days that have none.
+
+    ``done`` of ``asked`` days were built before.
+    """
+    total, without = 0, set(part.days)
     for number, table in enumerate(tables, 1):
         rows = table.mutate(day=(table.event_timestamp - ibis.interval(microseconds=1)).date())
         rows = rows.filter(rows.day.isin(part.days)).order_by("day", view.schema.names[0], "event_timestamp")
-        for day, content in _by_day(batches_of(engine, rows), part.days, view.schema):
-            total += content.num_rows
-            yield day, content
+        for batch in batches_of(engine, rows):
+            for day, content in _by_day(batch):
+                total += content.num_rows
+                without.discard(day)
+                yield day, content
         if progress:
             share = (done + len(part.days) * number / len(tables)) / asked
             progress(f"{view.name} features of {part.days[0]} to {part.days[-1]}: {total:,} rows", share)
+    yield from ((day, view.schema.empty_table()) for day in sorted(without))
 
 
-def _by_day(batches: Iterable[pa.RecordBatch], days: list[date], schema: pa.Schema) -> Iterator[tuple[date, pa.Table]]:
-    """Cut rows sorted by ``day`` into one table for each of ``days``, empty where there are none."""
-    waiting = iter(days)
-    current, pieces = next(waiting), [schema.empty_table()]
-    for batch in batches:
-        table = pa.Table.from_batches([batch])
-        numbers = table["day"].to_numpy()
-        starts = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]]) if len(numbers) else np.array([], np.int64)
-        for start, stop in zip(starts, np.r_[starts[1:], len(numbers)], strict=True):
-            day = table["day"][int(start)].as_py()
-            while current != day:
-                yield current, pa.concat_tables(pieces)
-                current, pieces = next(waiting), [schema.empty_table()]
-            pieces.append(table.slice(int(start), int(stop - start)).select(schema.names).cast(schema))
-    yield current, pa.concat_tables(pieces)
-    for day in waiting:
-        yield day, schema.empty_table()
+def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[date, pa.Table]]:
+    """Cut rows sorted by ``day`` into those of each day."""
+    table = pa.Table.from_batches([batch])
+    numbers = table["day"].to_numpy()
+    stops = np.append(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1, len(numbers))
+    for start, stop in pairwise(map(int, np.append(0, stops))):
+        if stop > start:
+            yield table["day"][start].as_py(), table.slice(start, stop - start)

@@ -7,7 +7,7 @@ from typing import Any
 
 import ibis
 
-from features.sessions import LEAST_SESSION_CHARS
+from features.last_shown import LEAST_SESSION_CHARS
 from infra.contract.query_text import normalised
 
 
