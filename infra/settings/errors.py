@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -16,6 +17,9 @@ from pydantic_settings import SettingsError
 PREFIX = "SHELFWISE_"
 NESTED = "__"
 FILE = "shelfwise.toml"
+IN_A_POD = "KUBERNETES_SERVICE_HOST"
+SERVICE_LINK = re.compile(r"(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_\d+_[A-Z]+(_[A-Z]+)?)?)")
+"""What Kubernetes puts behind the name of a service, such as one called shelfwise, in the environment of every pod."""
 
 
 def refuse_unknown_names(environment: Mapping[str, str], groups: Collection[str]) -> None:
@@ -24,7 +28,10 @@ def refuse_unknown_names(environment: Mapping[str, str], groups: Collection[str]
     Raises:
         SettingsError: a name begins with ``SHELFWISE_`` and goes on with none of ``groups``.
     """
+    links = SERVICE_LINK if IN_A_POD in environment else None
     for name in environment:
+        if links and links.fullmatch(name.removeprefix(PREFIX[:-1])):
+            continue
         first = name.upper().removeprefix(PREFIX).partition(NESTED)[0].lower()
         if name.upper().startswith(PREFIX) and first not in groups:
             raise SettingsError(f"{name} is no setting of Shelfwise{_nearest(first, groups, PREFIX)}")

@@ -91,7 +91,7 @@ def as_dict(rows: pa.Table) -> dict[str, tuple[str, str | None]]:
     return {row["event_id"]: (row["last_shown"], row["asker"]) for row in rows.to_pylist()}
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=60, deadline=None)
 @given(requests, events)
 def test_is_what_all_pairs_say(asked: Rows, did: Rows) -> None:
     asked, did = tables(asked, did)

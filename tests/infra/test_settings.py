@@ -111,3 +111,24 @@ def refusal() -> str:
     told = in_words(error, Settings) if isinstance(error, ValidationError) else str(error)
     assert "pydantic" not in told
     return told
+
+
+LINKS = [
+    "SHELFWISE_SERVICE_HOST",
+    "SHELFWISE_SERVICE_PORT_HTTP",
+    "SHELFWISE_PORT",
+    "SHELFWISE_PORT_8000_TCP_ADDR",
+    "SHELFWISE_REDIS_SERVICE_PORT",
+]
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_service_of_our_name_in_kubernetes_is_no_setting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "10.0.0.1")
+    with pytest.raises(SettingsError, match="is no setting"):
+        Settings()
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    Settings()
+    monkeypatch.setenv("SHELFWISE_APY__PORT", "8000")
+    with pytest.raises(SettingsError, match="did you mean SHELFWISE_API"):
+        Settings()

@@ -45,7 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "shelfwise.pod" -}}
 serviceAccountName: {{ include "shelfwise.serviceAccountName" . }}
 automountServiceAccountToken: false
-# Kubernetes would set SHELFWISE_SERVICE_HOST and the like for a Service of that name, which are no settings: refused.
+# Variables for each Service of the namespace, which nothing here reads.
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
