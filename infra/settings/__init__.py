@@ -13,13 +13,28 @@ from functools import lru_cache
 from pathlib import Path
 
 from pydantic import field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from infra.settings.api import ApiSettings
 from infra.settings.bots import BotSettings
 from infra.settings.checks import CheckSettings
 from infra.settings.demo import DemoSettings
-from infra.settings.errors import FILE, NESTED, PREFIX, in_words, refuse_broken_file, refuse_unknown_names
+from infra.settings.errors import (
+    FILE,
+    NESTED,
+    PREFIX,
+    SECRETS_DIR,
+    in_words,
+    refuse_broken_file,
+    refuse_unknown_names,
+    secret_names,
+)
 from infra.settings.features import FeatureSettings
 from infra.settings.gates import GateSettings
 from infra.settings.index import IndexSettings, IndexType
@@ -75,7 +90,8 @@ __all__ = [
 
 
 class Settings(BaseSettings):
-    """All settings. ``Settings()`` reads the environment and ``shelfwise.toml``."""
+    """All settings. ``Settings()`` reads the environment, the files of the folder ``SHELFWISE_SECRETS_DIR`` and
+    ``shelfwise.toml``; of two that name one setting the first counts."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter=NESTED, toml_file=FILE, frozen=True, extra="forbid"
@@ -115,7 +131,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         refuse_unknown_names(os.environ, settings_cls.model_fields)
         refuse_broken_file(Path(FILE))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        toml = TomlConfigSettingsSource(settings_cls)
+        folder = os.environ.get(SECRETS_DIR)
+        if not folder:
+            return init_settings, env_settings, toml
+        secrets = NestedSecretsSettingsSource(file_secret_settings, secrets_dir=folder, secrets_dir_missing="error")
+        refuse_unknown_names(dict.fromkeys(secret_names(), ""), settings_cls.model_fields)
+        return init_settings, env_settings, secrets, toml
 
     @field_validator("landing")
     @classmethod

@@ -17,6 +17,8 @@ from pydantic_settings import SettingsError
 PREFIX = "SHELFWISE_"
 NESTED = "__"
 FILE = "shelfwise.toml"
+SECRETS_DIR = "SHELFWISE_SECRETS_DIR"
+"""Names a folder whose files are settings: each named as its variable of the environment would be, its value within."""
 IN_A_POD = "KUBERNETES_SERVICE_HOST"
 SERVICE_LINK = re.compile(r"(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_\d+_[A-Z]+(_[A-Z]+)?)?)")
 """What Kubernetes puts behind the name of a service, such as one called shelfwise, in the environment of every pod."""
@@ -30,11 +32,17 @@ def refuse_unknown_names(environment: Mapping[str, str], groups: Collection[str]
     """
     links = SERVICE_LINK if IN_A_POD in environment else None
     for name in environment:
-        if links and links.fullmatch(name.removeprefix(PREFIX[:-1])):
+        if name == SECRETS_DIR or (links and links.fullmatch(name.removeprefix(PREFIX[:-1]))):
             continue
         first = name.upper().removeprefix(PREFIX).partition(NESTED)[0].lower()
         if name.upper().startswith(PREFIX) and first not in groups:
             raise SettingsError(f"{name} is no setting of Shelfwise{_nearest(first, groups, PREFIX)}")
+
+
+def secret_names() -> list[str]:
+    """Names of the files of ``SHELFWISE_SECRETS_DIR``."""
+    folder = os.environ.get(SECRETS_DIR)
+    return [file.name for file in Path(folder).iterdir()] if folder and Path(folder).is_dir() else []
 
 
 def refuse_broken_file(file: Path) -> None:
@@ -72,7 +80,7 @@ def _sentence(detail: ErrorDetails, place: tuple[int | str, ...], settings: type
     names = [str(part) for part in place]
     model, field = _model_and_field(names, settings)
     variable = PREFIX + NESTED.join(names).upper()
-    set_by = next((name for name in os.environ if name.upper() == variable), None)
+    set_by = next((name for name in (*os.environ, *secret_names()) if name.upper() == variable), None)
     secret = field is not None and "SecretStr" in str(field)
     shown = "" if secret or isinstance(detail["input"], (dict, SecretStr)) else f"={detail['input']}"
     if detail["type"] == "extra_forbidden":

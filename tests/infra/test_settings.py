@@ -132,3 +132,34 @@ def test_a_service_of_our_name_in_kubernetes_is_no_setting(name: str, monkeypatc
     monkeypatch.setenv("SHELFWISE_APY__PORT", "8000")
     with pytest.raises(SettingsError, match="did you mean SHELFWISE_API"):
         Settings()
+
+
+def test_secrets_are_files_of_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As an orchestrator mounts them: behind links, beside files that are not ours, with the newline of an editor."""
+    mounted = tmp_path / "..2026"
+    mounted.mkdir()
+    (mounted / "SHELFWISE_ONLINE__REDIS_URL").write_text("redis://:word@redis:6379/0\n", encoding="utf-8")
+    (mounted / "SHELFWISE_INDEX__TOKEN").write_text("of-the-file", encoding="utf-8")
+    (mounted / "postgres_password").write_text("not ours", encoding="utf-8")
+    (tmp_path / "..data").symlink_to(mounted)
+    for file in mounted.iterdir():
+        (tmp_path / file.name).symlink_to(Path("..data") / file.name)
+    monkeypatch.setenv("SHELFWISE_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("SHELFWISE_INDEX__TOKEN", "of-the-environment")
+    settings = Settings()
+    assert settings.online.redis_url and settings.online.redis_url.get_secret_value() == "redis://:word@redis:6379/0"
+    assert settings.index.token and settings.index.token.get_secret_value() == "of-the-environment"
+
+
+def test_a_secret_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHELFWISE_SECRETS_DIR", str(tmp_path / "gone"))
+    with pytest.raises(SettingsError, match="gone"):
+        Settings()
+    monkeypatch.setenv("SHELFWISE_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "SHELFWISE_ONLIN__REDIS_URL").write_text("redis://redis", encoding="utf-8")
+    with pytest.raises(SettingsError, match="did you mean SHELFWISE_ONLINE"):
+        Settings()
+    (tmp_path / "SHELFWISE_ONLIN__REDIS_URL").rename(tmp_path / "SHELFWISE_ONLINE__REDIS_ULR")
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    assert "SHELFWISE_ONLINE__REDIS_ULR is no setting" in in_words(error.value, Settings)
