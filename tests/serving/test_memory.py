@@ -173,6 +173,7 @@ def test_a_swap_lets_go_of_the_old_release_and_what_is_live_is_remembered(tmp_pa
         parts = [live.served, live.served.index, live.served.release, live.served.release.items.vectors]
         old = [weakref.ref(part) for part in parts]
         del parts
+        gc.freeze()  # as a server does once it is warm: what is let go of must not wait for the collector
         promote(shop.settings, second.id)
         live.look()
         gc.collect()
@@ -182,6 +183,7 @@ def test_a_swap_lets_go_of_the_old_release_and_what_is_live_is_remembered(tmp_pa
         hits = live.served.hits(*found)
         assert len(hits) == 5
     finally:
+        gc.unfreeze()
         live.close()
     away = shop.settings.model_copy(update={"index": IndexSettings(uri="http://127.0.0.1:9", search="memory")})
     without = Live(away)
