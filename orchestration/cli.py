@@ -364,51 +364,15 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if not isinstance(error, mendable()):
+        from orchestration.mendable import MENDABLE
+
+        if not isinstance(error, MENDABLE):
             raise
         from pydantic import ValidationError
 
         told = in_words(error, Settings) if isinstance(error, ValidationError) else str(error)
         Console(stderr=True).print(f"[bold red]Error[/] {escape(told)}", soft_wrap=True, highlight=False)
         sys.exit(2)
-
-
-def mendable() -> tuple[type[Exception], ...]:
-    """Errors whose message says what to do. Imported only where one was raised: each costs import time."""
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
-
-    from features.adapters.base import AdapterError
-    from features.catalog import CatalogError
-    from features.landing import LandingError
-    from features.store.errors import OnlineStoreUnavailable
-    from infra.run_lock import RunInProgress
-    from infra.services import ServiceError
-    from orchestration.backup import BackupError
-    from orchestration.releases import PromotionRefused
-    from serving import IndexUnavailable, NoLiveRelease
-    from serving.api.auth import KeyFileError, OpenToOthersError
-    from serving.ubi_log import UbiLogError
-    from training.release.manifest import ReleaseError
-
-    return (
-        BackupError,
-        OnlineStoreUnavailable,
-        RunInProgress,
-        ValidationError,
-        SettingsError,
-        LandingError,
-        AdapterError,
-        CatalogError,
-        ServiceError,
-        PromotionRefused,
-        IndexUnavailable,
-        NoLiveRelease,
-        KeyFileError,
-        OpenToOthersError,
-        UbiLogError,
-        ReleaseError,
-    )
 
 
 if __name__ == "__main__":

@@ -107,17 +107,15 @@ class NightFigures(Collector):
         yield from self._gauge("days_held", "Days of the landing folder that are held.", [({}, float(len(held)))])
         accepted = written_days(settings.paths.sessions / "requests")
         if accepted:
-            end = datetime.combine(accepted[-1] + timedelta(days=1), time(), UTC)
             yield from self._gauge(
-                "data_until_timestamp_seconds", "The end of the last accepted day.", [({}, end.timestamp())]
+                "data_until_timestamp_seconds", "The end of the last accepted day.", [({}, _end_of(accepted[-1]))]
             )
         known = written_days(settings.paths.features / "user")
         if known:
-            until = datetime.combine(known[-1] + timedelta(days=1), time(), UTC)
             yield from self._gauge(
                 "features_until_timestamp_seconds",
                 "The end of the last day that users' features know of.",
-                [({}, until.timestamp())],
+                [({}, _end_of(known[-1]))],
             )
         yield from self._rows(self._of_last_run(reports))
 
@@ -233,3 +231,8 @@ def _evaluation(folder: Path) -> EvaluationReport | None:
     except (OSError, ValueError, TypeError, LookupError) as error:
         logger.warning("no recall of release %s is exported: %s", folder.name, error)
         return None
+
+
+def _end_of(day: date) -> float:
+    """Seconds since 1970."""
+    return datetime.combine(day + timedelta(days=1), time(), UTC).timestamp()

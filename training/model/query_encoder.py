@@ -21,9 +21,6 @@ from training.model.inputs import Histories, look_up, no_items, of_query, query_
 from training.model.towers import LOCATION, Towers
 from training.text import TextEncoder
 
-LABELS_KEPT = 100_000
-"""Brands and tags of histories whose buckets are remembered: 15 MB at most."""
-
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -54,7 +51,6 @@ class QueryEncoder:
         config = towers.config
         self.towers = towers.eval()
         self._words = Hasher(config.buckets, config.max_query_tokens, config.ngrams)
-        self._label_buckets: dict[str, int] = {}
         self._tokens = {group: tokens[group] for group in config.kept_groups}
         self._row_of = {item: row for row, item in enumerate(item_ids)}
         self._preprocessing = preprocessing
@@ -135,15 +131,9 @@ class QueryEncoder:
         flat = [f"{prefix} {name}" for row in names for name in row]
         if not flat or self.towers.config.history == "none":
             return np.zeros((len(names), 0), dtype=np.int32)
-        kept = self._label_buckets
-        held = {label: kept[label] for label in flat if label in kept}  # never shrinks, whatever other threads add
-        if new := list(dict.fromkeys(label for label in flat if label not in held)):
-            # the prefix has letters, so that each label has its bucket
-            buckets = dict(zip(new, self._words.labels(new).ids.tolist(), strict=True))
-            held |= buckets
-            if len(kept) + len(new) <= LABELS_KEPT:
-                kept.update(buckets)
-        return _padded([[held[f"{prefix} {name}"] for name in row] for row in names])
+        # the prefix has letters, so that each label has its bucket
+        held = iter(self._words.labels(flat).ids.tolist())
+        return _padded([[next(held) for _ in row] for row in names])
 
     def _location(self, contexts: Sequence[RequestContext]) -> Ragged:
         labels = [self._preprocessing.location.labels_of(c.location) if c.location else [] for c in contexts]
