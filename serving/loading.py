@@ -125,7 +125,7 @@ def warm_in_memory(served: ServedRelease) -> None:
     try:
         served.corrected("wamrup")
         served.ranked(["warm up"], [NO_CONTEXT], vector, towers, 1, Filter())
-        served.fits(["warm up"], vector)
+        served.fits(["warm up"], vector, towers, Filter())
     except Exception as error:
         raise SecondStageError(
             f"the second stage of release {served.release.id} fails ({error}): train again"

@@ -110,5 +110,5 @@ def _ordered(served: ServedRelease, searches: Sequence[Search], towers: Sequence
     towers = [(rows[:depth], scores[:depth]) for rows, scores in towers]
     best = served.ranked(texts, contexts, vectors, towers, k, wanted)
     personal = [served.is_personal(text, context) for text, context in zip(texts, contexts, strict=True)]
-    found = zip(best, served.fits(texts, vectors), personal, strict=True)
+    found = zip(best, served.fits(texts, vectors, towers, wanted), personal, strict=True)
     return [Ordered(*one, served) for one in found]

@@ -106,17 +106,30 @@ class ServedRelease:
         """Whether what is served for a normalised query is that query, but for the endings of its words."""
         return typed == corrected or (self.ranking is not None and self.ranking.is_same_query(typed, corrected))
 
-    def fits(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[Fit]:
+    def fits(
+        self, texts: Sequence[str], vectors: NDArray[np.float32], towers: Sequence[Best], wanted: Filter
+    ) -> list[Fit]:
         """Whether anything of the whole catalogue, whatever was filtered, fits each of n normalised queries.
-        ``vectors``: theirs, [n, d]."""
+
+        Args:
+            vectors: of the queries, [n, d]; towers: what :meth:`search` found for them by ``wanted``.
+        """
         fits = [Fit()] * len(texts)
         if self.ranking is not None and len(undecided := self.ranking.undecided(texts)):
-            index = self.index if isinstance(self.index, MemoryIndex | JoinedIndex) else self.exact
-            found = index.search(vectors[undecided], DEPTH, Filter()).rows
+            found = self._nearest(undecided, vectors, towers, wanted)
             told = self.ranking.fits([texts[i] for i in undecided.tolist()], found)
             for at, fit in zip(undecided.tolist(), told, strict=True):
                 fits[at] = fit
         return fits
+
+    def _nearest(
+        self, asked: NDArray[np.int64], vectors: NDArray[np.float32], towers: Sequence[Best], wanted: Filter
+    ) -> NDArray[np.int64]:
+        """Rows of the whole catalogue that the towers find for the queries at ``asked`` [m], best first, [m, n]."""
+        if wanted == Filter() and self.min_score is None:
+            return np.stack([towers[i][0][:DEPTH] for i in asked.tolist()])
+        index = self.index if isinstance(self.index, MemoryIndex | JoinedIndex) else self.exact
+        return index.search(vectors[asked], DEPTH, Filter()).rows
 
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether towers or ranker read anything that is known of the user, for a normalised query."""

@@ -9,6 +9,7 @@ import pytest
 from infra.contract.request import NO_CONTEXT
 from infra.settings import ServingSettings, Settings
 from serving import Retriever
+from serving.filters import Filter, parse_filters
 from serving.index import promote, push
 from serving.loading import load_served
 from tests.training.conftest import SMALL
@@ -57,10 +58,16 @@ def test_what_the_shop_does_not_sell_fits_nothing(shop: tuple[Settings, Release]
     texts = [*own, *FOREIGN]
     vectors = release.encoder.encode_many(texts, [NO_CONTEXT] * len(texts))
     fits = [True] * len(own) + [False] * len(FOREIGN)
-    assert [fit.confident for fit in served.fits(texts, vectors)] == fits
+    told = served.fits(texts, vectors, served.search(vectors, served.depth(10), Filter()), Filter())
+    assert [fit.confident for fit in told] == fits
+    cheap = parse_filters({"price": {"lte": 0.0}}, served.fields)
+    nothing = served.search(vectors, served.depth(10), cheap)
+    assert not any(len(rows) for rows, _ in nothing)
+    assert served.fits(texts, vectors, nothing, cheap) == told, "what a filter leaves out is near all the same"
     pruned = replace(served, min_score=1.0)
-    assert pruned.fits(texts, vectors) == served.fits(texts, vectors), "what is left out is near all the same"
-    chance = [fit.chance for fit in served.fits(texts, vectors)]
+    nothing = pruned.search(vectors, served.depth(10), Filter())
+    assert pruned.fits(texts, vectors, nothing, Filter()) == told, "so is what a least score leaves out"
+    chance = [fit.chance for fit in told]
     if release.click_chance is None:
         assert chance == [None] * len(texts)
     else:
