@@ -169,7 +169,7 @@ class TrainingSettings(Group):
     least_steps: Count = 40
     """An epoch has at least so many steps: a small log is read several times in one."""
     patience: Count = 2
-    """Epochs without a better validation recall before training stops."""
+    """Epochs without a surely better validation recall before training stops."""
     checkpoint_steps: Count = 200
     """Steps between checkpoints, from which a killed run resumes."""
     threads: Count = 2

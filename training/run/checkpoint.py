@@ -28,7 +28,8 @@ class RunState:
     totals: list[float]
     """Sums of the objectives over the steps of this epoch."""
     curve: list[dict[str, Any]]
-    best: float
+    best: list[float]
+    """Recall@100 of each validation request by the best weights so far; none where there are none."""
     best_epoch: int
     seconds: float
     """Spent in steps."""

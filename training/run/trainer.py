@@ -1,4 +1,4 @@
-"""Training of the towers on requests with a click, epoch by epoch until validation recall stops rising."""
+"""Training of the towers on requests with a click, epoch by epoch until validation recall surely rises no more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,8 +42,13 @@ from training.versions import dependencies
 log = logging.getLogger(__name__)
 
 RECALL_AT = (10, 100)
+EACH = "each"
+"""Name of the recalls of each validation request."""
 VALIDATION_REQUESTS = 4_000
 """Most validation requests that are searched after each epoch."""
+LEAST_ERRORS = 1.0
+"""Standard errors by which a later epoch has to lead the best one: a small log has few queries, of which more epochs
+learn by heart what they cost all others, and validation requests, which ask the same, do not tell."""
 MACHINE = {"device", "threads", "build_memory", "checkpoint_steps"}
 """Settings that do not change what is trained."""
 
@@ -157,13 +162,13 @@ class _Run:
         self.best = self._weights()
 
     def train(self) -> TrainingResult:
-        at = RunState(epoch=1, step=0, totals=[0.0] * len(PARTS), curve=[], best=-1.0, best_epoch=0, seconds=0.0)
+        at = RunState(epoch=1, step=0, totals=[0.0] * len(PARTS), curve=[], best=[], best_epoch=0, seconds=0.0)
         with first_process_first():  # it may have to move the checkpoint back
             found = self.checkpoint.load(self.towers, self.step.optimiser)
         if found:
             at, self.best = found
         elif self.started_from != "scratch":
-            at = replace(at, best=agreed(self._validate())[f"recall@{RECALL_AT[-1]}"] or 0.0)
+            at = replace(at, best=agreed(self._validate())[EACH])
         while at.epoch <= self.settings.epochs and at.epoch - at.best_epoch <= self.settings.patience:
             at = self._epoch(at)
         self.towers.load_state_dict(self.best)
@@ -207,11 +212,12 @@ class _Run:
         seconds = time.perf_counter() - began
         mean = (totals / self.steps).float()
         entry: dict[str, Any] = {"epoch": at.epoch, "loss": float(mean @ self.weights)}
-        entry |= dict(zip(PARTS, mean.tolist(), strict=True)) | {"seconds": seconds} | agreed(self._validate())
-        reached = entry[f"recall@{RECALL_AT[-1]}"]
-        best, best_epoch = at.best, at.best_epoch
-        if reached is None or reached > best:
-            best, best_epoch, self.best = reached or 0.0, at.epoch, self._weights()
+        validated = agreed(self._validate())
+        reached, best, best_epoch = validated.pop(EACH), at.best, at.best_epoch
+        entry |= dict(zip(PARTS, mean.tolist(), strict=True)) | {"seconds": seconds} | validated
+        # what live learned is older: whatever is better than it is newer, too
+        if leads(reached, best, LEAST_ERRORS if best_epoch else 0.0):
+            best, best_epoch, self.best = reached, at.epoch, self._weights()
         self.report(_line(entry), at.epoch / self.settings.epochs)
         after = RunState(
             epoch=at.epoch + 1,
@@ -233,10 +239,11 @@ class _Run:
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.towers.state_dict().items()}
 
-    def _validate(self) -> dict[str, float | None]:
-        """Recall of clicked and ordered items of validation requests, over the items of each request's time."""
+    def _validate(self) -> dict[str, Any]:
+        """Recall of clicked and ordered items of validation requests, over the items of each request's time; and the
+        last one of each request."""
         if len(self.validation) == 0:
-            return {f"recall@{k}": None for k in RECALL_AT}
+            return {f"recall@{k}": None for k in RECALL_AT} | {EACH: []}
         arrays = self.arrays
         found, _ = exact_top(
             encode_requests(self.towers, arrays, self.validation),
@@ -246,7 +253,18 @@ class _Run:
             arrays.item_available,
         )
         wanted = arrays.clicked.take(self.validation)
-        return {f"recall@{k}": float(recall(found, wanted, k).mean()) for k in RECALL_AT}
+        each = [recall(found, wanted, k) for k in RECALL_AT]
+        means = {f"recall@{k}": float(values.mean()) for k, values in zip(RECALL_AT, each, strict=True)}
+        return means | {EACH: each[-1].tolist()}
+
+
+def leads(recalls: Sequence[float], best: Sequence[float], errors: float) -> bool:
+    """Whether the mean of recalls leads that of the best ones, request for request, by more than ``errors`` standard
+    errors of the difference; where there is nothing to lead it does."""
+    if not len(best):
+        return True
+    lead = np.asarray(recalls) - np.asarray(best)
+    return bool(lead.mean() > errors * lead.std() / len(lead) ** 0.5)
 
 
 def click_share_of(arrays: Arrays, examples: NDArray[np.int64]) -> NDArray[np.float32]:

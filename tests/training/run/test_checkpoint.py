@@ -104,7 +104,7 @@ def test_a_run_with_a_damaged_checkpoint_starts_anew(settings: Settings, caplog:
     assert_equal(weights_of(again), weights_of(whole))
 
 
-AT = RunState(epoch=2, step=7, totals=[1.5], curve=[{"epoch": 1}], best=0.25, best_epoch=1, seconds=3.0)
+AT = RunState(epoch=2, step=7, totals=[1.5], curve=[{"epoch": 1}], best=[0.25, 1.0], best_epoch=1, seconds=3.0)
 
 
 def written(folder: Path) -> tuple[torch.nn.Linear, torch.optim.AdamW]:

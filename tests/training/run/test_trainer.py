@@ -16,7 +16,7 @@ from infra.settings import Settings, TrainingSettings
 from tests.training.conftest import with_training
 from training.__main__ import main
 from training.losses.objective import PARTS
-from training.run.trainer import train
+from training.run.trainer import leads, train
 
 pytestmark = pytest.mark.slow
 
@@ -121,3 +121,13 @@ def test_the_command_line_says_what_it_takes_and_trains_only_then(
     with pytest.raises(SystemExit, match="2"):
         main(["--live", str(tmp_path)])
     assert "there is no release" in capsys.readouterr().err
+
+
+def test_a_later_epoch_has_to_lead_surely() -> None:
+    best = [0.0, 1.0, 0.0, 1.0] * 25
+    assert leads([1.0] * 100, best, 1.0)
+    two_of_three = [1.0, 0.0, 1.0, *best[3:]]
+    assert leads(two_of_three, best, 0.0) and not leads(two_of_three, best, 1.0), "one more of a hundred may be chance"
+    assert not leads(best, best, 0.0)
+    assert leads(best, [], 1.0), "the first one leads"
+    assert leads([], [], 1.0), "without validation requests the latest is taken"

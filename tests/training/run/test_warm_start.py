@@ -24,7 +24,7 @@ from training.release.writer import write_release
 from training.run.candidate import fit_candidate_prior, load_candidate
 from training.run.new_towers import new_towers
 from training.run.ranking import fit_candidate_ranker
-from training.run.trainer import train
+from training.run.trainer import EACH, train
 from training.run.warm_start import start_from_release
 
 pytestmark = pytest.mark.slow
@@ -179,5 +179,9 @@ def test_what_the_live_weights_reach_is_the_first_processes_figure(
 ) -> None:
     """Processes that differ in a last bit would stop at different epochs and wait for each other."""
     settings, _, release = live
-    monkeypatch.setattr("training.run.trainer.agreed", lambda own: {name: 1.0 for name in own})
+
+    def all_found(own: dict[str, Any]) -> dict[str, Any]:
+        return dict.fromkeys(own, 1.0) | {EACH: [1.0] * len(own[EACH])}
+
+    monkeypatch.setattr("training.run.trainer.agreed", all_found)
     assert train(with_training(settings, start="live"), live=release).best_epoch == 0
