@@ -19,7 +19,7 @@ from training.data.ragged import Ragged, empty_rows
 from training.model.encoders.graph import neighbour_means, weighted_means
 from training.model.encoders.scalars import known_and_value
 from training.model.encoders.terms import TermEncoder, mean_of
-from training.model.encoders.text import TextPart
+from training.model.encoders.text import LEAST_UNKNOWN_GAIN, TEXT_GAIN, UNKNOWN_GAIN, TextPart
 from training.model.encoders.user import UserEncoder
 from training.model.encoding import encode_catalog
 from training.model.inputs import ItemInputs, look_up
@@ -162,3 +162,15 @@ def test_text_starts_as_the_encoders_own_similarity() -> None:
     cosine = torch.nn.functional.normalize(rows, dim=1) @ torch.nn.functional.normalize(rows, dim=1).T
     torch.testing.assert_close(queries @ items.T, gain * cosine, atol=1e-4, rtol=0)
     assert not queries[3].any()
+
+
+def test_a_query_that_nobody_asked_leans_on_its_text_where_it_is_searched() -> None:
+    part, texts = TextPart(12, 6), torch.randn(2, 12)
+    share = torch.tensor([[0.0], [1.0]])
+    trained = part.queries(texts, share).norm(dim=1)
+    searched = part.eval().queries(texts, share).norm(dim=1)
+    torch.testing.assert_close(trained, torch.tensor([UNKNOWN_GAIN, TEXT_GAIN]))
+    torch.testing.assert_close(searched, torch.tensor([LEAST_UNKNOWN_GAIN, TEXT_GAIN]))
+    with torch.no_grad():
+        part.gains[0] = 3.0
+    assert part.queries(texts, share)[0].norm().item() == pytest.approx(np.exp(3.0), rel=1e-5), "what is more stays"

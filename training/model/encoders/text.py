@@ -15,6 +15,9 @@ from torch.nn import functional as F
 TEXT_GAIN = 1.3
 UNKNOWN_GAIN = 2.6
 """A query out of the vocabulary leans on its text from the start: what its words mean was seen little or never."""
+LEAST_UNKNOWN_GAIN = 15.0
+"""Of an out-of-vocabulary query when it is searched: what training makes of its weight comes from queries that were made
+to look unknown, whose texts it learned all the same. A query that nobody asked is found by what is known of texts."""
 NEIGHBOUR_GAIN = 0.3
 SAMPLE = 20_000
 """Texts that the leading directions are read off."""
@@ -36,6 +39,7 @@ class TextPart(nn.Module):
         """``vocabulary_share`` in [0, 1], [n, 1]: the gain lies between that of a query
         out of the vocabulary and of one within it."""
         unknown, known = self.gains.exp()
+        unknown = unknown if self.training else unknown.clamp(min=LEAST_UNKNOWN_GAIN)
         gain = unknown + vocabulary_share * (known - unknown)
         part: Tensor = gain * F.normalize(self.project(text), dim=1)
         return part
