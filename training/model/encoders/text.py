@@ -16,8 +16,8 @@ TEXT_GAIN = 1.3
 UNKNOWN_GAIN = 2.6
 """A query out of the vocabulary leans on its text from the start: what its words mean was seen little or never."""
 LEAST_UNKNOWN_GAIN = 15.0
-"""Of an out-of-vocabulary query when it is searched: what training makes of its weight comes from queries that were made
-to look unknown, whose texts it learned all the same. A query that nobody asked is found by what is known of texts."""
+"""Of an out-of-vocabulary query when it is searched: what training makes of its weight comes from queries that were
+made to look unknown, whose texts it learned all the same. A query that nobody asked is found by what texts say."""
 NEIGHBOUR_GAIN = 0.3
 SAMPLE = 20_000
 """Texts that the leading directions are read off."""
