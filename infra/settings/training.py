@@ -68,8 +68,8 @@ class TrainingSettings(Group):
 
     text_encoder: Literal["none", "auto", "minilm", "e5", "t5", "mlm"] = "none"
     """``minilm``: a pretrained sentence encoder of English; ``e5``: one of about 100 languages, at twice the time;
-    ``auto``: ``e5`` where catalogue and queries are not in English, else ``minilm``; ``t5``: the encoder of a T5 that
-    was trained on this shop to write the query an item is ordered by (UEPPR); ``mlm``: a 4-layer Transformer
+    ``auto``: ``e5`` where few words of catalogue and queries are English, else ``minilm``; ``t5``: the encoder of a T5
+    that was trained on this shop to write the query an item is ordered by (UEPPR); ``mlm``: a 4-layer Transformer
     pre-trained on this shop's text (MMSE)."""
     text_in_query: bool = False
     """The text encoder reads the query as well, not items alone."""

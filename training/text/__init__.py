@@ -10,7 +10,7 @@ so it is computed once and kept by content, and the towers learn how to project 
 | ``t5`` | the encoder of a T5 that writes the query an item is ordered by (UEPPR) | ``pretraining`` |
 | ``mlm`` | a 4-layer BERT that fills gaps in titles, descriptions and queries (MMSE) | ``pretraining`` |
 
-``auto`` is ``e5`` where texts are not in English, else ``minilm``.
+``auto`` is ``e5`` where few of the shop's words are English, else ``minilm``.
 
 Queries are read in int8, a tenth of the time (``int8_bert`` has the figures). ESCI's titles alone give MiniLM a
 recall@100 of .854; brand in front .857, brand and description behind .853 (neither is told from chance), bullet points

@@ -17,6 +17,8 @@ from training.text.multilingual import PACKAGE, is_installed, multilingual_folde
 
 RESULT = "result.json"
 
+LEAST_ENGLISH = 0.5
+"""Share of the words of catalogue and queries from which MiniLM reads them."""
 AS_IT_COMES = ("auto", "minilm", "e5")
 """Encoders that nothing is trained for."""
 
@@ -94,16 +96,17 @@ def multilingual(tokens: int) -> TextEncoder:
 
 
 def _asks_for_many(settings: Settings) -> bool:
-    """Whether catalogue and queries are in another language than English, and an encoder that reads it is there."""
-    from infra.languages import foreign  # a server never asks
+    """Whether MiniLM does not read the words of catalogue and queries, and an encoder that does is there."""
+    from training.text.english import english_share  # by DuckDB, which a server does without
 
-    found = foreign(settings)
-    if found and not is_installed():
-        logger.warning(
-            "the texts are %s, and MiniLM reads English: `pip install %s` brings what reads them", found, PACKAGE
-        )
+    share = english_share(settings)
+    if share is None or share >= LEAST_ENGLISH:
         return False
-    return bool(found)
+    if not is_installed():
+        told = "MiniLM reads English, and %.0f%% of the shop's words are: `pip install %s` brings what reads the others"
+        logger.warning(told, 100 * share, PACKAGE)
+        return False
+    return True
 
 
 def _has_item_text(settings: Settings) -> bool:

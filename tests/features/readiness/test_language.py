@@ -9,8 +9,7 @@ import pytest
 
 from features.catalog import build_catalog
 from features.readiness import assess
-from features.readiness.language import language_gaps
-from infra.languages import LANGUAGES, foreign
+from features.readiness.language import LANGUAGES, foreign, language_gaps
 from infra.settings import Settings, TrainingSettings
 from tests.features.readiness.shop import catalogue, new_shop
 
@@ -55,7 +54,7 @@ def test_the_limits_name_the_languages_that_are_told() -> None:
 
 def test_the_gap_is_one_of_an_encoder_that_reads_english(tmp_path: Path) -> None:
     (gap,) = language_gaps(shop_of(tmp_path / "minilm", GERMAN))
-    assert "German" in gap.what and "TEXT_ENCODER=auto" in gap.remedy
+    assert "German" in gap.what and "TEXT_ENCODER=e5" in gap.remedy
     assert not list(language_gaps(shop_of(tmp_path / "mlm", GERMAN, "mlm")))
 
 

@@ -81,19 +81,22 @@ def test_a_saved_one_carries_a_hash_and_no_weights(encoder: TextEncoder, tmp_pat
 def shop_of(folder: Path, titles: list[str], kind: str = "auto") -> Settings:
     settings = Settings(home=folder, training=TrainingSettings.model_validate({"text_encoder": kind}))
     settings.paths.catalog.parent.mkdir(parents=True)
-    ids = [str(i) for i in range(80)]
-    rows = {"item_id": ids, "title": [titles[i % len(titles)] for i in range(80)]}
-    pq.write_table(pa.table({**rows, "description": pa.nulls(80, pa.string())}), settings.paths.catalog)
+    rows = {"item_id": [str(i) for i in range(80)], "title": [titles[i % len(titles)] for i in range(80)]}
+    pq.write_table(pa.table(rows), settings.paths.catalog)
     return settings
 
 
 GERMAN = ["Lampe für das Wohnzimmer mit Schalter", "Tisch und vier Stühle aus Eiche", "Kissen ohne Bezug"]
+NAMES = ["Acqua Fonte Pura Frizzante 0,75l 12er Kiste", "Katzenfutter Rind", "Badreiniger Zitrone", "Vollkornnudeln"]
+RUSSIAN = ["Лампа настольная", "Стол дубовый", "Подушка", "Одеяло шерстяное"]
 ENGLISH = ["Lamp for the living room with a switch", "Table and four chairs of oak", "Blanket that does not shrink"]
 
 
 def test_auto_takes_it_where_texts_are_not_in_english(tmp_path: Path) -> None:
-    found = load_text_encoder(shop_of(tmp_path / "german", GERMAN))
-    assert found is not None and found.kind == "e5"
+    for name, titles in {"german": GERMAN, "names": NAMES, "russian": RUSSIAN}.items():
+        found = load_text_encoder(shop_of(tmp_path / name, titles))
+        assert found is not None and found.kind == "e5"
+    assert sentence_encoder(shop_of(tmp_path / "few", ["Stuhl"])).kind == "minilm", "too few words to tell"
     assert sentence_encoder(shop_of(tmp_path / "english", ENGLISH)).kind == "minilm"
     assert sentence_encoder(shop_of(tmp_path / "set", ENGLISH, "e5")).kind == "e5"
 
