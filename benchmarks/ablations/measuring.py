@@ -23,7 +23,7 @@ from training.model.preprocessing import preprocessing_of
 from training.model.query_encoder import QueryEncoder
 from training.model.towers import Towers
 from training.quality_prior import QualityPrior
-from training.text import embed, item_texts, minilm
+from training.text import embed, item_texts, sentence_encoder
 
 
 def with_proposed(settings: Settings, arrays: Arrays, towers: Towers, prior: QualityPrior | None) -> Searches:
@@ -65,7 +65,7 @@ def values_per_request(
 def values_per_judged_query(settings: Settings, arrays: Arrays, towers: Towers, landing: Path) -> Values:
     """The measures of the judged queries that got no sessions."""
     judgements = read_judgements(landing / "qrels.tsv")
-    catalog, encoder = arrays.catalog(), minilm(settings.training.text_tokens)
+    catalog, encoder = arrays.catalog(), sentence_encoder(settings)
     tower = QueryEncoder(towers, arrays.item_tokens, [], preprocessing_of(settings, arrays))
     values, queries = judged_values(
         encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept),

@@ -66,8 +66,9 @@ def language_gaps(settings: Settings) -> Iterator[Gap]:
             f"Catalogue and queries are {found}, and the text encoder (MiniLM) reads English",
             "What it makes of them tells little: a catalogue alone is found by BM25's words, and of queries that nobody"
             " asked before less is found.",
-            "Set SHELFWISE_TRAINING__TEXT_ENCODER=mlm, trained on this shop's text, or begun from a checkpoint of yours"
-            " (SHELFWISE_TRAINING__PRETRAINING__CHECKPOINT); none leaves it out, and a catalogue alone to BM25.",
+            "Set SHELFWISE_TRAINING__TEXT_ENCODER=e5, which reads about 100 languages, or mlm, trained on this shop's"
+            " text, or begun from a checkpoint of yours (SHELFWISE_TRAINING__PRETRAINING__CHECKPOINT); none leaves it"
+            " out, and a catalogue alone to BM25.",
         )
 
 

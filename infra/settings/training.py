@@ -66,9 +66,11 @@ class TrainingSettings(Group):
     shared_taste: bool = True
     """One projection of labels (brand, price, colour) for items and for the items of a history."""
 
-    text_encoder: Literal["none", "minilm", "t5", "mlm"] = "none"
-    """``minilm``: a pretrained sentence encoder; ``t5``: the encoder of a T5 that was trained on this shop to write
-    the query an item is ordered by (UEPPR); ``mlm``: a 4-layer Transformer pre-trained on this shop's text (MMSE)."""
+    text_encoder: Literal["none", "auto", "minilm", "e5", "t5", "mlm"] = "none"
+    """``minilm``: a pretrained sentence encoder of English; ``e5``: one of about 100 languages, at twice the time;
+    ``auto``: ``e5`` where few words of catalogue and queries are English, else ``minilm``; ``t5``: the encoder of a T5
+    that was trained on this shop to write the query an item is ordered by (UEPPR); ``mlm``: a 4-layer Transformer
+    pre-trained on this shop's text (MMSE)."""
     text_in_query: bool = False
     """The text encoder reads the query as well, not items alone."""
     text_dim: Count = 128

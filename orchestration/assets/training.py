@@ -37,7 +37,7 @@ from training.release.writer import write_release
 from training.run.candidate import CONFIG, WEIGHTS, fit_candidate_prior, load_candidate, load_prior
 from training.run.ranking import fit_candidate_ranker, load_ranker, second_stage
 from training.run.trainer import train
-from training.text import TextEncoderError, embed, item_texts, minilm
+from training.text import TextEncoderError, embed, item_texts, sentence_encoder
 
 SCHEDULE_TAG = "dagster/schedule_name"
 """Dagster puts it on the runs of a schedule."""
@@ -258,7 +258,7 @@ def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any
         load_prior(folder),
         load_ranker(folder),
     )
-    catalog, encoder = arrays.catalog(), minilm(settings.training.text_tokens)
+    catalog, encoder = arrays.catalog(), sentence_encoder(settings)
     queries = QueryEncoder(towers, arrays.item_tokens, [], preprocessing_of(settings, arrays))
     stage = second_stage(settings, arrays, towers, prior, arrays.end)
 

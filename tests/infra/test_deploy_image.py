@@ -19,7 +19,10 @@ from tests.serving.small_shop import make_shop
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-GROUPS = {name: {canonicalize_name(found) for found in names} for name, names in PYPROJECT["dependency-groups"].items()}
+GROUPS = {
+    name: {canonicalize_name(Requirement(line).name) for line in names}
+    for name, names in PYPROJECT["dependency-groups"].items()
+}
 OURS = {"infra", "features", "training", "serving", "tests"}
 FEAST_EXTRAS = {"redis", "hiredis", "duckdb"}
 SEARCH = """

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from infra.settings import Settings
 from training.data.arrays import Arrays, TextVectors
 from training.model.search import exact_top
-from training.text import embed, item_texts, minilm
+from training.text import AS_IT_COMES, embed, item_texts, sentence_encoder
 
 I64 = NDArray[np.int64]
-ENCODER = "minilm"
 
 
 def sentence_vectors(settings: Settings, arrays: Arrays) -> TextVectors:
@@ -20,9 +19,9 @@ def sentence_vectors(settings: Settings, arrays: Arrays) -> TextVectors:
     Raises:
         TextEncoderError: its weights are missing or changed.
     """
-    if settings.training.text_encoder == ENCODER and arrays.text is not None:
+    if settings.training.text_encoder in AS_IT_COMES and arrays.text is not None:
         return arrays.text
-    encoder = minilm(settings.training.text_tokens)
+    encoder = sentence_encoder(settings)
     items, queries = item_texts(arrays.catalog()), arrays.query_texts()
     return TextVectors(embed(settings, encoder, items), embed(settings, encoder, queries))
 

@@ -54,6 +54,8 @@ class TextVectors:
 
     items: NDArray[np.float32]
     queries: NDArray[np.float32]
+    encoder: str = ""
+    """Kind of the encoder, as settings call it."""
 
     @property
     def width(self) -> int:
@@ -218,4 +220,4 @@ def _with_text(arrays: Arrays, settings: Settings) -> Arrays:
     items = embed(settings, encoder, item_texts(arrays.catalog()))
     if not items.any():
         return arrays
-    return replace(arrays, text=TextVectors(items, embed(settings, encoder, arrays.query_texts())))
+    return replace(arrays, text=TextVectors(items, embed(settings, encoder, arrays.query_texts()), encoder.kind))

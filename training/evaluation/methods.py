@@ -19,7 +19,6 @@ from training.baselines import (
     sentence_vectors,
     zero_shot_top,
 )
-from training.baselines.zero_shot import ENCODER
 from training.data.arrays import Arrays
 from training.evaluation.metrics import DEPTH
 from training.model.encoding import encode_catalog, encode_requests
@@ -32,6 +31,7 @@ from training.ranking.random_walk import RandomWalk
 from training.ranking.ranker import Ranker
 from training.ranking.second_stage import SecondStage
 from training.run.ranking import second_stage
+from training.text import AS_IT_COMES
 
 I64 = NDArray[np.int64]
 Method = Callable[[I64], I64]
@@ -64,7 +64,7 @@ def nightly_methods(
     """What every night measures; what is served where a ranker was fitted, boosted towers where weights are in force,
     the zero-shot encoder only where its vectors are there anyway, popularity not once more within matches."""
     left_out = {WITHIN_MATCHES}
-    if training.text_encoder != ENCODER or arrays.text is None:
+    if training.text_encoder not in AS_IT_COMES or arrays.text is None:
         left_out |= {name for name in ALL if "zero-shot" in name}
     if prior is None or not prior.weights.on:
         left_out.add(BOOSTED)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from training.data.arrays import Arrays, TextVectors
+from training.data.arrays import Arrays
 from training.data.ngrams import Hasher
 from training.data.ragged import stack
 from training.model.inputs import of_query
@@ -51,7 +51,7 @@ def with_corrected_queries(arrays: Arrays, spelling: Spelling, reader: QueryRead
     asked[late] = number_of[typed[late]]
     vectors = arrays.text
     if vectors is not None and len(added):
-        vectors = TextVectors(vectors.items, np.vstack([vectors.queries, reader.embed(added.to_pylist())]))
+        vectors = replace(vectors, queries=np.vstack([vectors.queries, reader.embed(added.to_pylist())]))
     return replace(
         arrays,
         request_query=asked.astype(np.int32),

@@ -53,7 +53,7 @@ from training.release.manifest import (
     catalog_landed_at,
 )
 from training.release.writer import write_whole
-from training.text import TextEncoder, embed, item_texts, minilm
+from training.text import TextEncoder, embed, item_texts, sentence_encoder
 from training.versions import dependencies, package_version
 
 F32 = NDArray[np.float32]
@@ -76,7 +76,7 @@ def write_catalog_release(settings: Settings, progress: Progress | None = None) 
     The same catalogue gives the same id. Without a text encoder (``training.text_encoder`` is none) BM25 alone serves.
 
     Raises:
-        NoTextError: no item has a text. TextEncoderError: the weights of MiniLM are missing or changed.
+        NoTextError: no item has a text. TextEncoderError: the encoder's weights are missing or changed.
         ReleaseError: a folder of this id exists and is damaged.
     """
     catalog = read_catalog(settings)
@@ -84,7 +84,7 @@ def write_catalog_release(settings: Settings, progress: Progress | None = None) 
     if texts.null_count == len(texts):
         raise NoTextError("no item of the catalogue has a title, category, brand or attribute to be found by")
     tokens = _tokens(settings.training, catalog)
-    encoder = None if settings.training.text_encoder == "none" else minilm(settings.training.text_tokens)
+    encoder = None if settings.training.text_encoder == "none" else sentence_encoder(settings)
     text = None if encoder is None else embed(settings, encoder, texts, progress)
     return write_whole(settings, lambda folder: _write_files(settings, catalog, tokens, encoder, text, folder))
 
@@ -98,12 +98,13 @@ def _tokens(training: TrainingSettings, catalog: pa.Table) -> tuple[str, Ragged]
         raise NoTextError(f"nothing in the catalogue can be searched for: {error}") from error
 
 
-def text_towers(training: TrainingSettings, group: str, width: int) -> Towers:
+def text_towers(training: TrainingSettings, group: str, encoder: TextEncoder | None) -> Towers:
     """Towers whose score is half the cosine of query and item text, in evaluation mode.
 
     Args:
-        group: a field group that items have tokens in; width: of the text vectors, 0: they know nothing.
+        group: a field group that items have tokens in; encoder: of the texts; without one they know nothing.
     """
+    width = encoder.width if encoder else 0
     config = TowerConfig(
         groups=(group,),
         buckets=training.buckets,
@@ -119,7 +120,7 @@ def text_towers(training: TrainingSettings, group: str, width: int) -> Towers:
         ordered_tags=0,
         price_edges=(),
         history="none",
-        text_encoder="minilm" if width else "none",
+        text_encoder=encoder.kind if encoder else "none",
         text_width=width,
         text_in_query=width > 0,
         text_dim=width,
@@ -147,7 +148,7 @@ def _write_files(
     """All files of the release but its manifest; ``text``: vectors of the items' texts, [items, width]."""
     now = datetime.now(UTC)
     group, rows = tokens
-    towers = text_towers(settings.training, group, encoder.width if encoder else 0)
+    towers = text_towers(settings.training, group, encoder)
     weights = {name: value.contiguous() for name, value in towers.state_dict().items()}
     save_tensors(weights, folder / "model.safetensors")
     held = {f"{group}.offsets": rows.offsets.copy(), f"{group}.ids": rows.ids.copy()}

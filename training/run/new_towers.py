@@ -58,7 +58,7 @@ def tower_config(settings: TrainingSettings, arrays: Arrays) -> TowerConfig:
         graph=settings.graph and len(arrays.edges) > 0,
         item_numeric=len(arrays.meta["item_features"]) if settings.scalars else 0,
         request_numeric=len(arrays.meta["request_features"]) if settings.scalars else 0,
-        text_encoder=settings.text_encoder if arrays.text else "none",
+        text_encoder=arrays.text.encoder if arrays.text else "none",
         text_width=arrays.text.width if arrays.text else 0,
         text_in_query=settings.text_in_query and arrays.text is not None,
         text_fusion=settings.text_fusion,

@@ -49,7 +49,7 @@ class TextEncoder:
     """Mean-pooled unit rows of a frozen Transformer. Read-only after it is made, so threads may share it.
 
     Args:
-        kind: ``minilm``, ``t5`` or ``mlm``.
+        kind: ``minilm``, ``e5``, ``t5`` or ``mlm``.
         folder: config.json, model.safetensors and tokenizer.json.
         tokens: tokens read of a text, the special ones included.
         carried: whether ``save`` copies the weights (else it notes their hash alone).
@@ -70,6 +70,7 @@ class TextEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.tokens)
         self._special = self._tokenizer.num_special_tokens_to_add(False)
+        self._centre = np.array(self._config.get("centre", 0.0), dtype=np.float32)
         self._remembered = lru_cache(maxsize=QUERIES_KEPT)(self._encode_query)
 
     @property
@@ -130,7 +131,7 @@ class TextEncoder:
             chosen = np.flatnonzero(rows.lengths == length)
             for batch in np.array_split(chosen, -(-len(chosen) * length // BATCH_TOKENS)):
                 tokens = torch.from_numpy(rows.take(batch).ids.reshape(-1, length).astype(np.int64))
-                out[batch] = self._network(tokens).numpy()
+                out[batch] = self._centred(self._network(tokens).numpy())
                 done += len(batch) * length
                 if progress is not None and done >= report_at:
                     part = done / max(1, len(rows.ids))
@@ -144,9 +145,16 @@ class TextEncoder:
         if len(ids) <= self._special:
             vector = np.zeros(self.width, dtype=np.float32)
         else:
-            vector = self._query_network(torch.tensor([ids]))[0].numpy()
+            vector = self._centred(self._query_network(torch.tensor([ids])).numpy())[0]
         vector.setflags(write=False)
         return vector
+
+    def _centred(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Unit rows less the mean that a config may name, of length 1 again."""
+        if not self._centre.any():
+            return vectors
+        off = vectors - self._centre
+        return np.asarray(off / np.linalg.norm(off, axis=1, keepdims=True))
 
     @cached_property
     def _network(self) -> Network:

@@ -13,8 +13,14 @@ from training.text.encoder import TextEncoder
 from training.text.errors import TextEncoderError
 from training.text.folder import MINILM_SHA256, WEIGHTS, check_files, minilm_folder, read_encoder_json
 from training.text.item_text import item_texts
+from training.text.multilingual import PACKAGE, is_installed, multilingual_folder
 
 RESULT = "result.json"
+
+LEAST_ENGLISH = 0.5
+"""Share of the words of catalogue and queries from which MiniLM reads them."""
+AS_IT_COMES = ("auto", "minilm", "e5")
+"""Encoders that nothing is trained for."""
 
 logger = logging.getLogger("shelfwise.text_encoder")
 
@@ -33,11 +39,11 @@ def load_text_encoder(settings: Settings) -> TextEncoder | None:
     kind = settings.training.text_encoder
     if kind == "none":
         return None
-    if kind == "minilm":
+    if kind in AS_IT_COMES:
         if not _has_item_text(settings):
             logger.warning("no item of the catalogue has a text: the text encoder is off")
             return None
-        return minilm(settings.training.text_tokens)
+        return sentence_encoder(settings)
     folder = encoder_folder(settings, kind)
     if not (folder / RESULT).exists():
         raise TextEncoderError(f"no {kind} encoder in {folder}: materialize the asset text_encoder, or call pretrain()")
@@ -46,6 +52,16 @@ def load_text_encoder(settings: Settings) -> TextEncoder | None:
         logger.warning("the text encoder is off: %s", result["reason"])
         return None
     return load_saved(folder)
+
+
+def sentence_encoder(settings: Settings) -> TextEncoder:
+    """The pretrained encoder that is used as it comes: the one that is set, else MiniLM.
+
+    Raises:
+        TextEncoderError: its weights are missing or changed.
+    """
+    kind, tokens = settings.training.text_encoder, settings.training.text_tokens
+    return multilingual(tokens) if kind == "e5" or (kind == "auto" and _asks_for_many(settings)) else minilm(tokens)
 
 
 def load_saved(folder: Path) -> TextEncoder:
@@ -61,6 +77,10 @@ def load_saved(folder: Path) -> TextEncoder:
         source = minilm_folder()
         check_files(source, saved["files"])
         return TextEncoder("minilm", source, saved["tokens"], carried=False)
+    if saved["kind"] == "e5":
+        source = multilingual_folder()
+        check_files(source, saved["files"])
+        return TextEncoder("e5", source, saved["tokens"], carried=False)
     check_files(folder, saved["files"])
     return TextEncoder(saved["kind"], folder, saved["tokens"])
 
@@ -68,6 +88,25 @@ def load_saved(folder: Path) -> TextEncoder:
 def minilm(tokens: int) -> TextEncoder:
     """all-MiniLM-L6-v2, reading ``tokens`` tokens of a text."""
     return TextEncoder("minilm", minilm_folder(), tokens, carried=False)
+
+
+def multilingual(tokens: int) -> TextEncoder:
+    """multilingual-e5-small, reading ``tokens`` tokens of a text."""
+    return TextEncoder("e5", multilingual_folder(), tokens, carried=False)
+
+
+def _asks_for_many(settings: Settings) -> bool:
+    """Whether MiniLM does not read the words of catalogue and queries, and an encoder that does is there."""
+    from training.text.english import english_share  # by DuckDB, which a server does without
+
+    share = english_share(settings)
+    if share is None or share >= LEAST_ENGLISH:
+        return False
+    if not is_installed():
+        told = "MiniLM reads English, and %.0f%% of the shop's words are: `pip install %s` brings what reads the others"
+        logger.warning(told, 100 * share, PACKAGE)
+        return False
+    return True
 
 
 def _has_item_text(settings: Settings) -> bool:
