@@ -141,7 +141,8 @@ class ReleaseStore:
         return [name for name in names if RELEASE_ID.fullmatch(name)]
 
     def _is_left(self, folder: str) -> bool:
-        files = self._files.find(folder)
+        listed = self._files.find(folder, detail=True).items()  # of an empty folder, where there are such, itself
+        files = [path for path, entry in listed if entry["type"] == "file"]
         return bool(files) and max(map(self._files.modified, files)) < datetime.now(UTC) - UNFINISHED_FOR
 
     def _put(self, source: Path, target: str) -> None:
@@ -225,7 +226,7 @@ def _held(releases: Path, wanted: Mapping[str, Any]) -> dict[str, Path]:
         except (ValueError, KeyError, OSError) as error:
             log.warning("nothing is taken over from %s, it cannot be read: %s", manifest.parent, error)
             continue
-        found.update({e["sha256"]: manifest.with_name(n) for n, e in files.items() if e["sha256"] in hashes})
+        found.update({e["sha256"]: manifest.parent / n for n, e in files.items() if e["sha256"] in hashes})
     return {sha256: file for sha256, file in found.items() if file.is_file()}
 
 
