@@ -171,11 +171,8 @@ def release_statuses(settings: Settings) -> list[ReleaseStatus]:
             else "ready" if verdict.proven
             else "unproven"
         )  # fmt: skip
-        found.append(
-            ReleaseStatus(
-                release_id, trained, until, recall, state, damage + ELSEWHERE * is_elsewhere + verdict.reasons
-            )
-        )
+        reasons = [*damage, *(ELSEWHERE if is_elsewhere else ()), *verdict.reasons]
+        found.append(ReleaseStatus(release_id, trained, until, recall, state, reasons))
     return found
 
 

@@ -50,12 +50,18 @@ class ReleaseStore:
     """The releases of a shop behind a URL."""
 
     def __init__(self, url: str) -> None:
-        """Raises StoreUnavailable where the URL's protocol is not known or its package is not installed."""
+        """Raises StoreUnavailable where its protocol is not known, its package not installed, or a folder not there."""
         from fsspec.core import url_to_fs
+        from fsspec.implementations.local import LocalFileSystem
 
         self.url = url
-        with self._failures("opened"):
+        # The package of a protocol is missing more often than the protocol.
+        with self._failures("opened; its fsspec package has to be installed (s3fs for s3://, gcsfs for gs://)"):
             self._files, self._root = url_to_fs(url)
+        self._is_folder = isinstance(self._files, LocalFileSystem)
+        above = Path(self._root).parent
+        if self._is_folder and not above.is_dir():  # made here, it would be this machine's alone
+            raise StoreUnavailable(f"{above} (releases.url) is no folder of this machine: mount it, or make it")
 
     def __contains__(self, release_id: str) -> bool:
         """Whether a release is there whole. Raises StoreUnavailable."""
@@ -146,9 +152,7 @@ class ReleaseStore:
         return bool(files) and max(map(self._files.modified, files)) < datetime.now(UTC) - UNFINISHED_FOR
 
     def _put(self, source: Path, target: str) -> None:
-        from fsspec.implementations.local import LocalFileSystem
-
-        if isinstance(self._files, LocalFileSystem):  # object stores have no folders to be made
+        if self._is_folder:  # object stores have no folders to be made
             self._files.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
         if source.name != MANIFEST:
             self._files.put_file(str(source), target)
