@@ -40,6 +40,7 @@ from training.text import TextEncoderError
 log = logging.getLogger(__name__)
 
 ELSEWHERE = ("not on this machine, but at releases.url",)
+JUDGED_ELSEWHERE = ("the gates' verdict is where it was trained, which is where to promote it",)
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
 """Folders that a killed run was writing a release into."""
 
@@ -171,7 +172,12 @@ def release_statuses(settings: Settings) -> list[ReleaseStatus]:
             else "ready" if verdict.proven
             else "unproven"
         )  # fmt: skip
-        reasons = [*damage, *(ELSEWHERE if is_elsewhere else ()), *verdict.reasons]
+        judged_here = verdict_file(settings, release_id).exists() or settings.releases.url is None
+        reasons = [
+            *damage,
+            *(ELSEWHERE if is_elsewhere else ()),
+            *(verdict.reasons if judged_here else JUDGED_ELSEWHERE),
+        ]
         found.append(ReleaseStatus(release_id, trained, until, recall, state, reasons))
     return found
 
@@ -283,7 +289,7 @@ def _check_everywhere(settings: Settings, previous: str) -> None:
         publish(settings, previous)
     except StoreUnavailable as error:
         # Servers have it from when it was live; what is away must not keep live at a release that is bad.
-        log.warning("rolled back to release %s unchecked, servers that do not have it cannot: %s", previous, error)
+        log.warning("rolling back to release %s, which servers without it cannot fetch: %s", previous, error)
 
 
 def _recall(folder: Path) -> str:

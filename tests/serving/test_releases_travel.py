@@ -166,7 +166,7 @@ def test_releases_are_moved_and_cleaned_from_any_machine(
     place.go_away()
     with caplog.at_level(logging.WARNING):
         assert go_back(elsewhere(trains, "fourth")) == ids[0], "an emergency does not wait for it"
-        assert f"rolled back to release {ids[0]} unchecked" in caplog.text
+        assert f"rolling back to release {ids[0]}, which servers without it cannot fetch" in caplog.text
         with pytest.raises(ReleaseError, match=f"there is no release '{ids[2]}' here"):
             make_live(elsewhere(trains, "fourth"), ids[2], force=True)
     assert "only releases of this machine are known" in caplog.text
