@@ -13,6 +13,7 @@ from orchestration.releases import ann_recall, completeness, make_live, recall_g
 from serving.index import live_release_id, push
 from training.evaluation import EvaluationReport
 from training.release.catalog_release import RECIPE, NoTextError, write_catalog_release
+from training.release.places import found_folder
 from training.release.release import load_release
 
 SEARCHED = 200
@@ -61,6 +62,7 @@ def release_catalog(settings: Settings, progress: Progress | None = None) -> Cat
 
 
 def is_catalog_release(settings: Settings, release_id: str) -> bool:
-    """Whether a release on disk is of the catalogue alone."""
-    file = settings.paths.releases / release_id / "training.json"
-    return file.exists() and json.loads(file.read_text(encoding="utf-8")).get("recipe") == RECIPE
+    """Whether a release is of the catalogue alone; one that is nowhere is not. Raises StoreUnavailable."""
+    folder = found_folder(settings, release_id)
+    file = folder / "training.json" if folder else None
+    return file is not None and file.exists() and json.loads(file.read_text(encoding="utf-8")).get("recipe") == RECIPE

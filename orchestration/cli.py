@@ -56,7 +56,8 @@ def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Sett
     """Name the shop, and refuse one whose folder holds other logs or whose landing folder is not there.
 
     Args:
-        makes: the command makes the shop where there is none; the others leave no folder of a mistyped name behind.
+        makes: the command makes the shop where there is none; the others leave no folder of a mistyped name behind,
+            but where releases are fetched, which makes it.
     """
     settings = name_shop(data, shop)
     if (settings.paths.root / "shop.json").exists():
@@ -66,7 +67,7 @@ def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Sett
     landing = settings.landing
     if landing is not None and "://" not in landing and not Path(landing).expanduser().is_dir():
         fail(f"{f'--data {data}' if data is not None else f'SHELFWISE_LANDING={landing}'}: there is no such folder.")
-    if not (makes or settings.paths.root.is_dir()):
+    if not (makes or settings.releases.url or settings.paths.root.is_dir()):
         shops = sorted(note.parent.name for note in settings.home.expanduser().glob("*/shop.json"))
         there_are = f"there are: {', '.join(shops)}" if shops else "make one with `shelfwise run`"
         fail(f"there is no shop {settings.shop_name} under {settings.home}; {there_are}")

@@ -10,7 +10,8 @@ from infra.contract.partitions import written_days
 from infra.settings import Settings
 from orchestration.releases import make_live, read_verdict
 from serving.index import kept_release_ids, last_known_live
-from training.release.manifest import ReleaseError, list_releases
+from training.release.manifest import ReleaseError
+from training.release.places import known_releases
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def rebuild(settings: Settings, live: str | None = None, before: str | None = No
     """
     known = kept_release_ids(settings)
     live = live or (known[0] if known else last_known_live(settings))
-    on_disk = [release.id for release in list_releases(settings)]
+    on_disk = [release.id for release in known_releases(settings)]
     if live is not None and live not in on_disk:
         raise ReleaseError(
             f"release {live}, which was live, is not on disk: `shelfwise releases` lists those there are"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable, Collection
@@ -29,11 +30,17 @@ from serving.probe import probe
 from training.evaluation import EvaluationReport
 from training.evaluation.report import MAIN_MEASURE, as_text
 from training.release.gates import RIVALS, Gate, Verdict, ann_gate, recall_gate, slice_gate
-from training.release.manifest import INDEX, MANIFEST, ReleaseError, clean_releases, list_releases, verify_release
+from training.release.manifest import INDEX, MANIFEST, ReleaseError, clean_releases, verify_release
+from training.release.places import clean_store, known_releases, publish, release_folder
 from training.release.release import load_release
+from training.release.store import StoreUnavailable
 from training.run.candidate import CONFIG, EVALUATION, QUALITY_PRIOR, RANKER, WEIGHTS
 from training.text import TextEncoderError
 
+log = logging.getLogger(__name__)
+
+ELSEWHERE = ("not on this machine, but at releases.url",)
+JUDGED_ELSEWHERE = ("the gates' verdict is where it was trained, which is where to promote it",)
 UNFINISHED = re.compile(r"\.[0-9a-f]{32}")
 """Folders that a killed run was writing a release into."""
 
@@ -136,24 +143,28 @@ def completeness(settings: Settings, release_id: str, collection: str) -> Gate:
     Raises:
         IndexUnavailable: Milvus is away or has no such collection. ReleaseError: the release is damaged.
     """
-    stored = read_back(settings, load_release(settings.paths.releases / release_id), collection)
+    stored = read_back(settings, load_release(release_folder(settings, release_id)), collection)
     reason = f"{collection} {stored.summary}{', as the release has' if stored.is_whole else ''}."
     return Gate("index", stored.is_whole, reason, {"items": stored.rows, "sha256 of the ids": stored.sha256})
 
 
 def release_statuses(settings: Settings) -> list[ReleaseStatus]:
-    """All releases on disk, the newest first, then what should serve and is none here. No hash is checked.
+    """All releases on disk and behind ``releases.url``, the newest first, then what should serve and is none. No hash
+    is checked.
 
     Raises:
         IndexUnavailable: Milvus does not answer, so what is live is unknown.
     """
     live, kept = live_release_id(settings), kept_release_ids(settings)
-    trained_at: dict[str, datetime | None] = {release.id: release.trained_at for release in list_releases(settings)}
+    trained_at: dict[str, datetime | None] = {release.id: release.trained_at for release in known_releases(settings)}
+    somewhere = set(trained_at)
     trained_at |= {release_id: None for release_id in kept if release_id not in trained_at}
     found = []
     for release_id, trained in trained_at.items():
         verdict = read_verdict(settings, release_id)
-        until, recall, damage = _described(settings.paths.releases / release_id)
+        folder = settings.paths.releases / release_id
+        is_elsewhere = release_id in somewhere and not folder.is_dir()
+        until, recall, damage = (None, "unknown", list[str]()) if is_elsewhere else _described(folder)
         state: State = (
             "live" if release_id == live
             else "previous" if release_id in kept
@@ -161,7 +172,13 @@ def release_statuses(settings: Settings) -> list[ReleaseStatus]:
             else "ready" if verdict.proven
             else "unproven"
         )  # fmt: skip
-        found.append(ReleaseStatus(release_id, trained, until, recall, state, damage + verdict.reasons))
+        judged_here = verdict_file(settings, release_id).exists() or settings.releases.url is None
+        reasons = [
+            *damage,
+            *(ELSEWHERE if is_elsewhere else ()),
+            *(verdict.reasons if judged_here else JUDGED_ELSEWHERE),
+        ]
+        found.append(ReleaseStatus(release_id, trained, until, recall, state, reasons))
     return found
 
 
@@ -194,12 +211,12 @@ def _json(file: Path) -> Any:
 
 
 def find_release(settings: Settings, prefix: str) -> str:
-    """The id of the one release on disk whose id is ``prefix`` or begins with it.
+    """The id of the one release on disk, or behind ``releases.url``, whose id is ``prefix`` or begins with it.
 
     Raises:
         ReleaseError: there is none, or there are several.
     """
-    ids = [release.id for release in list_releases(settings) if prefix and release.id.startswith(prefix)]
+    ids = [release.id for release in known_releases(settings) if prefix and release.id.startswith(prefix)]
     if not ids:
         raise ReleaseError(f"there is no release {prefix!r} here: `shelfwise releases` lists those there are")
     if len(ids) > 1 and prefix not in ids:
@@ -216,7 +233,8 @@ def make_live(settings: Settings, release_id: str, *, force: bool = False) -> st
             and its collection are checked.
 
     Raises:
-        PromotionRefused: the gates are against it. ReleaseError: it is missing or damaged.
+        PromotionRefused: the gates are against it. ReleaseError: it is missing or damaged. StoreUnavailable: it cannot
+            be brought to ``releases.url``, or fetched; live stays.
         IndexUnavailable: Milvus does not answer. IncompleteCollection: the collection could not be filled.
     """
     release_id = find_release(settings, release_id)
@@ -224,7 +242,7 @@ def make_live(settings: Settings, release_id: str, *, force: bool = False) -> st
     if not (verdict.proven or force):
         raise PromotionRefused(f"release {release_id} may not go live: {' '.join(verdict.reasons)}")
     before = live_release_id(settings)
-    push(settings, load_release(settings.paths.releases / release_id))
+    push(settings, load_release(release_folder(settings, release_id)))
     promote(settings, release_id)
     return before
 
@@ -239,7 +257,7 @@ def go_back(settings: Settings) -> str:
     live = live_release_id(settings)
     for previous in kept_release_ids(settings):
         if previous != live:
-            verify_release(settings.paths.releases / previous)
+            _check_everywhere(settings, previous)
     try:
         return roll_back(settings)
     except ValueError as error:
@@ -247,7 +265,8 @@ def go_back(settings: Settings) -> str:
 
 
 def clean(settings: Settings, keep: Collection[str] = ()) -> list[str]:
-    """Remove releases beyond the kept ones with their verdicts, never live, its predecessor or one of ``keep``.
+    """Remove releases beyond the kept ones with their verdicts, never live, its predecessor or one of ``keep``; those
+    behind ``releases.url`` as well.
 
     For the one run that works on a shop: what is half written is removed, too.
     """
@@ -255,11 +274,22 @@ def clean(settings: Settings, keep: Collection[str] = ()) -> list[str]:
         if UNFINISHED.fullmatch(folder.name):
             shutil.rmtree(folder)
     with one_writer(settings):  # a promotion in between could make live what is removed
-        removed = clean_releases(settings, keep={*kept_release_ids(settings), *keep})
+        kept = {*kept_release_ids(settings), *keep}
+        removed = clean_releases(settings, keep=kept)
+        clean_store(settings, keep=kept)
     for release_id in removed:
         forget_verdict(settings, release_id)
         verdict_file(settings, release_id).with_suffix(".lock").unlink(missing_ok=True)
     return removed
+
+
+def _check_everywhere(settings: Settings, previous: str) -> None:
+    try:
+        verify_release(release_folder(settings, previous))
+        publish(settings, previous)
+    except StoreUnavailable as error:
+        # Servers have it from when it was live; what is away must not keep live at a release that is bad.
+        log.warning("rolling back to release %s, which servers without it cannot fetch: %s", previous, error)
 
 
 def _recall(folder: Path) -> str:

@@ -14,6 +14,7 @@ from infra.settings import Settings
 from orchestration.releases import State, release_statuses
 from serving.index import live_release_id, nothing_live
 from training.release.manifest import ReleaseError, verify_release
+from training.release.places import release_folder
 
 COLOURS: dict[State, str] = {
     "live": "bold green", "previous": "green", "ready": "cyan", "blocked": "red", "unproven": "yellow",
@@ -57,7 +58,7 @@ def print_status(console: Console, settings: Settings) -> bool:
         console.print(escape(f"{told[0].upper()}{told[1:]}."), soft_wrap=True)
         return True
     try:
-        verify_release(settings.paths.releases / live)
+        verify_release(release_folder(settings, live))
     except ReleaseError as error:
         console.print(
             f"Live by the index: release [bold]{live}[/], [red]which cannot serve[/]:",

@@ -20,6 +20,7 @@ from serving.index import kept_ids, last_known_live, note_live, nothing_live, re
 from serving.index.milvus import MilvusIndex
 from serving.item_updates.keeper import ItemUpdates
 from serving.loading import load_served, serving_anyway, warm, warm_in_memory
+from serving.release_cache import clean_fetched
 from serving.served import ServedRelease
 
 if TYPE_CHECKING:
@@ -284,3 +285,4 @@ class Live:
             note_live(self._settings, live)
         except OSError as error:
             log.warning("a start without Milvus would not know that %s is live: %s", live, error)
+        clean_fetched(self._settings, self._milvus, self._timeout_s)

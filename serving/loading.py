@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 def load_served(
     settings: Settings, release_id: str, connection: Connection | None = None, *, second_stage: bool = True
 ) -> ServedRelease:
-    """Load a release from its folder, and what searches its items.
+    """Load a release from its folder, fetched where ``releases.url`` has it alone, and what searches its items.
 
     Args:
         connection: to Milvus. Where FAISS searches, the collection is read through it and must be what the release
@@ -43,15 +43,16 @@ def load_served(
         second_stage: False: nothing is read of it, and ``second_stage_failed`` is said of a release that has one.
 
     Raises:
-        ReleaseError: the folder is missing, or not what its manifest says.
+        ReleaseError: the folder is missing, cannot be fetched, or is not what its manifest says.
         SecondStageError: its second stage is damaged.
         IncompleteCollection: the collection does not hold the items and vectors of the release.
         IndexUnavailable: Milvus went away while the collection was read.
     """
     from serving.connection import failures
+    from training.release.places import release_folder
     from training.release.release import load_release
 
-    release = load_release(settings.paths.releases / release_id)
+    release = load_release(release_folder(settings, release_id))
     if release.manifest.feature_service != FEATURE_SERVICE:
         raise ReleaseError(
             f"release {release_id} reads the feature service {release.manifest.feature_service}, this program serves"

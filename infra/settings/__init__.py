@@ -46,6 +46,7 @@ from infra.settings.paths import Paths, same_landing
 from infra.settings.pretraining import PretrainingSettings
 from infra.settings.quality_prior import QualityPriorSettings
 from infra.settings.raw import ACTIONS, GUEST_IDS, Meaning, RawSettings, action_key
+from infra.settings.releases import ReleaseSettings
 from infra.settings.serving import ServingSettings
 from infra.settings.training import ItemField, Ngram, Ramp, TrainingSettings
 from infra.settings.ubi_log import UbiLogSettings
@@ -75,6 +76,7 @@ __all__ = [
     "QualityPriorSettings",
     "Ramp",
     "RawSettings",
+    "ReleaseSettings",
     "ServingSettings",
     "Settings",
     "TrainingSettings",
@@ -88,6 +90,9 @@ __all__ = [
     "same_landing",
 ]
 
+A_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(:|/)")
+"""How a URL begins, also once ``Path`` has taken one of its slashes; no drive of Windows does."""
+
 
 class Settings(BaseSettings):
     """All settings. ``Settings()`` reads the environment, the files of the folder ``SHELFWISE_SECRETS_DIR`` and
@@ -98,7 +103,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".shelfwise")
-    """All that Shelfwise writes lies here, a folder per shop."""
+    """All that Shelfwise writes lies here, a folder per shop; a folder of this machine, no URL."""
     landing: str | None = None
     """Folder or fsspec URL with ``dt=YYYY-MM-DD`` days and a catalogue; None: the demo shop makes them."""
     shop: str | None = None
@@ -108,6 +113,7 @@ class Settings(BaseSettings):
     features: FeatureSettings = FeatureSettings()
     training: TrainingSettings = TrainingSettings()
     index: IndexSettings = IndexSettings()
+    releases: ReleaseSettings = ReleaseSettings()
     online: OnlineSettings = OnlineSettings()
     serving: ServingSettings = ServingSettings()
     items: ItemSettings = ItemSettings()
@@ -138,6 +144,13 @@ class Settings(BaseSettings):
         secrets = NestedSecretsSettingsSource(file_secret_settings, secrets_dir=folder, secrets_dir_missing="error")
         refuse_unknown_names(dict.fromkeys(secret_names(), ""), settings_cls.model_fields)
         return init_settings, env_settings, secrets, toml
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _is_on_this_machine(cls, value: object) -> object:
+        if A_URL.match(str(value)):
+            raise ValueError("home is a folder of this machine; releases alone can lie behind a URL: set releases.url")
+        return value
 
     @field_validator("landing")
     @classmethod

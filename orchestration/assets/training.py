@@ -33,6 +33,7 @@ from training.model.query_encoder import QueryEncoder
 from training.quality_prior import query_with_prior
 from training.ranking.fitting import LEARNED, TREES
 from training.ranking.ranker import RULES
+from training.release.places import found_folder
 from training.release.writer import write_release
 from training.run.candidate import CONFIG, WEIGHTS, fit_candidate_prior, load_candidate, load_prior
 from training.run.ranking import fit_candidate_ranker, load_ranker, second_stage
@@ -242,10 +243,13 @@ def evaluation() -> dg.MaterializeResult:
 
 
 def live_folder(settings: Settings) -> Path | None:
-    """Folder of the release that serves, None where there is none here."""
+    """Folder of the release that serves, fetched where it has to be; None where there is none.
+
+    Raises:
+        StoreUnavailable: ``releases.url`` is away. A candidate must not be let off being held against live by that.
+    """
     live = live_release_id(settings)
-    folder = settings.paths.releases / live if live else None
-    return folder if folder is not None and folder.is_dir() else None
+    return found_folder(settings, live) if live else None
 
 
 def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any]]:

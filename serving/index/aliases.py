@@ -35,13 +35,18 @@ class Pointed(NamedTuple):
 def promote(settings: Settings, release_id: str) -> None:
     """Make a pushed release live, verify it, and drop collections that roll-back no longer needs.
 
+    Where releases travel it is first brought to where servers fetch it.
+
     Raises:
         IndexUnavailable: Milvus does not answer, or the alias does not point at the release afterwards.
         IncompleteCollection: the release was never pushed.
-        ReleaseError: its folder is gone: a clean-up may have come between.
+        ReleaseError: its folder is gone: a clean-up may have come between. StoreUnavailable: it could not be brought
+            to ``releases.url``; live stays.
     """
     from training.release.manifest import ReleaseError
+    from training.release.places import publish
 
+    publish(settings, release_id)
     names = names_of(settings)
     name = names.collection(release_id)
     with one_writer(settings), client(settings) as milvus:
@@ -179,12 +184,12 @@ def _verify(milvus: MilvusClient, names: Names, name: str) -> None:
 
 def _drop_old(milvus: MilvusClient, names: Names, settings: Settings, newest: str) -> None:
     """Drop the oldest collections beyond ``kept_releases``, never an aliased one nor one newer than ``newest``."""
-    from training.release.manifest import list_releases
+    from training.release.places import known_releases
 
     pointed = {name for name in pointed_at(milvus, names) if name}
     mine = [n for n in milvus.list_collections() if names.is_collection(n)]
-    trained_at = {names.collection(r.id): r.trained_at for r in list_releases(settings)}
-    # A collection without a release's folder cannot serve: it counts as the oldest.
+    trained_at = {names.collection(r.id): r.trained_at for r in known_releases(settings)}
+    # A collection whose release is nowhere cannot serve: it counts as the oldest.
     age = {name: trained_at.get(name, NEVER) for name in mine}
     older = sorted((n for n in mine if n not in pointed and age[n] <= age[newest]), key=age.__getitem__, reverse=True)
     for name in older[max(0, settings.index.kept_releases - len(pointed)) :]:

@@ -8,7 +8,15 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from infra.settings import ApiSettings, QualityPriorSettings, Settings, TrainingSettings, base, in_words
+from infra.settings import (
+    ApiSettings,
+    QualityPriorSettings,
+    ReleaseSettings,
+    Settings,
+    TrainingSettings,
+    base,
+    in_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,12 +31,36 @@ from infra.settings import ApiSettings, QualityPriorSettings, Settings, Training
             "1",
             "SHELFWISE_TRAINING__PRETRAINING__NOSUCHTHING is no setting",
         ),
+        ("SHELFWISE_HOME", "s3://bucket/home", "SHELFWISE_HOME=s3://bucket/home: home is a folder of this machine"),
+        ("SHELFWISE_HOME", "file:///srv/home", "set releases.url"),
         ("SHELFWISE_DEMO__USERS", "0", "SHELFWISE_DEMO__USERS=0: input should be greater than or equal to 1"),
     ],
 )
 def test_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
     monkeypatch.setenv(name, value)
     assert says in refusal()
+
+
+def test_a_home_behind_a_url_is_refused_as_a_path_too() -> None:
+    for home in (Path("s3://bucket/home"), "gs://bucket", "memory://x", "simplecache::s3://bucket"):
+        with pytest.raises(ValidationError, match="folder of this machine"):
+            Settings(home=home)
+    for home in ("relative/folder", "/with:colon/a:b", "~/here", "C:/Users/x"):
+        assert Settings(home=home).home == Path(home)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("s3://bucket/r/", "s3://bucket/r"),
+        ("file:///srv/r", "/srv/r"),
+        ("/srv//r/", "/srv/r"),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_place_of_releases_has_one_name(given: str, url: str | None) -> None:
+    assert ReleaseSettings(url=given).url == url
 
 
 @pytest.mark.parametrize(

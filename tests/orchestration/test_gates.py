@@ -173,7 +173,7 @@ def test_ids_and_states_are_whole_on_any_terminal(tmp_path: Path, monkeypatch: p
 
 def test_a_release_is_found_by_the_beginning_of_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     infos = [ReleaseInfo(name, tmp_path / name, END) for name in ("65757b8cd905", "6575ffffffff", "fc81a31d4249")]
-    monkeypatch.setattr(releases, "list_releases", lambda _: infos)
+    monkeypatch.setattr(releases, "known_releases", lambda _: infos)
     settings = Settings(home=tmp_path)
     assert find_release(settings, "fc") == find_release(settings, "fc81a31d4249") == "fc81a31d4249"
     with pytest.raises(ReleaseError, match="may be any of 65757b8cd905, 6575ffffffff"):

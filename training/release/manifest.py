@@ -121,37 +121,62 @@ def verify_release(path: Path) -> dict[str, Any]:
         ReleaseError: one of them does not hold.
     """
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        schema, files, name = manifest["schema_version"], dict(manifest["files"]), str(manifest["id"])
+        text = (path / MANIFEST).read_bytes()
     except FileNotFoundError as error:
         raise ReleaseError(f"{path} is no release: it has no {MANIFEST}; copy it again or train again") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"the manifest of {path} cannot be read: {error}; copy it again or train again") from error
-    if schema not in ITEM_FILES:
-        raise ReleaseError(
-            f"release {path.name} has schema version {schema}, this program reads"
-            f" {' and '.join(map(str, ITEM_FILES))}: train again"
-        )
-    listed = {file for file in files if file.split("/")[0] not in FOLDERS or file in RANKING}
-    expected = {*IDENTITY, *DESCRIPTION, *RANKING} if schema >= 4 else {*IDENTITY, *DESCRIPTION}
-    if listed - {INDEX, ITEM_TEXT, SPELLING} != expected - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}:
-        raise ReleaseError(
-            f"the manifest of release {path.name} lists {sorted(files)}, not the files of a release: copy it again or"
-            " train again"
-        )
-    for file, entry in files.items():
+    manifest = parse_manifest(text, str(path))
+    check_manifest(manifest, path.name)
+    for file, entry in manifest["files"].items():
         if not (path / file).is_file():
             raise ReleaseError(f"release {path.name} lacks {file}: copy it again or train again")
         if file_entry(path / file) != entry:
             raise ReleaseError(
                 f"{file} of release {path.name} is not what the manifest says: copy it again or train again"
             )
-    if name != content_id(files):
+    return manifest
+
+
+def parse_manifest(text: bytes, place: str) -> dict[str, Any]:
+    """What a ``manifest.json`` holds.
+
+    Raises:
+        ReleaseError: it is none; ``place`` is where it lies.
+    """
+    try:
+        manifest = json.loads(text)
+        return {**manifest, "id": str(manifest["id"]), "files": dict(manifest["files"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"the manifest of {place} cannot be read: {error}; copy it again or train again") from error
+
+
+def check_manifest(manifest: Mapping[str, Any], name: str) -> None:
+    """Check what a manifest says by itself: schema version, file list, and that the id is theirs.
+
+    Raises:
+        ReleaseError: one of them does not hold; ``name`` is the release's.
+    """
+    schema, files = manifest.get("schema_version"), manifest["files"]
+    if schema not in ITEM_FILES:
         raise ReleaseError(
-            f"release {path.name} claims the id {name}, its files have {content_id(files)}: copy it again or"
+            f"release {name} has schema version {schema}, this program reads"
+            f" {' and '.join(map(str, ITEM_FILES))}: train again"
+        )
+    listed = {file for file in files if file.split("/")[0] not in FOLDERS or file in RANKING}
+    expected = {*IDENTITY, *DESCRIPTION, *RANKING} if schema >= 4 else {*IDENTITY, *DESCRIPTION}
+    if (
+        listed - {INDEX, ITEM_TEXT, SPELLING} != expected - {ITEM_FILES[SCHEMA_VERSION]} | {ITEM_FILES[schema]}
+        or any(".." in file.split("/") for file in files)
+        or any(not isinstance(entry, dict) or entry.keys() != {"sha256", "size"} for entry in files.values())
+    ):
+        raise ReleaseError(
+            f"the manifest of release {name} lists {sorted(files)}, not the files of a release: copy it again or"
             " train again"
         )
-    return dict(manifest)
+    if manifest["id"] != content_id(files):
+        raise ReleaseError(
+            f"release {name} claims the id {manifest['id']}, its files have {content_id(files)}: copy it again or"
+            " train again"
+        )
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -169,7 +194,7 @@ def read_manifest(path: Path) -> Manifest:
         config=read_json(path / "config.json"),
         evaluation=read_json(path / "evaluation.json"),
         index=read_json(path / INDEX) if INDEX in manifest["files"] else {},
-        trained_at=_time(clock["trained_at"]),
+        trained_at=trained_at(clock),
         catalog_at=_time(clock.get("catalog_at") or clock["trained_at"]),
     )
 
@@ -180,14 +205,14 @@ def list_releases(settings: Settings) -> list[ReleaseInfo]:
     for manifest in settings.paths.releases.glob(f"[!.]*/{MANIFEST}"):
         clock = manifest.with_name(CLOCK)
         try:
-            trained_at = _time(read_json(clock)["trained_at"])
+            trained = trained_at(read_json(clock))
         except FileNotFoundError:
             continue
         except (ValueError, KeyError) as error:
             # One damaged release must not keep the others from going live.
             log.warning("release %s is left out, %s cannot be read: %s", manifest.parent.name, clock, error)
             continue
-        found.append(ReleaseInfo(manifest.parent.name, manifest.parent, trained_at))
+        found.append(ReleaseInfo(manifest.parent.name, manifest.parent, trained))
     return sorted(found, key=lambda r: (r.trained_at, r.id), reverse=True)
 
 
@@ -202,6 +227,11 @@ def clean_releases(settings: Settings, keep: Collection[str]) -> list[str]:
             shutil.rmtree(unfinished)
             removed.append(release.id)
     return removed
+
+
+def trained_at(clock: Mapping[str, Any]) -> datetime:
+    """When a release was trained, as its ``clock.json`` says. Raises KeyError, ValueError where it does not."""
+    return _time(clock["trained_at"])
 
 
 def catalog_landed_at(settings: Settings) -> str | None:
