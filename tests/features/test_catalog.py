@@ -403,7 +403,10 @@ def test_a_broken_catalogue_leaves_the_one_in_use(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ([{"article": "a", "title": "t"}], r"no id column\. Found: article, title; rename one of them to item_id"),
+        (
+            [{"article": "a", "title": "t"}],
+            r"no id column\. Found: article, title; rename one of them to item_id",
+        ),
         ([], "is empty"),
         (["", "  "], "is empty"),
         (["[1, 2]"], "is empty"),

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from features.catalog_names import ALIASES, assign_fields, opened_columns, plain_name
+from features.catalog_aliases import ALIASES
+from features.catalog_names import assign_fields, opened_columns, plain_name
 
 
 def fields(columns: dict[str, int], rows: int = 10) -> dict[str, tuple[str | None, str | None]]:
