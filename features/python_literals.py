@@ -6,13 +6,14 @@ from typing import Any
 
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 
-# outside of texts Python differs in three names and in tuples; inside, in the quotation mark and in \x and \'
+# outside of texts Python differs in names and in tuples; inside, in the quotation mark and in \x and \', which a
+# backslash before them, held as chr(1), makes plain
 _MACROS = r"""
 CREATE OR REPLACE TEMP MACRO literal_name(t) AS regexp_replace(regexp_replace(regexp_replace(translate(t, '()', '[]'),
     '\bNone\b|\bnan\b', 'null', 'g'), '\bTrue\b', 'true', 'g'), '\bFalse\b', 'false', 'g');
 CREATE OR REPLACE TEMP MACRO literal_text(t) AS CASE WHEN coalesce(t, '') = '' THEN '' ELSE concat('"',
-    regexp_replace(replace(CASE WHEN starts_with(t, '''') THEN replace(t[2:-2], '"', '\"') ELSE t[2:-2] END,
-        '\''', ''''), '\\x([0-9a-fA-F]{2})', '\\u00\1', 'g'), '"') END;
+    replace(regexp_replace(replace(replace(CASE WHEN starts_with(t, '''') THEN replace(t[2:-2], '"', '\"')
+        ELSE t[2:-2] END, '\\', chr(1)), '\''', ''''), '\\x([0-9a-fA-F]{2})', '\\u00\1', 'g'), chr(1), '\\'), '"') END;
 CREATE OR REPLACE TEMP MACRO literal_json(t) AS array_to_string(list_transform(
     list_zip(string_split_regex(t, {text}), regexp_extract_all(t, {text})),
     lambda part: concat(literal_name(part[1]), literal_text(part[2]))), '');
