@@ -31,8 +31,8 @@ def item_features(
         click_rate = (clicks_30d + prior * g) / (impressions_30d + prior),   g = sum(clicks_30d) / sum(impressions_30d)
 
     with ``prior = settings.rate_prior`` and the sums over all items; ``order_rate`` likewise. ``price`` and ``rating``
-    are the catalogue's; ``age_days`` is since ``available_from``, null where the catalogue does not say (1970), or names a later
-    day than the item was met on: an import into a new shop system stamps all items anew.
+    are the catalogue's; ``age_days`` is since ``available_from``, null where the catalogue does not say (1970) or names
+    a later day than the snapshot's: an import into a new shop system stamps all items anew.
 
     Args:
         impressions: ``IMPRESSIONS``.
