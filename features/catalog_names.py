@@ -26,7 +26,7 @@ _PAIR = re.compile(r"(attribute|option|property|feature|specification)(\d+)(name
 _LANGUAGES = "ar bg cs da de el en es fa fi fr he hr hu it ja ko nb nl nn pl pt ro ru sk sl sr sv th tr uk vi zh"
 _CURRENCIES = "aud brl cad chf cny czk dkk eur euro gbp huf inr jpy mxn nok pln rub sek try usd"
 _LANGUAGE, _CURRENCY = (
-    re.compile(rf"(.+?)[ _.:(\[-]+({'|'.join(codes.split())})([_-][a-z]{{2}})?[)\]]?", re.IGNORECASE)
+    re.compile(rf"(.+?)[ _.:(\[-]+(?:in[ _-]+)?({'|'.join(codes.split())})([_-][a-z]{{2}})?[)\]]?", re.IGNORECASE)
     for codes in (_LANGUAGES, _CURRENCIES)
 )
 _SUFFIXED = {
@@ -98,9 +98,10 @@ def assign_fields(
             taken |= {key: (field, rank + 1, slot) for key, (field, rank, slot) in taken.items() if field == "item_id"}
             taken[preferred] = ("item_id", 0, None)
         for wanted, column in (given or {}).items():
-            if (key := named.get(plain_name(column))) is not None:
+            holder = named.get(plain_name(column))
+            if holder is not None:
                 taken |= {k: (f, rank + 1, slot) for k, (f, rank, slot) in taken.items() if f == wanted}
-                taken[key] = (wanted, 0, None)
+                taken[holder] = (wanted, 0, None)
         for key in columns:
             name = plain_name(key)
             packing = "packing" if name in _OPENED or _PACKING.fullmatch(name) else None

@@ -115,7 +115,7 @@ def _walk(structure: Any, around: tuple[str, ...]) -> Iterator[Key]:
         return
     for name, inner in structure.items():
         path = (*around, name)
-        yield Key(path, {dict: "object", list: "list"}.get(type(inner), "scalar"))
+        yield Key(path, "object" if isinstance(inner, dict) else "list" if isinstance(inner, list) else "scalar")
         if isinstance(inner, dict) and len(path) < _DEPTH:
             yield from _walk(inner, path)
 

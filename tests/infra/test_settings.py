@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from infra.settings import ApiSettings, QualityPriorSettings, Settings, TrainingSettings, base, in_words
+from infra.settings.errors import unparsed
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,9 @@ from infra.settings import ApiSettings, QualityPriorSettings, Settings, Training
             "1",
             "SHELFWISE_TRAINING__PRETRAINING__NOSUCHTHING is no setting",
         ),
+        ("SHELFWISE_RAW__COLUMNS", '{"titel": "x"}', "SHELFWISE_RAW__COLUMNS=titel: one of title, description"),
+        ("SHELFWISE_RAW__COLUMNS", "title=x", """SHELFWISE_RAW__COLUMNS=title=x: write it as JSON, such as {"name":"""),
+        ("SHELFWISE_RAW__GUEST_IDS", "0,1", """SHELFWISE_RAW__GUEST_IDS=0,1: write it as JSON, such as ["one","""),
         ("SHELFWISE_DEMO__USERS", "0", "SHELFWISE_DEMO__USERS=0: input should be greater than or equal to 1"),
     ],
 )
@@ -108,7 +112,7 @@ def refusal() -> str:
     with pytest.raises((SettingsError, ValidationError)) as caught:
         Settings()
     error = caught.value
-    told = in_words(error, Settings) if isinstance(error, ValidationError) else str(error)
+    told = in_words(error, Settings) if isinstance(error, ValidationError) else unparsed(error, Settings) or str(error)
     assert "pydantic" not in told
     return told
 
