@@ -18,6 +18,9 @@ it.
   it is written anew from the files given, and these alone.
 - `--from` and `--until` choose days. Give the files of the day before as well: a visit may begin there.
 - A row belongs to its UTC day, but for sources that come by day themselves. `--zone` is that of times that name none.
+- A log of the shop's own, under names that none of these systems has, is for [own](#own): `shelfwise import own
+  'searches*.csv' --to LOGS` finds the columns by their names and says which it read as what; `--set query=COLUMN` names
+  one that it missed. The catalogue goes into `LOGS` as it is.
 - `--set NAME=VALUE` sets an option of the source, `--memory` what DuckDB may hold before it spills to disk.
 
 Sources without query ids (GA4, Segment, Snowplow) are read visit by visit. A search that is repeated within half an

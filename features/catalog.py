@@ -7,15 +7,19 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from features.catalog_aliases import ALIASES
 from features.catalog_entries import load_entries
 from features.catalog_fields import FIELDS_SQL, HTML_ENTRIES, UNREADABLE_SQL
-from features.catalog_names import ALIASES, assign_fields, plain_name
+from features.catalog_names import assign_fields, plain_name
 from features.documents import DocumentError, encodings_read, is_csv
 from features.engine import batches_of, from_arrow, open_engine
+from features.file_names import format_in, log_source
 from features.html_text import strip_html
+from features.landing import unread_in_landing
 from features.landing_catalogs import catalog_files, passed_over_catalogs
 from features.landing_files import LandingError, LandingFile, landing_url, unreadable_files
 from features.location import create_place_macros
+from features.python_literals import read_literals
 from features.variants import ALIASES as VARIANT_ALIASES
 from infra.contract.partitions import write_json, write_parquet
 from infra.contract.tables import CATALOG, LOCATION_NAMES, QUARANTINE
@@ -32,7 +36,7 @@ class NoCatalogError(CatalogError):
 
 @dataclass(frozen=True)
 class CatalogReport:
-    """What became of the catalogue's rows: ``rows_in = items + older_versions + variants + the sum of the reasons``."""
+    """What became of the catalogue's rows: ``rows_in = items + older_versions + variants + repeats + the reasons``."""
 
     files: tuple[str, ...]
     rows_in: int
@@ -53,6 +57,8 @@ class CatalogReport:
     """Items that have a value, by field."""
     unused_columns: tuple[str, ...] = ()
     """Columns that nothing is read from."""
+    repeats: int = 0
+    """Rows that say of an item what a row before in the same file says."""
     variants: int = 0
     """Rows that are a variant of a product that another row stands for."""
     encodings: Mapping[str, str] = field(default_factory=dict)
@@ -75,6 +81,7 @@ class CatalogReport:
             "read as description": list(self.description_columns),
             "columns not read": list(self.unused_columns),
             "unreadable": dict(self.unreadable),
+            "repeated": self.repeats,
             "variants": self.variants,
             "filled": dict(self.filled),
             "encodings": dict(self.encodings),
@@ -112,14 +119,21 @@ def find_catalog(settings: Settings) -> list[tuple[date | None, LandingFile]]:
     """
     dated = catalog_files(settings)
     if not dated:
+        passed = "".join(f"; {name}: {why}" for name, why in passed_over_catalogs(settings).items())
         raise NoCatalogError(
             f"no catalogue in {landing_url(settings)}: expected catalog.parquet, .ndjson, .jsonl, .json or .csv"
-            " (.gz allowed), there or in a day's folder"
+            f" (.gz allowed), there or in a day's folder{passed or _other_names(settings)}"
         )
     unreadable = unreadable_files(settings, [file for _, file in dated])
     if unreadable:
         raise CatalogError(f"the catalogue cannot be opened: {'; '.join(unreadable)}")
     return dated
+
+
+def _other_names(settings: Settings) -> str:
+    """Files of the landing folder that may be meant as the catalogue, by names that do not tell."""
+    names = [name for name in unread_in_landing(settings) if format_in(name) and not log_source(name)]
+    return f". Found {', '.join(names[:5])}: if one of them is it, name it catalog.*" if names else ""
 
 
 def _build(
@@ -133,7 +147,7 @@ def _build(
         " FROM entries GROUP BY ALL ORDER BY file, key"
     ).fetchall()
     rows = dict(connection.execute("SELECT file, count(*) FROM bodies WHERE NOT not_json GROUP BY file").fetchall())
-    fields = assign_fields(keys, rows, settings.raw.item_id)
+    fields = assign_fields(keys, rows, settings.raw.item_id, settings.raw.columns)
     found = sorted({key for _, key, _ in keys})
     if not found:
         names = [file.name for _, file in dated]
@@ -144,17 +158,14 @@ def _build(
         *most, last = ALIASES["item_id"][:8]
         raise CatalogError(
             f"the catalogue has no id column. Found: {', '.join(found[:30])}; rename one of them to"
-            f" {', '.join(most)} or {last}"
+            f" {', '.join(most)} or {last}, or say which it is by SHELFWISE_RAW__ITEM_ID=COLUMN"
         )
-    wanted = settings.raw.item_id
-    if wanted and plain_name(wanted) not in map(plain_name, found):
-        raise CatalogError(
-            f"the catalogue has no column {wanted}, which SHELFWISE_RAW__ITEM_ID names. Found: {', '.join(found[:30])}"
-        )
+    _check_named(settings, found)
     _copy_table(engine, "fields", fields)
     connection.execute("CREATE TABLE versions (file BIGINT, landed DATE, unread VARCHAR)")
     versions = [[i, day, "ragged_row" if is_csv(f.name) else "not_json"] for i, (day, f) in enumerate(dated)]
     connection.executemany("INSERT INTO versions VALUES (?, ?, ?)", versions)
+    read_literals(connection, "entries")
     strip_html(connection, "entries", HTML_ENTRIES)
     for statement in FIELDS_SQL:
         connection.execute(statement)
@@ -169,7 +180,7 @@ def _build(
         counts = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda item: -item[1]))
         kept = " The catalogue in use stays as it was." if settings.paths.catalog.exists() else ""
         example = connection.execute("SELECT left(raw, 200) FROM refused ORDER BY row_id LIMIT 1").fetchone()
-        once = " Each id may be there once." if "duplicate_id" in reasons else ""
+        once = _once(connection) if "duplicate_id" in reasons else ""
         raise CatalogError(
             f"{bad_share:.1%} of the catalogue's {rows_in:,} rows were refused ({counts or 'none left'})"
             f"{f', such as {example[0]}' if example else ''}.{once}{kept} Columns found: {', '.join(found[:30])}. Mend"
@@ -186,6 +197,26 @@ def _build(
     )
     write_json(settings.paths.reports / "catalog.json", asdict(report))
     return report
+
+
+def _once(connection: Any) -> str:
+    """What to do about ids that are there twice."""
+    unique = connection.execute(
+        "SELECT key FROM keyed WHERE slot = 'other_id' GROUP BY key HAVING count(DISTINCT text) = (SELECT count(*)"
+        " FROM bodies WHERE NOT not_json) ORDER BY key LIMIT 1"
+    ).fetchall()
+    named = f" {unique[0][0]} has another value in each row: SHELFWISE_RAW__ITEM_ID={unique[0][0]}." if unique else ""
+    return f" Each id may be there once.{named}"
+
+
+def _check_named(settings: Settings, found: Sequence[str]) -> None:
+    """Refuse settings that name a column which no file has."""
+    by_setting = {f"SHELFWISE_RAW__COLUMNS ({field})": name for field, name in settings.raw.columns.items()}
+    for setting, name in {"SHELFWISE_RAW__ITEM_ID": settings.raw.item_id, **by_setting}.items():
+        if name and plain_name(name) not in map(plain_name, found):
+            raise CatalogError(
+                f"the catalogue has no column {name}, which {setting} names. Found: {', '.join(found[:30])}"
+            )
 
 
 def _landed_at(files: Sequence[LandingFile]) -> datetime:
@@ -215,13 +246,14 @@ def _report(
     lists = ("category_path", "attributes", "tags")
     filled = [f"count({name})" for name in texts] + [f"count(*) FILTER (len({name}) > 0)" for name in lists]
     variants = int(rows("SELECT count(*) FROM candidates WHERE reason IS NULL AND is_variant")[0][0])
+    repeats = int(rows("SELECT count(*) FROM candidates WHERE reason IS NULL AND is_repeat")[0][0])
     roles = rows("SELECT role, key FROM roles ORDER BY ALL")
     used = {key for _, key in roles} | {key for (key,) in rows("SELECT key FROM fields WHERE field IS NOT NULL")}
     return CatalogReport(
         files=tuple(file.name for _, file in dated),
         rows_in=rows_in - lines,
         items=items,
-        older_versions=rows_in - lines - items - variants - sum(reasons.values()),
+        older_versions=rows_in - lines - items - variants - repeats - sum(reasons.values()),
         reasons=reasons,
         columns=dict(
             rows(
@@ -237,5 +269,6 @@ def _report(
         ),
         unreadable=dict(rows(UNREADABLE_SQL)),
         filled=dict(zip((*texts, *lists), rows(f"SELECT {', '.join(filled)} FROM items")[0], strict=True)),
+        repeats=repeats,
         variants=variants,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from features.catalog_names import ALIASES, opened_columns
+from features.catalog_aliases import ALIASES
+from features.catalog_names import opened_columns
 from features.documents import load_documents
 from features.envelope_ids import take_envelope_ids
 from features.json_macros import create_macros

@@ -16,6 +16,9 @@ from infra.contract.tables import LOCATION_NAMES
 
 LONG_TEXT_CHARS = 60
 
+UNNAMED = r"(?i)column\d+|unnamed: ?\d+|index|__index_level_\d+__"
+"""Names that a column without one is given, by ``csv_text`` and by pandas: whole numbers in it count the rows."""
+
 HTML_ENTRIES = """(file, key) IN (SELECT (file, key) FROM fields
     WHERE field IS NULL OR field IN ('title', 'description', 'category_path', 'brand', 'tags'))"""
 """Condition on the ``entries`` whose texts people read."""
@@ -26,7 +29,8 @@ SELECT row_id, file, key, CASE WHEN field = 'point' AND NOT is_point(value) THEN
     WHEN field = 'attributes' AND NOT is_structured(value) THEN NULL ELSE field END AS field,
     rank, slot, value, as_id(value) AS text,
     CASE WHEN is_list_or_object(value) THEN labels_of(value) WHEN text IS NULL THEN [] ELSE [text] END AS labels
-FROM (SELECT * REPLACE (CASE WHEN field IS NULL THEN value ELSE unboxed(value) END AS value)
+FROM (SELECT * REPLACE (CASE WHEN field IS NULL AND NOT starts_with(value ->> '$', '[') THEN value
+    ELSE unboxed(value) END AS value)
     FROM entries JOIN fields USING (file, key))
 """
 
@@ -36,9 +40,11 @@ WITH ids AS (
     SELECT row_id, coalesce(arg_min(value, rank) FILTER (as_id(value) IS NOT NULL), arg_min(value, rank)) AS id
     FROM entries JOIN fields USING (file, key) WHERE field = 'item_id' GROUP BY row_id
 )
-SELECT row_id, file, raw, coalesce(product, as_id(id)) AS item_id, row_id <> lead AS is_variant, CASE
+SELECT row_id, file, raw, coalesce(product, as_id(id)) AS item_id, row_id <> lead AS is_variant,
+    product IS NULL AND NOT not_json AND row_number() OVER (PARTITION BY file, hash(body::VARCHAR) ORDER BY row_id) > 1
+        AND as_id(id) IS NOT NULL AS is_repeat, CASE
     WHEN not_json THEN unread WHEN product IS NOT NULL THEN NULL
-    WHEN no_scalar(id) THEN 'wrong_type' WHEN as_id(id) IS NULL THEN 'no_id'
+    WHEN no_scalar(id) THEN 'wrong_type' WHEN as_id(id) IS NULL THEN 'no_id' WHEN is_repeat THEN NULL
     WHEN row_number() OVER (PARTITION BY file, as_id(id) ORDER BY row_id) > 1 THEN 'duplicate_id' END AS reason
 FROM bodies JOIN versions USING (file) LEFT JOIN ids USING (row_id)
 LEFT JOIN (SELECT row_id, product, lead FROM members) USING (row_id);
@@ -46,12 +52,13 @@ CREATE TABLE refused AS
     SELECT 'catalog' AS source, reason, raw, row_id FROM candidates WHERE reason IS NOT NULL;
 CREATE TABLE chosen AS
     SELECT arg_max(row_id, file) AS row_id, item_id, min(file) AS first_file
-    FROM candidates WHERE reason IS NULL AND is_variant IS NOT TRUE GROUP BY item_id
+    FROM candidates WHERE reason IS NULL AND is_variant IS NOT TRUE AND NOT is_repeat GROUP BY item_id
 """
 
 _ROLES = f"""
 CREATE TABLE roles AS
 SELECT key, CASE WHEN min(slot) = 'packing' THEN 'packing'
+    WHEN regexp_full_match(key, '{UNNAMED}') AND count(DISTINCT try_cast(text AS BIGINT)) = count(*) THEN 'counter'
     WHEN avg(starts_with(lower(coalesce(text, labels[1])), 'http')::INT) > 0.5 THEN 'link'
     WHEN avg(CASE WHEN text IS NOT NULL THEN len(text) ELSE list_avg(list_transform(labels, lambda t: len(t))) END)
         > {LONG_TEXT_CHARS} THEN 'description' ELSE 'attribute' END AS role

@@ -1,8 +1,8 @@
 """Which field a catalogue's column is, by its name: the names that shops, feeds and exports are known to use.
 
 Names are compared without case, accents, blanks, punctuation and namespace (``g:sale_price`` is ``Sale Price``), and
-keep the dots of what is nested. Sources are the export formats of Shopify, WooCommerce and Magento, Google Merchant
-feeds, schema.org's Product, and what German and French shops call their columns.
+keep the dots of what is nested. The names are those of ``features.catalog_aliases``, texts also with a language
+(``name_de``), prices with a currency (``price_eur``).
 """
 
 from __future__ import annotations
@@ -14,56 +14,25 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
+from features.catalog_aliases import ALIASES, LAST_IDS, OPENED_NAMES, PRODUCT_NAMES, VARIANT_NAMES
 from features.location import PLACE_NAMES
 
-ALIASES: dict[str, tuple[str, ...]] = {
-    "item_id": ("item_id", "product_id", "asin", "sku", "id", "product_sku", "variant_sku", "product_code", "item_code",
-                "article_id", "article_number", "artikelnummer", "artikel_nr", "art_nr", "objectID", "uniq_id",
-                "unique_id", "identifier", "reference", "code", "parent_asin", "handle", "mpn", "gtin", "ean", "@id"),
-    "title": ("title", "product_title", "name", "product_name", "item_name", "product_display_name", "titel",
-              "produktname", "artikelname", "bezeichnung", "artikelbezeichnung", "titre", "nom", "nom_du_produit",
-              "designation"),
-    "description": ("description", "product_description", "long_description", "body", "body_html", "body (HTML)",
-                    "about_product", "beschreibung", "produktbeschreibung", "langbeschreibung", "short_description"),
-    "category_path": ("category_path", "categories", "category", "breadcrumbs", "product_category", "product_type",
-                      "google_product_category", "category_name", "category_names", "product_category_tree",
-                      "hierarchical_categories", "breadcrumb", "kategorie", "kategorien", "kategoriepfad",
-                      "warengruppe", "categorie"),
-    "brand": ("brand", "product_brand", "brand_name", "brands", "manufacturer", "manufacturer_name", "vendor", "marke",
-              "hersteller", "marque", "fabricant", "shop", "shop_id", "shop_name", "store"),
-    "price": ("final_price", "current_price", "sale_price", "special_price", "discounted_price", "selling_price",
-              "price", "variant_price", "offers.price", "offers.low_price", "offers.price_specification.price",
-              "offers.offers.price", "variants.price", "has_variant.offers.price", "has_variant.offers.low_price",
-              "regular_price", "unit_price", "list_price", "retail_price", "prices", "price_range", "preis",
-              "verkaufspreis", "bruttopreis", "prix", "prix_ttc"),
-    "rating": ("rating", "average_rating", "avg_rating", "stars", "aggregate_rating.rating_value",
-               "aggregate_rating", "customer_review_average", "review_rating", "ratings", "bewertung"),
-    "rating_count": ("rating_count", "ratings_count", "review_count", "reviews_count", "num_reviews", "rating_number",
-                     "no_of_ratings", "number_of_reviews", "aggregate_rating.review_count",
-                     "aggregate_rating.rating_count", "customer_review_count", "rating.count", "total_reviews",
-                     "anzahl_bewertungen"),
-    "attributes": ("attributes", "attrs", "specifications", "specs", "additional_attributes", "options",
-                   "product_details", "additional_property", "properties", "features", "details"),
-    "tags": ("tags", "keywords", "labels", "product_tags", "schlagworte", "mots_cles"),
-    "available_from": ("available_from", "created_at", "created", "date_added", "date_first_available",
-                       "date_created", "published_at", "release_date", "start_date"),
-}  # fmt: skip
-"""Field -> names of columns that hold it, best first."""
-
-PRODUCT_NAMES = ("item_group_id", "parent_sku", "parent", "parent_id", "in_product_group_with_id",
-                 "is_variant_of.product_group_id", "product_group_id", "is_variant_of.sku")  # fmt: skip
-"""Columns whose value names the product that the row is a variant of, or is; of several the first that a row has."""
-VARIANT_NAMES = ("variants.id", "variants.sku", "configurable_variations", "has_variant.sku", "has_variant.product_id",
-                 "has_variant.id", "has_variant.@id")  # fmt: skip
-"""Columns of a product that hold the ids of its variants."""
-OPENED_NAMES = ("offers", "offers.offers", "offers.price_specification", "variants", "has_variant",
-                "has_variant.offers", "is_variant_of", "aggregate_rating", "rating")  # fmt: skip
-"""Columns whose objects are opened: ``offers.price``, and what is inside those."""
 _PACKING = re.compile(r"(.*\.)?@.*|(offers|aggregaterating|rating)\..*")
 ANY_OF = frozenset({"attributes"})
 """Fields of which every column counts, not only the first."""
 _SHOPIFY = frozenset({"handle", "option1value"})
 _PAIR = re.compile(r"(attribute|option|property|feature|specification)(\d+)(name|values?|key)")
+# no "id" and no "no": category_id is none in Indonesian, and product_no none in Norwegian
+_LANGUAGES = "ar bg cs da de el en es fa fi fr he hr hu it ja ko nb nl nn pl pt ro ru sk sl sr sv th tr uk vi zh"
+_CURRENCIES = "aud brl cad chf cny czk dkk eur euro gbp huf inr jpy mxn nok pln rub sek try usd"
+_LANGUAGE, _CURRENCY = (
+    re.compile(rf"(.+?)[ _.:(\[-]+(?:in[ _-]+)?({'|'.join(codes.split())})([_-][a-z]{{2}})?[)\]]?", re.IGNORECASE)
+    for codes in (_LANGUAGES, _CURRENCIES)
+)
+_SUFFIXED = {
+    **dict.fromkeys(("title", "description", "category_path", "tags"), _LANGUAGE),
+    "price": _CURRENCY,
+}
 
 
 def plain_name(name: str) -> str:
@@ -84,7 +53,10 @@ def opened_columns(keys: Iterable[str]) -> list[str]:
 
 
 def assign_fields(
-    keys: Iterable[tuple[int, str, int]], rows: Mapping[int, int], item_id: str | None = None
+    keys: Iterable[tuple[int, str, int]],
+    rows: Mapping[int, int],
+    item_id: str | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> pa.Table:
     """The field that each column of each file becomes.
 
@@ -97,6 +69,8 @@ def assign_fields(
         rows: Index of the file -> its rows.
         item_id: The column of ids, whatever its name; rows that lack it have the id that they would have without it.
             One inside another (``variants.ean``) has the ids of a product's variants.
+        given: Field -> the column that holds it, whatever its name; rows that lack it have what they would have
+            without it.
 
     Returns:
         ``file, key, field, rank, slot``; ``field`` is null for a column of no known name, and for further names of a
@@ -123,6 +97,11 @@ def assign_fields(
         elif preferred is not None:
             taken |= {key: (field, rank + 1, slot) for key, (field, rank, slot) in taken.items() if field == "item_id"}
             taken[preferred] = ("item_id", 0, None)
+        for wanted, column in (given or {}).items():
+            holder = named.get(plain_name(column))
+            if holder is not None:
+                taken |= {k: (f, rank + 1, slot) for k, (f, rank, slot) in taken.items() if f == wanted}
+                taken[holder] = (wanted, 0, None)
         for key in columns:
             name = plain_name(key)
             packing = "packing" if name in _OPENED or _PACKING.fullmatch(name) else None
@@ -156,6 +135,8 @@ def _fields_of_file(
             for n in dict.fromkeys(names + (shopify if field == "category_path" else ()))
             if n in named and taken.get(named[n], (None,))[0] is None
         ]
+        if field in _SUFFIXED:
+            found += [key for key in _suffixed(field, named.values(), filled) if taken.get(key, (None,))[0] is None]
         if field == "item_id":
             found.sort(
                 key=lambda key: (not filled[key], -totals[plain_name(key)])
@@ -167,6 +148,19 @@ def _fields_of_file(
             whole = next((place for place, key in enumerate(found) if filled[key] >= rows), len(found))
             found = found[: whole + 1]
         taken |= {key: (field, rank, None) for rank, key in enumerate(found)}
+    if not {"item_id", "product"} & {field for field, _, _ in taken.values()}:
+        whole_names = [named[n] for n in map(plain_name, LAST_IDS) if n in named and filled[named[n]] >= max(1, rows)]
+        taken |= {key: ("item_id", 0, None) for key in whole_names[:1]}
     for field, names in _PLACES.items():
         taken |= {named[n]: (field, rank, None) for rank, n in enumerate(names) if n in named}
     return taken
+
+
+def _suffixed(field: str, keys: Iterable[str], filled: Mapping[str, int]) -> list[str]:
+    """Columns of a field's name with a language or a currency behind it: the fullest first, of equals English."""
+    found = []
+    for key in keys:
+        match = _SUFFIXED[field].fullmatch(key.strip())
+        if match and plain_name(match[1]) in _PLAIN[field]:
+            found.append((-filled[key], _PLAIN[field].index(plain_name(match[1])), match[2].lower() != "en", key))
+    return [key for *_, key in sorted(found)]

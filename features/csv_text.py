@@ -26,6 +26,8 @@ class Dialect:
     """What precedes a quotation mark inside a quoted value: another one, or a backslash."""
     columns: tuple[str, ...]
     """Names of the header line, made distinct; none where the text is empty."""
+    skipped: int = 0
+    """Lines before the header line."""
 
 
 def rewrite_csv(source: Path, name: str, encoding: Encoding, target: Path) -> Dialect:
@@ -62,10 +64,14 @@ def csv_source(file: Path, dialect: Dialect) -> str:
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in dialect.columns)
     return f"""read_csv({quoted(file)}, auto_detect = false, header = true, hive_partitioning = false,
         columns = {{{columns}}}, delim = {quoted(dialect.separator)}, quote = '"', escape = {quoted(dialect.escape)},
-        store_rejects = true, rejects_limit = 0)"""
+        skip = {dialect.skipped}, store_rejects = true, rejects_limit = 0)"""
 
 
 def _dialect(start: str) -> Dialect:
+    told = re.match(r'"?sep=(.)"?\n', start)  # Excel's
+    if told:
+        header = next(csv.reader(_lines(start[told.end() :]), delimiter=told[1]), [])
+        return Dialect(told[1], _escape(start, told[1]), _distinct(header), skipped=1)
     headers = {mark: next(csv.reader(_lines(start), delimiter=mark), []) for mark in SEPARATORS}
     separator = max(SEPARATORS, key=lambda mark: len(headers[mark]))
     return Dialect(separator, _escape(start, separator), _distinct(headers[separator]))

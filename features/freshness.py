@@ -13,7 +13,7 @@ from infra.contract.partitions import partition_file, write_json, written_days
 from infra.contract.tables import FEATURE_TABLES, SESSION_TABLES, columns_of
 from infra.settings import Settings
 
-VERSION = 2
+VERSION = 3
 """Raised when the features of the same sessions become other ones."""
 OF_THE_CATALOG = ("user", "item")
 """Views that read the catalogue."""

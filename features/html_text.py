@@ -16,7 +16,8 @@ CREATE OR REPLACE TEMP MACRO unescaped(t) AS array_to_string(list_transform(
     list_zip(string_split_regex(t, '{_ENTITY}'), regexp_extract_all(t, '{_ENTITY}')),
     lambda part: concat(part[1], coalesce(getvariable('entity_texts')[part[2]], part[2]))), '');
 CREATE OR REPLACE TEMP MACRO untagged(t) AS CASE WHEN regexp_matches(t, '</?[A-Za-z][^<>]*>|<!--')
-    THEN trim(regexp_replace(regexp_replace(t, '<!--.*?-->|</?[A-Za-z][^<>]*>', ' ', 'gs'), ' {{2,}}', ' ', 'g'))
+    THEN trim(regexp_replace(regexp_replace(t, '<!--.*?-->|(?i)<script\b.*?</script\s*>|(?i)<style\b.*?</style\s*>'
+        || '|</?[A-Za-z][^<>]*>', ' ', 'gs'), ' {{2,}}', ' ', 'g'))
     ELSE t END;
 CREATE OR REPLACE TEMP MACRO plain_text(j) AS CASE WHEN json_type(j) = 'VARCHAR'
     THEN to_json(untagged(unescaped(j ->> '$'))) ELSE j END;

@@ -31,7 +31,8 @@ def item_features(
         click_rate = (clicks_30d + prior * g) / (impressions_30d + prior),   g = sum(clicks_30d) / sum(impressions_30d)
 
     with ``prior = settings.rate_prior`` and the sums over all items; ``order_rate`` likewise. ``price`` and ``rating``
-    are the catalogue's; ``age_days`` is since ``available_from``, null where the catalogue does not say (1970).
+    are the catalogue's; ``age_days`` is since ``available_from``, null where the catalogue does not say (1970) or names
+    a later day than the snapshot's: an import into a new shop system stamps all items anew.
 
     Args:
         impressions: ``IMPRESSIONS``.
@@ -56,7 +57,7 @@ def item_features(
     age = seconds / ibis.literal(SECONDS_PER_DAY).cast("float64")
     return known.mutate(
         created=known.event_timestamp,
-        age_days=ibis.ifelse(known.available_from.year() > 1970, age, ibis.null("float64")),
+        age_days=ibis.ifelse((known.available_from.year() > 1970) & (seconds >= 0), age, ibis.null("float64")),
     ).select(ITEM_FEATURES.names)
 
 

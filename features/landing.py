@@ -112,7 +112,10 @@ def unread_in_landing(settings: Settings) -> dict[str, str]:
         elif folder:
             unread[name] = "is no day's folder (dt=YYYY-MM-DD)"
         elif log_source(name):
-            unread[name] = "lies in no day's folder: move it into its dt=YYYY-MM-DD"
+            unread[name] = (
+                "lies in no day's folder: move it into its dt=YYYY-MM-DD, or make days of it by shelfwise import"
+                " (source ubi, or own for names of the shop's own)"
+            )
         else:
             unread[name] = why_unread(name) or "is neither a catalogue by its name (catalog.*) nor a day's folder"
     return dict(sorted(unread.items()))

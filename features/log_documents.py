@@ -72,7 +72,7 @@ def load_log(settings: Settings, engine: Any, files: DayFiles) -> LogRead:
     )
     unread = {
         files.either[file].name: f"is not read: none of its {rows:,} rows is a UBI query or event; if it is, name the"
-        " file ubi_queries* or ubi_events*"
+        " file ubi_queries* or ubi_events*; a log of the shop's own names is for shelfwise import own"
         for file, rows in neither.fetchall()
     }
     counts = {s: connection.execute(f"SELECT count(*) FROM documents_{s}").fetchall()[0][0] for s in SOURCES}

@@ -122,7 +122,8 @@ def why_none_rebuilt(engine: Any) -> str:
         )
     return (
         f"none of its {rows:,} events carries user_query, so that no request can be rebuilt from them either. Land its"
-        " ubi_queries as well, or log user_query with each event"
+        " ubi_queries as well, or log user_query with each event; a log that calls these otherwise becomes UBI by"
+        " shelfwise import own"
     )
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from infra.logs import log_as_json
-from infra.settings import ApiSettings, Settings, get_settings, in_words
+from infra.settings import ApiSettings, Settings, get_settings
 from infra.telemetry import silence
 from infra.threads import wait_quietly
 
@@ -66,7 +66,9 @@ def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Sett
         claim_shop(settings, settings.landing)
     landing = settings.landing
     if landing is not None and "://" not in landing and not Path(landing).expanduser().is_dir():
-        fail(f"{f'--data {data}' if data is not None else f'SHELFWISE_LANDING={landing}'}: there is no such folder.")
+        is_file = Path(landing).expanduser().is_file()
+        what = "this is a file; name the folder that it lies in" if is_file else "there is no such folder"
+        fail(f"{f'--data {data}' if data is not None else f'SHELFWISE_LANDING={landing}'}: {what}.")
     if not (makes or settings.releases.url or settings.paths.root.is_dir()):
         shops = sorted(note.parent.name for note in settings.home.expanduser().glob("*/shop.json"))
         there_are = f"there are: {', '.join(shops)}" if shops else "make one with `shelfwise run`"
@@ -365,13 +367,11 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from orchestration.mendable import MENDABLE
+        from orchestration.mendable import in_a_sentence
 
-        if not isinstance(error, MENDABLE):
+        told = in_a_sentence(error)
+        if told is None:
             raise
-        from pydantic import ValidationError
-
-        told = in_words(error, Settings) if isinstance(error, ValidationError) else str(error)
         Console(stderr=True).print(f"[bold red]Error[/] {escape(told)}", soft_wrap=True, highlight=False)
         sys.exit(2)
 

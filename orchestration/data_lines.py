@@ -8,7 +8,7 @@ from datetime import date
 
 from features.bots import largest
 from features.catalog import CatalogReport
-from features.catalog_names import ALIASES
+from features.catalog_aliases import ALIASES
 from features.day_report import DayReport, built_days, read_report, totals
 from features.landing import unread_in_landing
 from features.readiness.report import counted
@@ -41,13 +41,18 @@ def catalog_lines(settings: Settings) -> list[str]:
         lines.append(f"Columns not read: {_some(report.unused_columns)}.")
     if not report.filled["title"]:
         *most, last = ALIASES["title"][:4]
-        lines.append(f"No column was read as title: if there is one, name it {', '.join(most)} or {last}.")
+        lines.append(
+            f"No column was read as title: if there is one, name it {', '.join(most)} or {last}, or say which by"
+            """ SHELFWISE_RAW__COLUMNS='{"title": "COLUMN"}'."""
+        )
     refused = _refused(report.reasons)
+    if report.repeats:
+        refused += f", said twice {report.repeats:,}"
     if report.variants:
         refused += f", variants of others {report.variants:,}"
     if report.unreadable:
         refused += f", could not be read: {_largest(report.unreadable)}"
-    if report.reasons or report.unreadable or report.variants:
+    if report.reasons or report.unreadable or report.variants or report.repeats:
         lines.append(f"Catalogue rows: {report.rows_in:,} read, {refused}.")
     if report.encodings:
         lines.append(_encodings(report.encodings))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -11,6 +13,8 @@ from features.landing import LandingError
 from features.store.errors import OnlineStoreUnavailable
 from infra.run_lock import RunInProgress
 from infra.services import ServiceError
+from infra.settings import Settings
+from infra.settings.errors import in_words, unparsed
 from orchestration.backup import BackupError
 from orchestration.releases import PromotionRefused
 from serving import IndexUnavailable, NoLiveRelease
@@ -36,3 +40,18 @@ MENDABLE: tuple[type[Exception], ...] = (
     UbiLogError,
     ReleaseError,
 )
+_OF_THE_DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+
+
+def in_a_sentence(error: Exception) -> str | None:
+    """What is wrong and what to do; None for an error that a user cannot mend."""
+    if isinstance(error, ValidationError):
+        return in_words(error, Settings)
+    if isinstance(error, SettingsError):
+        return unparsed(error, Settings) or str(error)
+    if isinstance(error, MENDABLE):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        where = error.filename or "the disk"
+        return f"{where}: {error.strerror}. See to its rights and space, or name another folder by SHELFWISE_HOME"
+    return None

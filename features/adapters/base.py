@@ -26,6 +26,7 @@ ADAPTERS: Mapping[str, str] = {
     "kuaisearch": "features.adapters.kuaisearch",
     "magento": "features.adapters.magento",
     "merchant": "features.adapters.merchant",
+    "own": "features.adapters.own",
     "shopify": "features.adapters.shopify",
     "wands": "features.adapters.wands",
     "woocommerce": "features.adapters.woocommerce",

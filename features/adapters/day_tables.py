@@ -69,7 +69,7 @@ def join_strays(
     Returns:
         The tables, and notes on this and on other days without a request, whose folders a run leaves out.
     """
-    asked = tables["queries"].days if "queries" in tables else {}
+    asked = {**(tables["queries"].days if "queries" in tables else {}), **_texts_told(connection, tables)}
     events = tables["events"].days if "events" in tables else {}
     lone = sorted({day for table in tables.values() for day in table.days} - set(asked))
     notes = []
@@ -87,6 +87,14 @@ def join_strays(
             f" {sum(events.get(day, 0) for day in lone):,} events."
         )
     return tables, notes
+
+
+def _texts_told(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, DayTable]) -> dict[date, int]:
+    """Day -> events that carry the text of their search, of which a run makes requests."""
+    if "events" not in tables or "user_query" not in columns_of(connection, f"FROM {tables['events'].rows}"):
+        return {}
+    rows = f"SELECT dt, count(*) FROM {tables['events'].rows} WHERE user_query IS NOT NULL GROUP BY dt"
+    return {day: n for day, n in connection.execute(rows).fetchall() if day in tables["events"].days}
 
 
 def _moved(connection: duckdb.DuckDBPyConnection, name: str, table: DayTable, day: date, to: date) -> DayTable:

@@ -25,6 +25,7 @@ STEPS: Mapping[str, str] = {
     "session_id": "VARCHAR",
     "query_id": "VARCHAR",
     "query_text": "VARCHAR",
+    "user_query": "VARCHAR",
     "page": "VARCHAR",
     "list_name": "VARCHAR",
     "event_id": "VARCHAR",
@@ -35,14 +36,16 @@ STEPS: Mapping[str, str] = {
     "item_ids": "VARCHAR[]",
     "positions": "BIGINT[]",
     "goods": "STRUCT(title VARCHAR, brand VARCHAR, category VARCHAR, price VARCHAR)[]",
+    "extra": "BOOLEAN",
 }
-"""Columns of the table ``steps``, in which an adapter hands over one row per row of its source.
+"""Columns of the table ``steps``, in which an adapter hands over one row per row of its source, and ``extra`` ones.
 
 ``kind``: search, list, click (in a list), view (of an item's own page), cart, order, or null for an event of no use.
 ``reason``: why an event of use is left out all the same. ``dt``: its day folder, null: the UTC day. ``query_id``: the
 source's own, where it has one. ``event_id``: equal for what was delivered twice; ``order_id``: for what was sent twice.
 ``item_ids``, ``positions`` and ``goods`` go together, the last where a catalogue is wanted; positions count from the
-source's own start, and from one where one of them is zero.
+source's own start, and from one where one of them is zero. ``user_query``: the text of the search that an item's event
+carries: where its request is not among the rows, a run makes one of it. ``extra``: of a row that another step counts.
 """
 
 
@@ -98,20 +101,21 @@ def _notes(connection: duckdb.DuckDBPyConnection, catalog: str | None) -> list[s
             "SELECT count(*) FROM item_events WHERE NOT again",
         )
     )
+    by_how = dict(connection.execute("SELECT how, count(*) FROM item_events WHERE NOT again GROUP BY how").fetchall())
     told = []
-    if not searches:
+    if not searches and not by_how.get("told"):
         told.append("There is no search among the events: without requests nothing can be learned of this log.")
     elif not responses:
         told.append(
             "No list of results was logged, so nobody knows what was shown and not clicked: training has no unclicked"
             " items and positions are unknown. Log the items of each result list to change that."
         )
-    by_how = dict(connection.execute("SELECT how, count(*) FROM item_events WHERE NOT again GROUP BY how").fetchall())
     if events:
         parts = ", ".join(
             f"{by_how.get(how, 0):,} {what}"
             for how, what in (
                 ("named", "name their request"),
+                ("told", "carry the text of their search"),
                 ("shown", "are of an item that the visit's last such request showed"),
                 ("last", "follow a search by half an hour at most, which may not have shown the item"),
                 ("none", "belong to no search"),

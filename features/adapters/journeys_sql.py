@@ -83,7 +83,7 @@ LEFT JOIN (SELECT DISTINCT query_id FROM searches) AS own ON l.query_id = own.qu
 EVENTS_SQL = """
 CREATE TABLE item_events AS
 WITH opened AS (
-    SELECT j.step, j.kind, j.visit, j.time,
+    SELECT j.step, j.kind, j.visit, j.time, j.user_query IS NOT NULL AS told,
         CASE WHEN j.query_id IN (SELECT query_id FROM searches) THEN j.query_id END AS query_id,
         unnest(s.item_ids) AS item_id, unnest(s.positions) AS position, unnest(range(len(s.item_ids))) AS place
     FROM journey AS j JOIN steps AS s ON s.rowid = j.step
@@ -107,7 +107,8 @@ WITH opened AS (
         FROM answers AS a JOIN steps AS s ON s.rowid = a.step WHERE s.kind IN ('search', 'list')
     ) SEMI JOIN named USING (visit, item_id)
 )
-SELECT o.* EXCLUDE (query_id), CASE WHEN o.query_id IS NOT NULL THEN 'named' WHEN l.query_id IS NOT NULL THEN 'shown'
+SELECT o.* EXCLUDE (query_id), CASE WHEN o.query_id IS NOT NULL THEN 'named' WHEN told THEN 'told'
+    WHEN l.query_id IS NOT NULL THEN 'shown'
     WHEN s.query_id IS NOT NULL AND o.time - s.time <= INTERVAL 30 MINUTE THEN 'last' ELSE 'none' END AS how,
     CASE how WHEN 'named' THEN o.query_id WHEN 'shown' THEN l.query_id WHEN 'last' THEN s.query_id END AS query_id
 FROM once AS o
@@ -131,7 +132,9 @@ SELECT a.query_id, user_id, client_id, session_id, coalesce(a.query_text, '') AS
     coalesce(dt, (a.time AT TIME ZONE 'UTC')::DATE) AS dt
 FROM answers AS a JOIN steps ON steps.rowid = a.step WHERE steps.kind IN ('search', 'list');
 CREATE VIEW journey_events AS
-SELECT CASE e.kind {_WHENS} END AS action_name, e.query_id, user_id, client_id, session_id, e.time AS timestamp,
+SELECT CASE e.kind {_WHENS} END AS action_name, CASE how WHEN 'told' THEN journey.query_id ELSE e.query_id END
+    AS query_id, CASE how WHEN 'told' THEN user_query END AS user_query, user_id, client_id, session_id,
+    e.time AS timestamp,
     coalesce(event_id, md5(concat_ws(chr(31), e.kind, visitor, epoch_us(e.time), step)))
         || CASE WHEN place > 0 THEN '#' || place ELSE '' END AS event_id,
     item_id AS object_id, position AS "event_attributes.position.ordinal", user_agent,
@@ -149,11 +152,12 @@ SELECT source_event, coalesce(reason, CASE kind
         ELSE CASE WHEN n > 0 THEN CASE kind WHEN 'view' THEN 'click' ELSE kind END
             WHEN n = 0 THEN 'left out: repeats the click in the list' ELSE 'left out: names no item' END
         END) AS became,
-    count(*) AS rows,
+    count(*) FILTER (extra IS NOT TRUE) AS rows,
     count(*) FILTER (reason IS NULL AND (kind = 'search' OR is_answer)) + coalesce(sum(n), 0) AS written
 FROM journey LEFT JOIN made USING (step) LEFT JOIN listed USING (step) GROUP BY ALL
 UNION ALL
-SELECT coalesce(source_event, 'row'), coalesce(reason, 'left out: an event of no use here'), count(*), 0
+SELECT coalesce(source_event, 'row'), coalesce(reason, 'left out: an event of no use here'),
+    count(*) FILTER (extra IS NOT TRUE), 0
 FROM steps WHERE kind IS NULL OR reason IS NOT NULL GROUP BY ALL;
 """
 

@@ -13,7 +13,7 @@ from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
 from features.adapters.files import local_files
 from features.adapters.json_rows import json_source
 from features.adapters.ubi_rows import PLAIN_MACROS, rows_sql, untold_sql
-from features.catalog_names import ALIASES
+from features.catalog_aliases import ALIASES
 from features.documents import load_documents
 from features.envelope_ids import take_envelope_ids
 from features.file_names import CATALOG_INDEXES, is_catalog, log_source

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from features.catalog import CatalogReport
-from features.catalog_names import ALIASES
+from features.catalog_aliases import ALIASES
 from features.readiness.parts import FEW_REQUESTS
 from features.readiness.report import DayLine, Gap, Joins, Learning, Ratio, Rows, counted, sentence
 from infra.settings import Settings
@@ -186,7 +186,8 @@ def catalog_gaps(catalog: CatalogReport) -> Iterator[Gap]:
             one = name if field == "attributes" else f"a {name}"
             what = f"{_minus(filled).told} items have no {name}" if filled.part else f"No item has {one}"
             column = f"Name the column {', '.join(names[:-1])} or {names[-1]}" if not filled.part else "Fill the column"
-            yield Gap(weight * (_minus(filled).share or 0), what, cost, f"{column}, if the shop has it.")
+            told = "" if filled.part or field == "attributes" else f", or say which it is by raw.columns ({field})"
+            yield Gap(weight * (_minus(filled).share or 0), what, cost, f"{column}{told}, if the shop has it.")
     for field, n in catalog.unreadable.items():
         share = n / max(1, catalog.items)
         yield Gap(

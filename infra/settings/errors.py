@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -65,6 +66,28 @@ def refuse_broken_file(file: Path) -> None:
         raise SettingsError(f"{file} {line}: {what}") from error
 
 
+def unparsed(error: SettingsError, settings: type[BaseModel]) -> str | None:
+    """A sentence on the variable whose value is no JSON where it must be; None of another error."""
+    found = re.match(r'error parsing value for field "(\w+)" from source', str(error))
+    for name, value in os.environ.items() if found else ():
+        names = name.upper().removeprefix(PREFIX).lower().split(NESTED)
+        if not (found and name.upper().startswith(PREFIX) and names[0] == found[1]):
+            continue
+        kind = str(_model_and_field(names, settings)[1])
+        example = '{"name": "value"}' if "dict" in kind else '["one", "two"]'
+        if re.search(r"dict|tuple|list|set", kind) and not _is_json(value):
+            return f"{name}={value}: write it as JSON, such as {example}"
+    return None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def in_words(error: ValidationError, settings: type[BaseModel]) -> str:
     """A sentence per setting that is wrong. ``error`` is of ``settings``, or of one of its groups."""
     group = next((name for name, field in settings.model_fields.items() if _is(field.annotation, error.title)), None)
@@ -90,7 +113,13 @@ def _sentence(detail: ErrorDetails, place: tuple[int | str, ...], settings: type
         if len(names) == 1:
             return f"{file}[{names[0]}] is no group{_nearest(names[0], known)}"
         return f"{file}[{'.'.join(names[:-1])}] has no {names[-1]}{_nearest(names[-1], known)}"
-    return f"{set_by or file + '.'.join(names)}{shown}: {_what_is_wrong(detail)}"
+    return f"{set_by or _set_around(names) or file + '.'.join(names)}{shown}: {_what_is_wrong(detail)}"
+
+
+def _set_around(names: list[str]) -> str | None:
+    """The variable that holds the setting inside its JSON, of those that are set."""
+    around = [PREFIX + NESTED.join(names[:n]).upper() for n in range(len(names) - 1, 1, -1)]
+    return next((name for name in (*os.environ, *secret_names()) if name.upper() in around), None)
 
 
 def _what_is_wrong(detail: ErrorDetails) -> str:

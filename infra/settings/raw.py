@@ -15,6 +15,9 @@ from infra.settings.base import Count, Duration, Group, Share
 from infra.settings.bots import BotSettings
 
 Meaning = Literal["impression", "click", "cart", "order", "ignore"]
+CatalogField = Literal[
+    "title", "description", "category_path", "brand", "price", "rating", "rating_count", "tags", "available_from"
+]
 ACTIONS: dict[str, Meaning] = {
     "impression": "impression",
     "view": "impression",
@@ -89,6 +92,9 @@ class RawSettings(Group):
     """User and client ids (any case) that many people share: they name nobody."""
     item_id: str | None = None
     """Column of the catalogue whose ids the log names. None: the first of the usual names that every row has."""
+    columns: dict[CatalogField, str] = Field(default_factory=dict)
+    """Field of the catalogue -> the column that it is read from, whatever that is called: ``{"title": "prod_nm"}``.
+    Fields that are not named are read by the usual names, as is what a row lacks in the column named."""
     encoding: str | None = None
     """Encoding of text files without a byte-order mark, such as ``cp1251``. None: UTF-8, and for a file that is not
     UTF-8 the one that charset-normalizer finds likeliest, which the reports name."""

@@ -403,7 +403,10 @@ def test_a_broken_catalogue_leaves_the_one_in_use(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ([{"article": "a", "title": "t"}], r"no id column\. Found: article, title; rename one of them to item_id"),
+        (
+            [{"article": "a", "title": "t"}],
+            r"no id column\. Found: article, title; rename one of them to item_id",
+        ),
         ([], "is empty"),
         (["", "  "], "is empty"),
         (["[1, 2]"], "is empty"),
@@ -490,3 +493,60 @@ def test_the_report_says_when_the_newest_file_was_written(tmp_path: Path) -> Non
     assert build_catalog(settings).landed_at == "2023-11-14T22:13:20+00:00"
     os.utime(file, (4_000_000_000, 4_000_000_000))
     assert datetime.fromisoformat(str(build_catalog(settings).landed_at)) <= datetime.now(UTC), "a clock that is ahead"
+
+
+def test_a_row_that_comes_again_is_no_fault_and_another_of_its_id_is(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    rows = [{"sku": f"s{n}", "id": f"i{n}", "title": f"thing {n}"} for n in range(9)]
+    write(landing(settings), [*rows, rows[3], rows[3]])
+    report = build_catalog(settings)
+    assert (report.items, report.repeats, report.reasons) == (9, 2, {})
+    assert report.rows_in == report.items + report.repeats
+    write(landing(settings), [*rows, {"sku": "s3", "id": "i99", "title": "another"}])
+    with pytest.raises(
+        CatalogError, match=r"duplicate_id 1.*id has another value in each row: SHELFWISE_RAW__ITEM_ID=id"
+    ):
+        build_catalog(settings)
+
+
+def test_what_python_printed_is_read_as_lists(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    row = {"id": "a", "title": "sofa", "category": "['Home', \"Men's\"]", "specs": "{'Colour': 'red', 'x': None}"}
+    write(landing(settings), [row | {"sizes": "['S', 'M']"}], "catalog.csv")
+    build_catalog(settings)
+    (item,) = items(settings)
+    assert item["category_path"] == ["Home", "Men's"]
+    assert [(a["key"], a["value"]) for a in item["attributes"]] == [("Colour", "red"), ("sizes", "M"), ("sizes", "S")]
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
+def test_a_column_that_counts_the_rows_is_no_attribute(tmp_path: Path, name: str) -> None:
+    settings = shop(tmp_path)
+    write(landing(settings), [{name: n, "id": f"i{n}", "size": n % 2} for n in range(3)], "catalog.csv")
+    assert build_catalog(settings).attribute_columns == ("size",)
+
+
+def test_columns_that_the_settings_name(tmp_path: Path) -> None:
+    settings = shop(tmp_path, columns={"title": "Prod Nm", "price": "netto"})
+    write(landing(settings), [{"id": "a", "prod_nm": "sofa", "title": "SEO", "netto": "12,50"}])
+    build_catalog(settings)
+    (item,) = items(settings)
+    assert (item["title"], item["price"]) == ("sofa", 12.5)
+    write(landing(settings), [{"id": "a", "title": "sofa"}])
+    with pytest.raises(CatalogError, match=r"no column Prod Nm, which SHELFWISE_RAW__COLUMNS \(title\) names"):
+        build_catalog(settings)
+
+
+def test_a_file_that_may_be_the_catalogue_is_named_where_there_is_none(tmp_path: Path) -> None:
+    settings = shop(tmp_path)
+    (landing(settings) / "artikel.csv").write_text("id,title\n1,a\n")
+    with pytest.raises(CatalogError, match=r"Found artikel\.csv: if one of them is it, name it catalog\.\*"):
+        build_catalog(settings)
+    (landing(settings) / "catalog.xlsx").write_bytes(b"PK")
+    with pytest.raises(CatalogError, match=r"catalog\.xlsx: \.xlsx is not read: land it as parquet, csv"):
+        build_catalog(settings)
+
+
+def test_a_script_in_a_description_is_no_text(tmp_path: Path) -> None:
+    text = "<p>Soft<br/>sofa</p><script>track(1)</script><style>p {color: red}</style> &amp; chair"
+    assert one(shop(tmp_path), title="t", description=text)["description"].split() == ["Soft", "sofa", "&", "chair"]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from features.catalog_names import ALIASES, assign_fields, opened_columns, plain_name
+from features.catalog_aliases import ALIASES
+from features.catalog_names import assign_fields, opened_columns, plain_name
 
 
 def fields(columns: dict[str, int], rows: int = 10) -> dict[str, tuple[str | None, str | None]]:
@@ -132,3 +133,41 @@ def test_two_spellings_of_one_name_are_one_field() -> None:
 def test_opened_columns_reach_inside_each_other() -> None:
     keys = ["offers", "Offers.priceSpecification", "hasVariant.offers", "brand", "offers.price"]
     assert opened_columns(keys) == ["Offers.priceSpecification", "hasVariant.offers", "offers"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "field", "key"),
+    [
+        ({"id": 10, "name_de": 10, "name_tr": 2}, "title", "name_de"),
+        ({"id": 10, "name_de": 10, "name_en": 10}, "title", "name_en"),
+        ({"id": 10, "name": 10, "name_en": 10}, "title", "name"),
+        ({"id": 10, "Title (fr)": 10}, "title", "Title (fr)"),
+        ({"id": 10, "description-pt_BR": 10}, "description", "description-pt_BR"),
+        ({"id": 10, "price_eur": 10}, "price", "price_eur"),
+        ({"id": 10, "Price in USD": 10}, "price", "Price in USD"),
+        ({"id": 10, "price": 10, "price_eur": 10}, "price", "price"),
+    ],
+)
+def test_a_language_or_currency_behind_a_name(columns: dict[str, int], field: str, key: str) -> None:
+    assert next(name for name, (found, _) in fields(columns).items() if found == field) == key
+
+
+@pytest.mark.parametrize("name", ["category_id", "tag_id", "name_length", "brand_de", "price_drop"])
+def test_other_endings_are_no_language_and_no_currency(name: str) -> None:
+    assert fields({"sku": 10, name: 10})[name] == (None, None)
+
+
+def test_a_link_names_items_that_have_no_id() -> None:
+    assert fields({"url": 10, "name": 10})["url"] == ("item_id", None)
+    assert fields({"url": 9, "name": 10})["url"] == (None, None)
+    assert fields({"sku": 8, "url": 10})["url"] == (None, None)
+
+
+def test_a_column_that_is_named_is_the_field() -> None:
+    keys = [(0, "id", 10), (0, "prod_nm", 8), (0, "title", 10)]
+    table = assign_fields(keys, {0: 10}, given={"title": "prod_nm"}).to_pylist()
+    assert {row["key"]: (row["field"], row["rank"]) for row in table} == {
+        "id": ("item_id", 0),
+        "prod_nm": ("title", 0),
+        "title": ("title", 1),
+    }

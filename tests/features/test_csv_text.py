@@ -80,3 +80,14 @@ def test_an_open_quotation_costs_its_lines_or_is_named(tmp_path: Path) -> None:
     (landing(settings) / "catalog.csv").write_text("\n".join(["id,title", "w,good", 'x,"open', *rows, ""]))
     with pytest.raises(CatalogError, match=r"catalog\.csv cannot be read.*line 3 is never closed"):
         build_catalog(settings)
+
+
+@pytest.mark.parametrize("mark", [";", ",", "\t"])
+def test_excels_line_about_the_separator_is_no_header(tmp_path: Path, mark: str) -> None:
+    rows = [["id", "title", "price"], ["1", "a", "2.5"], ["2", "b", "3.5"]]
+    settings = csv_shop(tmp_path, f"sep={mark}\r\n" + "\r\n".join(mark.join(row) for row in rows))
+    build_catalog(settings)
+    assert [(row["item_id"], row["title"], row["price"]) for row in items(settings)] == [
+        ("1", "a", 2.5),
+        ("2", "b", 3.5),
+    ]

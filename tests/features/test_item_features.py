@@ -67,7 +67,9 @@ def oracle(log: Log, stamps: pa.Table) -> list[dict[str, Any]]:
                 everywhere = min(sum(c[hits] for c in long.values()) / shown, 1.0) if shown else 0.0
                 smoothed = (counts[f"{hits}_30d"] + 5.0 * everywhere) / (counts["impressions_30d"] + 5.0)
                 rates[name] = pytest.approx(min(smoothed, 1.0))
-            age = (stamp - since).total_seconds() / 86_400 if since > datetime(1971, 1, 1, tzinfo=UTC) else None
+            age = (
+                (stamp - since).total_seconds() / 86_400 if datetime(1971, 1, 1, tzinfo=UTC) < since <= stamp else None
+            )
             rows.append(
                 {"item_id": key, "event_timestamp": stamp, "created": stamp}
                 | counts

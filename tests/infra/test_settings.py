@@ -17,6 +17,7 @@ from infra.settings import (
     base,
     in_words,
 )
+from infra.settings.errors import unparsed
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,9 @@ from infra.settings import (
         ),
         ("SHELFWISE_HOME", "s3://bucket/home", "SHELFWISE_HOME=s3://bucket/home: home is a folder of this machine"),
         ("SHELFWISE_HOME", "file:///srv/home", "set releases.url"),
+        ("SHELFWISE_RAW__COLUMNS", '{"titel": "x"}', "SHELFWISE_RAW__COLUMNS=titel: one of title, description"),
+        ("SHELFWISE_RAW__COLUMNS", "title=x", """SHELFWISE_RAW__COLUMNS=title=x: write it as JSON, such as {"name":"""),
+        ("SHELFWISE_RAW__GUEST_IDS", "0,1", """SHELFWISE_RAW__GUEST_IDS=0,1: write it as JSON, such as ["one","""),
         ("SHELFWISE_DEMO__USERS", "0", "SHELFWISE_DEMO__USERS=0: input should be greater than or equal to 1"),
     ],
 )
@@ -140,7 +144,7 @@ def refusal() -> str:
     with pytest.raises((SettingsError, ValidationError)) as caught:
         Settings()
     error = caught.value
-    told = in_words(error, Settings) if isinstance(error, ValidationError) else str(error)
+    told = in_words(error, Settings) if isinstance(error, ValidationError) else unparsed(error, Settings) or str(error)
     assert "pydantic" not in told
     return told
 
