@@ -62,7 +62,7 @@ def _open(settings: Settings, registry: Path, redis: RedisAddress | None, timeou
             registry=RegistryConfig(path=str(registry), cache_ttl_seconds=0),
             online_store={
                 "type": online_store.STORE_TYPE,
-                "url": redis.url if redis else None,
+                "address": redis,
                 "timeout_ms": timeout_ms,
             },
             offline_store={
