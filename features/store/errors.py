@@ -1,4 +1,4 @@
-"""What goes wrong with the online store."""
+"""What goes wrong with the feature store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from infra.services import RedisAddress
 
 class OnlineStoreUnavailable(RuntimeError):  # noqa: N818 - it names a state, in which serving continues
     """Redis does not answer, or refuses; serving continues without user features."""
+
+
+class RegistryError(RuntimeError):
+    """The database of Feast's registry cannot be used; the message says what to do."""
 
 
 @contextmanager
