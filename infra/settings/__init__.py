@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import field_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -99,9 +100,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter=NESTED,
-        env_file=ENV_FILE,
-        env_file_encoding="utf-8",
-        dotenv_filtering="only_existing",  # it is also other programs'; ours that are wrong are refused by name
         toml_file=FILE,
         frozen=True,
         extra="forbid",
@@ -143,13 +141,15 @@ class Settings(BaseSettings):
         refuse_unknown_names(os.environ, settings_cls.model_fields)
         refuse_unknown_names(read_env_file(Path(ENV_FILE)), settings_cls.model_fields)
         refuse_broken_file(Path(FILE))
+        # Only what there is: the file is also other programs', and names of ours that are wrong were refused.
+        env_file = DotEnvSettingsSource(settings_cls, ENV_FILE, "utf-8", "only_existing")
         toml = TomlConfigSettingsSource(settings_cls)
         folder = secrets_dir()
         if not folder:
-            return init_settings, env_settings, dotenv_settings, toml
+            return init_settings, env_settings, env_file, toml
         secrets = NestedSecretsSettingsSource(file_secret_settings, secrets_dir=folder, secrets_dir_missing="error")
         refuse_unknown_names(dict.fromkeys(secret_names(), ""), settings_cls.model_fields)
-        return init_settings, env_settings, dotenv_settings, secrets, toml
+        return init_settings, env_settings, env_file, secrets, toml
 
     @field_validator("landing")
     @classmethod
