@@ -40,7 +40,7 @@ pytestmark = pytest.mark.server
 HOUR = timedelta(hours=1)
 PASSWORD = "a,b@c=d"
 RULE = "~*shelfwise_* resetchannels -@all +@read +@write +@transaction +@connection -@dangerous +cluster|slots"
-"""Of docs/deploy.md."""
+SENTINEL_RULE = "-@all +@connection +sentinel|masters"
 USERS = [f"u{n}" for n in range(60)]
 PRIMARY = "shop"
 
@@ -79,11 +79,15 @@ def cluster_as_acl_user(servers: Servers, folder: Path, stack: ExitStack) -> Set
     return settings_of(folder, f"redis+cluster://shop:{PASSWORD}@{hosts(ports[:2])}")
 
 
-def sentinels_with_a_password(servers: Servers, folder: Path, stack: ExitStack) -> Settings:
-    primary, _ = replicated(servers, password="of-the-servers")
-    ports = servers.sentinels(primary, PRIMARY, password="of-the-servers", own="of-the-sentinels")
-    url = f"redis+sentinel://:of-the-servers@{hosts(ports)}/{PRIMARY}/3"
-    return settings_of(folder, url, sentinel_password=SecretStr("of-the-sentinels"))
+def sentinels_as_acl_user(servers: Servers, folder: Path, stack: ExitStack) -> Settings:
+    both = replicated(servers, password="of-the-servers")
+    ports = servers.sentinels(both[0], PRIMARY, password="of-the-servers", own="of-the-sentinels")
+    for port in both:
+        servers.client(port).execute_command("ACL SETUSER", "shop", "on", f">{PASSWORD}", *RULE.split())
+    for port in ports:
+        servers.client(port).execute_command("ACL SETUSER", "shop-asks", "on", ">other", *SENTINEL_RULE.split())
+    url = f"redis+sentinel://shop:{PASSWORD}@{hosts(ports)}/{PRIMARY}/3"
+    return settings_of(folder, url, sentinel_username="shop-asks", sentinel_password=SecretStr("other"))
 
 
 def alone_behind_tls(servers: Servers, folder: Path, stack: ExitStack) -> Settings:
@@ -101,7 +105,12 @@ def options_of_tls(files: Certificates) -> list[str]:
     return [part for name, file in named.items() for part in (f"--{name}", str(file))]
 
 
-KINDS = [alone_as_acl_user, cluster_as_acl_user, sentinels_with_a_password, alone_behind_tls]
+def test_the_rules_are_those_of_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert RULE in page and SENTINEL_RULE in page
+
+
+KINDS = [alone_as_acl_user, cluster_as_acl_user, sentinels_as_acl_user, alone_behind_tls]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
