@@ -20,8 +20,9 @@ from infra.settings import Settings
 
 HEAD = """# Settings
 
-A setting comes from the environment, else from a file of `SHELFWISE_SECRETS_DIR`,
-else from `shelfwise.toml` in the working folder, else from the default here.
+A setting comes from the environment, else from `.env` in the working folder (a `NAME=value` a line; names without
+`SHELFWISE_` are left alone), else from a file of `SHELFWISE_SECRETS_DIR`, else from `shelfwise.toml` in the working
+folder, else from the default here.
 The name in the file is the part after `SHELFWISE_`, in lower case, with a table per `__`:
 `SHELFWISE_TRAINING__EPOCHS=3` is `epochs = 3` under `[training]`. Defaults are those in force: those of `training`
 with the recipe `shelfwise`.

@@ -10,7 +10,7 @@ from pydantic_settings import SettingsError
 from features.adapters.base import AdapterError
 from features.catalog import CatalogError
 from features.landing import LandingError
-from features.store.errors import OnlineStoreUnavailable
+from features.store.errors import OnlineStoreUnavailable, RegistryError
 from infra.run_lock import RunInProgress
 from infra.services import ServiceError
 from infra.settings import Settings
@@ -25,6 +25,7 @@ from training.release.manifest import ReleaseError
 MENDABLE: tuple[type[Exception], ...] = (
     BackupError,
     OnlineStoreUnavailable,
+    RegistryError,
     RunInProgress,
     ValidationError,
     SettingsError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from features.store.definitions import SERVED, View, views
 from features.store.errors import reported
 from features.store.progress import Progress, load, read_files, save
 from features.store.repository import open_store
+from features.store.shards import mark_keys
 from infra.contract.tables import EVENT_TIME, Entity
 from infra.services import redis_address
 from infra.settings import Settings
@@ -68,26 +70,30 @@ def materialize(settings: Settings, until: datetime, since: datetime | None = No
     has no row any more is removed. Readers see the old or the new row of an entity at any moment, never none. A call
     that was killed is made good by the next one. ``until`` never moves back: an earlier one than the last counts as it.
 
-    Raises ValueError for times without a time zone, OnlineStoreUnavailable if Redis fails.
+    Raises ValueError for times without a time zone, OnlineStoreUnavailable if Redis fails, ServiceError where its URL
+    leads to something of another kind than it says.
     """
     if until.tzinfo is None or (since is not None and since.tzinfo is None):
         raise ValueError("until and since need a time zone; use datetime.now(UTC) rather than datetime.now().")
     started = time.perf_counter()
     address = redis_address(settings)
+    address.refuse_another_kind()
     store = open_store(settings, address, TIMEOUT_MS)
     client = address.connect(TIMEOUT_MS)
     reports: dict[Entity, ViewReport] = {}
     with FileLock(settings.paths.feast / "materialize.lock"), reported(address):
         for name in SERVED:
-            reports[name] = _materialize_view(store, client, views(settings)[name], until, since)
+            view = views(settings)[name]
+            marks = mark_keys(settings.project, view.name) if address.is_cluster else []
+            reports[name] = _materialize_view(store, client, view, marks, until, since)
     client.close()
     return MaterializeReport(reports, time.perf_counter() - started)
 
 
 def _materialize_view(
-    store: FeatureStore, client: Redis, view: View, until: datetime, since: datetime | None
+    store: FeatureStore, client: Redis, view: View, marks: Sequence[str], until: datetime, since: datetime | None
 ) -> ViewReport:
-    known = load(client, store.project, view)
+    known = load(client, store.project, view, marks)
     files = read_files(view, known)
     if known:
         until = max(until, known.until)
@@ -98,7 +104,7 @@ def _materialize_view(
         _write(store, view, start, until)
     removed = _remove_others(store, view, entities) if rebuilt else 0
     # Last: until this stands, the next call does the same again, which changes nothing that was right already.
-    save(client, store.project, view, Progress(until, list(view.features), files))
+    save(client, store.project, view, Progress(until, list(view.features), files), marks)
     return ViewReport(len(entities), removed, start, until, rebuilt)
 
 

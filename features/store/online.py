@@ -38,8 +38,9 @@ class OnlineFeatures:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ServiceError where no Redis is set and none can be started, LayoutError where another version of Feast
-        is installed than the one whose rows can be read."""
+        """Raises ServiceError where no Redis is set and none can be started, or the URL leads to something of another
+        kind (a Redis Cluster behind ``redis://``); LayoutError where another version of Feast is installed than the one
+        whose rows can be read."""
         self._settings = settings
         described = views(settings)
         self._user, self._query = described["user"], described["query"]
@@ -50,6 +51,7 @@ class OnlineFeatures:
         """Held while the connections are replaced or closed."""
         self._closed = False
         self._open()
+        self._address.refuse_another_kind()
         self._warm_up()
 
     def user(self, user_id: str, now: datetime) -> UserFeatures | None:
@@ -65,7 +67,8 @@ class OnlineFeatures:
         return self.requests([user_id], [query], now)[0]
 
     def requests(self, user_ids: Sequence[str], queries: Sequence[str], now: datetime) -> list[RequestFeatures]:
-        """The features of several requests in one round trip; ``now`` is the shop's time, with a time zone.
+        """The features of several requests in one round trip (two to a Redis Cluster, whose nodes answer in no order);
+        ``now`` is the shop's time, with a time zone.
 
         Raises OnlineStoreUnavailable when Redis does not answer.
         """
@@ -75,9 +78,10 @@ class OnlineFeatures:
             # Before the rows: a batch that ends in between then hides nothing that its rows do not say.
             named = session.ask(pipeline, askers)
             events = len(pipeline)
+            first = [] if session.answers_in_order else pipeline.execute()
             self._users.ask(pipeline, askers)
             self._queries.ask(pipeline, texts)
-            found = pipeline.execute()
+            found = [*first, *pipeline.execute()]
         overlay = session.overlay(named, found[:events])
         rows = found[events:]
         users = dict(zip(askers, self._users.rows(rows[: len(askers)]), strict=True))

@@ -1,7 +1,7 @@
 """Feast's Redis online store with a client of ours.
 
-Feast's connection string splits a password at its commas, knows no unix sockets, and cannot carry a retry policy,
-without which a call blocks for seconds when Redis is away.
+Feast's connection string splits a password at its commas, knows no unix sockets, no sentinel's own account, and cannot
+carry a retry policy, without which a call blocks for seconds when Redis is away.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from feast.infra.online_stores.helpers import _mmh3, _redis_key, _redis_key_pref
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from pydantic import SecretStr
 
 from infra.services import RedisAddress
 
@@ -26,8 +25,8 @@ class FastFailRedisOnlineStoreConfig(RedisOnlineStoreConfig):  # type: ignore[mi
     """Feast finds this class by the store's name followed by ``Config``."""
 
     type: Literal["features.store.online_store.FastFailRedisOnlineStore"] = STORE_TYPE
-    url: SecretStr | None = None
-    """``redis://``, ``rediss://`` or ``unix://``; None where only the offline store is used."""
+    address: RedisAddress | None = None
+    """None where only the offline store is used."""
     timeout_ms: int = 50
     skip_dedup: bool = True
     """Feast would keep a stored row that is not older than the one written. After a repair the right row may be older,
@@ -35,16 +34,15 @@ class FastFailRedisOnlineStoreConfig(RedisOnlineStoreConfig):  # type: ignore[mi
 
 
 class FastFailRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc] # Feast is not typed
-    """Redis without retries, by URL."""
+    """Redis, a Redis Cluster or what sentinels name, without retries."""
 
     _client: Any = None
 
     def _get_client(self, online_store_config: FastFailRedisOnlineStoreConfig) -> Any:
         if self._client is None:
-            if online_store_config.url is None:
+            if online_store_config.address is None:
                 raise ValueError("This feature store was opened for offline use; open it with a Redis address.")
-            address = RedisAddress(online_store_config.url.get_secret_value())
-            self._client = address.connect(online_store_config.timeout_ms)
+            self._client = online_store_config.address.connect(online_store_config.timeout_ms)
         return self._client
 
     def delete_others(self, config: Any, table: Any, keep: Iterable[str]) -> int:

@@ -1,21 +1,23 @@
 """What of a feature view is in the online store already, and what has changed on disk since.
 
-The record lies in Redis beside the rows that it speaks of: a Redis that lost its data, or another one, has no record.
+The record lies in Redis beside the rows that it speaks of: a Redis that lost its data, or another one, has no record; a
+Redis Cluster of which one shard lost its rows lacks :mod:`features.store.shards`' marks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.store.definitions import View
+from features.store.shards import are_marked, write_marks
 from infra.contract.content import file_hash
 from infra.contract.tables import EVENT_TIME
 
@@ -52,12 +54,17 @@ def read_files(view: View, known: Progress | None) -> dict[str, FileState]:
     return {path.parent.name: _file_state(path, seen.get(path.parent.name)) for path in view.files()}
 
 
-def load(client: Redis, project: str, view: View) -> Progress | None:
-    """The record of a view, or None where nothing has been materialized."""
-    record = client.get(_key(project, view))
-    if record is None:
+def load(client: Redis, project: str, view: View, marks: Sequence[str] = ()) -> Progress | None:
+    """The record of a view, or None where nothing has been materialized, or a shard lost some of it.
+
+    Args:
+        client: of the online store. project: the shop's. view: the view.
+        marks: of a Redis Cluster, :func:`features.store.shards.mark_keys`.
+    """
+    record = cast("bytes | None", client.get(_key(project, view)))
+    if record is None or not are_marked(client, marks, record.decode()):
         return None
-    value = json.loads(record)  # type: ignore[arg-type] # the client is a synchronous one
+    value = json.loads(record)
     files = value["files"]
     return Progress(
         until=datetime.fromisoformat(value["until"]),
@@ -69,16 +76,20 @@ def load(client: Redis, project: str, view: View) -> Progress | None:
     )
 
 
-def save(client: Redis, project: str, view: View, progress: Progress) -> None:
-    """Replace the record of a view, and beside it the time alone, which readers of sessions need at every request."""
+def save(client: Redis, project: str, view: View, progress: Progress, marks: Sequence[str] = ()) -> None:
+    """Replace the record of a view, and beside it the time alone, which readers of sessions need at every request.
+
+    The record last: where it is not written, the same is materialized again. Not in one transaction, as the two keys
+    may lie on two servers.
+    """
     key = until_key(project, view)
-    reached = read_until(client.get(key))  # type: ignore[arg-type] # the client is a synchronous one
+    reached = read_until(cast("bytes | None", client.get(key)))
     # A batch that brings nothing new must not set the shop's clock back.
     at = reached.at if reached and reached.at and reached.until == progress.until else datetime.now(UTC)
-    with client.pipeline(transaction=True) as pipeline:
-        pipeline.set(_key(project, view), json.dumps(asdict(progress), default=datetime.isoformat))
-        pipeline.set(key, f"{progress.until.isoformat()} {at.isoformat()}")
-        pipeline.execute()
+    record = json.dumps(asdict(progress), default=datetime.isoformat)
+    write_marks(client, marks, record)
+    client.set(key, f"{progress.until.isoformat()} {at.isoformat()}")
+    client.set(_key(project, view), record)
 
 
 class Reached(NamedTuple):

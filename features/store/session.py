@@ -97,6 +97,8 @@ class SessionStore:
     def __init__(self, settings: Settings, address: RedisAddress) -> None:
         project = settings.project
         self._client = address.connect(settings.online.timeout_ms)
+        self.answers_in_order = not address.is_cluster
+        """Whether commands of one pipeline are carried out in their order."""
         self._prefix = session_prefix(project)
         self._until_key = until_key(project, views(settings)["user"])
         self._online = settings.online
@@ -128,7 +130,7 @@ class SessionStore:
             pipeline.execute()
 
     def pipeline(self) -> Pipeline:
-        """Commands that are sent together, and answered in their order."""
+        """Commands that are sent together; what they give is in their order."""
         return self._client.pipeline(transaction=False)
 
     def ask(self, pipeline: Pipeline, user_ids: Iterable[str]) -> list[str]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from infra.services import supervisor
 from infra.services.milvus import MilvusServer
-from infra.services.redis import RedisAddress, RedisServer
+from infra.services.redis import RedisServer
+from infra.services.redis_client import RedisAddress
 from infra.services.supervisor import Server, ServiceError
 from infra.settings import Settings
 
@@ -31,8 +32,16 @@ def redis_address(settings: Settings) -> RedisAddress:
 
     Raises ServiceError where none can be had.
     """
-    if settings.online.redis_url is not None:
-        return RedisAddress(settings.online.redis_url.get_secret_value())
+    online = settings.online
+    if online.redis_url is not None:
+        return RedisAddress(
+            online.redis_url.get_secret_value(),
+            ca_file=online.ca_file,
+            cert_file=online.cert_file,
+            key_file=online.key_file,
+            sentinel_username=online.sentinel_username,
+            sentinel_password=online.sentinel_password.get_secret_value() if online.sentinel_password else None,
+        )
     return RedisAddress(supervisor.ensure(_redis(settings)).address)
 
 

@@ -1,4 +1,4 @@
-"""The online store's server: where it is, a client that fails fast, and the embedded one."""
+"""The embedded server of the online store."""
 
 from __future__ import annotations
 
@@ -7,43 +7,16 @@ import os
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import psutil
 
+from infra.services.redis_client import PROBE_MS, RedisAddress
 from infra.services.supervisor import Running, ServiceError
 
-if TYPE_CHECKING:
-    from redis import Redis
-
-PROBE_MS = 500
 SOCKET_PATH_BYTES = 103  # the shortest limit among the systems that we run on (macOS)
-
-
-@dataclass(frozen=True)
-class RedisAddress:
-    """Where Redis is: ``redis://``, ``rediss://`` or ``unix://``. Printing it does not show the password."""
-
-    url: str
-
-    def __repr__(self) -> str:
-        scheme, _, rest = self.url.partition("://")
-        return f"RedisAddress({scheme}://{rest.rpartition('@')[2]})"
-
-    def connect(self, timeout_ms: int) -> Redis:
-        """A client that fails within ``timeout_ms`` per step: redis-py's own retries block for seconds."""
-        from redis import Redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        seconds = timeout_ms / 1000
-        client: Redis = Redis.from_url(
-            self.url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0)
-        )
-        return client
 
 
 class RedisServer:

@@ -1,7 +1,8 @@
 """Every setting of Shelfwise: a module per component, composed here into ``Settings``. Import from here.
 
-A setting comes from the environment (``SHELFWISE_TRAINING__EPOCHS=3``), else from ``shelfwise.toml`` in the working
-folder, else from its default, which a recipe gives to ``training``; every default works on a laptop.
+A setting comes from the environment (``SHELFWISE_TRAINING__EPOCHS=3``), else from ``.env`` in the working folder, else
+from a folder of secrets, else from ``shelfwise.toml`` in the working folder, else from its default, which for
+``training`` a recipe gives; every default works on a laptop.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from pydantic import field_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -26,14 +28,16 @@ from infra.settings.bots import BotSettings
 from infra.settings.checks import CheckSettings
 from infra.settings.demo import DemoSettings
 from infra.settings.errors import (
+    ENV_FILE,
     FILE,
     NESTED,
     PREFIX,
-    SECRETS_DIR,
     in_words,
+    read_env_file,
     refuse_broken_file,
     refuse_unknown_names,
     secret_names,
+    secrets_dir,
 )
 from infra.settings.features import FeatureSettings
 from infra.settings.gates import GateSettings
@@ -95,11 +99,16 @@ A_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(:|/)")
 
 
 class Settings(BaseSettings):
-    """All settings. ``Settings()`` reads the environment, the files of the folder ``SHELFWISE_SECRETS_DIR`` and
-    ``shelfwise.toml``; of two that name one setting the first counts."""
+    """All settings. ``Settings()`` reads the environment, ``.env``, the files of the folder ``SHELFWISE_SECRETS_DIR``
+    and ``shelfwise.toml``; of two that name one setting the first counts."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter=NESTED, toml_file=FILE, frozen=True, extra="forbid"
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
+        toml_file=FILE,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # a URL that is wrong may hold a password
     )
 
     home: Path = Path(".shelfwise")
@@ -136,14 +145,17 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         refuse_unknown_names(os.environ, settings_cls.model_fields)
+        refuse_unknown_names(read_env_file(Path(ENV_FILE)), settings_cls.model_fields)
         refuse_broken_file(Path(FILE))
+        # Only what there is: the file is also other programs', and names of ours that are wrong were refused.
+        env_file = DotEnvSettingsSource(settings_cls, ENV_FILE, "utf-8", "only_existing")
         toml = TomlConfigSettingsSource(settings_cls)
-        folder = os.environ.get(SECRETS_DIR)
+        folder = secrets_dir()
         if not folder:
-            return init_settings, env_settings, toml
+            return init_settings, env_settings, env_file, toml
         secrets = NestedSecretsSettingsSource(file_secret_settings, secrets_dir=folder, secrets_dir_missing="error")
         refuse_unknown_names(dict.fromkeys(secret_names(), ""), settings_cls.model_fields)
-        return init_settings, env_settings, secrets, toml
+        return init_settings, env_settings, env_file, secrets, toml
 
     @field_validator("home", mode="before")
     @classmethod

@@ -30,7 +30,7 @@ Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 class Group(BaseModel):
     """A group of settings: immutable, and a misspelt name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 RECIPES = Path(__file__).parents[1] / "recipes"

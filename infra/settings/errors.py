@@ -8,9 +8,12 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
@@ -18,6 +21,7 @@ from pydantic_settings import SettingsError
 PREFIX = "SHELFWISE_"
 NESTED = "__"
 FILE = "shelfwise.toml"
+ENV_FILE = ".env"
 SECRETS_DIR = "SHELFWISE_SECRETS_DIR"
 """Names a folder whose files are settings: each named as its variable of the environment would be, its value within."""
 IN_A_POD = "KUBERNETES_SERVICE_HOST"
@@ -40,9 +44,35 @@ def refuse_unknown_names(environment: Mapping[str, str], groups: Collection[str]
             raise SettingsError(f"{name} is no setting of Shelfwise{_nearest(first, groups, PREFIX)}")
 
 
+def read_env_file(file: Path) -> dict[str, str]:
+    """The variables of a ``.env`` that are ours; the others are of other programs.
+
+    Raises:
+        SettingsError: it is no UTF-8 text, or a line of ours is no ``NAME=value``.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file} is not UTF-8 text: {error}") from error
+    for line in parse_stream(StringIO(text)):
+        told = line.original.string
+        if line.error and PREFIX in told.upper():
+            above = told[: -len(told.lstrip())].count("\n")
+            raise SettingsError(f"{file} line {line.original.line + above}: it is no NAME=value")
+    found = dotenv_values(stream=StringIO(text))
+    return {name: value for name, value in found.items() if value is not None and name.upper().startswith(PREFIX)}
+
+
+def secrets_dir() -> str | None:
+    """``SHELFWISE_SECRETS_DIR``, by the environment or ``.env``."""
+    return os.environ.get(SECRETS_DIR) or read_env_file(Path(ENV_FILE)).get(SECRETS_DIR)
+
+
 def secret_names() -> list[str]:
     """Names of the files of ``SHELFWISE_SECRETS_DIR``."""
-    folder = os.environ.get(SECRETS_DIR)
+    folder = secrets_dir()
     return [file.name for file in Path(folder).iterdir()] if folder and Path(folder).is_dir() else []
 
 
@@ -103,7 +133,8 @@ def _sentence(detail: ErrorDetails, place: tuple[int | str, ...], settings: type
     names = [str(part) for part in place]
     model, field = _model_and_field(names, settings)
     variable = PREFIX + NESTED.join(names).upper()
-    set_by = next((name for name in (*os.environ, *secret_names()) if name.upper() == variable), None)
+    names_given = (*os.environ, *read_env_file(Path(ENV_FILE)), *secret_names())
+    set_by = next((name for name in names_given if name.upper() == variable), None)
     secret = field is not None and "SecretStr" in str(field)
     shown = "" if secret or isinstance(detail["input"], (dict, SecretStr)) else f"={detail['input']}"
     if detail["type"] == "extra_forbidden":

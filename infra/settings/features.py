@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from infra.settings.base import Count, Group
 
@@ -35,6 +35,9 @@ class FeatureSettings(Group):
     """The same for queries."""
     rate_prior: float = Field(20.0, gt=0)
     """Impressions that the shop-wide rate counts for in an item's smoothed click and order rate."""
+    registry_url: SecretStr | None = None
+    """Database of Feast's registry, for shops and teams that share one: ``postgresql://user:password@host/name`` (with
+    the extra ``deploy``) or ``sqlite:////path/registry.db``. None: a file in the shop's folder."""
     build_memory: str = "2GB"
     """What DuckDB may hold in memory while it builds features and the training set; beyond it, it spills to disk."""
     build_days: int = Field(31, ge=1, le=200)
@@ -42,4 +45,4 @@ class FeatureSettings(Group):
 
     def of_the_data(self) -> dict[str, Any]:
         """The settings that the tables follow from; what only the machine decides is left out."""
-        return self.model_dump(mode="json", exclude={"build_memory", "build_days"})
+        return self.model_dump(mode="json", exclude={"registry_url", "build_memory", "build_days"})

@@ -39,6 +39,8 @@ class UpdateLog:
         self._settings = settings
         self._client: Redis | None = None
         prefix = f"shelfwise:item_updates:{settings.project}"
+        if settings.online.kind == "cluster":
+            prefix = f"{{{prefix}}}"  # what is in braces decides the slot: a transaction's keys have to lie in one
         self._batches, self._generation, self._feed = f"{prefix}:batches", f"{prefix}:generation", f"{prefix}:feed"
         self._read: tuple[bytes | None, int] = (None, 0)
         """Generation and number of the batches that were read."""

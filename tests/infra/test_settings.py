@@ -10,6 +10,7 @@ from pydantic_settings import SettingsError
 
 from infra.settings import (
     ApiSettings,
+    OnlineSettings,
     QualityPriorSettings,
     ReleaseSettings,
     Settings,
@@ -199,3 +200,75 @@ def test_a_secret_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(ValidationError) as error:
         Settings()
     assert "SHELFWISE_ONLINE__REDIS_ULR is no setting" in in_words(error.value, Settings)
+
+
+def test_an_env_file_comes_after_the_environment_and_before_secrets_and_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name, value in (("SHELFWISE_HOME", "of-secrets"), ("SHELFWISE_SHOP", "of-secrets"), ("OTHER", "x")):
+        (secrets / name).write_text(value, encoding="utf-8")
+    Path(".env").write_text(
+        f"""# of several programs
+POSTGRES_PASSWORD=not-ours
+export SHELFWISE_TRAINING__EPOCHS=3
+SHELFWISE_TRAINING__DIM='64' # quoted
+SHELFWISE_HOME=of-env
+SHELFWISE_ONLINE__REDIS_URL="redis://:a,b'c@redis:6379/0"
+SHELFWISE_SECRETS_DIR={secrets}
+this line is nobody's
+""",
+        encoding="utf-8",
+    )
+    Path("shelfwise.toml").write_text(
+        'shop = "of-toml"\nhome = "of-toml"\n[training]\nepochs = 9\npatience = 7', "utf-8"
+    )
+    monkeypatch.setenv("SHELFWISE_TRAINING__DIM", "32")
+    settings = Settings()
+    assert (settings.training.epochs, settings.training.dim, settings.training.patience) == (3, 32, 7)
+    assert (settings.home, settings.shop) == (Path("of-env"), "of-secrets")
+    assert settings.online.redis_url and settings.online.redis_url.get_secret_value() == "redis://:a,b'c@redis:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            "SHELFWISE_TRANING__EPOCHS=3",
+            "SHELFWISE_TRANING__EPOCHS is no setting of Shelfwise; did you mean SHELFWISE_TRAINING?",
+        ),
+        ("SHELFWISE_TRAINING__EPOCHZ=3", "SHELFWISE_TRAINING__EPOCHZ is no setting; did you mean"),
+        ("SHELFWISE_DEMO__USERS=0", "SHELFWISE_DEMO__USERS=0: input should be greater than or equal to 1"),
+        ("\nSHELFWISE_TRAINING__EPOCHS 3", ".env line 2: it is no NAME=value"),
+        ("SHELFWISE_INDEX__TOKEN=\xff", ".env is not UTF-8 text"),
+    ],
+)
+def test_a_wrong_line_of_an_env_file_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_bytes(line.encode("latin-1"))
+    assert says in refusal()
+
+
+@pytest.mark.parametrize(
+    ("online", "says"),
+    [
+        ({"redis_url": "http://host"}, "it begins with no form that is known; write redis://"),
+        ({"redis_url": "redis+cluster://"}, "it lacks a host or a port"),
+        ({"redis_url": "redis://:secret/word@host:6379/0"}, "of a password write / ? # @ in percent"),
+        ({"redis_url": "redis+cluster://:secret@one:7000,two:7001/3"}, "a Redis Cluster has no databases but 0"),
+        ({"redis_url": "redis+sentinel://:secret@one,two"}, "after the sentinels comes the name of the primary"),
+        ({"redis_url": "redis://host", "ca_file": __file__}, "is for TLS, and redis_url is without"),
+        ({"redis_url": "rediss://host", "ca_file": "/nosuch"}, "path does not point to a file"),
+        ({"redis_url": "rediss://host", "cert_file": __file__}, "cert_file and key_file go together"),
+    ],
+)
+def test_a_wrong_url_of_redis_is_refused_without_its_password(online: dict[str, str], says: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        OnlineSettings.model_validate(online)
+    told = in_words(caught.value, Settings)
+    assert says in told and "secret" not in told and told.startswith("online")
+    assert "secret" not in str(caught.value)
