@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features import training_set
+from features import request_chunks, training_rows, training_set
 from features.snapshots import build_item_features, build_query_features, build_user_features
 from features.training_set import TrainingSetReport, build_training_set
 from infra.contract.errors import TrainingSetError
@@ -304,6 +305,17 @@ def test_days_built_apart_equal_days_built_together(
     assert read(settings) == made
 
 
+def test_chunks_of_few_requests_give_the_same_rows(
+    settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_chunks, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(training_rows, "REQUESTS_PER_JOIN", 13)
+    monkeypatch.setattr(training_rows, "PART_REQUESTS", 5)
+    forget(settings)
+    assert replace(build_training_set(settings), content="") == replace(report, content="")
+    assert read(settings) == made
+
+
 def test_a_build_that_dies_leaves_the_old_set_whole(
     settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,13 +334,18 @@ def test_a_build_that_dies_leaves_the_old_set_whole(
 
 
 def test_a_join_that_loses_rows_is_an_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from features import training_rows
+    join: Callable[..., Iterator[pa.Table]] = training_rows.as_of_their_time
 
-    join: Callable[..., pa.Table] = training_rows.point_in_time
-    monkeypatch.setattr(training_rows, "point_in_time", lambda *given: join(*given).slice(1))
-    forget(settings)
-    with pytest.raises(TrainingSetError, match="join of user features"):
-        build_training_set(settings)
+    def lossy(of: str) -> Callable[..., Iterator[pa.Table]]:
+        return lambda *given: (part.slice(of in given[2]) for part in join(*given))
+
+    for of, named in (("item", "join of item features"), ("user", "join of user and query features")):
+        monkeypatch.setattr(training_rows, "as_of_their_time", lossy(of))
+        forget(settings)
+        with pytest.raises(TrainingSetError, match=named):
+            build_training_set(settings)
+    monkeypatch.undo()
+    build_training_set(settings)
 
 
 @pytest.mark.slow
