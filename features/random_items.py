@@ -45,8 +45,8 @@ def draw_random_items(
     Args:
         requests: ``query_id`` (unique), ``time``.
         taken: ``query_id, item_id``: pairs that are never drawn, as those clicked or ordered.
-        items: ``item_id`` (unique), ``available_from``, in order of the latter, then the former; an item can be drawn for
-            a request at or after ``available_from``.
+        items: ``item_id`` (unique), ``available_from``, in order of the latter, then the former; an item can be drawn
+            for a request at or after ``available_from``.
         per_request: items per request.
         seed: of the draws.
         day: of the requests; part of the seed.

@@ -1,7 +1,7 @@
 """The requests of landing days that can be learned from, in chunks of time: what is held is of a chunk, not of a day.
 
-A chunk lies in tables of the engine: ``wanted`` (its requests), ``shown`` (all that they showed), ``staged`` (what became
-of their items, of items of the catalogue) and ``useful`` (the requests that led to one). The next chunk replaces them.
+A chunk lies in tables of the engine: ``wanted`` (its requests), ``shown`` (all that they showed), ``staged`` (what
+became of items of the catalogue) and ``useful`` (the requests that led to one). The next chunk replaces them.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def staged_chunks(sources: Sources, days: Sequence[date], tally: Tally) -> Itera
     Requests with an empty query, requests that were known only after their window, and requests that led to no item of
     the catalogue are kept out, and counted into ``tally``; so are rows of items that the catalogue does not know.
 
-    ``useful`` has ``REQUESTS`` with ``landed`` and ``split``, ``shown`` has ``query_id, item_id`` of all that was shown,
-    ``staged`` is of ``stage_rows``.
+    ``useful`` has ``REQUESTS`` with ``landed`` and ``split``, ``shown`` has ``query_id, item_id``, ``staged`` is of
+    ``stage_rows``.
     """
     con = sources.engine.con
     with tempfile.TemporaryDirectory(prefix=".spill-", dir=sources.settings.paths.root) as folder:

@@ -52,7 +52,9 @@ def items_at(settings: Settings, items: pa.Table, moments: list[datetime]) -> pa
     return _in_schema(pa.concat_tables(parts), TRAINING_ITEM_FEATURES)
 
 
-def training_rows(sources: Sources, days: Sequence[date], folder: Path, tally: Tally) -> Iterator[tuple[date, pa.Table]]:
+def training_rows(
+    sources: Sources, days: Sequence[date], folder: Path, tally: Tally
+) -> Iterator[tuple[date, pa.Table]]:
     """The rows of landing days in TRAINING_ROWS, in parts, each of one day; in order of time, request and item.
 
     What is drawn and joined is one chunk of requests. Counts into ``tally``.

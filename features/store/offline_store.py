@@ -170,9 +170,10 @@ def as_of_query(views: Sequence[Any], references: list[str], full_names: bool) -
         features = ", ".join(["file_index", "file_row_number", *map(identifier, wanted)])
         of_place = f"e.{file} = {f}.file_index AND e.{row} = {f}.file_row_number"
         wide.append(f"LEFT JOIN (SELECT {features} FROM {_rows_of(view.batch_source.path)}) {f} ON {of_place}")
+    shown_columns = ", ".join([f"e.* EXCLUDE ({', '.join(places)})", *columns])
     return (
         f"WITH matched AS (SELECT e.*, {', '.join(found)} FROM entities e {' '.join(matches)}) "
-        f"SELECT e.* EXCLUDE ({', '.join(places)}), {', '.join(columns)} FROM matched e {' '.join(wide)} ORDER BY e.{ORDER}"
+        f"SELECT {shown_columns} FROM matched e {' '.join(wide)} ORDER BY e.{ORDER}"
     )
 
 

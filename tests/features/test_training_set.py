@@ -308,12 +308,24 @@ def test_days_built_apart_equal_days_built_together(
 def test_chunks_of_few_requests_give_the_same_rows(
     settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And what is in memory at a time is of a chunk: no part is larger, however many rows there are."""
+    sizes: dict[str, list[int]] = {"item": [], "user": []}
+    join = training_rows.as_of_their_time
+
+    def watched(*given: Any) -> Iterator[pa.Table]:
+        for part in join(*given):
+            sizes[given[2][0]].append(part.num_rows)
+            yield part
+
+    monkeypatch.setattr(training_rows, "as_of_their_time", watched)
     monkeypatch.setattr(request_chunks, "CHUNK_ROWS", 100)
     monkeypatch.setattr(training_rows, "REQUESTS_PER_JOIN", 13)
-    monkeypatch.setattr(training_rows, "PART_REQUESTS", 5)
     forget(settings)
     assert replace(build_training_set(settings), content="") == replace(report, content="")
     assert read(settings) == made
+    most = max(Counter(row["query_id"] for row in made[1]).values())
+    assert sum(sizes["item"]) == len(made[1]) > 5 * max(sizes["item"]) and max(sizes["item"]) < 100 + 2 * most
+    assert sum(sizes["user"]) == len(made[0]) > 5 * max(sizes["user"])
 
 
 def test_a_build_that_dies_leaves_the_old_set_whole(
@@ -339,9 +351,9 @@ def test_a_join_that_loses_rows_is_an_error(settings: Settings, monkeypatch: pyt
     def lossy(of: str) -> Callable[..., Iterator[pa.Table]]:
         return lambda *given: (part.slice(of in given[2]) for part in join(*given))
 
+    forget(settings)
     for of, named in (("item", "join of item features"), ("user", "join of user and query features")):
         monkeypatch.setattr(training_rows, "as_of_their_time", lossy(of))
-        forget(settings)
         with pytest.raises(TrainingSetError, match=named):
             build_training_set(settings)
     monkeypatch.undo()
