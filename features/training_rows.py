@@ -70,6 +70,7 @@ def training_rows(
         con.register("drawn", _random_rows(sources))
         con.execute(_ROWS.format(file=quoted(rows)))
         con.execute(_REQUESTS.format(file=quoted(_requests_file(folder, number))))
+        # one part, or each would be a row group of its own
         for part in _with_features(sources.settings, [rows], ["item"], pq.read_metadata(rows).num_rows):
             for counted in part.group_by(["split", "stage"]).aggregate([([], "count_all")]).to_pylist():
                 tally.rows[(counted["split"], counted["stage"])] += counted["count_all"]
@@ -153,6 +154,8 @@ def _with_features(
 ) -> Iterator[pa.Table]:
     """The rows of files with features as of their time, about ``part_rows`` at a time."""
     given, joined = sum(pq.read_metadata(file).num_rows for file in files), 0
+    if not given:
+        return
     for part in as_of_their_time(settings, files, of, part_rows):
         joined += part.num_rows
         yield part

@@ -328,6 +328,22 @@ def test_chunks_of_few_requests_give_the_same_rows(
     assert sum(sizes["user"]) == len(made[0]) > 5 * max(sizes["user"])
 
 
+def test_chunks_of_requests_that_led_to_nothing_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = small_log(16, days=3, requests_per_day=8)
+    named = log.requests.filter(pc.not_equal(log.requests["query"], "")).sort_by("time")
+    idle = named["query_id"].slice(5, 2).combine_chunks()
+    shown, acted = (
+        table.filter(pc.invert(pc.is_in(table["query_id"], idle))) for table in (log.impressions, log.events)
+    )
+    settings = prepared(tmp_path, Log(log.catalog, log.requests, shown, acted))
+    report = build_training_set(settings)
+    together = read(settings)
+    monkeypatch.setattr(request_chunks, "CHUNK_ROWS", 1)
+    forget(settings)
+    assert replace(build_training_set(settings), content="") == replace(report, content="")
+    assert report.dropped["without_items"] >= 2 and read(settings) == together
+
+
 def test_a_build_that_dies_leaves_the_old_set_whole(
     settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
