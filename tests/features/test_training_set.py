@@ -329,7 +329,7 @@ def test_chunks_of_few_requests_give_the_same_rows(
 
 
 def test_chunks_of_requests_that_led_to_nothing_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = small_log(16, days=3, requests_per_day=8)
+    log = small_log(16, days=3, requests_per_day=5)
     named = log.requests.filter(pc.not_equal(log.requests["query"], "")).sort_by("time")
     idle = named["query_id"].slice(5, 2).combine_chunks()
     shown, acted = (
