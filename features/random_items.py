@@ -45,16 +45,20 @@ def draw_random_items(
     Args:
         requests: ``query_id`` (unique), ``time``.
         taken: ``query_id, item_id``: pairs that are never drawn, as those clicked or ordered.
-        items: ``item_id`` (unique), ``available_from``; an item can be drawn for a request at or after it.
+        items: ``item_id`` (unique), ``available_from``, in order of the latter, then the former; an item can be drawn
+            for a request at or after ``available_from``.
         per_request: items per request.
         seed: of the draws.
         day: of the requests; part of the seed.
 
     Returns:
         ``query_id, item_id``, unique, sorted by the request's place and then the draw's.
+
+    Raises ValueError where the items are not in order of ``available_from``.
     """
-    items = items.sort_by([("available_from", "ascending"), ("item_id", "ascending")])
     since = items["available_from"].cast(pa.int64()).to_numpy()
+    if (since[1:] < since[:-1]).any():
+        raise ValueError("items must be in order of available_from, then item_id: sort them")
     pool = _Pool(
         words=_request_words(requests, seed, day),
         free=np.searchsorted(since, requests["time"].cast(pa.int64()).to_numpy(), side="right").astype(np.int64),

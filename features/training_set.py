@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -18,16 +19,9 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from features.engine import open_engine
+from features.request_chunks import Tally, open_sources
 from features.split import Split, window_split
-from features.training_rows import (
-    LostRowsError,
-    Sources,
-    Tally,
-    items_at,
-    items_of_catalog,
-    repeated_ids,
-    training_days,
-)
+from features.training_rows import LostRowsError, items_at, training_requests, training_rows
 from infra.contract.content import content_key, step_key
 from infra.contract.errors import TrainingSetError
 from infra.contract.partitions import (
@@ -35,7 +29,7 @@ from infra.contract.partitions import (
     table_files,
     write_json,
     write_parquet,
-    write_partition,
+    write_partitions,
     written_days,
 )
 from infra.contract.tables import (
@@ -121,15 +115,16 @@ def build_training_set(settings: Settings, progress: Progress | None = None) -> 
     shutil.rmtree(building, ignore_errors=True)
     days, tally = days_of(settings, split), Tally()
     with open_engine(settings) as engine:
-        items, repeated = items_of_catalog(engine, settings), repeated_ids(engine, settings)
-        sources, done = Sources(engine, settings, split, items, repeated), 0
-        items = items.sort_by("item_id")
+        sources, done = open_sources(engine, settings, split), 0
+        items = sources.items.sort_by("item_id")
         write_parquet(building / "items.parquet", items, TRAINING_ITEMS)
         try:
             for batch in batches_of_days(settings, days):
-                for part in training_days(sources, batch, tally):
-                    write_partition(building / "requests", part.day, part.requests, TRAINING_REQUESTS)
-                    write_partition(building / "rows", part.day, part.rows, TRAINING_ROWS)
+                with tempfile.TemporaryDirectory(prefix=".spill-", dir=settings.paths.root) as spill:
+                    folder = Path(spill)
+                    write_partitions(building / "rows", training_rows(sources, batch, folder, tally), TRAINING_ROWS)
+                    of_rows = training_requests(settings, folder, tally)
+                    write_partitions(building / "requests", of_rows, TRAINING_REQUESTS)
                 done += len(batch)
                 if progress:
                     progress(f"{tally.rows.total():,} training rows up to {batch[-1]}", done / len(days))

@@ -6,8 +6,8 @@ from collections import Counter
 
 from features.engine import open_engine
 from features.readiness.report import Learning
+from features.request_chunks import Tally, open_sources, staged_chunks
 from features.split import window_split
-from features.training_rows import Sources, Tally, items_of_catalog, repeated_ids, staged_days
 from features.training_set import SPLITS, batches_of_days, days_of, too_few
 from infra.contract.errors import TrainingSetError
 from infra.contract.tables import STAGES
@@ -18,13 +18,13 @@ LOGGED = tuple(stage for stage in STAGES if stage != "random")
 _BY_REQUEST = """
 WITH led AS (
     SELECT split, bool_or(clicked) AS clicked, bool_or(ordered) AS ordered, bool_or(NOT clicked) AS unclicked
-    FROM staged JOIN wanted USING (query_id) GROUP BY query_id, split
+    FROM staged JOIN useful USING (query_id) GROUP BY query_id, split
 )
 SELECT split, count(*) FILTER (clicked), count(*) FILTER (ordered), count(*) FILTER (clicked AND unclicked),
     count(*) FILTER (ordered AND unclicked)
 FROM led GROUP BY split
 """
-_BY_STAGE = "SELECT split, stage, count(*) FROM staged JOIN wanted USING (query_id) GROUP BY ALL"
+_BY_STAGE = "SELECT split, stage, count(*) FROM staged JOIN useful USING (query_id) GROUP BY ALL"
 
 
 def what_can_be_learned(settings: Settings) -> Learning:
@@ -41,19 +41,16 @@ def what_can_be_learned(settings: Settings) -> Learning:
     names = ("clicked", "ordered", "clicked_and_unclicked", "ordered_and_unclicked")
     counted = {name: Counter[str]() for name in names}
     with open_engine(settings) as engine:
-        items, repeated = items_of_catalog(engine, settings), repeated_ids(engine, settings)
-        sources = Sources(engine, settings, split, items, repeated)
+        sources = open_sources(engine, settings, split)
         for days in batches_of_days(settings, days_of(settings, split)):
-            requests, _, staged = staged_days(sources, days, tally)
-            engine.con.register("wanted", requests.select(["query_id", "split"]))
-            engine.con.register("staged", staged.select(["query_id", "stage", "clicked", "ordered"]))
-            for of_split, n in engine.con.execute("SELECT split, count(*) FROM wanted GROUP BY split").fetchall():
-                tally.requests[of_split] += n
-            for of_split, stage, n in engine.con.execute(_BY_STAGE).fetchall():
-                rows[of_split, stage] += n
-            for of_split, *numbers in engine.con.execute(_BY_REQUEST).fetchall():
-                for name, n in zip(names, numbers, strict=True):
-                    counted[name][of_split] += n
+            for _ in staged_chunks(sources, days, tally):
+                for of_split, n in engine.con.execute("SELECT split, count(*) FROM useful GROUP BY split").fetchall():
+                    tally.requests[of_split] += n
+                for of_split, stage, n in engine.con.execute(_BY_STAGE).fetchall():
+                    rows[of_split, stage] += n
+                for of_split, *numbers in engine.con.execute(_BY_REQUEST).fetchall():
+                    for name, n in zip(names, numbers, strict=True):
+                        counted[name][of_split] += n
     if not all(tally.requests[name] for name in SPLITS):
         raise TrainingSetError(too_few(split, tally))
     return Learning(

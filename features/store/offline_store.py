@@ -10,7 +10,8 @@ from __future__ import annotations
 import atexit
 import gc
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,13 +56,14 @@ class AsOfDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc] # Feast 
         config: Any,
         feature_views: Sequence[Any],
         feature_refs: list[str],
-        entity_df: pd.DataFrame,
+        entity_df: pd.DataFrame | str,
         registry: Any,
         project: str,
         full_feature_names: bool = False,
         filter_by_created_timestamp: bool = False,
     ) -> BoundedRetrievalJob:
-        """See Feast. ``entity_df`` has its time in ``event_timestamp``; its rows come back in its order.
+        """See Feast. ``entity_df`` is rows, or a query in DuckDB's SQL that reads them from files: rows that are never
+        whole in Python. Their time is ``event_timestamp``; they come back in their order.
 
         Raises:
             NotImplementedError: ``filter_by_created_timestamp``, which no ASOF join can express.
@@ -71,10 +73,8 @@ class AsOfDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc] # Feast 
                 "This offline store takes a feature as known from its event_timestamp on: "
                 "leave filter_by_created_timestamp out."
             )
-        entities = pa.Table.from_pandas(entity_df, preserve_index=False)
-        query = as_of_query(entities, feature_views, feature_refs, full_feature_names)
-        entities = entities.append_column(ORDER, pa.array(range(entities.num_rows), pa.int64()))
-        return BoundedRetrievalJob(query, entities, config.offline_store, full_feature_names)
+        query = as_of_query(feature_views, feature_refs, full_feature_names)
+        return BoundedRetrievalJob(query, entity_df, config.offline_store, full_feature_names)
 
     @staticmethod
     def pull_latest_from_table_or_query(
@@ -97,18 +97,29 @@ class BoundedRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is not ty
     """A query under the store's memory limit, which runs when its rows are asked for."""
 
     def __init__(
-        self, query: str, entities: pa.Table | None, config: AsOfDuckDBOfflineStoreConfig, full_names: bool
+        self, query: str, entities: pd.DataFrame | str | None, config: AsOfDuckDBOfflineStoreConfig, full_names: bool
     ) -> None:
         self._query, self._entities, self._config, self._full_names = query, entities, config, full_names
 
+    def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """The rows in their order, about so many at a time."""
+        with self._connected() as connection:
+            yield from connection.sql(self._query).to_arrow_reader(rows)
+
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
+        with self._connected() as connection:
+            return connection.sql(self._query).to_arrow_table()
+
+    @contextmanager
+    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB of its own that holds ``entities``."""
         with tempfile.TemporaryDirectory(prefix=".spill-", dir=self._config.spill_folder) as spill:
             limits = {"memory_limit": self._config.memory_limit, "temp_directory": spill}
             with duckdb.connect(config=limits) as connection:
                 connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
                 if self._entities is not None:
-                    connection.register("entities", self._entities)
-                return connection.sql(self._query).to_arrow_table()
+                    _hold_entities(connection, self._entities)
+                yield connection
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
@@ -125,40 +136,56 @@ class BoundedRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is not ty
         return []
 
 
-def as_of_query(entities: pa.Table, views: Sequence[Any], references: list[str], full_names: bool) -> str:
-    """SQL that puts the features beside the rows of ``entities`` (which has a column ``ORDER`` there), in its order.
+def _hold_entities(connection: duckdb.DuckDBPyConnection, entities: pd.DataFrame | str) -> None:
+    """Make the table ``entities`` of rows, with the number of each as ``ORDER``."""
+    rows = entities
+    if not isinstance(entities, str):
+        connection.register("given", pa.Table.from_pandas(entities, preserve_index=False))
+        rows = "FROM given"
+    connection.execute(f"CREATE TEMP TABLE entities AS SELECT *, row_number() OVER () AS {ORDER} FROM ({rows})")
+
+
+def as_of_query(views: Sequence[Any], references: list[str], full_names: bool) -> str:
+    """SQL that puts the features beside the rows of ``entities`` (which has a column ``ORDER`` besides), in its order.
 
     A feature row counts from its time until the TTL has passed, both included; of rows with one key and time the one
-    created last counts.
+    created last counts. Which row counts is told by keys and times alone: the wide columns are read once, of the rows
+    that are left, and are neither sorted nor grouped.
     """
-    columns = [f"e.{identifier(column)}" for column in entities.column_names]
-    joins = []
+    columns, places, found, matches, wide = [], [ORDER], [], [], []
     for number, view in enumerate(views):
-        f = f"f{number}"
+        k, f, file, row = f"k{number}", f"f{number}", f"_file{number}", f"_row{number}"
         wanted = [ref.split(":")[1] for ref in references if ref.startswith(f"{view.projection.name_to_use()}:")]
         keys = view.projection.join_key_map or {column.name: column.name for column in view.entity_columns}
         span = f"INTERVAL {int(view.ttl.total_seconds() * 1_000_000)} MICROSECONDS" if view.ttl else None
-        alive = f"{f}.{EVENT_TIME} + {span} >= e.{EVENT_TIME}" if span else "true"
+        alive = f"{k}.{EVENT_TIME} + {span} >= e.{EVENT_TIME}" if span else "true"
+        places += [file, row]
+        found.append(f"CASE WHEN {alive} THEN {k}.file_index END AS {file}, {k}.file_row_number AS {row}")
+        same = " AND ".join(f"e.{identifier(asked)} = {k}.{identifier(key)}" for key, asked in keys.items())
+        rows = _dated_keys(view.batch_source.path, keys, span)
+        matches.append(f"ASOF LEFT JOIN ({rows}) {k} ON {same} AND e.{EVENT_TIME} >= {k}.{EVENT_TIME}")
         for name in wanted:
             shown = f"{view.projection.name_to_use()}__{name}" if full_names else name
-            columns.append(f"CASE WHEN {alive} THEN {f}.{identifier(name)} END AS {identifier(shown)}")
-        same = " AND ".join(f"e.{identifier(asked)} = {f}.{identifier(key)}" for key, asked in keys.items())
-        rows = _feature_rows(view.batch_source.path, keys, wanted, span)
-        joins.append(f"ASOF LEFT JOIN ({rows}) {f} ON {same} AND e.{EVENT_TIME} >= {f}.{EVENT_TIME}")
-    return f"SELECT {', '.join(columns)} FROM entities e {' '.join(joins)} ORDER BY e.{ORDER}"
+            columns.append(f"{f}.{identifier(name)} AS {identifier(shown)}")
+        features = ", ".join(["file_index", "file_row_number", *map(identifier, wanted)])
+        of_place = f"e.{file} = {f}.file_index AND e.{row} = {f}.file_row_number"
+        wide.append(f"LEFT JOIN (SELECT {features} FROM {_rows_of(view.batch_source.path)}) {f} ON {of_place}")
+    shown_columns = ", ".join([f"e.* EXCLUDE ({', '.join(places)})", *columns])
+    return (
+        f"WITH matched AS (SELECT e.*, {', '.join(found)} FROM entities e {' '.join(matches)}) "
+        f"SELECT {shown_columns} FROM matched e {' '.join(wide)} ORDER BY e.{ORDER}"
+    )
 
 
-def _feature_rows(path: str, keys: dict[str, str], features: list[str], span: str | None) -> str:
-    """The feature rows that the entity rows may match, one for each key and time."""
-    names = ", ".join(identifier(name) for name in [*keys, *features])
+def _dated_keys(path: str, keys: dict[str, str], span: str | None) -> str:
+    """Keys, time and place of the feature rows that the entity rows may match, one for each key and time."""
     key_names = ", ".join(identifier(key) for key in keys)
-    # narrow sides first: only rows in the range of time and of keys that are asked about are sorted
     oldest = f"AND {EVENT_TIME} >= (SELECT min({EVENT_TIME}) FROM entities) - {span}" if span else ""
     known = " ".join(
         f"AND {identifier(key)} IN (SELECT {identifier(asked)} FROM entities)" for key, asked in keys.items()
     )
     return (
-        f"SELECT {names}, {EVENT_TIME} FROM {_rows_of(path)} "
+        f"SELECT {key_names}, {EVENT_TIME}, file_index, file_row_number FROM {_rows_of(path)} "
         f"WHERE {EVENT_TIME} <= (SELECT max({EVENT_TIME}) FROM entities) {oldest} {known} "
         f"QUALIFY row_number() OVER (PARTITION BY {key_names}, {EVENT_TIME} ORDER BY {CREATED} DESC) = 1"
     )
@@ -186,4 +213,5 @@ def latest_query(
 
 
 def _rows_of(path: str) -> str:
-    return f"read_parquet({quoted(path)}, union_by_name = true)"
+    # a condition on the days of the folders would leave files out before they are numbered: no column of theirs
+    return f"read_parquet({quoted(path)}, union_by_name = true, hive_partitioning = false)"

@@ -35,6 +35,7 @@ def pairs(*found: tuple[str, str]) -> pa.Table:
 
 
 def drawn(requests: pa.Table, taken: pa.Table, items: pa.Table, count: int, seed: int = 1) -> list[tuple[str, str]]:
+    items = items.sort_by([("available_from", "ascending"), ("item_id", "ascending")])
     table = draw_random_items(requests, taken, items, per_request=count, seed=seed, day=START)
     return list(zip(table["query_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.store import apply, offline, point_in_time
@@ -77,6 +78,37 @@ def test_equals_the_oracle(settings: Settings, name: Entity, chunk_rows: int, mo
 
     assert joined.select(table.column_names).equals(table)
     assert joined.select(feature_names(view.schema)).to_pydict() == expected(settings, name, [*rows, *same], asked)
+
+
+@pytest.mark.parametrize("batch_rows", [7, 100_000])
+def test_rows_of_files_are_joined_like_rows_in_memory(settings: Settings, batch_rows: int, tmp_path: Path) -> None:
+    """Also where some files of features are older than the TTL of all that is asked, or later."""
+    days = [START + DAY * 40 * number for number in range(5)]
+    for number, day in enumerate(days):
+        rows = [Row(f"e{i % 9}", day + timedelta(hours=i % 5), 100 * number + i) for i in range(40)]
+        for name in ("user", "query", "item"):
+            write(settings, name, number, rows)
+    asked = [(f"e{i % 11}", days[3] + timedelta(hours=i % 7 - 2)) for i in range(60)]
+    users = entities("user_id", asked).append_column("query", pa.array([entity for entity, _ in asked[::-1]]))
+    for table, of in ((users, ["user", "query"]), (entities("item_id", asked), ["item"])):
+        given = table.append_column("number", pa.array(range(60), pa.int64()))
+        files = [tmp_path / f"{part}.parquet" for part in range(3)]
+        for part, file in enumerate(files):
+            pq.write_table(given.slice(20 * part, 20), file)
+        joined = pa.concat_tables(offline.as_of_their_time(settings, files, of, batch_rows))
+        assert joined.equals(point_in_time(settings, given, of))
+        assert joined["number"].to_pylist() == list(range(60))
+        measured = joined["requests_7d" if "user" in of else "impressions_7d"]
+        assert 0 < measured.null_count < 60
+
+
+def test_rows_of_files_without_feature_rows_yet(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    pq.write_table(entities("query", [("shoes", START), (None, START)]), file)
+    (joined,) = offline.as_of_their_time(settings, [file], ["query"], 10)
+    assert joined.to_pydict() == point_in_time(settings, pq.read_table(file), ["query"]).to_pydict()
+    with pytest.raises(ValueError, match="lack user_id"):
+        next(offline.as_of_their_time(settings, [file], ["user"], 10))
 
 
 def test_joins_several_views_and_keeps_other_columns(settings: Settings) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features import training_set
+from features import request_chunks, training_rows, training_set
 from features.snapshots import build_item_features, build_query_features, build_user_features
 from features.training_set import TrainingSetReport, build_training_set
 from infra.contract.errors import TrainingSetError
@@ -304,6 +305,45 @@ def test_days_built_apart_equal_days_built_together(
     assert read(settings) == made
 
 
+def test_chunks_of_few_requests_give_the_same_rows(
+    settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is in memory at a time is of a chunk: no part is larger, however many rows there are."""
+    sizes: dict[str, list[int]] = {"item": [], "user": []}
+    join = training_rows.as_of_their_time
+
+    def watched(*given: Any) -> Iterator[pa.Table]:
+        for part in join(*given):
+            sizes[given[2][0]].append(part.num_rows)
+            yield part
+
+    monkeypatch.setattr(training_rows, "as_of_their_time", watched)
+    monkeypatch.setattr(request_chunks, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(training_rows, "REQUESTS_PER_JOIN", 13)
+    forget(settings)
+    assert replace(build_training_set(settings), content="") == replace(report, content="")
+    assert read(settings) == made
+    most = max(Counter(row["query_id"] for row in made[1]).values())
+    assert sum(sizes["item"]) == len(made[1]) > 5 * max(sizes["item"]) and max(sizes["item"]) < 100 + 2 * most
+    assert sum(sizes["user"]) == len(made[0]) > 5 * max(sizes["user"])
+
+
+def test_chunks_of_requests_that_led_to_nothing_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = small_log(16, days=3, requests_per_day=5)
+    named = log.requests.filter(pc.not_equal(log.requests["query"], "")).sort_by("time")
+    idle = named["query_id"].slice(5, 2).combine_chunks()
+    shown, acted = (
+        table.filter(pc.invert(pc.is_in(table["query_id"], idle))) for table in (log.impressions, log.events)
+    )
+    settings = prepared(tmp_path, Log(log.catalog, log.requests, shown, acted))
+    report = build_training_set(settings)
+    together = read(settings)
+    monkeypatch.setattr(request_chunks, "CHUNK_ROWS", 1)
+    forget(settings)
+    assert replace(build_training_set(settings), content="") == replace(report, content="")
+    assert report.dropped["without_items"] >= 2 and read(settings) == together
+
+
 def test_a_build_that_dies_leaves_the_old_set_whole(
     settings: Settings, report: TrainingSetReport, made: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,13 +362,18 @@ def test_a_build_that_dies_leaves_the_old_set_whole(
 
 
 def test_a_join_that_loses_rows_is_an_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from features import training_rows
+    join: Callable[..., Iterator[pa.Table]] = training_rows.as_of_their_time
 
-    join: Callable[..., pa.Table] = training_rows.point_in_time
-    monkeypatch.setattr(training_rows, "point_in_time", lambda *given: join(*given).slice(1))
+    def lossy(of: str) -> Callable[..., Iterator[pa.Table]]:
+        return lambda *given: (part.slice(of in given[2]) for part in join(*given))
+
     forget(settings)
-    with pytest.raises(TrainingSetError, match="join of user features"):
-        build_training_set(settings)
+    for of, named in (("item", "join of item features"), ("user", "join of user and query features")):
+        monkeypatch.setattr(training_rows, "as_of_their_time", lossy(of))
+        with pytest.raises(TrainingSetError, match=named):
+            build_training_set(settings)
+    monkeypatch.undo()
+    build_training_set(settings)
 
 
 @pytest.mark.slow
