@@ -32,7 +32,7 @@ CODE_VERSIONS: Mapping[str, tuple[int, ...]] = {
     "online_features": (1,),
     "training_set": (features.training_set.VERSION,),
     "text_encoder": (training.text.pretraining.VERSION,),
-    "towers": (training.data.array_builder.FORMAT, 1),
+    "towers": (training.data.array_builder.FORMAT, 2),
     "quality_prior": (1,),
     "ranker": (5,),
     "index_tuning": (1,),

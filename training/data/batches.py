@@ -176,11 +176,10 @@ class BatchMaker:
             own[rng.random(len(items)) >= settings.graph_leave_out] = -1
             neighbours = arrays.edges.sample(items, arrays.request_time[request], own, settings.graph_neighbours, rng)
             neighbours[rng.random(len(items)) < settings.graph_dropout] = -1
-        text = (arrays.text.items, arrays.text.queries) if arrays.text else None
         own_part = own_slice(len(items))
         inputs = item_inputs(
             self._config, items[own_part], arrays.item_tokens, numeric[own_part], neighbours[own_part],
-            arrays.query_tokens, text,
+            arrays.query_tokens, arrays.text.items if arrays.text else None,
         )  # fmt: skip
         return inputs, items, neighbours
 

@@ -39,7 +39,7 @@ def encode_catalog(
     vectors = np.empty((len(wanted), config.width), dtype=np.float32)
     for start in range(0, len(wanted), CHUNK):
         rows = wanted[start : start + CHUNK]
-        near, near_text = _neighbours(towers, arrays, neighbours, weights, rows)
+        near = _neighbours(towers, arrays, neighbours, weights, rows)
         means = towers.terms(*(arrays.item_tokens[group].take(rows) for group in config.item_groups))
         device = means[0].device
         batch = ItemBatch(
@@ -48,7 +48,6 @@ def encode_catalog(
             neighbours=near,
             met=torch.from_numpy((neighbours.lengths[rows] > 0).astype(np.float32))[:, None].to(device),
             text=_text(arrays.text.items[rows] if arrays.text and config.text_width else None, rows).to(device),
-            neighbour_text=near_text,
         )
         vectors[start : start + CHUNK] = towers.encode_items(batch).cpu().numpy()
     towers.train(was_training)
@@ -76,7 +75,6 @@ def encode_tokens(
             neighbours=means.new_zeros(len(rows), config.token_dim),
             met=means.new_zeros(len(rows), 1),
             text=torch.from_numpy(text[rows]),
-            neighbour_text=means.new_zeros(len(rows), config.text_width),
         )
         vectors[rows] = towers.encode_items(batch).numpy()
     return vectors
@@ -101,21 +99,16 @@ def encode_requests(
 
 def _neighbours(
     towers: Towers, arrays: Arrays, neighbours: Ragged, weights: NDArray[np.float32], rows: NDArray[np.int64]
-) -> tuple[Tensor, Tensor]:
-    """Weighted means of the token means, and of the text vectors, of the neighbours of items ``rows``."""
-    config, device = towers.config, towers.terms.tokens.weight.device
+) -> Tensor:
+    """Weighted means of the token means of the neighbours of items ``rows``."""
+    device = towers.terms.tokens.weight.device
     chosen = neighbours.take(rows)
     places = Ragged(neighbours.offsets, np.arange(len(weights), dtype=np.int32)).take(rows)
     queries, place = np.unique(chosen.ids, return_inverse=True)
     row = torch.from_numpy(chosen.rows_of_entries()).to(device)
     share = torch.from_numpy(weights[places.ids]).to(device)
-    placed = torch.from_numpy(place).to(device)
     (means,) = towers.terms(arrays.query_tokens.take(queries.astype(np.int64)))
-    near = weighted_means(means, row, placed, share, len(rows))
-    if arrays.text is None or not (config.graph and config.has_text_part):
-        return near, near.new_zeros(len(rows), config.text_width)
-    texts = torch.from_numpy(arrays.text.queries[queries]).to(device)
-    return near, weighted_means(texts, row, placed, share, len(rows))
+    return weighted_means(means, row, torch.from_numpy(place).to(device), share, len(rows))
 
 
 def _text(vectors: NDArray[np.float32] | None, rows: NDArray[np.int64]) -> Tensor:

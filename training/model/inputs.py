@@ -111,7 +111,6 @@ class ItemInputs:
     neighbours: Tensor
     """[n, k] rows of it, -1 for none."""
     text: Tensor
-    neighbour_text: Tensor
 
     def __len__(self) -> int:
         return len(self.row)
@@ -128,7 +127,6 @@ class ItemInputs:
             neighbour_tokens=self.neighbour_tokens.take(queries.numpy()),
             neighbours=torch.where(near < 0, -1, torch.searchsorted(queries, near)) if len(queries) else near,
             text=self.text[places],
-            neighbour_text=self.neighbour_text[places],
         )
 
     def followed_by(self, other: ItemInputs) -> ItemInputs:
@@ -141,7 +139,6 @@ class ItemInputs:
             neighbour_tokens=stack([self.neighbour_tokens, other.neighbour_tokens]),
             neighbours=torch.cat([self.neighbours, near]),
             text=torch.cat([self.text, other.text]),
-            neighbour_text=torch.cat([self.neighbour_text, other.neighbour_text]),
         )
 
 
@@ -200,25 +197,23 @@ def item_inputs(
     numeric: NDArray[np.float32],
     neighbours: I64,
     query_tokens: Ragged,
-    text: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    text: NDArray[np.float32] | None,
 ) -> ItemInputs:
     """The inputs of n items.
 
     Args:
         items: [n] rows of ``item_tokens``; numeric: [n, >= item_numeric]; neighbours: [n, k] rows of ``query_tokens``,
-        -1 for none; text: the text vectors of all items and of all queries, None where there are none.
+        -1 for none; text: the text vectors of all items, None where there are none.
     """
     distinct, row = np.unique(items, return_inverse=True)
     queries = _distinct(neighbours) if config.graph else np.zeros(0, dtype=np.int64)
-    own, near = text if text is not None and config.text_width else (None, None)
     return ItemInputs(
         tokens=tuple(item_tokens[group].take(distinct) for group in config.item_groups),
         row=torch.from_numpy(row),
         numeric=torch.from_numpy(np.ascontiguousarray(numeric[:, : config.item_numeric])),
         neighbour_tokens=query_tokens.take(queries),
         neighbours=_place(neighbours, queries) if config.graph else torch.full((len(items), 0), -1),
-        text=torch.zeros(len(items), 0) if own is None else torch.from_numpy(own[items]),
-        neighbour_text=_mean_text(config, near, neighbours),
+        text=torch.from_numpy(text[items]) if text is not None and config.text_width else torch.zeros(len(items), 0),
     )
 
 
@@ -255,7 +250,6 @@ def look_up(towers: Towers, requests: QueryInputs, items: ItemInputs) -> tuple[Q
         neighbours=neighbours,
         met=met,
         text=items.text.to(device),
-        neighbour_text=items.neighbour_text.to(device),
     )
 
 
@@ -286,20 +280,10 @@ def no_items(config: TowerConfig) -> ItemInputs:
     """Where a step encodes requests alone."""
     nothing = Ragged(offsets_of(np.zeros(0, dtype=np.int64)), np.zeros(0, dtype=np.int32))
     rows = torch.zeros(0, dtype=torch.int64)
-    empty = torch.zeros(0, config.text_width)
     return ItemInputs(
         tuple(nothing for _ in config.item_groups), rows, torch.zeros(0, config.item_numeric), nothing, rows[:, None],
-        empty, empty,
+        torch.zeros(0, config.text_width),
     )  # fmt: skip
-
-
-def _mean_text(config: TowerConfig, queries: NDArray[np.float32] | None, neighbours: I64) -> Tensor:
-    if queries is None or not (config.graph and config.has_text_part):
-        return torch.zeros(len(neighbours), config.text_width)
-    present = neighbours >= 0
-    weights = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
-    held = queries[np.maximum(neighbours, 0)]
-    return torch.from_numpy(np.einsum("nkd,nk->nd", held, weights.astype(np.float32)))
 
 
 def _distinct(*rows: NDArray[np.integer]) -> I64:

@@ -38,6 +38,8 @@ NEIGHBOUR_WEIGHT = 0.3
 JSON_NAMES = {"item_numeric": "item_figures", "request_numeric": "request_figures"}
 """Fields of ``TowerConfig`` -> their names on disk, where releases have them since before they were called so."""
 FIELD_NAMES = {name: field for field, name in JSON_NAMES.items()}
+FORMER_WEIGHTS = {"familiar": "in_vocabulary"}
+RETIRED_WEIGHTS = ("text.neighbour_gain",)
 HALF: float = 0.5**0.5
 """What makes two parts of length 1 a vector of length 1."""
 
@@ -184,8 +186,6 @@ class ItemBatch:
     """1 where the item has a neighbour, [n, 1]."""
     text: Tensor
     """Text encoder's vector, [n, text width]."""
-    neighbour_text: Tensor
-    """Mean text vector of the neighbour queries, [n, text width]."""
 
 
 class ItemTower(nn.Module):
@@ -302,6 +302,11 @@ class Towers(nn.Module):
         if config.history_part:
             self.history = HistoryPart(config.token_dim, len(config.history_groups))
 
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Weights of these towers, or of their kind as earlier versions had it."""
+        own = {FORMER_WEIGHTS.get(name, name): weight for name, weight in weights.items()}
+        self.load_state_dict({name: weight for name, weight in own.items() if name not in RETIRED_WEIGHTS})
+
     def encode_items(self, items: ItemBatch) -> Tensor:
         """Items to unit vectors [n, width].
 
@@ -316,7 +321,7 @@ class Towers(nn.Module):
             vectors = vectors + self.taste(items.means[:, self.config.groups.index(LABELS)])
         vectors = F.normalize(vectors, dim=1)
         if self.config.has_text_part:
-            vectors = torch.cat([vectors, self.text.items(items.text, items.neighbour_text)], dim=1) * HALF
+            vectors = torch.cat([vectors, self.text.items(items.text)], dim=1) * HALF
         if self.config.history_part:
             vectors = torch.cat([vectors, self.history.of_items(items.means[:, -1])], dim=1)
             vectors = vectors / (1 + ITEM_SHARE**2) ** 0.5

@@ -160,10 +160,7 @@ def _load_encoder(manifest: Manifest, item_ids: list[str]) -> QueryEncoder:
     path = manifest.path
     config = TowerConfig.from_json(manifest.config["towers"])
     towers = Towers(config)
-    weights = load_tensors(path / "model.safetensors")
-    if "familiar" in weights:  # the name of schema version 2
-        weights["in_vocabulary"] = weights.pop("familiar")
-    towers.load_state_dict(weights)
+    towers.load_weights(load_tensors(path / "model.safetensors"))
     stored = load_file(path / "item_tokens.safetensors")
     tokens = {group: Ragged(stored[f"{group}.offsets"], stored[f"{group}.ids"]) for group in config.kept_groups}
     fitted = read_json(path / "preprocessing.json")

@@ -52,7 +52,7 @@ def load_candidate(folder: Path) -> Towers:
         raise FileNotFoundError(f"the candidate under {folder} is of an earlier version of Shelfwise: train it again")
     config = TowerConfig.from_json(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
     towers = Towers(config)
-    towers.load_state_dict(load_file(folder / WEIGHTS))
+    towers.load_weights(load_file(folder / WEIGHTS))
     return towers.eval()
 
 

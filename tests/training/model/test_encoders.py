@@ -157,7 +157,7 @@ def test_text_starts_as_the_encoders_own_similarity() -> None:
     part = TextPart(12, 6)
     part.start_from(texts, seed=1)
     rows = torch.from_numpy(texts)
-    queries, items = part.queries(rows, torch.ones(30, 1)), part.items(rows, torch.zeros_like(rows))
+    queries, items = part.queries(rows, torch.ones(30, 1)), part.items(rows)
     gain = (queries[0].norm() * items[0].norm()).item()
     cosine = torch.nn.functional.normalize(rows, dim=1) @ torch.nn.functional.normalize(rows, dim=1).T
     torch.testing.assert_close(queries @ items.T, gain * cosine, atol=1e-4, rtol=0)

@@ -18,7 +18,6 @@ UNKNOWN_GAIN = 2.6
 LEAST_UNKNOWN_GAIN = 15.0
 """Of an out-of-vocabulary query when it is searched: what training makes of its weight comes from queries that were
 made to look unknown, whose texts it learned all the same. A query that nobody asked is found by what texts say."""
-NEIGHBOUR_GAIN = 0.3
 SAMPLE = 20_000
 """Texts that the leading directions are read off."""
 
@@ -33,7 +32,6 @@ class TextPart(nn.Module):
         nn.init.orthogonal_(self.project.weight)
         self.gains = nn.Parameter(torch.tensor([UNKNOWN_GAIN, TEXT_GAIN]).log())
         """Logs of the weight of the text of an out-of-vocabulary, and of an in-vocabulary query."""
-        self.neighbour_gain = nn.Parameter(torch.tensor(NEIGHBOUR_GAIN))
 
     def queries(self, text: Tensor, vocabulary_share: Tensor) -> Tensor:
         """``vocabulary_share`` in [0, 1], [n, 1]: the gain lies between that of a query
@@ -44,9 +42,10 @@ class TextPart(nn.Module):
         part: Tensor = gain * F.normalize(self.project(text), dim=1)
         return part
 
-    def items(self, text: Tensor, neighbours: Tensor) -> Tensor:
-        """``neighbours``: mean text vector of each item's neighbour queries, zeros without."""
-        return F.normalize(self.project(text + self.neighbour_gain * neighbours), dim=1)
+    def items(self, text: Tensor) -> Tensor:
+        """Of each item by its own text alone: that of its neighbour queries brought known queries nothing and cost the
+        others."""
+        return F.normalize(self.project(text), dim=1)
 
     @torch.no_grad()
     def start_from(self, texts: NDArray[np.float32], seed: int) -> None:
