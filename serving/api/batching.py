@@ -21,8 +21,10 @@ from serving.api.models import SearchRequest
 from serving.api.outcomes import Answered
 from serving.api.workers import Worker
 
-NEWEST = 0.2
-"""Weight of the newest batch in the mean of how long one takes."""
+NEWEST, NEWEST_DEVIATION = 0.125, 0.25
+"""Weights of the newest batch in the means of how long one takes and of how far that is off; with ``DEVIATIONS`` as TCP
+estimates its round trips (Jacobson 1988, Congestion avoidance and control)."""
+DEVIATIONS = 2.0
 BATCH_SHARE = 0.4
 """Of the deadline, that a batch may take: who waits for the one that runs is answered in the next, in time."""
 QUEUE_SHARE = 0.9
@@ -47,7 +49,7 @@ class Batches:
         self._fitting = float(self._largest)
         """Searches that a batch may have now to take no longer than its share of the deadline."""
         self._waiting = deque[_Waiting]()
-        self._batch_s = 0.0
+        self._mean_s = self._deviation_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     async def search(self, request: SearchRequest) -> Answered:
@@ -133,12 +135,19 @@ class Batches:
     def _learn(self, size: int, seconds: float) -> None:
         """How long batches take, and so how large they may be: smaller at once where one took too long, larger by one
         at a time where whole ones did not."""
-        self._batch_s += NEWEST * (seconds - self._batch_s)
+        off = seconds - self._mean_s
+        self._mean_s += NEWEST * off
+        self._deviation_s += NEWEST_DEVIATION * (abs(off) - self._deviation_s)
         allowed = BATCH_SHARE * self._deadline_s
         if seconds > allowed:
             self._fitting = max(1.0, min(self._fitting, max(size * allowed / seconds, size / 2)))
         elif size >= int(self._fitting):
             self._fitting = min(self._fitting + 1, self._largest)
+
+    @property
+    def _batch_s(self) -> float:
+        """How long nearly every batch takes at most."""
+        return self._mean_s + DEVIATIONS * self._deviation_s
 
     @property
     def _patience_s(self) -> float:
