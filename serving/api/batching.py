@@ -16,19 +16,20 @@ from typing import NamedTuple
 
 from infra.settings import ApiSettings
 from serving.answers import LARGEST_CACHED_K
+from serving.api.batch_time import BatchTime
 from serving.api.errors import OverloadedError
 from serving.api.models import SearchRequest
 from serving.api.outcomes import Answered
 from serving.api.workers import Worker
 
-NEWEST, NEWEST_DEVIATION = 0.125, 0.25
-"""Weights of the newest batch in the means of how long one takes and of how far that is off; with ``DEVIATIONS`` as TCP
-estimates its round trips (Jacobson 1988, Congestion avoidance and control)."""
-DEVIATIONS = 2.0
 BATCH_SHARE = 0.4
 """Of the deadline, that a batch may take: who waits for the one that runs is answered in the next, in time."""
 QUEUE_SHARE = 0.9
 """Of the deadline, that waiting and the own batch may take; the rest is for reading, writing and what is misjudged."""
+
+LEAST_SHARE = 0.5
+"""Of the deadline, that a search may wait also where batches take longer than there is time for them: else next to none
+would be answered by a machine that is that slow."""
 
 
 class _Waiting(NamedTuple):
@@ -46,10 +47,8 @@ class Batches:
         self._running = dict.fromkeys(workers, 0)
         self._each, self._largest, self._most = settings.search_threads, settings.max_batch, settings.max_waiting
         self._deadline_s = deadline_s
-        self._fitting = float(self._largest)
-        """Searches that a batch may have now to take no longer than its share of the deadline."""
+        self._time = BatchTime()
         self._waiting = deque[_Waiting]()
-        self._mean_s = self._deviation_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     async def search(self, request: SearchRequest) -> Answered:
@@ -72,10 +71,11 @@ class Batches:
     def overloaded(self) -> str | None:
         """Why a search that arrives now is to be refused; None where it would be answered in time."""
         ahead = len(self._waiting)
-        at_once = int(self._fitting) * self._each * max(1, self._ready)
-        # Half a batch until the one that runs ends, those before it, and its own.
-        batches = 1.5 + ahead // at_once
-        if ahead >= self._most or (ahead and batches * self._batch_s > QUEUE_SHARE * self._deadline_s):
+        fitting = self._fitting
+        before = ahead // (fitting * self._each * max(1, self._ready))
+        # Those before it, half of one that runs, and its own. The next batch is filled in any case.
+        late = before and (before + 1.5) * self._time.at_most(fitting) > QUEUE_SHARE * self._deadline_s
+        if ahead >= self._most or late:
             return f"{ahead} searches wait already: come back in a moment"
         return None
 
@@ -103,7 +103,8 @@ class Batches:
     def _next(self) -> list[_Waiting]:
         """The longest waiting ones; one that takes long by itself makes no other wait for it."""
         batch: list[_Waiting] = []
-        while self._waiting and len(batch) < int(self._fitting):
+        largest = self._fitting
+        while self._waiting and len(batch) < largest:
             if self._waiting[0].answer.cancelled():
                 self._waiting.popleft()
                 continue
@@ -121,7 +122,7 @@ class Batches:
         failed = work.exception()
         answers = [failed] * len(batch) if failed is not None else work.result()
         if failed is None and not _takes_long(batch[0].request):
-            self._learn(len(batch), asyncio.get_running_loop().time() - began)
+            self._time.learn(len(batch), asyncio.get_running_loop().time() - began)
         for one, answer in zip(batch, answers, strict=True):
             if one.answer.cancelled():
                 continue
@@ -132,27 +133,16 @@ class Batches:
         self._refuse_the_late()
         self.begin()
 
-    def _learn(self, size: int, seconds: float) -> None:
-        """How long batches take, and so how large they may be: smaller at once where one took too long, larger by one
-        at a time where whole ones did not."""
-        off = seconds - self._mean_s
-        self._mean_s += NEWEST * off
-        self._deviation_s += NEWEST_DEVIATION * (abs(off) - self._deviation_s)
-        allowed = BATCH_SHARE * self._deadline_s
-        if seconds > allowed:
-            self._fitting = max(1.0, min(self._fitting, max(size * allowed / seconds, size / 2)))
-        elif size >= int(self._fitting):
-            self._fitting = min(self._fitting + 1, self._largest)
-
     @property
-    def _batch_s(self) -> float:
-        """How long nearly every batch takes at most."""
-        return self._mean_s + DEVIATIONS * self._deviation_s
+    def _fitting(self) -> int:
+        """Searches that a batch may have."""
+        return self._time.largest_within(BATCH_SHARE * self._deadline_s, self._largest)
 
     @property
     def _patience_s(self) -> float:
         """Longest that a search waits for its batch to begin."""
-        return max(QUEUE_SHARE * self._deadline_s - self._batch_s, self._deadline_s / 4)
+        left_s = QUEUE_SHARE * self._deadline_s - self._time.at_most(self._fitting)
+        return max(left_s, LEAST_SHARE * self._deadline_s)
 
     def _refuse_the_late(self) -> None:
         """Who waited past the deadline has gone, or is about to: no time is spent on them that others wait for."""
