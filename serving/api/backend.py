@@ -54,6 +54,11 @@ class Backend:
         return list(dict.fromkeys(release_id for release_id in told if release_id))
 
     @property
+    def answering(self) -> int:
+        """How many workers answer now."""
+        return sum(worker.reason is None for worker in self._workers)
+
+    @property
     def processes(self) -> list[int]:
         """Ids of the processes that search beside this one."""
         return [worker.pid for worker in self._workers if worker.pid is not None]

@@ -26,13 +26,15 @@ class Told(NamedTuple):
     """Of the retrievers; empty: nothing serves yet."""
     release_ids: list[str]
     """The releases that answer."""
-    processes: list[int]
-    """Ids of the processes that search beside the server's own."""
+    answering: int
+    """How many processes answer searches."""
     ends: int
-    """How often one of these ended without being told to."""
+    """How often one that searches beside the server's own ended without being told to."""
+    processes: list[int]
+    """Ids of those."""
 
 
-NOTHING = Told({}, [], [], 0)
+NOTHING = Told({}, [], 0, 0, [])
 
 
 class Metrics:
@@ -116,17 +118,15 @@ class _Asked(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        statistics, release_ids, processes, ends = self._told()
+        statistics, release_ids, answering, ends, _ = self._told()
         yield GaugeMetricFamily("shelfwise_ready", "1 once searches are answered.", value=float(bool(release_ids)))
-        answering = InfoMetricFamily("shelfwise_live_release", "The release that answers.", labels=[])
+        live = InfoMetricFamily("shelfwise_live_release", "The release that answers.", labels=[])
         for release_id in release_ids:
-            answering.add_metric([], {"release": release_id})
-        yield answering
-        yield GaugeMetricFamily(
-            "shelfwise_search_processes", "Processes that search beside the server's own.", len(processes)
-        )
+            live.add_metric([], {"release": release_id})
+        yield live
+        yield GaugeMetricFamily("shelfwise_search_processes", "Processes that answer searches now.", answering)
         yield CounterMetricFamily(
-            "shelfwise_search_processes_ended", "Of these, those that ended without being told to.", ends
+            "shelfwise_search_processes_ended", "Processes that searched and ended without being told to.", ends
         )
         yield from _of_live(statistics.get("live", {}))
         hits = CounterMetricFamily("shelfwise_cache_hits", "Look-ups that a cache answered.", labels=["cache"])

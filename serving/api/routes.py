@@ -205,7 +205,7 @@ async def item_updates(backend: Behind) -> ItemUpdateState:
 @routes.get("/metrics", tags=["operation"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(backend: Behind, counted: Counted) -> Response:
     """Metrics for Prometheus."""
-    told = Told(await backend.statistics(), backend.release_ids, backend.processes, backend.ends)
+    told = Told(await backend.statistics(), backend.release_ids, backend.answering, backend.ends, backend.processes)
     # On a thread, as asking the system for the memory of other processes takes a while.
     return Response(await asyncio.to_thread(counted.exposition, told), media_type=PROMETHEUS)
 
