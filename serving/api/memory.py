@@ -30,6 +30,13 @@ def used_memory(processes: Iterable[int]) -> int:
     used = 0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            told = psutil.Process(process).memory_full_info()
-            used += getattr(told, "pss", told.rss)
+            used += _used(psutil.Process(process))
     return used
+
+
+def _used(process: psutil.Process) -> int:
+    try:
+        told = process.memory_full_info()
+    except psutil.AccessDenied:  # as macOS does of other processes
+        return int(process.memory_info().rss)
+    return int(getattr(told, "pss", told.rss))

@@ -105,7 +105,11 @@ class ProcessWorker:
     async def _keep(self) -> None:
         pause = AGAIN_S
         while True:
-            came_up = await self._run()
+            try:
+                came_up = await self._run()
+            except OSError as error:
+                log.error("search process %d cannot be started: %s", self._number, error)
+                came_up = False
             if self._closing:
                 return
             self.ends += 1
@@ -133,6 +137,9 @@ class ProcessWorker:
                     self._answered(*told)
         except (EOFError, OSError):
             pass
+        except Exception:
+            log.exception("search process %d says what cannot be read, and is killed", self._number)
+            process.kill()
         finally:
             self._writer, self._release_id = None, None
             self._reason = "the server stops" if self._closing else "the process that searches ended, and starts again"
