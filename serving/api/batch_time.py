@@ -21,7 +21,7 @@ class BatchTime:
         """Note a batch that ended."""
         weight = max(NEWEST, 1 / (self._seen + 1))
         if self._seen:
-            self._off += max(NEWEST_OFF, 1 / self._seen) * (abs(seconds - self._expected(size)) - self._off)
+            self._off += max(NEWEST_OFF, 1 / self._seen) * (abs(seconds - self.expected(size)) - self._off)
         self._seen += 1
         self._size += weight * (size - self._size)
         self._seconds += weight * (seconds - self._seconds)
@@ -35,15 +35,16 @@ class BatchTime:
 
     def at_most(self, size: int) -> float:
         """Seconds within which nearly every batch of that size ends; 0.0 before there was one."""
-        return self._expected(size) + DEVIATIONS * self._off
+        return self.expected(size) + DEVIATIONS * self._off
 
     def largest_within(self, seconds: float, most: int) -> int:
         """How many searches a batch may have, of at most ``most``, to be expected to end within that time; at least a
         quarter of that: smaller batches cost more than they save."""
         fewest = -(-most // 4)
-        if self._expected(most) <= seconds:
+        if self.expected(most) <= seconds:
             return most
         return max(fewest, int((seconds - self._fixed) / self._each)) if self._each else fewest
 
-    def _expected(self, size: int) -> float:
+    def expected(self, size: int) -> float:
+        """Seconds that a batch of that size is expected to take; 0.0 before there was one."""
         return self._fixed + self._each * size

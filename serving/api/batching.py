@@ -27,7 +27,7 @@ BATCH_SHARE = 0.4
 QUEUE_SHARE = 0.9
 """Of the deadline, that waiting and the own batch may take; the rest is for reading, writing and what is misjudged."""
 
-LEAST_SHARE = 0.5
+LEAST_SHARE = 0.25
 """Of the deadline, that a search may wait also where batches take longer than there is time for them: else next to none
 would be answered by a machine that is that slow."""
 
@@ -48,6 +48,8 @@ class Batches:
         self._each, self._largest, self._most = settings.search_threads, settings.max_batch, settings.max_waiting
         self._deadline_s = deadline_s
         self._time = BatchTime()
+        self._ends: dict[asyncio.Future[list[Answered | Exception]], float] = {}
+        """When each batch that runs is expected to end."""
         self._waiting = deque[_Waiting]()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -72,11 +74,10 @@ class Batches:
         """Why a search that arrives now is to be refused; None where it would be answered in time."""
         ahead = len(self._waiting)
         fitting = self._fitting
-        before = ahead // (fitting * self._each * max(1, self._ready))
-        # Those before it, half of one that runs, and its own. The next batch is filled in any case.
-        late = before and (before + 1.5) * self._time.at_most(fitting) > QUEUE_SHARE * self._deadline_s
-        if ahead >= self._most or late:
-            return f"{ahead} searches wait already: come back in a moment"
+        batches_before = ahead // (fitting * self._each * max(1, self._ready))
+        wait_s = self._until_free_s() + batches_before * self._time.expected(fitting)
+        if ahead >= self._most or wait_s > self._patience_s(ahead + 1):
+            return f"more is asked than can be answered in time, {ahead} searches wait: come back in a moment"
         return None
 
     def begin(self) -> None:
@@ -88,7 +89,9 @@ class Batches:
                 break
             self._running[worker] += 1
             work = worker.ask("search", [one.request for one in batch])
-            work.add_done_callback(partial(self._end, worker, batch, loop.time()))
+            began = loop.time()
+            self._ends[work] = began + self._time.expected(len(batch))
+            work.add_done_callback(partial(self._end, worker, batch, began))
         self._refuse_at_the_deadline()
 
     @property
@@ -119,6 +122,7 @@ class Batches:
         self, worker: Worker, batch: list[_Waiting], began: float, work: asyncio.Future[list[Answered | Exception]]
     ) -> None:
         self._running[worker] -= 1
+        del self._ends[work]
         failed = work.exception()
         answers = [failed] * len(batch) if failed is not None else work.result()
         if failed is None and not _takes_long(batch[0].request):
@@ -138,15 +142,20 @@ class Batches:
         """Searches that a batch may have."""
         return self._time.largest_within(BATCH_SHARE * self._deadline_s, self._largest)
 
-    @property
-    def _patience_s(self) -> float:
-        """Longest that a search waits for its batch to begin."""
-        left_s = QUEUE_SHARE * self._deadline_s - self._time.at_most(self._fitting)
+    def _patience_s(self, waiting: int) -> float:
+        """Longest that a search waits for its batch to begin where so many do."""
+        left_s = QUEUE_SHARE * self._deadline_s - self._time.at_most(min(waiting, self._fitting))
         return max(left_s, LEAST_SHARE * self._deadline_s)
+
+    def _until_free_s(self) -> float:
+        """Until a batch can begin, if those that run take as long as such do."""
+        if self._free() or not self._ends:
+            return 0.0
+        return max(0.0, min(self._ends.values()) - asyncio.get_running_loop().time())
 
     def _refuse_the_late(self) -> None:
         """Who waited past the deadline has gone, or is about to: no time is spent on them that others wait for."""
-        late = asyncio.get_running_loop().time() - self._patience_s
+        late = asyncio.get_running_loop().time() - self._patience_s(len(self._waiting))
         while self._waiting and self._waiting[0].since <= late:
             answer = self._waiting.popleft().answer
             if not answer.cancelled():
@@ -156,7 +165,9 @@ class Batches:
         """See that who waits is refused in time, also where nothing else happens until then."""
         if self._timer is None and self._waiting:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._waiting[0].since + self._patience_s, self._at_the_deadline)
+            self._timer = loop.call_at(
+                self._waiting[0].since + self._patience_s(len(self._waiting)), self._at_the_deadline
+            )
 
     def _at_the_deadline(self) -> None:
         self._timer = None
