@@ -24,7 +24,7 @@ from serving.api.workers import Worker
 
 BATCH_SHARE = 0.4
 """Of the deadline, that a batch may take: who waits for the one that runs is answered in the next, in time."""
-QUEUE_SHARE = 0.9
+QUEUE_SHARE = 0.8
 """Of the deadline, that waiting and the own batch may take; the rest is for reading, writing and what is misjudged."""
 
 LEAST_SHARE = 0.25
