@@ -34,6 +34,11 @@ def logged_with(**ids: Any) -> Iterator[None]:
         _ids.reset(token)
 
 
+def current_ids() -> Ids:
+    """The ids of the blocks that this is in, for another process that goes on with it."""
+    return _ids.get()
+
+
 class JsonLines(logging.Formatter):
     """Time, level, logger, message; the shop, and the run, step, release and request where the record is of one.
 

@@ -220,6 +220,13 @@ class Retriever:
             raise BadRequest(str(error)) from error
         return True
 
+    def forget(self, users: Sequence[str]) -> None:
+        """Read users anew at their next request: another process recorded what they did."""
+        for user in users:
+            person = self._settings.raw.person(user, None)
+            if person is not None:
+                self._features.forget({self.release_id}, person)
+
     @property
     def release_id(self) -> str:
         """The release that answers now."""
@@ -277,6 +284,11 @@ class Retriever:
         self._live.item_updates.add(rows)
         self._live.update_items()
         return dict(vars(self._live.item_updates.counts))
+
+    def read_item_updates(self) -> None:
+        """Serve with what was said of items to another process, now instead of within
+        ``settings.serving.refresh_seconds``."""
+        self._live.update_items()
 
     def fields(self) -> list[dict[str, Any]]:
         """What can be filtered by: name, kind, and the most frequent values or the range of numbers."""

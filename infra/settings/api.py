@@ -59,15 +59,21 @@ class ApiSettings(Group):
     beyond this machine. 0: any number."""
     rate_burst: Count = 100
     """Requests that a client may send at once after a pause."""
+    processes: int = Field(1, ge=0)
+    """Processes that search, each with the live release, beside the one that speaks HTTP: that one keeps the queue, and
+    refuses what would not be answered in time. More of them answer more searches a second, up to one per core. 0: one
+    process does all, which takes least memory and falls behind where more is asked than it can answer
+    (docs/performance.md)."""
     threads: Count = 8
-    """Requests that are worked on at a time."""
+    """Requests that a process works on at a time."""
     search_threads: Count = 1
-    """Batches of searches that are worked on at a time; they share the interpreter (docs/performance.md)."""
+    """Batches of searches that a process works on at a time; they share its interpreter."""
     max_batch: Count = 32
-    """Searches that are answered together, of those that arrived while others were answered; 1: each by itself."""
+    """Searches that are answered together, of those that arrived while others were answered; fewer where they would
+    take too much of ``serving.deadline_ms``. 1: each by itself."""
     max_waiting: Count = 256
-    """Requests, and searches, that wait for a thread; the next ones are told to come back, and so are searches that
-    would wait longer than ``serving.deadline_ms`` for those before them."""
+    """Requests, and searches, that wait; the next ones are told to come back, and so are searches that would not be
+    answered within ``serving.deadline_ms``."""
     shutdown_seconds: Count = 30
     """Longest that requests in flight are waited for when the server stops."""
     sample_users: int = Field(8, ge=0)

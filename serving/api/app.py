@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
@@ -16,21 +16,25 @@ from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 
 from infra.settings import Settings
-from serving.api.backend import Backend, BadInputError, NotReadyError
-from serving.api.batching import OverloadedError
+from serving.api.backend import Backend
+from serving.api.errors import BadInputError, NotReadyError, OverloadedError
 from serving.api.guard import Guard
 from serving.api.metrics import Metrics
 from serving.api.observe import Observe
+from serving.api.refusals import RETRY_AFTER
 from serving.api.routes import open_routes, routes
 from serving.api.ubi import UBI_PATHS, UbiCors, ubi_routes
-from serving.retriever import Retriever
 from serving.ubi_log import UbiLog, log_folder
+
+if TYPE_CHECKING:
+    from serving.api.workers import Make
 
 PAGE = Path(__file__).with_name("page")
 
 
-def create_app(settings: Settings, make: Callable[[Settings], Retriever] = Retriever) -> FastAPI:
-    """The API over the live release of a shop; it warms up when it is started.
+def create_app(settings: Settings, make: Make | None = None) -> FastAPI:
+    """The API over the live release of a shop; it warms up when it is started. ``make``: see
+    :func:`serving.api.workers.workers_of`.
 
     Raises:
         UbiLogError: the log is on, and there is no folder to write it to.
@@ -64,7 +68,7 @@ def create_app(settings: Settings, make: Callable[[Settings], Retriever] = Retri
     def log_statistics() -> dict[str, Any]:
         return app.state.ubi_log.statistics() if app.state.ubi_log else {}
 
-    metrics = Metrics(backend.statistics, lambda: backend.release_id, log_statistics)
+    metrics = Metrics(log_statistics)
     app.state.settings, app.state.backend, app.state.metrics = settings, backend, metrics
     # The guard checks the key before a body is read; this tells OpenAPI of it.
     key = [Security(HTTPBearer(auto_error=False, description="`api.key`"))] if settings.api.has_key else []
@@ -74,7 +78,8 @@ def create_app(settings: Settings, make: Callable[[Settings], Retriever] = Retri
     app.add_api_route("/", _page("index.html"), include_in_schema=False)
     app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))
-    app.add_middleware(Guard, settings=settings.api, keyless={path: settings.ubi_log.origins for path in UBI_PATHS})
+    keyless = {path: settings.ubi_log.origins for path in UBI_PATHS}
+    app.add_middleware(Guard, settings=settings.api, keyless=keyless, overloaded=backend.overloaded)
     if settings.ubi_log.origins:
         app.add_middleware(UbiCors, origins=settings.ubi_log.origins)
     app.add_middleware(Observe, metrics=metrics)
@@ -110,7 +115,7 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _not_now(_: Request, error: Exception) -> JSONResponse:
-    return _problem(503, str(error), {"Retry-After": "2"})
+    return _problem(503, str(error), {"Retry-After": RETRY_AFTER})
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:

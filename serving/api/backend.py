@@ -1,113 +1,97 @@
-"""The retriever behind the API: warmed up beside the server, called on a bounded number of threads."""
+"""What the routes ask: searches in batches, all else one by one, of whichever worker has least to do."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from contextvars import copy_context
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from features.store.errors import OnlineStoreUnavailable
-from infra.contract.request import Request
-from infra.services import ServiceError
 from infra.settings import Settings
-from serving.api.batching import Batches, OverloadedError
-from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable, NoLiveRelease
+from serving.api.batching import Batches
+from serving.api.errors import NotReadyError, OverloadedError
+from serving.api.models import SearchRequest
+from serving.api.outcomes import Answered, Recorded
+from serving.api.statistics import Statistics
+from serving.api.workers import Worker, workers_of
 from serving.item_updates.rows import ItemUpdate
-from serving.retrieval import ONLINE_STORE_UNAVAILABLE, Retrieval
-from serving.retriever import Retriever
 from serving.ubi_log.intake import UserEvent
-from training.release.manifest import ReleaseError
-from training.text import TextEncoderError
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from serving.api.workers import Make
 
-RETRY_S = 2.0
-"""Until the next attempt where nothing could be loaded."""
-EXPECTED = (NoLiveRelease, IndexUnavailable, ReleaseError, ServiceError, TextEncoderError)
-"""What keeps a retriever from starting and says in a sentence what to do."""
-PUSH_AGAIN = "`shelfwise promote ID` does (`shelfwise releases` has the ID), `shelfwise rollback` serves the one before"
-
-T = TypeVar("T")
-
-
-class BadInputError(ValueError):
-    """Input that the retriever refuses, in its own sentence."""
-
-
-class NotReadyError(RuntimeError):
-    """Nothing can be answered yet; the message says why."""
-
-
-class Recorded(NamedTuple):
-    """What became of an event."""
-
-    away: list[str]
-    """What it is lost to."""
-    unknown_item: bool
+TELL_S = 1.0
+"""Longest that a worker is waited for that is told what another one did, or asked what it counted."""
 
 
 class Backend:
-    """A retriever that comes up in the background. Call it from one event loop."""
+    """Workers that come up in the background. Call it from one event loop."""
 
-    def __init__(self, settings: Settings, make: Callable[[Settings], Retriever] = Retriever) -> None:
-        self._settings = settings
-        self._make = make
-        self._retriever: Retriever | None = None
-        self._reason = "loading the live release"
-        self._pool = ThreadPoolExecutor(settings.api.threads, thread_name_prefix="shelfwise-api")
+    def __init__(self, settings: Settings, make: Make | None = None) -> None:
+        """``make``: see :func:`serving.api.workers.workers_of`."""
+        self._workers: list[Worker] = workers_of(settings, make)
+        self._statistics = Statistics(len(self._workers))
         self._most = settings.api.threads + settings.api.max_waiting
         self._pending = 0
-        self._batches = Batches(
-            self._pool, self._retrieve_many, settings.api, deadline_s=settings.serving.deadline_ms / 1000
-        )
-        self._starting: asyncio.Task[None] | None = None
-        self._made: Future[Retriever] | None = None
-        """The retriever that is being made or was: whoever ends the waiting for it still has to close it."""
+        self._batches = Batches(self._workers, settings.api, deadline_s=settings.serving.deadline_ms / 1000)
 
     @property
     def reason(self) -> str | None:
         """Why nothing is answered yet; None once searches are."""
-        return None if self._retriever else self._reason
+        reasons = [worker.reason for worker in self._workers]
+        return None if None in reasons else reasons[0]
 
     @property
     def release_id(self) -> str | None:
-        """The release that answers now; None before there is one."""
-        return self._retriever.release_id if self._retriever else None
+        """The release that answers now; None before there is one. See :attr:`release_ids`."""
+        return next(iter(self.release_ids), None)
+
+    @property
+    def release_ids(self) -> list[str]:
+        """The releases that answer now; several for as long as workers take to see a promotion."""
+        told = [worker.release_id for worker in self._workers if worker.reason is None]
+        return list(dict.fromkeys(release_id for release_id in told if release_id))
+
+    @property
+    def answering(self) -> int:
+        """How many workers answer now."""
+        return sum(worker.reason is None for worker in self._workers)
+
+    @property
+    def processes(self) -> list[int]:
+        """Ids of the processes that search beside this one."""
+        return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    @property
+    def ends(self) -> int:
+        """How often one of these ended without being told to."""
+        return sum(worker.ends for worker in self._workers)
 
     def start(self) -> None:
         """Begin to warm up; tries again until something is live."""
-        self._starting = asyncio.create_task(self._start())
+        gc.collect()
+        gc.freeze()
+        for worker in self._workers:
+            worker.start(self._batches.begin)
 
     async def close(self) -> None:
-        """Let what runs finish, then close the retriever, also one that was still being made."""
-        if self._starting:
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
-        await asyncio.to_thread(self._pool.shutdown)
-        self._retriever = None
-        made, self._made = self._made, None
-        if made and not made.cancelled() and made.exception() is None:
-            await asyncio.to_thread(made.result().close)
+        """Let what runs finish, then close the retrievers, also those that were still being made."""
+        await asyncio.gather(*(worker.close() for worker in self._workers))
 
-    async def search(self, request: Request) -> Retrieval:
-        """Retrieve on a thread, together with what else waits.
+    def overloaded(self) -> str | None:
+        """Why a search that arrives now is to be refused; None where it would be answered in time."""
+        return self._batches.overloaded()
+
+    async def search(self, request: SearchRequest) -> Answered:
+        """Retrieve, together with what else waits.
 
         Raises:
             BadInputError: the message says what is wrong.
             NotReadyError, OverloadedError: not now.
         """
-        if self._retriever is None:
-            raise NotReadyError(self._reason)
-        try:
-            return await self._batches.search(request)
-        except BadRequest as error:
-            raise BadInputError(str(error)) from error
+        self._ready_workers()
+        return await self._batches.search(request)
 
     async def record(
         self, user: str | None, action: str, query: str | None, item_id: str | None, time: datetime | None
@@ -118,16 +102,9 @@ class Backend:
             BadInputError: an event that makes no sense.
             NotReadyError, OverloadedError: not now.
         """
-
-        def record(retriever: Retriever) -> Recorded:
-            unknown = item_id is not None and not retriever.knows(item_id)
-            try:
-                retriever.record(user, action, query=query, item_id=item_id, time=time)
-            except OnlineStoreUnavailable:
-                return Recorded([ONLINE_STORE_UNAVAILABLE], unknown)
-            return Recorded([], unknown)
-
-        return await self._run(record)
+        known = [] if user is None else [user]
+        recorded: Recorded = await self._one("record", user, action, query, item_id, time, told="forget", to=known)
+        return recorded
 
     async def record_all(self, events: Sequence[UserEvent]) -> bool:
         """Record several events; whether the online store was away. One that it refuses is passed over.
@@ -135,29 +112,23 @@ class Backend:
         Raises:
             NotReadyError, OverloadedError: not now.
         """
-
-        def record(retriever: Retriever) -> bool:
-            for one in events:
-                with suppress(BadRequest):
-                    retriever.record(one.user, one.action, query=one.query, item_id=one.item_id, time=one.time)
-            return False
-
-        try:
-            return await self._run(record)
-        except OnlineStoreUnavailable:
-            return True
+        away: bool = await self._one("record_all", events, told="forget", to=[event.user for event in events])
+        return away
 
     async def items(self, item_ids: Sequence[str]) -> list[dict[str, Any]]:
         """What the catalogue says of each item."""
-        return await self._run(lambda r: r.items(item_ids))
+        found: list[dict[str, Any]] = await self._one("items", item_ids)
+        return found
 
     async def fields(self) -> list[dict[str, Any]]:
         """What can be filtered by."""
-        return await self._run(lambda r: r.fields())
+        found: list[dict[str, Any]] = await self._one("fields")
+        return found
 
     async def users(self) -> list[str]:
         """Some known users."""
-        return await self._run(lambda r: r.users(self._settings.api.sample_users))
+        found: list[str] = await self._one("users")
+        return found
 
     async def update_items(self, updates: Sequence[ItemUpdate]) -> dict[str, int]:
         """Say what is new of items; how many have updates now.
@@ -166,60 +137,45 @@ class Backend:
             BadInputError: a row is wrong; none was taken.
             NotReadyError, OverloadedError: not now.
         """
-        try:
-            return await self._run(lambda r: r.update_items(updates))
-        except OnlineStoreUnavailable as error:
-            raise NotReadyError(f"nothing was taken, send it again: {error}") from error
+        counts: dict[str, int] = await self._one("update_items", updates, told="read_item_updates")
+        return counts
 
-    def statistics(self) -> Mapping[str, Any]:
-        """What the retriever counts of its caches and of updates of items."""
-        return self._retriever.statistics() if self._retriever else {}
+    async def statistics(self) -> Mapping[str, Any]:
+        """What the retrievers count of their caches and of updates of items, as one; empty before there is one."""
+        asked = {n: worker.ask("statistics") for n, worker in enumerate(self._workers) if worker.reason is None}
+        if asked:
+            await asyncio.wait(asked.values(), timeout=TELL_S)
+        for number, told in asked.items():
+            if told.done() and told.exception() is None:
+                self._statistics.told(number, self._workers[number].ends, told.result())
+        return self._statistics.together() if asked else {}
 
-    def _retrieve_many(self, requests: Sequence[Request]) -> list[Retrieval]:
-        retriever = self._retriever
-        if retriever is None:
-            raise NotReadyError("the server stops")
-        return retriever.retrieve_many(requests)
+    def _ready_workers(self) -> list[Worker]:
+        ready = [worker for worker in self._workers if worker.reason is None]
+        if not ready:
+            raise NotReadyError(self.reason or "nothing answers")
+        return ready
 
-    async def _run(self, call: Callable[[Retriever], T]) -> T:
-        retriever = self._retriever
-        if retriever is None:
-            raise NotReadyError(self._reason)
+    async def _one(self, operation: str, *arguments: Any, told: str = "", to: Sequence[Any] | None = None) -> Any:
+        """What one worker answers; then the others are ``told`` by the operation of that name, before who asked is."""
+        ready = self._ready_workers()
         if self._pending >= self._most:
             raise OverloadedError(f"{self._pending} requests are in progress: come back in a moment")
+        asked = min(ready, key=lambda worker: worker.outstanding)
+        work = asyncio.ensure_future(asked.ask(operation, *arguments))
         self._pending += 1
-        future = self._pool.submit(copy_context().run, call, retriever)  # its records carry the request's id
-        # Counted down by the thread's end: a caller that hangs up does not free a thread that still works.
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
-        try:
-            return await asyncio.wrap_future(future)
-        except BadRequest as error:
-            raise BadInputError(str(error)) from error
+        work.add_done_callback(self._done)
+        # A caller that hangs up does not free a place where work goes on.
+        answer = await asyncio.shield(work)
+        others = [worker.ask(told, *([] if to is None else [to])) for worker in ready if told and worker is not asked]
+        if others:
+            # One that ended meanwhile, or fails, reads all anew or says so in its own log.
+            _, late = await asyncio.wait(others, timeout=TELL_S)
+            for other in set(others) - late:
+                other.exception()
+        return answer
 
-    def _done(self) -> None:
+    def _done(self, work: asyncio.Future[Any]) -> None:
         self._pending -= 1
-
-    async def _start(self) -> None:
-        while self._retriever is None:
-            try:
-                self._made = self._pool.submit(self._make, self._settings)
-                self._retriever = await asyncio.wrap_future(self._made)
-                # What was loaded stays: a collection that visits all of it holds every search for as long.
-                gc.collect()
-                gc.freeze()
-                log.info("release %s serves", self._retriever.release_id)
-            except EXPECTED as error:
-                self._wait_for(str(error))
-            except IncompleteCollection as error:
-                self._wait_for(f"{error}: {PUSH_AGAIN}")
-            except Exception as error:
-                log.exception("the retriever could not be made")
-                self._wait_for(f"the retriever could not be made ({type(error).__name__}); the server's log says more")
-            if self._retriever is None:
-                await asyncio.sleep(RETRY_S)
-
-    def _wait_for(self, reason: str) -> None:
-        if reason != self._reason:
-            log.warning("not ready: %s", reason)
-        self._reason = reason
+        if not work.cancelled():
+            work.exception()  # read, also where who asked has hung up

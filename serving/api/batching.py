@@ -1,102 +1,113 @@
-"""Searches that arrive while others are answered are answered together, in the order in which they came.
+"""Searches that arrive together are answered together.
 
-One at a time they fight for the interpreter: the more threads, the fewer answers. Nobody is waited for: a search that
-finds a thread free begins at once, alone; what arrives until a thread is free again is the next batch.
+One pass of tower, features and ranker costs a batch little more than a single search (docs/performance.md), and of a
+process each batch has a thread at a time: searches of one process fight for the interpreter. Nobody is waited for: a
+search that finds a thread free begins at once, alone; what arrives until a thread is free again is the next batch.
+Whoever would not be answered within the deadline is refused, at best before anything was done for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
-from infra.contract.request import Request
 from infra.settings import ApiSettings
 from serving.answers import LARGEST_CACHED_K
-from serving.errors import IndexUnavailable, NoLiveRelease
-from serving.retrieval import Retrieval
+from serving.api.batch_time import BatchTime
+from serving.api.errors import OverloadedError
+from serving.api.models import SearchRequest
+from serving.api.outcomes import Answered
+from serving.api.workers import Worker
 
-Answers = list[Retrieval | Exception]
-NEWEST = 0.2
-"""Weight of the newest batch in the mean of how long one takes."""
+BATCH_SHARE = 0.4
+"""Of the deadline, that a batch may take: who waits for the one that runs is answered in the next, in time."""
+QUEUE_SHARE = 0.8
+"""Of the deadline, that waiting and the own batch may take; the rest is for reading, writing and what is misjudged."""
 
-
-class OverloadedError(RuntimeError):
-    """More requests wait than can be answered in time."""
+LEAST_SHARE = 0.25
+"""Of the deadline, that a search may wait also where batches take longer than there is time for them: else next to none
+would be answered by a machine that is that slow."""
 
 
 class _Waiting(NamedTuple):
-    request: Request
-    answer: asyncio.Future[Retrieval]
-    until: float
-    """When it has waited too long, on the loop's clock."""
+    request: SearchRequest
+    answer: asyncio.Future[Answered]
+    since: float
+    """When it arrived, on the loop's clock."""
 
 
 class Batches:
-    """Answers searches on a few threads of ``pool``. For one event loop."""
+    """Answers searches on workers. For one event loop."""
 
-    def __init__(
-        self,
-        pool: Executor,
-        retrieve_many: Callable[[Sequence[Request]], list[Retrieval]],
-        settings: ApiSettings,
-        deadline_s: float,
-    ) -> None:
-        """``deadline_s``: longest that a search is to wait for those before it."""
-        self._pool, self._retrieve_many = pool, retrieve_many
-        self._threads, self._largest, self._most = settings.search_threads, settings.max_batch, settings.max_waiting
+    def __init__(self, workers: Sequence[Worker], settings: ApiSettings, deadline_s: float) -> None:
+        """``deadline_s``: within which a search is to be answered."""
+        self._running = dict.fromkeys(workers, 0)
+        self._each, self._largest, self._most = settings.search_threads, settings.max_batch, settings.max_waiting
         self._deadline_s = deadline_s
+        self._time = BatchTime()
+        self._ends: dict[asyncio.Future[list[Answered | Exception]], float] = {}
+        """When each batch that runs is expected to end."""
         self._waiting = deque[_Waiting]()
-        self._running = 0
-        self._batch_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def search(self, request: Request) -> Retrieval:
+    async def search(self, request: SearchRequest) -> Answered:
         """The answer to one search.
 
         Raises:
             OverloadedError: it would wait too long.
-            Whatever ``retrieve_many`` raises at it.
+            NotReadyError: what answered it ended.
+            Whatever is wrong with the request.
         """
-        self._refuse_where_overloaded()
+        overloaded = self.overloaded()
+        if overloaded:
+            raise OverloadedError(overloaded)
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Retrieval] = loop.create_future()
-        self._waiting.append(_Waiting(request, answer, loop.time() + self._deadline_s))
-        self._begin()
+        answer: asyncio.Future[Answered] = loop.create_future()
+        self._waiting.append(_Waiting(request, answer, loop.time()))
+        self.begin()
         return await answer
 
-    def _refuse_where_overloaded(self) -> None:
+    def overloaded(self) -> str | None:
+        """Why a search that arrives now is to be refused; None where it would be answered in time."""
         ahead = len(self._waiting)
-        full_batches = ahead // self._largest
-        if ahead >= self._most or full_batches * self._batch_s / self._threads > self._deadline_s:
-            raise OverloadedError(f"{ahead} searches wait already: come back in a moment")
+        fitting = self._fitting
+        batches_before = ahead // (fitting * self._each * max(1, self._ready))
+        wait_s = self._until_free_s() + batches_before * self._time.expected(fitting)
+        if ahead >= self._most or wait_s > self._patience_s(ahead + 1):
+            return f"more is asked than can be answered in time, {ahead} searches wait: come back in a moment"
+        return None
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Have what waits answered, as far as there are workers for it; to be called when one comes up."""
         loop = asyncio.get_running_loop()
-        while self._waiting and self._running < self._threads:
+        while self._waiting and (worker := self._free()):
             batch = self._next()
             if not batch:
-                return
-            self._running += 1
+                break
+            self._running[worker] += 1
+            work = worker.ask("search", [one.request for one in batch])
             began = loop.time()
+            self._ends[work] = began + self._time.expected(len(batch))
+            work.add_done_callback(partial(self._end, worker, batch, began))
+        self._refuse_at_the_deadline()
 
-            def ended(work: Future[Answers], batch: list[_Waiting] = batch, began: float = began) -> None:
-                loop.call_soon_threadsafe(self._end, batch, work, began)
+    @property
+    def _ready(self) -> int:
+        return sum(worker.reason is None for worker in self._running)
 
-            try:
-                work = self._pool.submit(self._answers, [one.request for one in batch])
-            except RuntimeError:  # the pool is shut down
-                self._running -= 1
-                for one in batch:
-                    one.answer.set_exception(OverloadedError("the server stops"))
-            else:
-                work.add_done_callback(ended)
+    def _free(self) -> Worker | None:
+        """The worker that has least to do, of those that may begin a batch."""
+        free = [worker for worker, running in self._running.items() if worker.reason is None and running < self._each]
+        return min(free, key=lambda worker: worker.outstanding, default=None)
 
     def _next(self) -> list[_Waiting]:
         """The longest waiting ones; one that takes long by itself makes no other wait for it."""
         batch: list[_Waiting] = []
-        while self._waiting and len(batch) < self._largest:
+        largest = self._fitting
+        while self._waiting and len(batch) < largest:
             if self._waiting[0].answer.cancelled():
                 self._waiting.popleft()
                 continue
@@ -107,40 +118,62 @@ class Batches:
                 break
         return batch
 
-    def _answers(self, requests: Sequence[Request]) -> Answers:
-        """Of each request an answer or what went wrong with it: a bad one does not spoil those beside it."""
-        try:
-            return list(self._retrieve_many(requests))
-        except (NoLiveRelease, IndexUnavailable) as error:
-            # Of the server, which would fail at each as well, and take as long for every one of them.
-            return [error] * len(requests)
-        except Exception as error:
-            if len(requests) == 1:
-                return [error]
-            return [answer for request in requests for answer in self._answers([request])]
-
-    def _end(self, batch: list[_Waiting], work: Future[Answers], began: float) -> None:
-        self._running -= 1
-        seconds = asyncio.get_running_loop().time() - began
-        self._batch_s += NEWEST * (seconds - self._batch_s)
-        for one, answer in zip(batch, work.result(), strict=True):
+    def _end(
+        self, worker: Worker, batch: list[_Waiting], began: float, work: asyncio.Future[list[Answered | Exception]]
+    ) -> None:
+        self._running[worker] -= 1
+        del self._ends[work]
+        failed = work.exception()
+        answers = [failed] * len(batch) if failed is not None else work.result()
+        if failed is None and not _takes_long(batch[0].request):
+            self._time.learn(len(batch), asyncio.get_running_loop().time() - began)
+        for one, answer in zip(batch, answers, strict=True):
             if one.answer.cancelled():
                 continue
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result(answer)
         self._refuse_the_late()
-        self._begin()
+        self.begin()
+
+    @property
+    def _fitting(self) -> int:
+        """Searches that a batch may have."""
+        return self._time.largest_within(BATCH_SHARE * self._deadline_s, self._largest)
+
+    def _patience_s(self, waiting: int) -> float:
+        """Longest that a search waits for its batch to begin where so many do."""
+        left_s = QUEUE_SHARE * self._deadline_s - self._time.at_most(min(waiting, self._fitting))
+        return max(left_s, LEAST_SHARE * self._deadline_s)
+
+    def _until_free_s(self) -> float:
+        """Until a batch can begin, if those that run take as long as such do."""
+        if self._free() or not self._ends:
+            return 0.0
+        return max(0.0, min(self._ends.values()) - asyncio.get_running_loop().time())
 
     def _refuse_the_late(self) -> None:
         """Who waited past the deadline has gone, or is about to: no time is spent on them that others wait for."""
-        now = asyncio.get_running_loop().time()
-        while self._waiting and self._waiting[0].until < now:
-            late = self._waiting.popleft().answer
-            if not late.cancelled():
-                late.set_exception(OverloadedError("it waited past the deadline: come back in a moment"))
+        late = asyncio.get_running_loop().time() - self._patience_s(len(self._waiting))
+        while self._waiting and self._waiting[0].since <= late:
+            answer = self._waiting.popleft().answer
+            if not answer.cancelled():
+                answer.set_exception(OverloadedError("it waited past the deadline: come back in a moment"))
+
+    def _refuse_at_the_deadline(self) -> None:
+        """See that who waits is refused in time, also where nothing else happens until then."""
+        if self._timer is None and self._waiting:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(
+                self._waiting[0].since + self._patience_s(len(self._waiting)), self._at_the_deadline
+            )
+
+    def _at_the_deadline(self) -> None:
+        self._timer = None
+        self._refuse_the_late()
+        self._refuse_at_the_deadline()
 
 
-def _takes_long(request: Request) -> bool:
+def _takes_long(request: SearchRequest) -> bool:
     return request.explain or request.k > LARGEST_CACHED_K

@@ -1,9 +1,9 @@
-"""What a request has to pass before a route sees it: host, rate, key and size."""
+"""What a request has to pass before a route sees it: host, rate, key, size; for a search there has to be time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -14,8 +14,9 @@ from starlette.types import Scope as AsgiScope
 from infra.settings import ApiSettings
 from infra.settings.api import ALL_SCOPES, Scope
 from serving.api.auth import LOOPBACK_NAMES, Keys, is_loopback
-from serving.api.observe import note
+from serving.api.observe import asked_for, note
 from serving.api.rates import Rates
+from serving.api.refusals import RETRY_AFTER
 
 PROBES = ("/healthz", "/readyz")
 """Asked by an orchestrator, often and without a key."""
@@ -42,9 +43,20 @@ SCOPES: Mapping[tuple[str, str], Scope] = {
 class Guard:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, settings: ApiSettings, keyless: Mapping[str, Collection[str]]) -> None:
-        """``keyless``: paths that scripts of pages may ask without the key, each with the origins of those pages."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: ApiSettings,
+        keyless: Mapping[str, Collection[str]],
+        overloaded: Callable[[], str | None],
+    ) -> None:
+        """
+        Args:
+            keyless: paths that scripts of pages may ask without the key, each with the origins of those pages.
+            overloaded: why a search would not be answered in time now; None where it would.
+        """
         self._app = app
+        self._overloaded = overloaded
         self._keyless = keyless
         self._settings = settings
         self._rates = Rates(settings.rate_per_second, settings.rate_burst)
@@ -84,9 +96,16 @@ class Guard:
                 return _refuse(
                     403, f"this key may {', '.join(sorted(held[1]))}; this takes one that may {needed or 'all'}"
                 )
-        length = headers.get("content-length", "")
+        return self._too_much(scope, headers.get("content-length", ""))
+
+    def _too_much(self, scope: AsgiScope, length: str) -> JSONResponse | None:
+        """The refusal of what is too large, or more than there is time for."""
         if length.isdecimal() and int(length[:20]) > self._settings.max_body_bytes:
             return _refuse(413, _too_large(self._settings.max_body_bytes))
+        if scope["path"] == "/search" and (overloaded := self._overloaded()):
+            # Before its body is read: what a refusal costs is what is missing to those who are answered.
+            asked_for(scope, "/search")
+            return _refuse(503, overloaded, {"Retry-After": RETRY_AFTER})
         return None
 
     def _is_open(self, scope: AsgiScope, headers: Headers) -> bool:

@@ -1,7 +1,9 @@
-"""How much memory this process may have."""
+"""How much memory a server may have, and has."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,3 +22,21 @@ def memory_limit(cgroup: Path = CGROUP) -> int:
         if text.isdigit():
             return min(int(text), of_machine)
     return of_machine
+
+
+def used_memory(processes: Iterable[int]) -> int:
+    """Bytes in memory of some processes of ours; what several of them share counts once, where the system tells that
+    (Linux), else once each."""
+    used = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            used += _used(psutil.Process(process))
+    return used
+
+
+def _used(process: psutil.Process) -> int:
+    try:
+        told = process.memory_full_info()
+    except psutil.AccessDenied:  # as macOS does of other processes
+        return int(process.memory_info().rss)
+    return int(getattr(told, "pss", told.rss))

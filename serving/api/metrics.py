@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.api.memory import memory_limit
-from serving.retrieval import Retrieval
+from serving.api.memory import memory_limit, used_memory
+
+if TYPE_CHECKING:
+    from serving.api.outcomes import Answered
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.018, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Bounds of the histograms; 18 ms is what a search is held to."""
 
 
-class Metrics:
-    """The metrics of one server, in a registry of its own."""
+class Told(NamedTuple):
+    """What a scrape is told that the server does not count itself."""
 
-    def __init__(
-        self,
-        statistics: Callable[[], Mapping[str, Any]],
-        release_id: Callable[[], str | None],
-        log_statistics: Callable[[], Mapping[str, Any]] = dict,
-    ) -> None:
-        """All are asked at each scrape. ``release_id`` None: nothing serves yet; ``log_statistics`` empty: no log."""
+    statistics: Mapping[str, Any]
+    """Of the retrievers; empty: nothing serves yet."""
+    release_ids: list[str]
+    """The releases that answer."""
+    answering: int
+    """How many processes answer searches."""
+    ends: int
+    """How often one that searches beside the server's own ended without being told to."""
+    processes: list[int]
+    """Ids of those."""
+
+
+NOTHING = Told({}, [], 0, 0, [])
+
+
+class Metrics:
+    """The metrics of one server, in a registry of its own: of all its processes together."""
+
+    def __init__(self, log_statistics: Callable[[], Mapping[str, Any]] = dict) -> None:
+        """``log_statistics`` is asked at each scrape; empty: no log."""
         self._registry = CollectorRegistry()
+        self._told = NOTHING
         self._steps = Histogram(
             "shelfwise_step_seconds",
             "Time of each step of a search.",
@@ -56,9 +73,9 @@ class Metrics:
             "shelfwise_cached_answers", "Searches whose context was answered lately.", registry=self._registry
         )
         self.in_flight = Gauge("shelfwise_requests_in_flight", "Requests in progress.", registry=self._registry)
-        self._registry.register(_Asked(statistics, release_id))
+        self._registry.register(_Asked(lambda: self._told))
         self._registry.register(_Logged(log_statistics))
-        ProcessCollector(registry=self._registry)
+        self._registry.register(_Processes(lambda: self._told.processes))
         Gauge("shelfwise_memory_limit_bytes", "Memory that the server may have.", registry=self._registry).set_function(
             memory_limit
         )
@@ -69,7 +86,7 @@ class Metrics:
         self._requests.labels(path, method, str(status)).inc()
         self._http.labels(path).observe(seconds)
 
-    def search(self, answer: Retrieval) -> None:
+    def search(self, answer: Answered) -> None:
         """Count a search and time its steps."""
         self._searches.labels(str(answer.personalized).lower()).inc()
         for step, ms in answer.timings_ms.items():
@@ -85,27 +102,32 @@ class Metrics:
         for name in names:
             self._fallbacks.labels(name).inc()
 
-    def exposition(self) -> bytes:
+    def exposition(self, told: Told) -> bytes:
         """All of it, as Prometheus reads it."""
+        self._told = told
         return generate_latest(self._registry)
 
 
 class _Asked(Collector):
-    """What is read off the retriever when Prometheus asks."""
+    """What the retrievers told when Prometheus asks."""
 
-    def __init__(self, statistics: Callable[[], Mapping[str, Any]], release_id: Callable[[], str | None]) -> None:
-        self._statistics = statistics
-        self._release_id = release_id
+    def __init__(self, told: Callable[[], Told]) -> None:
+        self._told = told
 
     def describe(self) -> list[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        release_id = self._release_id()
-        yield GaugeMetricFamily("shelfwise_ready", "1 once searches are answered.", value=float(release_id is not None))
-        if release_id is not None:
-            yield InfoMetricFamily("shelfwise_live_release", "The release that answers.", {"release": release_id})
-        statistics = self._statistics()
+        statistics, release_ids, answering, ends, _ = self._told()
+        yield GaugeMetricFamily("shelfwise_ready", "1 once searches are answered.", value=float(bool(release_ids)))
+        live = InfoMetricFamily("shelfwise_live_release", "The release that answers.", labels=[])
+        for release_id in release_ids:
+            live.add_metric([], {"release": release_id})
+        yield live
+        yield GaugeMetricFamily("shelfwise_search_processes", "Processes that answer searches now.", answering)
+        yield CounterMetricFamily(
+            "shelfwise_search_processes_ended", "Processes that searched and ended without being told to.", ends
+        )
         yield from _of_live(statistics.get("live", {}))
         hits = CounterMetricFamily("shelfwise_cache_hits", "Look-ups that a cache answered.", labels=["cache"])
         misses = CounterMetricFamily("shelfwise_cache_misses", "Look-ups that it did not.", labels=["cache"])
@@ -144,6 +166,25 @@ def _of_live(live: Mapping[str, Any]) -> Iterator[Metric]:
     for part, answers in live["up"].items():
         up.add_metric([part], float(answers))
     yield up
+
+
+class _Processes(Collector):
+    """What the system counts of the server's own process, with the memory of those beside it."""
+
+    def __init__(self, others: Callable[[], list[int]]) -> None:
+        self._own, self._others = ProcessCollector(registry=None), others
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        others = self._others()
+        for metric in self._own.collect():
+            if metric.name == "process_resident_memory_bytes" and others:
+                help = "Resident memory size in bytes, of all processes of the server."
+                yield GaugeMetricFamily(metric.name, help, used_memory([os.getpid(), *others]))
+            else:
+                yield metric
 
 
 class _Logged(Collector):

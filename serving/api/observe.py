@@ -35,6 +35,11 @@ def note(scope: Scope, **what: Any) -> None:
     scope.setdefault("shelfwise.log", {}).update(what)
 
 
+def asked_for(scope: Scope, path: str) -> None:
+    """Say which route a request was meant for that is refused before it gets there."""
+    scope["shelfwise.path"] = path
+
+
 class Observe:
     """ASGI middleware, the outermost one: it also sees what the guard refuses."""
 
@@ -83,5 +88,7 @@ def _path(scope: Scope) -> str:
     """The route that answered, so that neither logs nor labels grow with what callers make up."""
     if scope["path"].startswith("/page/"):
         return "/page"
+    if "shelfwise.path" in scope:
+        return str(scope["shelfwise.path"])
     route = scope.get("route")
     return str(getattr(route, "path", "")) or ("refused" if route is None else "other")

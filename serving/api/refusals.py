@@ -6,6 +6,9 @@ from typing import Any
 
 from serving.api.models import Problem
 
+RETRY_AFTER = "2"
+"""Seconds after which one that was not answered now is to ask again."""
+
 _says: dict[int, str] = {
     400: "The body is not even text.",
     401: "The API key is missing or wrong.",

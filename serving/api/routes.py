@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,8 +11,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import Field
 
-from serving.api.backend import Backend, BadInputError
-from serving.api.metrics import Metrics
+from serving.api.backend import Backend
+from serving.api.errors import BadInputError
+from serving.api.metrics import Metrics, Told
 from serving.api.models import (
     EventRequest,
     EventResponse,
@@ -27,7 +29,7 @@ from serving.api.models import (
     SearchResponse,
 )
 from serving.api.observe import note
-from serving.api.refusals import REFUSALS
+from serving.api.refusals import REFUSALS, RETRY_AFTER
 from serving.api.ubi import append_rows
 from serving.item_updates.rows import ItemUpdate
 from serving.ubi_log import UBI_EVENTS, UBI_QUERIES, UbiLog
@@ -39,12 +41,13 @@ open_routes = APIRouter(tags=["operation"])
 routes = APIRouter(responses=REFUSALS)
 
 
-def _backend(request: Request) -> Backend:
+# Asynchronous, as FastAPI runs others on a thread.
+async def _backend(request: Request) -> Backend:
     backend: Backend = request.app.state.backend
     return backend
 
 
-def _metrics(request: Request) -> Metrics:
+async def _metrics(request: Request) -> Metrics:
     metrics: Metrics = request.app.state.metrics
     return metrics
 
@@ -65,18 +68,18 @@ async def readyz(backend: Behind) -> Ready:
     """Whether searches are answered, and by which release."""
     release_id = backend.release_id
     if release_id is None:
-        raise HTTPException(503, backend.reason, {"Retry-After": "2"})
+        raise HTTPException(503, backend.reason, {"Retry-After": RETRY_AFTER})
     return Ready(release_id=release_id)
 
 
-@routes.post("/search", tags=["search"], response_model_exclude_none=True)
-async def search(request: Request, asked: SearchRequest, backend: Behind, counted: Counted) -> SearchResponse:
+@routes.post("/search", tags=["search"], response_model=SearchResponse)
+async def search(request: Request, asked: SearchRequest, backend: Behind, counted: Counted) -> Response:
     """The k items that fit the query and the user best."""
     raw, settings = request.app.state.settings.raw, request.app.state.settings.api
     if asked.k > settings.max_k:
         raise BadInputError(f"k must be a whole number from 1 to {settings.max_k}, got {asked.k}")
     query_id, asked_at = asked.query_id or new_id(), datetime.now(UTC)
-    answer = await backend.search(replace(asked, user=raw.person(asked.user, asked.client_id)))
+    answer = await backend.search(replace(asked, user=raw.person(asked.user, asked.client_id), query_id=query_id))
     counted.search(answer)
     private = {"query": asked.query, "user": asked.user} if settings.log_queries else {}
     note(
@@ -94,7 +97,7 @@ async def search(request: Request, asked: SearchRequest, backend: Behind, counte
         row = query_row(
             asked,
             query_id=query_id,
-            hits=[hit.item_id for hit in answer.hits[: asked.shown]],
+            hits=answer.hits[: asked.shown],
             time=asked_at,
             client_id=asked.client_id,
             session_id=asked.session_id,
@@ -105,10 +108,10 @@ async def search(request: Request, asked: SearchRequest, backend: Behind, counte
             },
         )
         append_rows(log, UBI_QUERIES, [row])
-    return SearchResponse(**vars(answer), query_id=query_id)
+    return Response(answer.body, media_type="application/json")
 
 
-@routes.get("/search", tags=["search"], response_model_exclude_none=True)
+@routes.get("/search", tags=["search"], response_model=SearchResponse)
 async def quick_search(
     request: Request,
     backend: Behind,
@@ -121,7 +124,7 @@ async def quick_search(
     items: bool = True,
     personalize: bool = True,
     correct: bool = True,
-) -> SearchResponse:
+) -> Response:
     """A quick look with curl or a browser. Query and user end up in histories and logs of proxies: programs POST.
     It is not logged as a search of the shop's."""
     asked = SearchRequest(
@@ -193,16 +196,18 @@ async def update_items(
 @routes.get("/items/updates", tags=["catalogue"])
 async def item_updates(backend: Behind) -> ItemUpdateState:
     """What was said of items by day, and what is wrong with it, if anything."""
-    told = backend.statistics().get("item_updates")
+    told = (await backend.statistics()).get("item_updates")
     if told is None:
-        raise HTTPException(503, backend.reason, {"Retry-After": "2"})
+        raise HTTPException(503, backend.reason, {"Retry-After": RETRY_AFTER})
     return ItemUpdateState.model_validate(told)
 
 
 @routes.get("/metrics", tags=["operation"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(counted: Counted) -> Response:
+async def metrics(backend: Behind, counted: Counted) -> Response:
     """Metrics for Prometheus."""
-    return Response(counted.exposition(), media_type=PROMETHEUS)
+    told = Told(await backend.statistics(), backend.release_ids, backend.answering, backend.ends, backend.processes)
+    # On a thread, as asking the system for the memory of other processes takes a while.
+    return Response(await asyncio.to_thread(counted.exposition, told), media_type=PROMETHEUS)
 
 
 def _parsed(filters: str | None) -> Filters | None:

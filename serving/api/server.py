@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
 from contextlib import ExitStack, suppress
 
 import uvicorn
 
-from infra.logs import log_as_json
 from infra.settings import Settings
 from serving.api.app import create_app
 from serving.api.auth import check_exposure
+from serving.api.logs import write_logs
 from serving.api.running import noted
 
 
@@ -24,13 +23,7 @@ def serve(settings: Settings) -> None:
     """
     check_exposure(settings.api)
     app = create_app(settings)
-    if settings.log.format == "json":
-        log_as_json(settings, lambda: {"release": app.state.backend.release_id})
-        logging.getLogger("uvicorn").setLevel(logging.INFO)
-    else:
-        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        logging.getLogger("serving").setLevel(logging.INFO)
-        _log_requests_as_they_are()
+    write_logs(settings, lambda: app.state.backend.release_id)
     config = uvicorn.Config(
         app,
         host=settings.api.host,
@@ -70,12 +63,3 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._noted.close()
         await super().shutdown(sockets)
-
-
-def _log_requests_as_they_are() -> None:
-    """A line of the request log is JSON and nothing else, on standard output."""
-    lines = logging.StreamHandler(sys.stdout)
-    lines.setFormatter(logging.Formatter("%(message)s"))
-    requests = logging.getLogger("shelfwise.requests")
-    requests.handlers, requests.propagate = [lines], False
-    requests.setLevel(logging.INFO)

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.api.backend import Backend, BadInputError, NotReadyError
-from serving.api.batching import OverloadedError
+from serving.api.backend import Backend
+from serving.api.errors import BadInputError, NotReadyError, OverloadedError
 from serving.api.metrics import Metrics
 from serving.api.models import RowProblem, UbiResponse
 from serving.api.observe import note
@@ -34,7 +34,7 @@ def _body(what: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": rows}}, "description": what}}
 
 
-def _parts(request: Request) -> tuple[Backend, Metrics, UbiLog | None]:
+async def _parts(request: Request) -> tuple[Backend, Metrics, UbiLog | None]:
     state = request.app.state
     return state.backend, state.metrics, state.ubi_log
 

@@ -13,7 +13,7 @@ from serving.api.app import create_app
 from serving.index import promote, push
 from tests.serving.small_shop import Shop, make_shop, publish_user
 
-OPEN = ApiSettings(rate_per_second=0, max_body_bytes=400_000, max_k=150)
+OPEN = ApiSettings(processes=0, rate_per_second=0, max_body_bytes=400_000, max_k=150)
 LOCAL = "http://127.0.0.1"
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from serving.api.rates import Rates
 from serving.errors import IncompleteCollection
 from serving.retriever import Retriever
 from tests.serving.api.conftest import LOCAL, wait_until_ready, with_api
+from tests.serving.api.slow import Slow
 from tests.serving.small_shop import Shop, make_shop, publish_user
 from tests.serving.test_retriever import PATIENT, QUICK, kill_service, put_live, wait_for
 from training.ranking.ranker import SAME_FOR_ALL
@@ -289,9 +291,10 @@ def test_a_bucket_fills_again_and_never_over() -> None:
     assert [rates.take("a") for _ in range(4)] == [0, 0, 0, 0.5]
 
 
-def test_it_says_why_it_is_not_ready_and_serves_once_something_is_live(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [0, 1])
+def test_it_says_why_it_is_not_ready_and_serves_once_something_is_live(tmp_path: Path, processes: int) -> None:
     shop = make_shop(tmp_path, items=50, serving=QUICK, online=PATIENT)
-    with TestClient(create_app(shop.settings), base_url=LOCAL) as client:
+    with TestClient(create_app(with_api(shop.settings, processes=processes)), base_url=LOCAL) as client:
         assert client.get("/healthz").json() == {"status": "ok", "ubi_log": "off"}
         wait_for(lambda: "shelfwise run" in client.get("/readyz").json().get("detail", ""))
         for answer in (client.get("/readyz"), client.post("/search", json={"query": "mug"})):
@@ -342,3 +345,23 @@ def test_stores_that_are_away_are_flagged_and_never_an_error(tmp_path: Path) -> 
         degraded = re.search(r"^shelfwise_degraded_searches_total (\S+)$", text, re.M)
         assert degraded and 0 < float(degraded[1]) <= 5
         wait_for(lambda: client.post("/search", json={"query": "mug", "user": "u1"}).json()["fallbacks"] == [])
+
+
+def test_overload_is_refused_before_a_body_is_read(shop: Shop) -> None:
+    settings = with_api(shop.settings, max_waiting=1)
+    with TestClient(create_app(settings, Slow), base_url=LOCAL) as client, ThreadPoolExecutor(2) as pool:
+        wait_until_ready(client)
+
+        def in_flight(count: int) -> bool:
+            return f"shelfwise_requests_in_flight {count + 1}.0" in client.get("/metrics").text
+
+        running = pool.submit(client.post, "/search", json={"query": "slow mug"})
+        wait_for(lambda: in_flight(1))
+        waits = pool.submit(client.post, "/search", json={"query": "mug"})
+        wait_for(lambda: in_flight(2))
+        refused = client.post("/search", content=b"{")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+        assert "1 searches wait" in refused.json()["detail"]
+        assert client.post("/search/none", content=b"{").status_code == 404, "no search"
+        assert running.result().status_code == 200 and waits.result().status_code in {200, 503}
+        assert 'shelfwise_requests_total{method="POST",path="/search",status="503"}' in client.get("/metrics").text

@@ -7,9 +7,10 @@ import threading
 
 import pytest
 
-from infra.contract.request import Request
 from infra.settings import Settings
-from serving.api.backend import Backend, NotReadyError
+from serving.api.backend import Backend
+from serving.api.errors import NotReadyError
+from serving.api.models import SearchRequest
 from serving.retriever import Retriever
 from tests.serving.small_shop import Shop
 
@@ -40,7 +41,7 @@ def test_a_retriever_that_is_made_while_the_server_stops_is_closed(shop: Shop) -
         make_it.set()
         await closing
         with pytest.raises(NotReadyError):
-            await backend.search(Request(user=None, query="mug"))
+            await backend.search(SearchRequest(user=None, query="mug"))
 
     asyncio.run(stopped_while_it_starts())
     assert closed == [shop.release().id]

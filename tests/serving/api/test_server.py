@@ -25,16 +25,11 @@ from tests.serving.test_retriever import wait_for
 pytestmark = pytest.mark.server
 
 SERVE = """
-import sys, time
+import sys
 import serving.api.app as app
 from infra.settings import Settings
 from serving.api.server import serve
-from serving.retriever import Retriever
-
-class Slow(Retriever):
-    def retrieve_many(self, requests):
-        time.sleep(2 if requests[0].query == "slow mug" else 0)
-        return super().retrieve_many(requests)
+from tests.serving.api.slow import Slow
 
 app.create_app.__defaults__ = (Slow,)
 serve(Settings.model_validate_json(sys.argv[1]))
@@ -42,11 +37,14 @@ serve(Settings.model_validate_json(sys.argv[1]))
 
 
 @contextmanager
-def server(shop: Shop, log: IO[bytes] | None = None) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def server(
+    shop: Shop, log: IO[bytes] | None = None, processes: int = 0
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = shop.settings.model_copy(update={"api": shop.settings.api.model_copy(update={"port": port})})
+    api = {"port": port, "processes": processes}
+    settings = shop.settings.model_copy(update={"api": shop.settings.api.model_copy(update=api)})
     process = subprocess.Popen([sys.executable, "-c", SERVE, settings.model_dump_json()], stderr=log)
     try:
         yield process, f"http://127.0.0.1:{port}"
@@ -63,9 +61,10 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_a_request_in_flight_is_answered_after_sigterm(shop: Shop) -> None:
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_request_in_flight_is_answered_after_sigterm(shop: Shop, processes: int) -> None:
     got: list[bool] = []
-    with server(shop) as (process, url):
+    with server(shop, processes=processes) as (process, url):
         wait_for(lambda: answers(f"{url}/readyz"), seconds=60)
         asking = threading.Thread(target=lambda: got.append(answers(f"{url}/search?q=slow+mug&k=1")))
         asking.start()
@@ -86,18 +85,19 @@ def test_it_does_not_start_open_to_others(shop: Shop) -> None:
     assert "SHELFWISE_API__KEY" in done.stderr
 
 
-def test_with_json_logs_all_it_says_is_json(shop: Shop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [0, 1])
+def test_with_json_logs_all_it_says_is_json(shop: Shop, tmp_path: Path, processes: int) -> None:
     """Its own records, the request log and uvicorn's, each with the shop; no query and no user."""
     as_json = shop.settings.model_copy(update={"log": LogSettings(format="json")})
     log = tmp_path / "log"
-    with log.open("wb") as lines, server(replace(shop, settings=as_json), lines) as (process, url):
+    with log.open("wb") as lines, server(replace(shop, settings=as_json), lines, processes) as (process, url):
         wait_for(lambda: answers(f"{url}/readyz"), seconds=60)
         assert answers(f"{url}/search?q=secret+shoes&user=u1&k=1")
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
     said = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert all({"time", "level", "logger", "message", "shop"} <= line.keys() for line in said)
-    assert {"uvicorn.error", "serving.api.backend", "shelfwise.requests"} <= {line["logger"] for line in said}
+    assert {"uvicorn.error", "serving.api.searcher", "shelfwise.requests"} <= {line["logger"] for line in said}
     (searched,) = (line for line in said if line.get("path") == "/search")
     assert searched["request"] and searched["release"] == shop.release().id and searched["status"] == 200
     assert "secret" not in log.read_text(encoding="utf-8") and "u1" not in {line.get("user") for line in said}
