@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from infra.logs import log_as_json
-from infra.settings import ApiSettings, Settings, get_settings, in_words
+from infra.settings import ApiSettings, Settings, get_settings
 from infra.telemetry import silence
 from infra.threads import wait_quietly
 
@@ -364,13 +364,11 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from orchestration.mendable import MENDABLE
+        from orchestration.mendable import sentence
 
-        if not isinstance(error, MENDABLE):
+        told = sentence(error)
+        if told is None:
             raise
-        from pydantic import ValidationError
-
-        told = in_words(error, Settings) if isinstance(error, ValidationError) else str(error)
         Console(stderr=True).print(f"[bold red]Error[/] {escape(told)}", soft_wrap=True, highlight=False)
         sys.exit(2)
 

@@ -1,4 +1,4 @@
-"""Errors whose message says what to do; imported only where one was raised, as each costs import time."""
+"""Errors that a user can mend, and their sentence; imported only where one was raised, as each costs import time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from features.landing import LandingError
 from features.store.errors import OnlineStoreUnavailable
 from infra.run_lock import RunInProgress
 from infra.services import ServiceError
+from infra.settings import Settings, get_settings, in_words
 from orchestration.backup import BackupError
+from orchestration.disk_room import MIB, NoRoomError, free_bytes
+from orchestration.full_disk import is_full, what_to_do
 from orchestration.releases import PromotionRefused
 from serving import IndexUnavailable, NoLiveRelease
 from serving.api.auth import KeyFileError, OpenToOthersError
@@ -20,6 +23,7 @@ from training.release.manifest import ReleaseError
 
 MENDABLE: tuple[type[Exception], ...] = (
     BackupError,
+    NoRoomError,
     OnlineStoreUnavailable,
     RunInProgress,
     ValidationError,
@@ -36,3 +40,14 @@ MENDABLE: tuple[type[Exception], ...] = (
     UbiLogError,
     ReleaseError,
 )
+
+
+def sentence(error: BaseException) -> str | None:
+    """What is wrong and what to do; None of an error that no user can mend, whose traceback is what tells of it."""
+    if is_full(error):
+        return what_to_do(get_settings(), str(error))
+    if isinstance(error, ServiceError) and free_bytes(get_settings()) < MIB:
+        return f"{error}\n{what_to_do(get_settings())}"  # its log, which could not be written, does not say so
+    if isinstance(error, ValidationError):
+        return in_words(error, Settings)
+    return str(error) if isinstance(error, MENDABLE) else None

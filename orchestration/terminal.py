@@ -19,7 +19,7 @@ ENDED = {
     dg.DagsterEventType.STEP_FAILURE.value: "[red]failed[/]",
 }
 EVERY_SECONDS = 5.0
-"""Progress of one step is shown at most this often."""
+"""Progress of one step is shown at most this often; warnings are, always."""
 
 
 class StepLines(logging.Handler):
@@ -37,7 +37,9 @@ class StepLines(logging.Handler):
         event = meta.get("dagster_event")
         now = time.monotonic()
         if event is None:
-            if record.levelno >= logging.INFO and now - self._shown >= EVERY_SECONDS:
+            if record.levelno >= logging.WARNING or (
+                record.levelno >= logging.INFO and now - self._shown >= EVERY_SECONDS
+            ):
                 self._shown = now
                 self._line(f"  [dim]{escape(meta.get('orig_message', record.getMessage()))}[/]")
         elif event.event_type_value == STARTED:

@@ -12,6 +12,7 @@ from features.day_report import DayReport, write_report
 from infra.contract.partitions import write_partition
 from infra.contract.tables import REQUESTS
 from infra.settings import ServingSettings, Settings
+from orchestration.disk_use import keep_use, measured_use
 from orchestration.night.ended_run import EndedRun, Step
 from orchestration.night.figures import write_figures
 from orchestration.night.textfile import figures_file
@@ -46,6 +47,10 @@ def shop_with_live(folder: Path) -> Settings:
             unknown_actions={}, inputs="", output=None, settings="", seconds=1.0,
         ),
     )  # fmt: skip
+    (shop.settings.paths.landing / f"dt={DAY}").mkdir(parents=True)
+    with measured_use(shop.settings, "retrain", "1", days=1):
+        pass
+    keep_use(shop.settings, "retrain", "1")
     write_partition(shop.settings.paths.sessions / "requests", DAY, REQUESTS.empty_table(), REQUESTS)
     return shop.settings
 

@@ -20,7 +20,8 @@ from features.day_report import DayReport, built_days, read_report, totals
 from features.landing import LandingError, NoLogError, landing_days
 from infra.contract.partitions import written_days
 from infra.settings import Settings
-from orchestration.night.ended_run import EndedRun
+from orchestration.disk_room import free_bytes, needed_bytes
+from orchestration.night.ended_run import NIGHTLY, EndedRun
 from orchestration.night.textfile import figures_file
 from orchestration.releases import read_verdict
 from serving.index import last_known_live
@@ -64,6 +65,7 @@ class NightFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._runs()
+        yield from self._disk()
         yield from self._days()
         yield from self._releases()
 
@@ -100,10 +102,31 @@ class NightFigures(Collector):
             [({**j, "step": step.name}, step.seconds) for j, r in by_job for step in r.steps],
         )
 
+    def _disk(self) -> Iterator[Metric]:
+        yield from self._gauge(
+            "disk_free_bytes",
+            "Free where the shop lies, when the run had ended.",
+            [({}, float(free_bytes(self._settings)))],
+        )
+        needed = [(job, needed_bytes(self._settings, job)) for job in NIGHTLY]
+        yield from self._gauge(
+            "disk_needed_bytes",
+            "What has to be free for a run of a day, by what the last one that succeeded took.",
+            [({"job_name": job}, float(size)) for job, size in needed if size is not None],
+        )
+
     def _days(self) -> Iterator[Metric]:
         settings = self._settings
         reports = [report for day in built_days(settings) if (report := read_report(settings, day))]
-        held = {report.day for report in reports if report.held} & self._landed({report.day for report in reports})
+        landed = self._landed({report.day for report in reports})
+        held = {report.day for report in reports if report.held} & landed
+        over = {day for day in landed if day < datetime.now(UTC).date()}
+        if over:
+            yield from self._gauge(
+                "log_until_timestamp_seconds",
+                "The end of the last day that landed, accepted or not, and is over.",
+                [({}, _end_of(max(over)))],
+            )
         yield from self._gauge("days_held", "Days of the landing folder that are held.", [({}, float(len(held)))])
         accepted = written_days(settings.paths.sessions / "requests")
         if accepted:
