@@ -6,6 +6,7 @@ import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow as pa
 from starlette.testclient import TestClient
 
 from features.day_report import DayReport, write_report
@@ -51,7 +52,8 @@ def shop_with_live(folder: Path) -> Settings:
     with measured_use(shop.settings, "retrain", "1", days=1):
         pass
     keep_use(shop.settings, "retrain", "1")
-    write_partition(shop.settings.paths.sessions / "requests", DAY, REQUESTS.empty_table(), REQUESTS)
+    requests = pa.Table.from_pylist([{"query_id": "q1"}], REQUESTS)
+    write_partition(shop.settings.paths.sessions / "requests", DAY, requests, REQUESTS)
     return shop.settings
 
 

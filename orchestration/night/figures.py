@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from features.day_report import DayReport, built_days, read_report, totals
 from features.landing import LandingError, NoLogError, landing_days
+from features.unclicked import unclicked_requests
 from infra.contract.partitions import written_days
 from infra.settings import Settings
 from orchestration.disk_room import free_bytes, needed_bytes
@@ -32,6 +33,8 @@ from training.release.manifest import list_releases
 logger = logging.getLogger("shelfwise.figures")
 
 EVALUATION = "evaluation.json"
+USUAL_DAYS = 28
+"""Accepted days, the last included, that the last one is held against: four of each weekday."""
 Labels = Mapping[str, str]
 
 
@@ -133,6 +136,7 @@ class NightFigures(Collector):
             yield from self._gauge(
                 "data_until_timestamp_seconds", "The end of the last accepted day.", [({}, _end_of(accepted[-1]))]
             )
+            yield from self._unclicked(accepted)
         known = written_days(settings.paths.features / "user")
         if known:
             yield from self._gauge(
@@ -141,6 +145,22 @@ class NightFigures(Collector):
                 [({}, _end_of(known[-1]))],
             )
         yield from self._rows(self._of_last_run(reports))
+
+    def _unclicked(self, accepted: Sequence[date]) -> Iterator[Metric]:
+        """Of the last accepted day, and beside it what is usual."""
+        counted = list(unclicked_requests(self._settings, accepted[-USUAL_DAYS:]).values())
+        over = {1: counted[-1:], USUAL_DAYS: counted}
+        sums = {days: (sum(c.requests for c in of), sum(c.unclicked for c in of)) for days, of in over.items()}
+        yield from self._gauge(
+            "unclicked_requests_share",
+            "Share of the searches to which no click, cart or order is attributed, over the last accepted days.",
+            [({"days": str(days)}, unclicked / all_) for days, (all_, unclicked) in sums.items() if all_],
+        )
+        yield from self._gauge(
+            "day_requests",
+            "Searches of the last accepted day, and the mean of the days that are there of the last ones.",
+            [({"days": str(days)}, sums[days][0] / max(len(of), 1)) for days, of in over.items()],
+        )
 
     def _landed(self, otherwise: set[date]) -> set[date]:
         """The days that lie in the landing folder: a held one that somebody took out of it holds nothing up."""
