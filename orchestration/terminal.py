@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from infra.logs import JsonLines
 from infra.settings import get_settings
+from orchestration.plain_console import PlainConsole
 
 STARTED = dg.DagsterEventType.STEP_START.value
 ENDED = {
@@ -64,5 +65,5 @@ def terminal(_: Any) -> logging.Logger:
         lines.setFormatter(JsonLines(settings.shop_name))
         steps.addHandler(lines)
     else:
-        steps.addHandler(StepLines(Console()))
+        steps.addHandler(StepLines(PlainConsole()))
     return steps
