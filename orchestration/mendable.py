@@ -18,6 +18,7 @@ from orchestration.full_disk import is_full, what_to_do
 from orchestration.releases import PromotionRefused
 from serving import IndexUnavailable, NoLiveRelease
 from serving.api.auth import KeyFileError, OpenToOthersError
+from serving.api.tracing import TracingError
 from serving.ubi_log import UbiLogError
 from training.release.manifest import ReleaseError
 
@@ -38,6 +39,7 @@ MENDABLE: tuple[type[Exception], ...] = (
     KeyFileError,
     OpenToOthersError,
     UbiLogError,
+    TracingError,
     ReleaseError,
 )
 

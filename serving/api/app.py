@@ -22,6 +22,7 @@ from serving.api.guard import Guard
 from serving.api.metrics import Metrics
 from serving.api.observe import Observe
 from serving.api.routes import open_routes, routes
+from serving.api.tracing import Tracing
 from serving.api.ubi import UBI_PATHS, UbiCors, ubi_routes
 from serving.retriever import Retriever
 from serving.ubi_log import UbiLog, log_folder
@@ -34,6 +35,7 @@ def create_app(settings: Settings, make: Callable[[Settings], Retriever] = Retri
 
     Raises:
         UbiLogError: the log is on, and there is no folder to write it to.
+        TracingError: when it starts, where traces are asked for and what they are made with is not installed.
     """
     backend = Backend(settings, make)
     folder = log_folder(settings)
@@ -77,6 +79,8 @@ def create_app(settings: Settings, make: Callable[[Settings], Retriever] = Retri
     app.add_middleware(Guard, settings=settings.api, keyless={path: settings.ubi_log.origins for path in UBI_PATHS})
     if settings.ubi_log.origins:
         app.add_middleware(UbiCors, origins=settings.ubi_log.origins)
+    if settings.tracing.endpoint:
+        app.add_middleware(Tracing, settings=settings)
     app.add_middleware(Observe, metrics=metrics)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(BadInputError, _refused)
