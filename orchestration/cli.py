@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from infra.logs import log_as_json
 from infra.settings import ApiSettings, Settings, get_settings
 from infra.telemetry import silence
 from infra.threads import wait_quietly
+from orchestration.plain_console import PlainConsole
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Personalized search retrieval, from logs to live.",
 )
-console = Console()
+console = PlainConsole()
 
 Data = Annotated[
     str | None,
@@ -78,7 +78,7 @@ def use_shop(data: str | None, shop: str | None, *, makes: bool = False) -> Sett
 
 def fail(message: str) -> None:
     """Say what is wrong and leave with exit code 2."""
-    Console(stderr=True).print(f"[bold red]Error[/] {escape(message)}", soft_wrap=True)
+    PlainConsole(stderr=True).print(f"[bold red]Error[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(2)
 
 
@@ -153,7 +153,7 @@ def check(
         chosen = None if sample is None else parse_sample(sample)
     except ValueError as error:
         fail(f"--sample {error}")
-    with Console(stderr=True).status("reading") as status:
+    with PlainConsole(stderr=True).status("reading") as status:
         checked = check_shop(settings, chosen, lambda what, share: status.update(f"{share:4.0%}  {what}"))
     if as_json:
         typer.echo(json.dumps(checked.report.to_json(), indent=2, default=str, ensure_ascii=False))
@@ -367,12 +367,12 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from orchestration.mendable import in_a_sentence
+        from orchestration.mendable import sentence
 
-        told = in_a_sentence(error)
+        told = sentence(error)
         if told is None:
             raise
-        Console(stderr=True).print(f"[bold red]Error[/] {escape(told)}", soft_wrap=True, highlight=False)
+        PlainConsole(stderr=True).print(f"[bold red]Error[/] {escape(told)}", soft_wrap=True, highlight=False)
         sys.exit(2)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from orchestration.full_disk import says_full, what_to_do
 from orchestration.night.ended_run import FailedCheck
+from orchestration.shop import shop_settings
 
 EVALUATED = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 
@@ -28,6 +31,19 @@ def failed_checks(events: Sequence[dg.DagsterEvent]) -> list[FailedCheck]:
 
 def failures(events: Sequence[dg.DagsterEvent]) -> list[str]:
     """One sentence per failed check, else per failed step."""
+    return [_mendable(sentence) for sentence in _as_told(events)]
+
+
+def _mendable(sentence: str) -> str:
+    """What fails for lack of space is told by what to do about it."""
+    if not says_full(sentence):
+        return sentence
+    step, colon, _ = sentence.partition(": ")
+    told = what_to_do(shop_settings(), sentence)
+    return f"{step}: {told}" if colon and re.fullmatch(r"\w+", step) else told
+
+
+def _as_told(events: Sequence[dg.DagsterEvent]) -> list[str]:
     if checks := failed_checks(events):
         return [f"check {check.name} of {check.asset}: {check.sentence}" for check in checks]
     sentences = []

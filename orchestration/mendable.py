@@ -1,4 +1,4 @@
-"""Errors whose message says what to do; imported only where one was raised, as each costs import time."""
+"""Errors that a user can mend, and their sentence; imported only where one was raised, as each costs import time."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from features.landing import LandingError
 from features.store.errors import OnlineStoreUnavailable, RegistryError
 from infra.run_lock import RunInProgress
 from infra.services import ServiceError
-from infra.settings import Settings
+from infra.settings import Settings, get_settings
 from infra.settings.errors import in_words, unparsed
 from orchestration.backup import BackupError
+from orchestration.disk_room import MIB, NoRoomError, free_bytes
+from orchestration.full_disk import is_full, what_to_do
 from orchestration.releases import PromotionRefused
 from serving import IndexUnavailable, NoLiveRelease
 from serving.api.auth import KeyFileError, OpenToOthersError
+from serving.api.tracing import TracingError
 from serving.ubi_log import UbiLogError
 from training.release.manifest import ReleaseError
 
 MENDABLE: tuple[type[Exception], ...] = (
     BackupError,
+    NoRoomError,
     OnlineStoreUnavailable,
     RegistryError,
     RunInProgress,
@@ -39,20 +43,23 @@ MENDABLE: tuple[type[Exception], ...] = (
     KeyFileError,
     OpenToOthersError,
     UbiLogError,
+    TracingError,
     ReleaseError,
 )
-_OF_THE_DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_OF_RIGHTS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def in_a_sentence(error: Exception) -> str | None:
-    """What is wrong and what to do; None for an error that a user cannot mend."""
+def sentence(error: BaseException) -> str | None:
+    """What is wrong and what to do; None of an error that no user can mend, whose traceback is what tells of it."""
+    if is_full(error):
+        return what_to_do(get_settings(), str(error))
+    if isinstance(error, ServiceError) and free_bytes(get_settings()) < MIB:
+        return f"{error}\n{what_to_do(get_settings())}"  # its log, which could not be written, does not say so
     if isinstance(error, ValidationError):
         return in_words(error, Settings)
     if isinstance(error, SettingsError):
         return unparsed(error, Settings) or str(error)
-    if isinstance(error, MENDABLE):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+    if isinstance(error, OSError) and error.errno in _OF_RIGHTS:
         where = error.filename or "the disk"
-        return f"{where}: {error.strerror}. See to its rights and space, or name another folder by SHELFWISE_HOME"
-    return None
+        return f"{where}: {error.strerror}. See to its rights, or name another folder by SHELFWISE_HOME"
+    return str(error) if isinstance(error, MENDABLE) else None

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from infra.logs import JsonLines
 from infra.settings import get_settings
+from orchestration.plain_console import PlainConsole
 
 STARTED = dg.DagsterEventType.STEP_START.value
 ENDED = {
@@ -19,7 +20,7 @@ ENDED = {
     dg.DagsterEventType.STEP_FAILURE.value: "[red]failed[/]",
 }
 EVERY_SECONDS = 5.0
-"""Progress of one step is shown at most this often."""
+"""Progress of one step is shown at most this often; warnings are, always."""
 
 
 class StepLines(logging.Handler):
@@ -37,7 +38,9 @@ class StepLines(logging.Handler):
         event = meta.get("dagster_event")
         now = time.monotonic()
         if event is None:
-            if record.levelno >= logging.INFO and now - self._shown >= EVERY_SECONDS:
+            if record.levelno >= logging.WARNING or (
+                record.levelno >= logging.INFO and now - self._shown >= EVERY_SECONDS
+            ):
                 self._shown = now
                 self._line(f"  [dim]{escape(meta.get('orig_message', record.getMessage()))}[/]")
         elif event.event_type_value == STARTED:
@@ -62,5 +65,5 @@ def terminal(_: Any) -> logging.Logger:
         lines.setFormatter(JsonLines(settings.shop_name))
         steps.addHandler(lines)
     else:
-        steps.addHandler(StepLines(Console()))
+        steps.addHandler(StepLines(PlainConsole()))
     return steps

@@ -6,12 +6,14 @@ import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow as pa
 from starlette.testclient import TestClient
 
 from features.day_report import DayReport, write_report
 from infra.contract.partitions import write_partition
 from infra.contract.tables import REQUESTS
 from infra.settings import ServingSettings, Settings
+from orchestration.disk_use import keep_use, measured_use
 from orchestration.night.ended_run import EndedRun, Step
 from orchestration.night.figures import write_figures
 from orchestration.night.textfile import figures_file
@@ -46,7 +48,12 @@ def shop_with_live(folder: Path) -> Settings:
             unknown_actions={}, inputs="", output=None, settings="", seconds=1.0,
         ),
     )  # fmt: skip
-    write_partition(shop.settings.paths.sessions / "requests", DAY, REQUESTS.empty_table(), REQUESTS)
+    (shop.settings.paths.landing / f"dt={DAY}").mkdir(parents=True)
+    with measured_use(shop.settings, "retrain", "1", days=1):
+        pass
+    keep_use(shop.settings, "retrain", "1")
+    requests = pa.Table.from_pylist([{"query_id": "q1"}], REQUESTS)
+    write_partition(shop.settings.paths.sessions / "requests", DAY, requests, REQUESTS)
     return shop.settings
 
 

@@ -16,6 +16,8 @@ import psutil
 from infra.services.redis_client import PROBE_MS, RedisAddress
 from infra.services.supervisor import Running, ServiceError
 
+CANNOT_WRITE = "MISCONF"
+"""How its answer to a ping begins while its disk is full: it reads, and writes again once there is space."""
 SOCKET_PATH_BYTES = 103  # the shortest limit among the systems that we run on (macOS)
 
 
@@ -52,14 +54,19 @@ class RedisServer:
 
     def probe(self) -> Running | None:
         """See Server."""
-        from redis.exceptions import RedisError
+        from redis.exceptions import RedisError, ResponseError
 
-        if not self._socket_file.exists():
+        socket = self._socket()
+        if socket is None:
             return None
-        url = f"unix://{quote(self._socket_file.read_text(encoding='utf-8'))}"
+        url = f"unix://{quote(socket)}"
         client = RedisAddress(url).connect(PROBE_MS)
         try:
-            client.ping()  # refused while the data is still being read in, when INFO already answers
+            try:
+                client.ping()  # refused while the data is still being read in, when INFO already answers
+            except ResponseError as error:
+                if not str(error).startswith(CANNOT_WRITE):
+                    raise
             return Running(int(cast(dict[str, Any], client.info("server"))["process_id"]), url)
         except RedisError:
             return None
@@ -68,15 +75,25 @@ class RedisServer:
 
     def last_pid(self) -> int | None:
         """See Server."""
-        if not self._pid_file.exists() or not self._socket_file.exists():
-            return None
-        pid = int(self._pid_file.read_text(encoding="ascii"))
-        try:
-            title = " ".join(psutil.Process(pid).cmdline())
-        except psutil.NoSuchProcess:
+        socket = self._socket()
+        if socket is None:
             return None
         # The server puts its socket into its title: a later process that got the same id does not have it.
-        return pid if self._socket_file.read_text(encoding="utf-8") in title else None
+        try:
+            pid = int(self._pid_file.read_text(encoding="ascii"))
+            return pid if socket in " ".join(psutil.Process(pid).cmdline()) else None
+        except psutil.NoSuchProcess:
+            return None
+        except (FileNotFoundError, ValueError):  # on a full disk the server writes an empty one
+            titles = ((one.pid, " ".join(one.info["cmdline"] or [])) for one in psutil.process_iter(["cmdline"]))
+            return next((pid for pid, title in titles if f"unixsocket:{socket}" in title), None)
+
+    def _socket(self) -> str | None:
+        """Where the server listens, or did; None before it was ever started."""
+        try:
+            return self._socket_file.read_text(encoding="utf-8") or None
+        except FileNotFoundError:
+            return None
 
 
 def _program() -> str:

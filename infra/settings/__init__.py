@@ -52,6 +52,7 @@ from infra.settings.quality_prior import QualityPriorSettings
 from infra.settings.raw import ACTIONS, GUEST_IDS, Meaning, RawSettings, action_key
 from infra.settings.releases import ReleaseSettings
 from infra.settings.serving import ServingSettings
+from infra.settings.tracing import TracingSettings
 from infra.settings.training import ItemField, Ngram, Ramp, TrainingSettings
 from infra.settings.ubi_log import UbiLogSettings
 from infra.settings.ui import UiSettings
@@ -83,6 +84,7 @@ __all__ = [
     "ReleaseSettings",
     "ServingSettings",
     "Settings",
+    "TracingSettings",
     "TrainingSettings",
     "UbiLogSettings",
     "UiSettings",
@@ -134,6 +136,7 @@ class Settings(BaseSettings):
     night: NightSettings = NightSettings()
     webhook: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -18,9 +18,11 @@ from prometheus_client.registry import Collector
 
 from features.day_report import DayReport, built_days, read_report, totals
 from features.landing import LandingError, NoLogError, landing_days
+from features.unclicked import unclicked_requests
 from infra.contract.partitions import written_days
 from infra.settings import Settings
-from orchestration.night.ended_run import EndedRun
+from orchestration.disk_room import free_bytes, needed_bytes
+from orchestration.night.ended_run import NIGHTLY, EndedRun
 from orchestration.night.textfile import figures_file
 from orchestration.releases import read_verdict
 from serving.index import last_known_live
@@ -31,6 +33,8 @@ from training.release.manifest import list_releases
 logger = logging.getLogger("shelfwise.figures")
 
 EVALUATION = "evaluation.json"
+USUAL_DAYS = 28
+"""Accepted days, the last included, that the last one is held against: four of each weekday."""
 Labels = Mapping[str, str]
 
 
@@ -64,6 +68,7 @@ class NightFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._runs()
+        yield from self._disk()
         yield from self._days()
         yield from self._releases()
 
@@ -100,16 +105,38 @@ class NightFigures(Collector):
             [({**j, "step": step.name}, step.seconds) for j, r in by_job for step in r.steps],
         )
 
+    def _disk(self) -> Iterator[Metric]:
+        yield from self._gauge(
+            "disk_free_bytes",
+            "Free where the shop lies, when the run had ended.",
+            [({}, float(free_bytes(self._settings)))],
+        )
+        needed = [(job, needed_bytes(self._settings, job)) for job in NIGHTLY]
+        yield from self._gauge(
+            "disk_needed_bytes",
+            "What has to be free for a run of a day, by what the last one that succeeded took.",
+            [({"job_name": job}, float(size)) for job, size in needed if size is not None],
+        )
+
     def _days(self) -> Iterator[Metric]:
         settings = self._settings
         reports = [report for day in built_days(settings) if (report := read_report(settings, day))]
-        held = {report.day for report in reports if report.held} & self._landed({report.day for report in reports})
+        landed = self._landed({report.day for report in reports})
+        held = {report.day for report in reports if report.held} & landed
+        over = {day for day in landed if day < datetime.now(UTC).date()}
+        if over:
+            yield from self._gauge(
+                "log_until_timestamp_seconds",
+                "The end of the last day that landed, accepted or not, and is over.",
+                [({}, _end_of(max(over)))],
+            )
         yield from self._gauge("days_held", "Days of the landing folder that are held.", [({}, float(len(held)))])
         accepted = written_days(settings.paths.sessions / "requests")
         if accepted:
             yield from self._gauge(
                 "data_until_timestamp_seconds", "The end of the last accepted day.", [({}, _end_of(accepted[-1]))]
             )
+            yield from self._unclicked(accepted)
         known = written_days(settings.paths.features / "user")
         if known:
             yield from self._gauge(
@@ -118,6 +145,22 @@ class NightFigures(Collector):
                 [({}, _end_of(known[-1]))],
             )
         yield from self._rows(self._of_last_run(reports))
+
+    def _unclicked(self, accepted: Sequence[date]) -> Iterator[Metric]:
+        """Of the last accepted day, and beside it what is usual."""
+        counted = list(unclicked_requests(self._settings, accepted[-USUAL_DAYS:]).values())
+        over = {1: counted[-1:], USUAL_DAYS: counted}
+        sums = {days: (sum(c.requests for c in of), sum(c.unclicked for c in of)) for days, of in over.items()}
+        yield from self._gauge(
+            "unclicked_requests_share",
+            "Share of the searches to which no click, cart or order is attributed, over the last accepted days.",
+            [({"days": str(days)}, unclicked / all_) for days, (all_, unclicked) in sums.items() if all_],
+        )
+        yield from self._gauge(
+            "day_requests",
+            "Searches of the last accepted day, and the mean of the days that are there of the last ones.",
+            [({"days": str(days)}, sums[days][0] / max(len(of), 1)) for days, of in over.items()],
+        )
 
     def _landed(self, otherwise: set[date]) -> set[date]:
         """The days that lie in the landing folder: a held one that somebody took out of it holds nothing up."""

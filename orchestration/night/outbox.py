@@ -1,7 +1,8 @@
 """What is to be told and what was: files in the shop's folder, so that nothing is told twice or lost with a process.
 
 ``waiting/KEY.json`` is moved to ``told/KEY.json`` once the receiver took it. A process that is killed between the two
-tells it again: a receiver sees the same ``key`` (PagerDuty: ``dedup_key``) then.
+tells it again: a receiver sees the same ``key`` (PagerDuty: ``dedup_key``) then. What a full disk does not take is told
+at once, by each process that meets it: of all nights, somebody has to know of that one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,6 +37,8 @@ ROUND_S = 20.0
 """Seconds after which a round begins no other message: Dagster ends a sensor's tick after a minute."""
 KEPT = timedelta(days=400)
 """What was told longer ago is forgotten."""
+_told_past: set[Path] = set()
+"""What this process told that could not be written down, by the file that it would lie in."""
 
 
 class Outbox:
@@ -44,6 +47,7 @@ class Outbox:
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.paths.notices
         self._waiting, self._told = self._folder / "waiting", self._folder / "told"
+        self._past: list[Notice] = []
         for folder in (self._waiting, self._told):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -64,21 +68,25 @@ class Outbox:
     def looked(self, now: datetime) -> None:
         """Note that a look was made, after what it saw was added."""
         began = self.began() or now
-        write_json(self._folder / "looks.json", {"began": began.isoformat(), "looked": now.isoformat()})
+        self._write(self._folder / "looks.json", {"began": began.isoformat(), "looked": now.isoformat()})
 
     def add(self, notices: Iterable[Notice]) -> None:
         """Take what is to be told, but for what waits already or was told."""
         for notice in notices:
             name = _name(notice)
-            if not ((self._waiting / name).exists() or (self._told / name).exists()):
-                logger.warning("%s", notice.sentence)
-                write_json(self._waiting / name, {"notice": asdict(notice), "attempts": 0, "next": None})
+            waiting = self._waiting / name
+            if waiting.exists() or (self._told / name).exists() or waiting in _told_past:
+                continue
+            logger.warning("%s", notice.sentence)
+            if not self._write(waiting, {"notice": asdict(notice), "attempts": 0, "next": None}):
+                self._past.append(notice)
 
     def deliver(self, tell: Callable[[Notice], None], now: datetime) -> int:
         """Tell what waits and whose time has come, the oldest first; return how many still wait.
 
         A receiver that is down ends the round; one that refuses a message alone is given the next.
         """
+        self._tell_past(tell)
         waiting = sorted(((self._read(file), file) for file in self._waiting.glob("*.json")), key=_by_time)
         left, until = len(waiting), time.monotonic() + ROUND_S
         for entry, file in waiting:
@@ -93,7 +101,7 @@ class Outbox:
                 attempts = entry["attempts"] + 1
                 wait = min(FIRST_WAIT * 2 ** min(attempts - 1, 10), LONGEST_WAIT)
                 logger.warning("%s; told again in %.0f s: %s", error, wait.total_seconds(), notice.key)
-                write_json(file, {**entry, "attempts": attempts, "next": (now + wait).isoformat()})
+                self._write(file, {**entry, "attempts": attempts, "next": (now + wait).isoformat()})
                 if isinstance(error, WebhookDownError):
                     break
                 continue
@@ -106,6 +114,25 @@ class Outbox:
         for file in self._told.glob("*.json"):
             if datetime.fromtimestamp(file.stat().st_mtime, UTC) < now - KEPT:
                 file.unlink(missing_ok=True)
+
+    def _tell_past(self, tell: Callable[[Notice], None]) -> None:
+        """What could not be written down: the next look meets it again, where it is not taken now."""
+        while self._past:
+            notice = self._past.pop(0)
+            try:
+                tell(notice)
+                _told_past.add(self._waiting / _name(notice))
+            except WebhookError as error:
+                logger.warning("%s; told again at the next look: %s", error, notice.key)
+
+    @staticmethod
+    def _write(file: Path, content: Mapping[str, Any]) -> bool:
+        try:
+            write_json(file, content)
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", file, error.strerror or error)
+            return False
+        return True
 
     def _state(self) -> dict[str, str]:
         file = self._folder / "looks.json"

@@ -9,7 +9,8 @@ from functools import partial
 import dagster as dg
 
 from infra.settings import Settings
-from orchestration.night.ended_run import NIGHTLY
+from orchestration.disk_use import keep_use
+from orchestration.night.ended_run import NIGHTLY, EndedRun
 from orchestration.night.figures import write_figures
 from orchestration.night.history import ended_since, last_ended, nights_since, scheduled_since
 from orchestration.night.notices import Notice, of_missed_night, of_old_live, of_run
@@ -39,6 +40,9 @@ def measure(settings: Settings, instance: dg.DagsterInstance) -> None:
     last = [run for job in MEASURED if (run := last_ended(instance, job))]
     succeeded = {run.job: run.ended for job in MEASURED if (run := last_ended(instance, job, successful=True))}
     if last:
+        for run in last:
+            if run.outcome == "success":
+                keep_use(settings, run.job, run.id)
         write_figures(settings, last, succeeded)
 
 
@@ -54,6 +58,21 @@ def look(settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int
         outbox.looked(now)
         outbox.forget_old(now)
         return outbox.deliver(partial(tell, settings.webhook), now)
+
+
+def after_crash(settings: Settings, run: EndedRun) -> None:
+    """Tell of a run that ended Dagster itself, such as by a full disk, and so is not told by its records; whatever goes
+    wrong here is logged."""
+    notice = of_run(settings, run)
+    if not (settings.webhook.on and notice):
+        return
+    try:
+        outbox = Outbox(settings)
+        with outbox.locked():
+            outbox.add([notice])
+            outbox.deliver(partial(tell, settings.webhook), run.ended)
+    except Exception:
+        logger.exception("nobody was told that the run failed")
 
 
 def _late(settings: Settings, instance: dg.DagsterInstance, began: datetime, now: datetime) -> list[Notice]:

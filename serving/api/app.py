@@ -23,6 +23,7 @@ from serving.api.metrics import Metrics
 from serving.api.observe import Observe
 from serving.api.refusals import RETRY_AFTER
 from serving.api.routes import open_routes, routes
+from serving.api.tracing import Tracing
 from serving.api.ubi import UBI_PATHS, UbiCors, ubi_routes
 from serving.ubi_log import UbiLog, log_folder
 
@@ -38,6 +39,7 @@ def create_app(settings: Settings, make: Make | None = None) -> FastAPI:
 
     Raises:
         UbiLogError: the log is on, and there is no folder to write it to.
+        TracingError: when it starts, where traces are asked for and what they are made with is not installed.
     """
     backend = Backend(settings, make)
     folder = log_folder(settings)
@@ -82,6 +84,8 @@ def create_app(settings: Settings, make: Make | None = None) -> FastAPI:
     app.add_middleware(Guard, settings=settings.api, keyless=keyless, overloaded=backend.overloaded)
     if settings.ubi_log.origins:
         app.add_middleware(UbiCors, origins=settings.ubi_log.origins)
+    if settings.tracing.endpoint:
+        app.add_middleware(Tracing, settings=settings)
     app.add_middleware(Observe, metrics=metrics)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(BadInputError, _refused)
