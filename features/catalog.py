@@ -147,7 +147,7 @@ def _build(
         " FROM entries GROUP BY ALL ORDER BY file, key"
     ).fetchall()
     rows = dict(connection.execute("SELECT file, count(*) FROM bodies WHERE NOT not_json GROUP BY file").fetchall())
-    fields = assign_fields(keys, rows, settings.raw.item_id, settings.raw.columns)
+    fields = assign_fields(keys, rows, settings.raw.item_id, {str(f): c for f, c in settings.raw.columns.items()})
     found = sorted({key for _, key, _ in keys})
     if not found:
         names = [file.name for _, file in dated]
