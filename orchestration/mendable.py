@@ -59,7 +59,6 @@ def sentence(error: BaseException) -> str | None:
         return in_words(error, Settings)
     if isinstance(error, SettingsError):
         return unparsed(error, Settings) or str(error)
-    if isinstance(error, OSError) and error.errno in _OF_RIGHTS:
-        where = error.filename or "the disk"
-        return f"{where}: {error.strerror}. See to its rights, or name another folder by SHELFWISE_HOME"
+    if isinstance(error, OSError) and error.errno in _OF_RIGHTS and error.filename:
+        return f"{error.filename}: {error.strerror}. See to its rights, or name another folder by SHELFWISE_HOME"
     return str(error) if isinstance(error, MENDABLE) else None

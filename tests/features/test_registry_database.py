@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -85,6 +86,7 @@ def test_definitions_are_registered_once_and_again_where_they_change(tmp_path: P
     settings = settings_of(tmp_path / "one", url)
     written = last_written(url, apply(settings))
     assert last_written(url, apply(settings)) == written
+    time.sleep(1)  # the registry writes its times in whole seconds
     changed = settings_of(tmp_path / "one", url, user_ttl=timedelta(days=7))
     store = open_store(changed)
     assert store.get_feature_view("user_features").ttl == timedelta(days=7)

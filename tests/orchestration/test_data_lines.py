@@ -27,9 +27,9 @@ def catalogue(settings: Settings, *rows: str) -> list[str]:
 
 
 def test_a_title_that_was_not_recognised_is_told(settings: Settings) -> None:
-    assert catalogue(settings, "sku,headline,price,vendor", "a,Vase,3.5,Ole", "b,Lamp,,Ole", "b,Sofa,1,Ole") == [
+    assert catalogue(settings, "sku,caption_line,price,vendor", "a,Vase,3.5,Ole", "b,Lamp,,Ole", "b,Sofa,1,Ole") == [
         "Catalogue of 2 items: brand 2, price 1; none has title, description, category_path.",
-        "Columns read: vendor as brand; sku as item_id; headline as attributes.",
+        "Columns read: vendor as brand; sku as item_id; caption_line as attributes.",
         "No column was read as title: if there is one, name it title, product_title, name or product_name.",
         "Catalogue rows: 3 read, 1 refused (duplicate_id 1).",
     ]
