@@ -31,7 +31,7 @@ def test_a_title_that_was_not_recognised_is_told(settings: Settings) -> None:
         "Catalogue of 2 items: brand 2, price 1; none has title, description, category_path.",
         "Columns read: vendor as brand; sku as item_id; caption_line as attributes.",
         "No column was read as title: if there is one, name it title, product_title, name or product_name, "
-        "or say which by SHELFWISE_RAW__COLUMNS='{\"title\": \"COLUMN\"}'.",
+        'or say which by SHELFWISE_RAW__COLUMNS=\'{"title": "COLUMN"}\'.',
         "Catalogue rows: 3 read, 1 refused (duplicate_id 1).",
     ]
 
