@@ -164,6 +164,14 @@ def test_other_errors_are_not_taken_for_it(error: Exception) -> None:
     assert sentence(error) is None, "it keeps its traceback"
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_file_without_rights_is_named_with_what_to_do(number: int) -> None:
+    told = sentence(OSError(number, os.strerror(number), "/home/shop/releases"))
+    assert told is not None
+    assert told.startswith(f"/home/shop/releases: {os.strerror(number)}.")
+    assert "SHELFWISE_HOME" in told
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home")
