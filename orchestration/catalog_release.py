@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,8 @@ from infra.settings import Settings
 from orchestration.releases import ann_recall, completeness, make_live, recall_gates, record, servability, slices
 from serving.index import live_release_id, push
 from training.evaluation import EvaluationReport
-from training.release.catalog_release import RECIPE, NoTextError, write_catalog_release
+from training.release.catalog_release import NoTextError, write_catalog_release
+from training.release.manifest import is_catalog_alone
 from training.release.places import found_folder
 from training.release.release import load_release
 
@@ -58,11 +58,10 @@ def release_catalog(settings: Settings, progress: Progress | None = None) -> Cat
         servability(settings, release.id, release.items.ids[0]),
     )
     make_live(settings, release.id)
-    return CatalogOutcome(release.id, live, "live until towers that learned from the log are not worse")
+    return CatalogOutcome(release.id, live, "live until towers that learned from the log find no less")
 
 
 def is_catalog_release(settings: Settings, release_id: str) -> bool:
     """Whether a release is of the catalogue alone; one that is nowhere is not. Raises StoreUnavailable."""
     folder = found_folder(settings, release_id)
-    file = folder / "training.json" if folder else None
-    return file is not None and file.exists() and json.loads(file.read_text(encoding="utf-8")).get("recipe") == RECIPE
+    return folder is not None and is_catalog_alone(folder)

@@ -40,6 +40,7 @@ from training.evaluation.report import (
 )
 from training.evaluation.slices import slices_of
 from training.evaluation.values import Clock, values_of
+from training.release.manifest import is_catalog_alone
 from training.run.candidate import QUALITY_PRIOR, RANKER, load_candidate, load_prior
 from training.run.ranking import load_ranker, second_stage
 
@@ -74,6 +75,7 @@ def evaluate(
     searches = searches_of(settings, arrays, towers, prior, ranker, stage)
     told: dict[str, Any] = {"release": live.name if live else None, "left_out": None if live else "nothing is live"}
     if live is not None:
+        told["catalog_alone"] = is_catalog_alone(live)
         try:
             own = read_live(settings, arrays, live)
             searches = searches.with_method(LIVE, lambda: own.method(settings))

@@ -41,6 +41,7 @@ from training.ranking.spelling import Spelling
 from training.ranking.untitled import untitled
 from training.release.items import VECTORS, write_items
 from training.release.manifest import (
+    CATALOG_ALONE,
     CLOCK,
     GRAPH,
     ITEM_FILES,
@@ -57,7 +58,6 @@ from training.text import TextEncoder, embed, item_texts, sentence_encoder
 from training.versions import dependencies, package_version
 
 F32 = NDArray[np.float32]
-RECIPE = "catalogue alone"
 ORDER, LEXICAL_ORDER = "hybrid", "bm25"
 """The rules of :data:`training.ranking.ranker.RULES` that order its candidates, with a text encoder and without."""
 NARROW = 1
@@ -173,7 +173,12 @@ def _write_files(
     QueryGraph.empty(len(catalog)).save(folder / GRAPH)
     write_json(folder / "config.json", _config(settings, towers))
     trained = settings.training.model_dump(mode="json")
-    training: dict[str, Any] = {"recipe": RECIPE, "encoders": list(towers.config.encoders), "examples": 0, "curve": []}
+    training: dict[str, Any] = {
+        "recipe": CATALOG_ALONE,
+        "encoders": list(towers.config.encoders),
+        "examples": 0,
+        "curve": [],
+    }
     write_json(folder / "training.json", {**training, "settings": trained, "dependencies": dependencies()})
     report = EvaluationReport("nothing", requests=0, items=len(catalog), rows=[], slices={}, serving=SERVED)
     write_json(folder / "evaluation.json", report.to_json())
@@ -212,7 +217,7 @@ def _model_card(settings: Settings, catalog: pa.Table, encoder: TextEncoder | No
         "",
         "## Evaluation",
         "",
-        "None: it is what a shop serves that has no log yet. Towers take its place once they are not surely worse on",
-        "later requests.",
+        "None: it is what a shop serves that has no log yet. Towers take its place once they find no less on later",
+        "requests.",
     ]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,9 @@ All compare recall@100 on the same later requests, request by request, so what i
 | far worse | d < -max(``max_drop``, 1 / sqrt(n)) | a disaster on data too few to prove it |
 | slice | surely, d < -``max_slice_drop`` against live, from ``min_slice_requests`` on | one part pays for the rest |
 
+Live that is the catalogue alone gives way only to what finds no less, d >= 0: whoever trained on a small log would else
+lose by it, few orders being no proof of a fall.
+
 Against a part of what is served, surely worse blocks only with d < -``max_slice_drop``: less is no reason to serve
 nothing.
 
@@ -126,16 +129,18 @@ def recall_gate(report: EvaluationReport, rival: str, settings: GateSettings) ->
     surely, far = _surely_worse(d, report.users, n), d["value"] < -allowed
     if rival in PARTS:
         surely = surely and d["value"] < -settings.max_slice_drop
+    pays = d["value"] >= 0 or rival != "live" or not report.measured.get("live", {}).get("catalog_alone")
     verdict = (
         "surely worse" if surely
         else f"worse by more than the {allowed:.2f} allowed over so many" if far
+        else "less than the catalogue alone, which stays until what learned from the log finds no less" if not pays
         else "good enough"
     )  # fmt: skip
     reason = (
         f"recall@100 is {figures['candidate']:.3f}, {figures[rival]:.3f} of {rival}: "
         f"{d['value']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] over {n:,} requests, {verdict}."
     )
-    return Gate(name, not (surely or far), reason, figures)
+    return Gate(name, not (surely or far) and pays, reason, figures)
 
 
 def slice_gate(report: EvaluationReport, settings: GateSettings) -> Gate:

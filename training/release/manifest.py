@@ -58,6 +58,8 @@ SPELLING = "spelling.parquet"
 """The words that queries are corrected to; a release of before there was one corrects nothing."""
 FOLDERS = (TEXT_ENCODER, LEXICAL, GRAPH)
 DESCRIPTION = (CLOCK, "evaluation.json", "model_card.md", "training.json")
+CATALOG_ALONE = "catalogue alone"
+"""The recipe of a release that learned from no log."""
 INDEX = "index.json"
 """Which index searches the item vectors, as measured on one machine. What was chosen and what it loses is part of the
 id, by ``config.json``; the figures of time in here are not. Absent where no tuner ran."""
@@ -71,6 +73,12 @@ class ReleaseError(ValueError):
 
 class SecondStageError(ReleaseError):
     """A release whose second stage cannot be used; all else of it serves."""
+
+
+def is_catalog_alone(folder: Path) -> bool:
+    """Whether the release in a folder is of the catalogue alone; one that does not say how it was made is not."""
+    file = folder / "training.json"
+    return file.exists() and json.loads(file.read_text(encoding="utf-8")).get("recipe") == CATALOG_ALONE
 
 
 @dataclass(frozen=True)

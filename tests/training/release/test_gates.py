@@ -63,6 +63,17 @@ def test_noise_passes_and_a_disaster_does_not(figures: EvaluationReport, passes:
     assert gate.figures["requests"] == figures.requests
 
 
+@pytest.mark.parametrize(("found", "passes"), [(54, False), (55, True), (56, True)])
+def test_the_catalogue_alone_gives_way_to_what_finds_no_less(found: int, passes: bool) -> None:
+    figures = report(found, 55, 56)
+    other = replace(figures, measured={"live": {"release": "r", "left_out": None, "catalog_alone": False}})
+    assert recall_gate(other, "live", SETTINGS).passed
+    alone = replace(figures, measured={"live": {"release": "r", "left_out": None, "catalog_alone": True}})
+    gate = recall_gate(alone, "live", SETTINGS)
+    assert gate.passed == passes
+    assert passes or "less than the catalogue alone" in gate.reason
+
+
 @pytest.mark.parametrize(("users", "sure"), [(2, False), (19, False), (20, True), (None, True)])
 def test_few_users_prove_nothing_however_many_their_requests(users: int | None, sure: bool) -> None:
     """Each of two users loses one of 30 orders: resampling them gives an interval without width."""
@@ -153,7 +164,7 @@ def test_live_is_measured_as_it_would_serve_on_the_candidates_rows(make_shop: Ma
 
     later = with_training(make_shop("later", requests=1_800, days=7), price_buckets=4)
     report = evaluate(later, train(later).candidate_dir, live=release)
-    assert report.measured["live"] == {"release": release.name, "left_out": None}
+    assert report.measured["live"] == {"release": release.name, "left_out": None, "catalog_alone": False}
     assert report.value("live", "recall@10") > 2 * report.value("popularity", "recall@10")
 
 
