@@ -1,4 +1,4 @@
-"""One request to its query vector: the path that serving takes, over the same tower and inputs as training."""
+"""One request to its query vector: the path that serving takes, over the weights and inputs of training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from infra.contract.request import NO_CONTEXT, RequestContext
@@ -17,9 +16,12 @@ from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, empty_rows, offsets_of, stack
 from training.data.scalars import QuantileTransform
-from training.model.inputs import Histories, look_up, no_items, of_query, query_inputs
+from training.model.inputs import Histories, of_query
+from training.model.query_forward import QueryForward
 from training.model.towers import LOCATION, Towers
 from training.text import TextEncoder
+
+KEPT_LABELS = 100_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class QueryEncoder:
         self.towers = towers.eval()
         self._words = Hasher(config.buckets, config.max_query_tokens, config.ngrams)
         self._tokens = {group: tokens[group] for group in config.kept_groups}
+        self._forward = QueryForward(self.towers, self._tokens)
+        self._label_buckets: dict[str, int] = {}
         self._row_of = {item: row for row, item in enumerate(item_ids)}
         self._preprocessing = preprocessing
         self._about_query = of_query(preprocessing.numeric.names)
@@ -61,6 +65,7 @@ class QueryEncoder:
         """The same with further items after its own; ``tokens``: theirs of each history group."""
         other = copy.copy(self)
         other._tokens = {group: stack([own, tokens[group]]) for group, own in self._tokens.items()}
+        other._forward = QueryForward(self.towers, other._tokens)
         other._row_of = self._row_of | {item: row for row, item in enumerate(item_ids, start=len(self._row_of))}
         return other
 
@@ -78,7 +83,6 @@ class QueryEncoder:
         """Query vector [width + f] of one request; see :meth:`encode_many`."""
         return np.asarray(self.encode_many([text], [context])[0])
 
-    @torch.inference_mode()
     def encode_many(self, texts: Sequence[str], contexts: Sequence[RequestContext]) -> NDArray[np.float32]:
         """Query vectors [B, width + f] of B requests: unit vectors, then the weights of the quality prior.
         Items that the release does not know are skipped. ``texts`` are normalised (``infra.contract.query_text``), as
@@ -89,19 +93,16 @@ class QueryEncoder:
         """
         config, count = self.towers.config, len(texts)
         searched = [context.recent_queries[: config.recent_queries] for context in contexts]
-        inputs = query_inputs(
-            config,
-            np.arange(count),
-            self._histories(count, contexts, searched),
+        numeric = self._numeric(contexts)
+        known = np.isfinite(numeric[:, self._about_query]).any(axis=1)
+        vectors = self._forward(
             self._words.ngrams([*texts, *chain.from_iterable(searched)]),
-            self._tokens,
+            self._histories(count, contexts, searched),
             self._location(contexts),
-            self._numeric(contexts),
-            self._about_query,
+            numeric[:, : config.request_numeric],
+            known.astype(np.float32)[:, None],
             self.text_vectors(texts),
         )
-        batch, _ = look_up(self.towers, inputs, no_items(config))
-        vectors = self.towers.encode_queries(batch).numpy()
         return np.hstack([vectors, np.tile(self._prior, (count, 1))]) if len(self._prior) else vectors
 
     def known_row_indexes(self, items: Sequence[str]) -> list[int]:
@@ -131,9 +132,20 @@ class QueryEncoder:
         flat = [f"{prefix} {name}" for row in names for name in row]
         if not flat or self.towers.config.history == "none":
             return np.zeros((len(names), 0), dtype=np.int32)
-        # the prefix has letters, so that each label has its bucket
-        held = iter(self._words.labels(flat).ids.tolist())
+        held = iter(self._buckets(flat))
         return _padded([[next(held) for _ in row] for row in names])
+
+    def _buckets(self, labels: Sequence[str]) -> list[int]:
+        """The bucket of each label; a shop has few, and hashing one costs as much as hashing a thousand."""
+        buckets = self._label_buckets
+        missing = [label for label in dict.fromkeys(labels) if label not in buckets]
+        if missing:
+            # the prefix has letters, so that each label has its bucket
+            new = dict(zip(missing, self._words.labels(missing).ids.tolist(), strict=True))
+            if len(buckets) + len(new) > KEPT_LABELS:
+                buckets = self._label_buckets = {label: buckets[label] for label in labels if label in buckets}
+            buckets.update(new)
+        return [buckets[label] for label in labels]
 
     def _location(self, contexts: Sequence[RequestContext]) -> Ragged:
         labels = [self._preprocessing.location.labels_of(c.location) if c.location else [] for c in contexts]
