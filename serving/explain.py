@@ -90,7 +90,7 @@ def score_parts(
     release: Release, vector: NDArray[np.float32], items: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
     """What each part of the vectors adds to the scores of n items, [n] per part; ``items`` is [n, width + f]."""
-    config = release.encoder.towers.config
+    config = release.encoder.config
     bounds = {
         "learned": config.dim,
         "text": config.width_without_history,

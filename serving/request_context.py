@@ -10,7 +10,7 @@ from infra.contract.names import TOWER_LISTS, USER_NUMERIC
 from infra.contract.request import RequestContext
 
 if TYPE_CHECKING:
-    from training.model.towers import TowerConfig
+    from training.model.tower_config import TowerConfig
 
 
 def context_of(user: object, query: object, location: Mapping[str, Any] | None) -> RequestContext:

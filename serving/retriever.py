@@ -12,7 +12,7 @@ from typing import Any, Unpack, cast
 
 import numpy as np
 import pyarrow as pa
-import torch
+from threadpoolctl import threadpool_limits
 
 from features.active_users import active_users
 from features.store.online import OnlineFeatures
@@ -51,7 +51,7 @@ NOTHING_FOUND = np.zeros(0, dtype=np.int32)
 class Retriever:
     """A warm retriever over the live release; safe to share between threads. Close it, or use it as a context.
 
-    It sets torch's number of threads for the whole process (``settings.serving.threads``): a small query tower is
+    It sets the number of numpy's threads for the whole process (``settings.serving.threads``): a small query tower is
     fastest on one core.
     """
 
@@ -63,7 +63,7 @@ class Retriever:
             IndexUnavailable: Milvus is away, and this machine has not served before: what is live is unknown.
             ReleaseError: the live release is missing or corrupt.
         """
-        torch.set_num_threads(settings.serving.threads)
+        threadpool_limits(settings.serving.threads, user_api="blas")
         self._settings = settings
         self._second_stages = SecondStages()
         with ExitStack() as opened:

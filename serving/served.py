@@ -136,7 +136,7 @@ class ServedRelease:
         if not text:
             return bool(context.recent_items or context.order_history)
         by_ranker = self.ranking is not None and self.ranking.is_personal(text, context)
-        return by_ranker or is_personal(context, self.release.encoder.towers.config)
+        return by_ranker or is_personal(context, self.release.encoder.config)
 
     def hits(self, rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> list[Hit]:
         """What was found, by item id. ``rows`` and ``scores`` are [k]."""

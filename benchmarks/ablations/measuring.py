@@ -66,7 +66,7 @@ def values_per_judged_query(settings: Settings, arrays: Arrays, towers: Towers, 
     """The measures of the judged queries that got no sessions."""
     judgements = read_judgements(landing / "qrels.tsv")
     catalog, encoder = arrays.catalog(), sentence_encoder(settings)
-    tower = QueryEncoder(towers, arrays.item_tokens, [], preprocessing_of(settings, arrays))
+    tower = QueryEncoder(towers.config, towers.arrays(), arrays.item_tokens, [], preprocessing_of(settings, arrays))
     values, queries = judged_values(
         encode_catalog(towers, arrays, arrays.end, kept=settings.training.graph_kept),
         catalog["item_id"].combine_chunks(),

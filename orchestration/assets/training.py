@@ -263,7 +263,7 @@ def _against_judgements(settings: Settings, landing: Path) -> list[dict[str, Any
         load_ranker(folder),
     )
     catalog, encoder = arrays.catalog(), sentence_encoder(settings)
-    queries = QueryEncoder(towers, arrays.item_tokens, [], preprocessing_of(settings, arrays))
+    queries = QueryEncoder(towers.config, towers.arrays(), arrays.item_tokens, [], preprocessing_of(settings, arrays))
     stage = second_stage(settings, arrays, towers, prior, arrays.end)
 
     def encode(query: str) -> NDArray[np.float32]:

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from infra.settings import TrainingSettings
 from training.data.arrays import Arrays, Stage
+from training.data.histories import Histories, of_query
 from training.data.ragged import Ragged, offsets_of
 from training.distributed import own_slice
-from training.model.inputs import Histories, ItemInputs, QueryInputs, item_inputs, of_query, query_inputs
-from training.model.towers import TowerConfig
+from training.model.inputs import ItemInputs, QueryInputs, item_inputs, query_inputs
+from training.model.tower_config import TowerConfig
 
 I64 = NDArray[np.int64]
 

@@ -30,7 +30,7 @@ from training.data.ngrams import Hasher
 from training.data.scalars import QuantileTransform
 from training.evaluation.methods import Method, served_method, vector_method
 from training.model.encoding import encode_catalog, encode_requests
-from training.model.towers import TowerConfig
+from training.model.tower_config import TowerConfig
 from training.quality_prior import QualityFeatures, items_with_quality, quality_figures, query_with_prior
 from training.ranking.asked_queries import QueryReader
 from training.ranking.features import taste_fields
@@ -84,7 +84,7 @@ def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
     """
     try:
         release = load_release(folder)
-        config, ranker = release.encoder.towers.config, release.ranker
+        config, ranker = release.encoder.config, release.ranker
     except (ReleaseError, TextEncoderError) as error:
         raise NotComparable(str(error)) from error
     learned_until = _microseconds(release.manifest.config["data_window"]["cut"])
@@ -106,7 +106,7 @@ def read_live(settings: Settings, arrays: Arrays, folder: Path) -> LiveRelease:
 
 def _query_reader(settings: Settings, release: Release) -> QueryReader:
     """How its towers read a query."""
-    config = release.encoder.towers.config
+    config = release.encoder.config
 
     def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
         return embed(settings, _text_encoder(settings, release), texts)
@@ -136,7 +136,7 @@ def _with_requests(arrays: Arrays, settings: Settings, release: Release, fitted:
     rows = rows.sort_by([("time", "ascending"), ("query_id", "ascending")])
     raw = [_numbers(rows, figure) for figure in transform.names]
     figures = np.stack(raw, axis=1) if raw else np.zeros((len(rows), 0))
-    config = release.encoder.towers.config
+    config = release.encoder.config
     labels = LocationBuckets.from_json(fitted["location"]).labels(rows)
     return replace(
         arrays,
@@ -161,7 +161,7 @@ def _with_tokens(arrays: Arrays, config: TowerConfig, location: LocationBuckets,
 
 def _text_encoder(settings: Settings, release: Release) -> TextEncoder:
     """The text encoder that the release was trained on."""
-    if release.encoder.towers.config.text_in_query:
+    if release.encoder.config.text_in_query:
         return load_saved(release.manifest.path / TEXT_ENCODER)
     current = load_text_encoder(settings)
     fitted = read_json(release.manifest.path / "preprocessing.json")
@@ -172,7 +172,7 @@ def _text_encoder(settings: Settings, release: Release) -> TextEncoder:
 
 def _text_vectors(settings: Settings, arrays: Arrays, release: Release) -> TextVectors | None:
     """Items and queries by the text encoder that the release was trained on."""
-    if not release.encoder.towers.config.text_width:
+    if not release.encoder.config.text_width:
         return None
     encoder = _text_encoder(settings, release)
     if arrays.text is not None and (own := load_text_encoder(settings)) and own.fingerprint == encoder.fingerprint:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra.contract.request import NO_CONTEXT, RequestContext
+from training.data.histories import Histories, of_query
 from training.data.items import BRAND, TAG
 from training.data.location import LocationBuckets
 from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, empty_rows, offsets_of, stack
 from training.data.scalars import QuantileTransform
-from training.model.inputs import Histories, of_query
 from training.model.query_forward import QueryForward
-from training.model.towers import LOCATION, Towers
-from training.text import TextEncoder
+from training.model.tower_config import LOCATION, TowerConfig
+
+if TYPE_CHECKING:
+    from training.model.towers import Towers
+    from training.text import TextEncoder
 
 KEPT_LABELS = 100_000
 
@@ -37,35 +42,48 @@ class QueryEncoder:
     """Query tower, tokeniser and the tokens of the items that a history may name. Read-only, so threads may share it.
 
     Args:
-        towers: in evaluation mode.
+        config: of the towers;
+        weights: theirs by their present names (see ``tower_config.current_weights``), not copied;
         tokens: rows of the history groups, one row per item of ``item_ids``.
         prior: weights of the quality features, [f], that follow the unit vector; none: no quality prior.
     """
 
     def __init__(
         self,
-        towers: Towers,
+        config: TowerConfig,
+        weights: Mapping[str, NDArray[Any]],
         tokens: Mapping[str, Ragged],
         item_ids: Sequence[str],
         preprocessing: Preprocessing,
         prior: NDArray[np.float32] | None = None,
     ) -> None:
-        config = towers.config
-        self.towers = towers.eval()
+        self.config = config
+        self._weights = weights
         self._words = Hasher(config.buckets, config.max_query_tokens, config.ngrams)
         self._tokens = {group: tokens[group] for group in config.kept_groups}
-        self._forward = QueryForward(self.towers, self._tokens)
+        self._forward = QueryForward(config, weights, self._tokens)
         self._label_buckets: dict[str, int] = {}
         self._row_of = {item: row for row, item in enumerate(item_ids)}
         self._preprocessing = preprocessing
         self._about_query = of_query(preprocessing.numeric.names)
         self._prior = np.zeros(0, dtype=np.float32) if prior is None else prior
 
+    @cached_property
+    def towers(self) -> Towers:
+        """Both towers in evaluation mode, as training has them: what encodes items. Loads torch."""
+        import torch
+
+        from training.model.towers import Towers
+
+        towers = Towers(self.config)
+        towers.load_weights({name: torch.from_numpy(weight) for name, weight in self._weights.items()})
+        return towers.eval()
+
     def with_items(self, item_ids: Sequence[str], tokens: Mapping[str, Ragged]) -> QueryEncoder:
         """The same with further items after its own; ``tokens``: theirs of each history group."""
         other = copy.copy(self)
         other._tokens = {group: stack([own, tokens[group]]) for group, own in self._tokens.items()}
-        other._forward = QueryForward(self.towers, other._tokens)
+        other._forward = QueryForward(self.config, self._weights, other._tokens)
         other._row_of = self._row_of | {item: row for row, item in enumerate(item_ids, start=len(self._row_of))}
         return other
 
@@ -91,10 +109,10 @@ class QueryEncoder:
         Raises:
             ValueError: a location that names what is none, or of the wrong type.
         """
-        config, count = self.towers.config, len(texts)
+        config, count = self.config, len(texts)
         searched = [context.recent_queries[: config.recent_queries] for context in contexts]
         numeric = self._numeric(contexts)
-        known = np.isfinite(numeric[:, self._about_query]).any(axis=1)
+        known = np.asarray(np.isfinite(numeric[:, self._about_query]).any(axis=1))
         vectors = self._forward(
             self._words.ngrams([*texts, *chain.from_iterable(searched)]),
             self._histories(count, contexts, searched),
@@ -117,7 +135,7 @@ class QueryEncoder:
         self, first: int, contexts: Sequence[RequestContext], searched: Sequence[Sequence[str]]
     ) -> Histories:
         """``searched``: the recent queries of each request; their texts are numbered from ``first`` on."""
-        config = self.towers.config
+        config = self.config
         numbers = iter(range(first, first + sum(len(queries) for queries in searched)))
         return Histories(
             queries=_padded([[next(numbers) for _ in queries] for queries in searched]),
@@ -130,7 +148,7 @@ class QueryEncoder:
 
     def _labels(self, prefix: str, names: Sequence[Sequence[str]]) -> NDArray[np.int32]:
         flat = [f"{prefix} {name}" for row in names for name in row]
-        if not flat or self.towers.config.history == "none":
+        if not flat or self.config.history == "none":
             return np.zeros((len(names), 0), dtype=np.int32)
         held = iter(self._buckets(flat))
         return _padded([[next(held) for _ in row] for row in names])
@@ -150,7 +168,7 @@ class QueryEncoder:
     def _location(self, contexts: Sequence[RequestContext]) -> Ragged:
         labels = [self._preprocessing.location.labels_of(c.location) if c.location else [] for c in contexts]
         flat = [label for row in labels for label in row]
-        if not flat or LOCATION not in self.towers.config.groups:
+        if not flat or LOCATION not in self.config.groups:
             return empty_rows(len(contexts))
         ids = self._words.labels(flat).ids
         return Ragged(offsets_of(np.array([len(row) for row in labels])), ids)
@@ -163,7 +181,7 @@ class QueryEncoder:
 
     def text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of normalised queries by the text encoder, [n, text width]; [n, 0] where the tower reads none."""
-        config, encoder = self.towers.config, self._preprocessing.text
+        config, encoder = self.config, self._preprocessing.text
         if encoder is None or not (config.text_width and config.text_in_query):
             return np.zeros((len(texts), 0), dtype=np.float32)
         return np.stack([encoder.encode_query(text) for text in texts])

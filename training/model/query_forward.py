@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.histories import ChosenItems, Histories
 from training.data.ragged import Ragged
-from training.model.encoders.text import LEAST_UNKNOWN_GAIN
-from training.model.inputs import ChosenItems, Histories
-from training.model.towers import LABELS, LOCATION, Towers
+from training.model.tower_config import LABELS, LEAST_UNKNOWN_GAIN, LOCATION, TowerConfig
 
 F32 = NDArray[np.float32]
 KEPT_ITEMS = 50_000
@@ -35,17 +34,15 @@ class QueryForward:
     """Requests to query vectors. Threads may share it.
 
     Args:
-        towers: their weights are shared, not copied, and must not change any more.
+        config: of the towers;
+        weights: theirs by name, which must not change any more;
         tokens: rows of the kept groups, one row per item that a history may name.
     """
 
-    def __init__(self, towers: Towers, tokens: Mapping[str, Ragged]) -> None:
-        self._config = towers.config
-        weights = {name: weight.detach().cpu().numpy() for name, weight in towers.state_dict().items()}
-        self._in_vocabulary: NDArray[np.bool_] = weights.pop("in_vocabulary")
-        self._weights: dict[str, F32] = weights
-        self._heads = towers.query.user.layer.self_attn.num_heads if towers.config.history == "transformer" else 0
-        self._has_taste = "taste.weight" in self._weights
+    def __init__(self, config: TowerConfig, weights: Mapping[str, NDArray[Any]], tokens: Mapping[str, Ragged]) -> None:
+        self._config = config
+        self._in_vocabulary: NDArray[np.bool_] = weights["in_vocabulary"]
+        self._weights: Mapping[str, F32] = weights
         self._table = self._weights["terms.tokens.weight"]
         self._tokens = tokens
         self._read = self._nothing_read()
@@ -93,7 +90,7 @@ class QueryForward:
             vectors = vectors * vocabulary_share
         if config.shared_words:
             vectors = vectors + self._linear("words", terms)
-        if self._has_taste:
+        if config.has_taste:
             at = config.history_groups.index(LABELS) * config.token_dim
             labels = items.means[:, at : at + config.token_dim]
             weights = self._weights["taste_weights"]
@@ -141,9 +138,9 @@ class QueryForward:
         )
         normed = self._norm(f"{name}.norm1", sequence)
         into, bias = weights[f"{name}.self_attn.in_proj_weight"], weights[f"{name}.self_attn.in_proj_bias"]
-        asks = (normed[:, 0] @ into[:width].T + bias[:width]).reshape(len(query), self._heads, -1, 1)
+        asks = (normed[:, 0] @ into[:width].T + bias[:width]).reshape(len(query), self._config.heads, -1, 1)
         keys, values = np.split(normed @ into[width:].T + bias[width:], 2, axis=2)
-        of_heads = (*keys.shape[:2], self._heads, -1)
+        of_heads = (*keys.shape[:2], self._config.heads, -1)
         keys, values = (part.reshape(of_heads).transpose(0, 2, 1, 3) for part in (keys, values))
         scores = np.matmul(keys, asks)[..., 0] / np.sqrt(np.float32(keys.shape[-1]))
         scores = np.where(absent[:, None], -np.inf, scores)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from training.data.ragged import Ragged
@@ -24,6 +23,8 @@ def exact_top(
     With ``asked_at`` [n] and ``available_from`` [items] only items that existed at the query's time are found; where
     fewer than ``k`` did, the rest is item -1 and score -inf.
     """
+    import torch  # here: serving reads the figure above alone
+
     k = min(k, len(items))
     step = max(1, CHUNK_SCORES // max(len(items), 1))
     table = torch.from_numpy(items).T.contiguous()

@@ -13,127 +13,28 @@ The query tower stays small, so that it takes about a millisecond on one core.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.data.items import GROUPS, IDENTITY
 from training.distributed import BatchNorm
 from training.model.encoders.history import ITEM_SHARE, HistoryPart
 from training.model.encoders.scalars import known_and_value
 from training.model.encoders.terms import TermEncoder, mean_of
 from training.model.encoders.text import TextPart
 from training.model.encoders.user import UserEncoder
+from training.model.tower_config import LABELS, LOCATION, TowerConfig, current_weights
 
-HISTORY_GROUPS = ("title", "category", "attributes")
-LABELS = "attributes"
-LOCATION = "location"
 WORDS_GAIN, OUTPUT_SCALE = 3.0, 0.1
 """Weights at the start [D]: texts that share words are close before the first step, and a small log needs no more."""
 WORD_GROUPS = ("title", "category_words", "attribute_words", "description")
 NEIGHBOUR_WEIGHT = 0.3
-JSON_NAMES = {"item_numeric": "item_figures", "request_numeric": "request_figures"}
-"""Fields of ``TowerConfig`` -> their names on disk, where releases have them since before they were called so."""
-FIELD_NAMES = {name: field for field, name in JSON_NAMES.items()}
-FORMER_WEIGHTS = {"familiar": "in_vocabulary"}
-RETIRED_WEIGHTS = ("text.neighbour_gain",)
 HALF: float = 0.5**0.5
 """What makes two parts of length 1 a vector of length 1."""
-
-
-@dataclass(frozen=True)
-class TowerConfig:
-    """What is needed to build the towers again, and to turn a request into their input."""
-
-    groups: tuple[str, ...]
-    """Field groups that are on, a subset of ``GROUPS`` in its order."""
-    buckets: int
-    token_dim: int
-    dim: int
-    hidden: int
-    ngrams: tuple[str, ...]
-    max_query_tokens: int
-    max_item_tokens: int
-    recent_queries: int
-    recent_items: int
-    recent_orders: int
-    ordered_tags: int
-    price_edges: tuple[float, ...]
-    history: Literal["none", "mean", "transformer"] = "transformer"
-    graph: bool = False
-    item_numeric: int = 0
-    """Numeric features of an item that are read, 0: the scalar encoder is off."""
-    request_numeric: int = 0
-    text_encoder: str = "none"
-    text_width: int = 0
-    """Width of the text encoder's vectors, 0: off."""
-    text_in_query: bool = False
-    text_fusion: Literal["scores", "features"] = "scores"
-    text_dim: int = 128
-    shared_words: bool = True
-    shared_taste: bool = True
-    history_part: bool = False
-    """Vectors have a part by which a query finds items of the user's history again."""
-
-    def __post_init__(self) -> None:
-        if not self.groups or [g for g in GROUPS if g in self.groups] != list(self.groups):
-            raise ValueError(f"groups must be some of {GROUPS}, in that order; got {self.groups}")
-
-    @property
-    def history_groups(self) -> tuple[str, ...]:
-        """Groups through which a user's items are seen."""
-        return tuple(g for g in self.groups if g in HISTORY_GROUPS) or self.groups[:1]
-
-    @property
-    def item_groups(self) -> tuple[str, ...]:
-        """Groups of tokens that an item is given by."""
-        return (*self.groups, IDENTITY) if self.history_part else self.groups
-
-    @property
-    def kept_groups(self) -> tuple[str, ...]:
-        """Groups of tokens that the query tower needs of the items that a history may name."""
-        return (*self.history_groups, IDENTITY) if self.history_part else self.history_groups
-
-    @property
-    def has_text_part(self) -> bool:
-        """Whether query and item text meet in a part of the vectors of their own."""
-        return self.text_width > 0 and self.text_in_query and self.text_fusion == "scores"
-
-    @property
-    def width(self) -> int:
-        """Width of query and item vectors."""
-        return self.width_without_history + (self.token_dim if self.history_part else 0)
-
-    @property
-    def width_without_history(self) -> int:
-        """Width of the learned and the text part."""
-        return self.dim + (self.text_dim if self.has_text_part else 0)
-
-    @property
-    def encoders(self) -> tuple[str, ...]:
-        """The encoders that are on."""
-        on = {
-            "terms": True,
-            "graph": self.graph,
-            f"text ({self.text_encoder})": self.text_width > 0,
-            "location": LOCATION in self.groups,
-            "scalars": self.item_numeric + self.request_numeric > 0,
-            f"user ({self.history})": self.history != "none",
-            "history": self.history_part,
-        }
-        return tuple(name for name, is_on in on.items() if is_on)
-
-    def to_json(self) -> dict[str, Any]:
-        return {JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> TowerConfig:
-        fields: dict[str, Any] = {FIELD_NAMES.get(name, name): held for name, held in value.items()}
-        lists = {name: tuple(held) for name, held in fields.items() if isinstance(held, list)}
-        return cls(**{**fields, **lists})
 
 
 @dataclass(frozen=True)
@@ -231,7 +132,7 @@ class QueryTower(nn.Module):
         if config.history != "none":
             width += 2 * (len(config.history_groups) * config.token_dim) + 2 + 2 * (config.token_dim + 1)
         if config.history == "transformer":
-            self.user = UserEncoder(config.token_dim, config.recent_queries, config.recent_items)
+            self.user = UserEncoder(config.token_dim, config.heads, config.recent_queries, config.recent_items)
         self.text_as_feature = config.text_width > 0 and config.text_in_query and not config.has_text_part
         width += config.text_width if self.text_as_feature else 0
         self.layers = nn.Sequential(
@@ -292,8 +193,7 @@ class Towers(nn.Module):
             self.word_weights = nn.Parameter(torch.zeros(max(len(self._word_groups), 1)))
             if config.graph:
                 self.neighbour_weight = nn.Parameter(torch.tensor(NEIGHBOUR_WEIGHT))
-        self._has_taste = config.shared_taste and LABELS in config.groups and config.history != "none"
-        if self._has_taste:
+        if config.has_taste:
             self.taste = nn.Linear(config.token_dim, config.dim, bias=False)
             self.taste_weights = nn.Parameter(torch.full((2,), 0.5))
             """How much the labels of recently clicked, and of ordered items count."""
@@ -304,8 +204,11 @@ class Towers(nn.Module):
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Weights of these towers, or of their kind as earlier versions had it."""
-        own = {FORMER_WEIGHTS.get(name, name): weight for name, weight in weights.items()}
-        self.load_state_dict({name: weight for name, weight in own.items() if name not in RETIRED_WEIGHTS})
+        self.load_state_dict(current_weights(weights))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The weights by name, as ``QueryEncoder`` reads them; those of a GPU are copied."""
+        return {name: weight.detach().cpu().numpy() for name, weight in self.state_dict().items()}
 
     def encode_items(self, items: ItemBatch) -> Tensor:
         """Items to unit vectors [n, width].
@@ -317,7 +220,7 @@ class Towers(nn.Module):
         if self.config.shared_words:
             words = self._item_words(items)
             vectors = vectors + self.words(words)
-        if self._has_taste:
+        if self.config.has_taste:
             vectors = vectors + self.taste(items.means[:, self.config.groups.index(LABELS)])
         vectors = F.normalize(vectors, dim=1)
         if self.config.has_text_part:
@@ -334,7 +237,7 @@ class Towers(nn.Module):
             vectors = vectors * batch.vocabulary_share
         if self.config.shared_words:
             vectors = vectors + self.words(batch.terms)
-        if self._has_taste:
+        if self.config.has_taste:
             labels = batch.item_means[:, self.config.history_groups.index(LABELS)]
             chosen = (mean_of(labels, recent)[0] for recent in (batch.recent_items, batch.recent_orders))
             liked = sum(weight * mean for weight, mean in zip(self.taste_weights, chosen, strict=True))

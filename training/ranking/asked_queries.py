@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from training.data.arrays import Arrays
+from training.data.histories import of_query
 from training.data.ngrams import Hasher
 from training.data.ragged import stack
-from training.model.inputs import of_query
 from training.ranking.spelling import Spelling
 
 F32 = NDArray[np.float32]

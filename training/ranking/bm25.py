@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from numpy.typing import NDArray
 
 from infra.contract.letters import same_letters
@@ -225,12 +224,10 @@ class Bm25:
         found = np.full((len(queries), k), -1)
         if self.is_empty:
             return found
-        values = torch.from_numpy(worth)
         for start in range(0, len(queries), step):
-            scores = torch.from_numpy(self._scores(queries[start : start + step], None))
-            matches = (scores > 0) & (scores >= least_share * scores.amax(dim=1, keepdim=True))
-            top = values.where(matches, 0).topk(k, dim=1)
-            found[start : start + step] = torch.where(top.values > 0, top.indices, -1).numpy()
+            scores = self._scores(queries[start : start + step], None)
+            matches = (scores > 0) & (scores >= least_share * scores.max(axis=1, keepdims=True))
+            found[start : start + step], _ = best_matches(np.where(matches, worth, np.float32(0)), k)
         return found
 
     def _scores(self, queries: list[str], factor: NDArray[np.float32] | None) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from infra.settings import Settings
 from training.data.arrays import Arrays
 from training.data.ragged import empty_rows
 from training.model.search import CHUNK_SCORES, exact_top
-from training.model.towers import TowerConfig
+from training.model.tower_config import TowerConfig
 from training.ranking.asked_queries import QueryReader, with_corrected_queries
 from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.candidates import DEPTH, Asked, Pairs, candidates

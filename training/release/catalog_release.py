@@ -30,7 +30,8 @@ from training.data.ragged import Ragged
 from training.data.scalars import QuantileTransform
 from training.evaluation import EvaluationReport
 from training.evaluation.methods import SERVED
-from training.model.towers import HALF, TowerConfig, Towers
+from training.model.tower_config import TowerConfig
+from training.model.towers import HALF, Towers
 from training.quality_prior import QualityFeatures
 from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.ranking.features import PAIR_FEATURES

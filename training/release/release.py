@@ -148,19 +148,17 @@ def load_release(path: Path) -> Release:
 def _load_encoder(manifest: Manifest, item_ids: list[str]) -> QueryEncoder:
     import numpy as np
     from safetensors.numpy import load_file
-    from safetensors.torch import load_file as load_tensors
 
     from training.data.location import LocationBuckets
     from training.data.ragged import Ragged
     from training.data.scalars import QuantileTransform
     from training.model.query_encoder import Preprocessing, QueryEncoder
-    from training.model.towers import TowerConfig, Towers
+    from training.model.tower_config import TowerConfig, current_weights
     from training.text import load_saved
 
     path = manifest.path
     config = TowerConfig.from_json(manifest.config["towers"])
-    towers = Towers(config)
-    towers.load_weights(load_tensors(path / "model.safetensors"))
+    weights = current_weights(load_file(path / "model.safetensors"))
     stored = load_file(path / "item_tokens.safetensors")
     tokens = {group: Ragged(stored[f"{group}.offsets"], stored[f"{group}.ids"]) for group in config.kept_groups}
     fitted = read_json(path / "preprocessing.json")
@@ -170,7 +168,7 @@ def _load_encoder(manifest: Manifest, item_ids: list[str]) -> QueryEncoder:
         text=load_saved(path / TEXT_ENCODER) if config.text_width and config.text_in_query else None,
     )
     prior = np.array(manifest.config["boosting"]["weights"], dtype=np.float32)
-    return QueryEncoder(towers.eval(), tokens, item_ids, preprocessing, prior)
+    return QueryEncoder(config, weights, tokens, item_ids, preprocessing, prior)
 
 
 def _load_ranker(manifest: Manifest) -> Ranker | None:

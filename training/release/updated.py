@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from numpy.typing import NDArray
 
 from infra.settings import Settings
 from training.data.items import item_tokens
 from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, empty_rows, stack
-from training.model.encoding import encode_tokens
 from training.quality_prior import QualityFeatures, items_with_quality
 from training.quality_prior.quality import DAY
 from training.ranking.bm25 import LEXICAL_FIELDS, catalog_text
@@ -71,15 +69,20 @@ def encode_new_items(release: Release, catalog: pa.Table, settings: Settings) ->
         catalog: columns of ``infra.contract.tables.CATALOG`` with ``available_from`` in microseconds since 1970; each
             item has a title, a category, a brand or an attribute.
     """
+    import torch  # here: a server that is told of no new item does without
+
+    from training.model.encoding import encode_tokens
+
+    torch.set_num_threads(settings.serving.threads)
     encoder, count = release.encoder, len(catalog)
-    config = encoder.towers.config
+    config = encoder.config
     hasher = Hasher(config.buckets, config.max_item_tokens, config.ngrams)
     found = item_tokens(catalog, hasher, config.price_edges, encoder.location).groups
     tokens = {group: found.get(group, empty_rows(count)) for group in config.item_groups}
     numeric = release.item_transform.apply(_figures(catalog, release.item_transform.names))
     text = np.zeros((count, config.text_width), dtype=np.float32)
     if encoder.text_encoder is not None:
-        threads = settings.training.model_copy(update={"threads": torch.get_num_threads()})
+        threads = settings.training.model_copy(update={"threads": settings.serving.threads})
         text = embed(settings.model_copy(update={"training": threads}), encoder.text_encoder, item_texts(catalog))
     vectors = encode_tokens(encoder.towers, tokens, numeric[:, : config.item_numeric], text)
     boosting = release.manifest.config["boosting"]

@@ -15,7 +15,8 @@ from infra.settings import Settings
 from training.data.arrays import prepare_arrays
 from training.data.held_out import stopping_and_judging
 from training.model.encoding import encode_catalog, encode_requests
-from training.model.towers import TowerConfig, Towers
+from training.model.tower_config import TowerConfig
+from training.model.towers import Towers
 from training.quality_prior import QualityPrior, fit_prior, items_with_quality, query_with_prior
 from training.release.manifest import INDEX
 

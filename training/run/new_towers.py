@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from infra.contract.errors import TrainingSetError
 from infra.settings import TrainingSettings
 from training.data.arrays import Arrays
-from training.model.towers import LOCATION, TowerConfig, Towers
+from training.model.tower_config import LOCATION, TowerConfig
+from training.model.towers import Towers
 
 
 def new_towers(settings: TrainingSettings, arrays: Arrays) -> Towers:

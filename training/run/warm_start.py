@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from training.data.ngrams import Hasher
-from training.model.towers import TowerConfig, Towers
+from training.model.tower_config import TowerConfig
+from training.model.towers import Towers
 from training.release.manifest import ReleaseError, verify_release
 
 IN_VOCABULARY = "in_vocabulary"

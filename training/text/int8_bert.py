@@ -1,7 +1,8 @@
 """BERT in int8 by ONNX Runtime: one query as fast as a core can.
 
 The graph is written from the fp32 weights when an encoder is loaded, in standard operators: nothing is exported, a
-release carries the same files whichever library reads them, and releases of earlier versions load as they are.
+release carries the same files whichever library reads them, and releases of earlier versions load as they are. Nothing
+here needs torch, so a server starts without it.
 
 What a query costs, one text at a time on one core, and what it loses: 1,000 texts (the queries of ESCI and beginnings
 of its titles, 3 to 24 tokens, median 9), interleaved, the best of eight rounds on two busy cores with AVX512-VNNI:
@@ -21,19 +22,23 @@ depend on which texts were read beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from infra.telemetry import silence
-from training.text.bert import Bert, BertConfig, Linear
+from training.text.bert_config import BertConfig
+from training.text.errors import TextEncoderError
+
+Array: TypeAlias = NDArray[Any]
+F32: TypeAlias = NDArray[np.float32]
+Value: TypeAlias = tuple[str, Any, tuple[int | str, ...]]
+"""Of a graph's ends: name, type and shape."""
 
 SMOOTHING = 0.65
 CALIBRATION_TEXTS, CALIBRATION_TOKENS = 64, 16
@@ -49,28 +54,30 @@ class Int8Bert:
     The activations' ranges come from texts of random tokens: calibration without anybody's data, the same everywhere.
 
     Args:
-        state: tensors by the names that ``transformers`` gives a ``BertModel``'s.
+        state: arrays by the names that ``transformers`` gives a ``BertModel``'s.
         unsigned: int8 weights without a sign; None: where the machine needs it (see :func:`pairs_overflow`).
 
     Raises:
         TextEncoderError: a tensor is missing.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], config: BertConfig, *, unsigned: bool | None = None) -> None:
-        bert = Bert(state, config, Watched.of)
-        length = min(CALIBRATION_TOKENS, config.positions)
-        random = torch.Generator().manual_seed(0)
-        bert(torch.randint(0, len(bert.words), (CALIBRATION_TEXTS, length), generator=random))
+    def __init__(self, state: Mapping[str, Array], config: BertConfig, *, unsigned: bool | None = None) -> None:
+        bert = BertWeights.of(state, config)
         self.width = config.width
         # A copy: a view would keep all of the fp32 weights in memory.
-        self._words: NDArray[np.float32] = bert.words.numpy().copy()
-        self._positions: NDArray[np.float32] = bert.positions.numpy()
-        self._session = _session(_written(bert, pairs_overflow() if unsigned is None else unsigned))
+        self._words, self._positions = bert.words.copy(), bert.positions
+        length = min(CALIBRATION_TOKENS, config.positions)
+        tokens = np.random.default_rng(0).integers(0, len(bert.words), (CALIBRATION_TEXTS, length))
+        largest = largest_activations(bert, self._embedded(tokens))
+        self._session = _session(_int8(bert, largest, pairs_overflow() if unsigned is None else unsigned))
 
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """``tokens`` int64 [n, length] -> float32 [n, width], rows of norm 1."""
-        embedded = self._words[tokens.numpy()] + self._positions[: tokens.shape[1]]
-        return torch.from_numpy(self._session.run(None, {"embedded": embedded})[0])
+    def __call__(self, tokens: NDArray[np.int64]) -> F32:
+        """``tokens`` [n, length] -> [n, width], rows of norm 1."""
+        vectors: F32 = self._session.run(None, {"embedded": self._embedded(tokens)})[0]
+        return vectors
+
+    def _embedded(self, tokens: NDArray[np.int64]) -> F32:
+        return self._words[tokens].astype(np.float32) + self._positions[: tokens.shape[1]]
 
 
 @lru_cache(maxsize=1)
@@ -87,70 +94,149 @@ def pairs_overflow() -> bool:
     return bool((sums != 255 * 127 * width).any())
 
 
-@dataclass(frozen=True)
-class Watched(Linear):
-    """A linear layer that keeps the largest absolute activation of each input channel, ``largest`` [in]."""
+class Linear(NamedTuple):
+    """A linear layer: ``weight`` [out, in], ``bias`` [out]."""
 
-    largest: Tensor
+    weight: F32
+    bias: F32
+
+
+class Norm(NamedTuple):
+    """Scale and shift of a layer norm, [width] each."""
+
+    scale: F32
+    shift: F32
+
+
+class Layer(NamedTuple):
+    """A Transformer layer."""
+
+    query_key_value: Linear
+    output: Linear
+    attention_norm: Norm
+    widen: Linear
+    narrow: Linear
+    norm: Norm
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        """In the order in which a text passes them."""
+        return (self.query_key_value, self.output, self.widen, self.narrow)
+
+
+@dataclass(frozen=True)
+class BertWeights:
+    """The weights of a BERT, in fp32 but for the words, which are as they were saved."""
+
+    config: BertConfig
+    words: Array
+    positions: F32
+    norm: Norm
+    layers: tuple[Layer, ...]
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor) -> Watched:
-        return cls(weight, bias, torch.zeros(weight.shape[1]))
+    def of(cls, state: Mapping[str, Array], config: BertConfig) -> BertWeights:
+        """Of arrays by their names in ``transformers``. Raises TextEncoderError: one is missing."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        torch.maximum(self.largest, x.abs().amax(dim=0), out=self.largest)
-        return super().__call__(x)
+        def pair(name: str) -> tuple[F32, F32]:
+            return state[f"{name}.weight"].astype(np.float32), state[f"{name}.bias"].astype(np.float32)
+
+        def layer(name: str) -> Layer:
+            parts = [pair(f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
+            return Layer(
+                Linear(*map(np.concatenate, zip(*parts, strict=True))),
+                Linear(*pair(f"{name}.attention.output.dense")),
+                Norm(*pair(f"{name}.attention.output.LayerNorm")),
+                Linear(*pair(f"{name}.intermediate.dense")),
+                Linear(*pair(f"{name}.output.dense")),
+                Norm(*pair(f"{name}.output.LayerNorm")),
+            )
+
+        try:
+            places, kinds = (state[f"embeddings.{of}_embeddings.weight"] for of in ("position", "token_type"))
+            return cls(
+                config=config,
+                words=state["embeddings.word_embeddings.weight"],
+                positions=places.astype(np.float32) + kinds.astype(np.float32)[0],
+                norm=Norm(*pair("embeddings.LayerNorm")),
+                layers=tuple(layer(f"encoder.layer.{n}") for n in range(config.layers)),
+            )
+        except KeyError as missing:
+            raise TextEncoderError(f"the checkpoint has no tensor {missing}: it is no BERT encoder") from missing
 
 
-def _written(bert: Bert, unsigned: bool) -> bytes:
-    """The forward pass of ``Bert`` behind the embedding: ``embedded`` [n, length, width] -> ``vectors`` [n, width]."""
+def largest_activations(bert: BertWeights, embedded: F32) -> list[F32]:
+    """The largest absolute activation of each input channel, [in], of each linear layer in turn, in fp32.
+
+    Args:
+        embedded: texts [n, length, width] behind the embedding.
+    """
+    watched = []
+
+    def linear(graph: _Graph, x: str, layer: Linear) -> str:
+        shape = (layer.weight.shape[1],)
+        largest = graph.add("ReduceMax", graph.add("Abs", x), graph.constant(np.array([0, 1])), keepdims=0)
+        watched.append((largest, np.float32, shape))
+        product = graph.add("MatMul", x, graph.constant(np.ascontiguousarray(layer.weight.T)))
+        return graph.add("Add", product, graph.constant(layer.bias))
+
+    graph = _forward(bert, linear)
+    session = _session(graph.serialized(("embedded", np.float32, ("n", "length", bert.config.width)), *watched))
+    return list(session.run(None, {"embedded": embedded}))
+
+
+def _int8(bert: BertWeights, largest: Sequence[F32], unsigned: bool) -> bytes:
+    """The forward pass in int8 behind the embedding: ``embedded`` [n, length, width] -> ``vectors`` [n, width]."""
+    ranges, width = iter(largest), bert.config.width
+    graph = _forward(bert, lambda graph, x, layer: _int8_linear(graph, x, layer, next(ranges), unsigned))
+    return graph.serialized(("embedded", np.float32, ("n", "length", width)), ("vectors", np.float32, ("n", width)))
+
+
+def _forward(bert: BertWeights, linear: Callable[[_Graph, str, Linear], str]) -> _Graph:
+    """The forward pass behind the embedding, with linear layers as ``linear`` writes them."""
     graph, config = _Graph(), bert.config
 
-    def norm(x: str, pair: tuple[Tensor, Tensor]) -> str:
-        scale, shift = (graph.constant(part.numpy()) for part in pair)
+    def norm(x: str, pair: Norm) -> str:
+        scale, shift = map(graph.constant, pair)
         return graph.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=config.epsilon)
 
     x = norm("embedded", bert.norm)
     for layer in bert.layers:
-        mixed = _int8_linear(graph, x, layer.query_key_value, unsigned)
-        parts = graph.split(mixed, 3)
+        parts = graph.split(linear(graph, x, layer.query_key_value), 3)
         seen = graph.add("Attention", *parts, q_num_heads=config.heads, kv_num_heads=config.heads)
-        attended = _int8_linear(graph, seen, layer.output, unsigned)
+        attended = linear(graph, seen, layer.output)
         x = norm(graph.add("Add", x, attended), layer.attention_norm)
-        widened = graph.add("Gelu", _int8_linear(graph, x, layer.widen, unsigned))
-        x = norm(graph.add("Add", x, _int8_linear(graph, widened, layer.narrow, unsigned)), layer.norm)
+        widened = graph.add("Gelu", linear(graph, x, layer.widen))
+        x = norm(graph.add("Add", x, linear(graph, widened, layer.narrow)), layer.norm)
     pooled = graph.add("ReduceMean", x, graph.constant(np.array([1])), keepdims=0)
     graph.add("LpNormalization", pooled, out="vectors", axis=-1, p=2)
-    return graph.serialized(
-        ("embedded", np.float32, ("n", "length", config.width)), ("vectors", np.float32, ("n", config.width))
-    )
+    return graph
 
 
-def _int8_linear(graph: _Graph, x: str, linear: Linear, unsigned: bool) -> str:
+def _int8_linear(graph: _Graph, x: str, layer: Linear, largest: F32, unsigned: bool) -> str:
     """A linear layer with int8 weights, one scale per output; activations become int8 by their range.
 
     A few of BERT's channels are ten times as large as the others, and one scale for all of them would round the others
     away. SmoothQuant (Xiao et al. 2023, arXiv 2211.10438, eq. 4) moves that range into the weights:
     ``s_j = max|x_j|^a / max|w_j|^(1 - a)``, ``y = (x / s) (w s)^T + b``.
     """
-    assert isinstance(linear, Watched)
-    smooth = _floor(linear.largest) ** SMOOTHING / _floor(linear.weight.abs().amax(dim=0)) ** (1 - SMOOTHING)
-    weight = linear.weight * smooth
-    scales = _floor(weight.abs().amax(dim=1)) / 127
-    rounded = (weight / scales[:, None]).round().t().contiguous().numpy()
+    smooth = _floor(largest) ** SMOOTHING / _floor(np.abs(layer.weight).max(axis=0)) ** (1 - SMOOTHING)
+    weight = layer.weight * smooth
+    scales = _floor(np.abs(weight).max(axis=1)) / 127
+    rounded = np.ascontiguousarray((weight / scales[:, None]).round().T)
     zero = 128 if unsigned else 0
     kind = np.uint8 if unsigned else np.int8
     # ONNX Runtime makes one kernel of all that follows.
-    shrunk = graph.add("Mul", x, graph.constant((1 / smooth).numpy()))
+    shrunk = graph.add("Mul", x, graph.constant(1 / smooth))
     values, scale, origin = graph.quantized(shrunk)
     zeros = graph.constant(np.full(len(scales), zero, dtype=kind))
     sums = graph.add("MatMulInteger", values, graph.constant((rounded + zero).astype(kind)), origin, zeros)
-    scaled = graph.add("Mul", graph.add("Cast", sums, to=1), graph.add("Mul", scale, graph.constant(scales.numpy())))
-    return graph.add("Add", scaled, graph.constant(linear.bias.numpy()))
+    scaled = graph.add("Mul", graph.add("Cast", sums, to=1), graph.add("Mul", scale, graph.constant(scales)))
+    return graph.add("Add", scaled, graph.constant(layer.bias))
 
 
-def _floor(values: Tensor) -> Tensor:
-    return values.clamp_min(1e-3)
+def _floor(values: F32) -> F32:
+    return np.maximum(values, np.float32(1e-3))
 
 
 class _Graph:
@@ -185,13 +271,13 @@ class _Graph:
         self._nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
         return outputs
 
-    def serialized(self, entry: tuple[str, Any, tuple[Any, ...]], result: tuple[str, Any, tuple[Any, ...]]) -> bytes:
-        """The graph as a model; ``entry`` and ``result`` are name, type and shape."""
+    def serialized(self, entry: Value, *results: Value) -> bytes:
+        """The graph as a model, from ``entry`` to ``results``."""
         from onnx import helper
 
         ends = [
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), shape)
-            for name, kind, shape in (entry, result)
+            for name, kind, shape in (entry, *results)
         ]
         graph = helper.make_graph(self._nodes, "bert", ends[:1], ends[1:], self._constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)

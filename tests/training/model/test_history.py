@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.histories import ChosenItems, Histories
 from training.data.ragged import Ragged, offsets_of
 from training.model.encoders.history import HistoryPart, unit_codes
-from training.model.inputs import ChosenItems, Histories
 
 ITEM = st.integers(0, 6)
 USER = st.tuples(st.lists(ITEM, max_size=9), st.lists(ITEM, max_size=4, unique=True))

@@ -38,7 +38,8 @@ def untrained(settings: Settings) -> tuple[Arrays, Towers]:
 def encoder_of(settings: Settings, arrays: Arrays, towers: Towers) -> QueryEncoder:
     location = LocationBuckets.from_json(arrays.meta["location"])
     preprocessing = Preprocessing(arrays.request_transform, location, load_text_encoder(settings))
-    return QueryEncoder(towers, arrays.item_tokens, arrays.catalog()["item_id"].to_pylist(), preprocessing)
+    ids = arrays.catalog()["item_id"].to_pylist()
+    return QueryEncoder(towers.config, towers.arrays(), arrays.item_tokens, ids, preprocessing)
 
 
 def online_and_offline(settings: Settings, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -164,5 +165,6 @@ def test_boosting_weights_follow_the_unit_vector(make_shop: MakeShop) -> None:
     arrays, towers = untrained(settings)
     plain = encoder_of(settings, arrays, towers)
     weights = np.array([0.1, -0.2], dtype=np.float32)
-    boosted = QueryEncoder(towers, arrays.item_tokens, ["x"], plain._preprocessing, weights).encode("red shoes")
+    of_towers = (towers.config, towers.arrays(), arrays.item_tokens)
+    boosted = QueryEncoder(*of_towers, ["x"], plain._preprocessing, weights).encode("red shoes")
     np.testing.assert_array_equal(boosted, np.concatenate([plain.encode("red shoes"), weights]))

@@ -21,7 +21,8 @@ from training.data.edges import Edges
 from training.data.ragged import offsets_of
 from training.model.encoding import encode_catalog, encode_requests
 from training.model.inputs import look_up
-from training.model.towers import TowerConfig, Towers
+from training.model.tower_config import TowerConfig
+from training.model.towers import Towers
 from training.run.new_towers import tower_config, vocabulary_tokens
 
 MakeShop = Callable[..., Settings]

@@ -16,8 +16,8 @@ from infra.settings import Settings
 from tests.training.conftest import SMALL
 from tests.training.toy_shop import ToyShop, write_toy_shop
 from training.data.arrays import Arrays, TextVectors, prepare_arrays
+from training.data.histories import of_query
 from training.data.ngrams import Hasher
-from training.model.inputs import of_query
 from training.ranking.asked_queries import QueryReader, with_corrected_queries
 from training.ranking.bm25 import Bm25, catalog_text
 from training.ranking.fitting import FittedRanker

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.model.tower_config import LEAST_UNKNOWN_GAIN
+
 TEXT_GAIN = 1.3
 UNKNOWN_GAIN = 2.6
 """A query out of the vocabulary leans on its text from the start: what its words mean was seen little or never."""
-LEAST_UNKNOWN_GAIN = 15.0
-"""Of an out-of-vocabulary query when it is searched: what training makes of its weight comes from queries that were
-made to look unknown, whose texts it learned all the same. A query that nobody asked is found by what texts say."""
 SAMPLE = 20_000
 """Texts that the leading directions are read off."""
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-HEADS = 4
-
 
 class UserEncoder(nn.Module):
     """[B, d] query with [B, m] searches and [B, n] brands to [B, d]; masked entries have no influence."""
 
-    def __init__(self, width: int, searches: int, brands: int) -> None:
+    def __init__(self, width: int, heads: int, searches: int, brands: int) -> None:
         super().__init__()
-        heads = next(h for h in range(HEADS, 0, -1) if width % h == 0)
         self.layer = nn.TransformerEncoderLayer(
             width, heads, dim_feedforward=2 * width, dropout=0.0, batch_first=True, norm_first=True
         )
