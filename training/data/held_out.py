@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from infra.contract.names import STOPPING_SHARE
-from training.data.arrays import Arrays
+
+if TYPE_CHECKING:
+    from training.data.arrays import Arrays
 
 
 def stopping_and_judging(arrays: Arrays) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

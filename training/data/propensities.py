@@ -10,13 +10,15 @@ look more alike than they are, the more the fewer items of a list draw its click
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
-from training.data.arrays import Arrays, ShownStage
+if TYPE_CHECKING:
+    from training.data.arrays import Arrays, ShownStage
+
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

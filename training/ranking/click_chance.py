@@ -12,15 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit  # type: ignore[import-untyped]
 
-from training.data.arrays import Arrays
 from training.data.held_out import stopping_and_judging
 from training.data.propensities import LEAST_WITHOUT_CLICK
+
+if TYPE_CHECKING:
+    from training.data.arrays import Arrays
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

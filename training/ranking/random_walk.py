@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp  # type: ignore[import-untyped]
-import torch
 from numpy.typing import NDArray
 
 from training.data.edges import Edges
@@ -58,6 +57,8 @@ class RandomWalk:
 
     def search(self, queries: I64, k: int) -> I64:
         """The ``k`` items visited most, [n, k]; -1 where no walk leads."""
+        import torch  # here: serving walks for one query at a time, by scipy
+
         items = self._to_items.shape[1]
         k, step = min(k, items), max(1, CHUNK_SCORES // max(items, 1))
         found = np.full((len(queries), k), -1, dtype=np.int64)

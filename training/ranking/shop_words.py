@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -85,6 +84,8 @@ def shop_words(lexical: Bm25, texts: Sequence[str], queries: pa.Array, events: I
         "texts": pa.table({"text": pa.array(texts, pa.string())}),
         "general": pa.table({"word": general}),
     }
+    import duckdb  # here: serving reads what was found
+
     with duckdb.connect() as db:
         for name, table in tables.items():
             db.register(name, table)

@@ -18,8 +18,6 @@ from infra.settings import Settings
 from training.data.items import item_tokens
 from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, empty_rows, stack
-from training.quality_prior import QualityFeatures, items_with_quality
-from training.quality_prior.quality import DAY
 from training.ranking.bm25 import LEXICAL_FIELDS, catalog_text
 from training.ranking.features import ItemColumns
 from training.ranking.untitled import untitled
@@ -72,6 +70,7 @@ def encode_new_items(release: Release, catalog: pa.Table, settings: Settings) ->
     import torch  # here: a server that is told of no new item does without
 
     from training.model.encoding import encode_tokens
+    from training.quality_prior import QualityFeatures, items_with_quality
 
     torch.set_num_threads(settings.serving.threads)
     encoder, count = release.encoder, len(catalog)
@@ -157,6 +156,8 @@ def _figures(catalog: pa.Table, names: Sequence[str]) -> F32:
 
 def _quality(release: Release, catalog: pa.Table, names: Sequence[str]) -> F32:
     """Raw figures of the quality prior, by ``names``, NaN where a log has to tell, [n, F]."""
+    from training.quality_prior.quality import DAY
+
     until_us = release.manifest.data_until.timestamp() * 1e6
     known = {"rating": _floats(catalog, "rating")}
     known["freshness"] = (_floats(catalog, "available_from") - until_us) / DAY

@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 
 from infra.progress import Progress
@@ -116,6 +115,8 @@ def _schema(width: int) -> pa.Schema:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
+    import torch  # here: a server that reads queries alone does without
+
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

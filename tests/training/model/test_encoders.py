@@ -135,7 +135,7 @@ def test_figures_carry_whether_they_are_known() -> None:
 
 def test_padding_of_a_history_has_no_influence() -> None:
     torch.manual_seed(0)
-    user = UserEncoder(8, searches=3, brands=2).eval()
+    user = UserEncoder(8, heads=4, searches=3, brands=2).eval()
     query, texts, labels = torch.randn(1, 8), torch.randn(4, 8), torch.randn(2, 8)
     padded = user(query, texts, torch.tensor([[2, -1, -1]]), labels, torch.tensor([[1, -1]]))
     short = user(query, texts, torch.tensor([[2]]), labels, torch.tensor([[1]]))
