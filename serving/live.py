@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from infra.memory import give_back_freed
 from infra.services import ServiceError
 from infra.settings import Settings
 from serving.connection import Connection, failures
@@ -273,11 +274,13 @@ class Live:
     def _loaded(self, release_id: str, *, second_stage: bool) -> ServedRelease:
         served = load_served(self._settings, release_id, self._milvus, second_stage=second_stage)
         warm(served, self._milvus, WARM_TIMEOUT_S)
+        give_back_freed()
         return served
 
     def _loaded_without_index(self, release_id: str, *, second_stage: bool) -> ServedRelease:
         served = load_served(self._settings, release_id, self._milvus, second_stage=second_stage)
         warm_in_memory(served)
+        give_back_freed()
         return served
 
     def _note(self, live: str) -> None:

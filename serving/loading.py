@@ -14,6 +14,7 @@ from serving.fields import filter_fields
 from serving.filters import Filter
 from serving.index.collection import check_collection
 from serving.index.found import VectorIndex
+from serving.index.kept import KeptIndex
 from serving.index.kinds import choice_of
 from serving.index.memory import MemoryIndex
 from serving.index.milvus import MilvusIndex
@@ -73,7 +74,8 @@ def load_served(
             with failures():
                 check_collection(connection.client(), name, release)
         if choice.type != "FLAT":
-            index = MemoryIndex(release.items.vectors, fields.columns, choice, threads)
+            kept = KeptIndex(settings.paths.built_indexes, release.id)
+            index = MemoryIndex(release.items.vectors, fields.columns, choice, threads, kept)
     return ServedRelease(
         release=release,
         index=index,

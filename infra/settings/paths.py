@@ -46,6 +46,8 @@ class Paths:
         self.training = root / "training"
         """Arrays, checkpoints and the candidate model of the run in progress."""
         self.releases = root / "releases"
+        self.built_indexes = root / "built_indexes"
+        """FAISS indexes of releases, as this machine built them; may be deleted."""
         self.data_docs = root / "data_docs"
         self.services = root / "services"
         """Embedded Redis and Milvus: data, logs, process ids."""

@@ -19,6 +19,8 @@ from serving.index.kinds import EF_CONSTRUCTION, RERANK, IndexChoice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from serving.index.kept import KeptIndex
+
 Floats = NDArray[np.float32]
 
 POINTS_PER_LIST = 39
@@ -62,11 +64,16 @@ class Approximate(Protocol):
 class Hnsw:
     """A graph of near neighbours."""
 
-    def __init__(self, vectors: Floats, choice: IndexChoice) -> None:
+    def __init__(self, vectors: Floats, choice: IndexChoice, kept: KeptIndex | None = None) -> None:
         self.choice = choice
-        self.index = faiss.IndexHNSWFlat(vectors.shape[1], int(choice.params["m"]), faiss.METRIC_INNER_PRODUCT)
-        self.index.hnsw.efConstruction = EF_CONSTRUCTION
-        self.index.add(vectors)
+
+        def build() -> Any:
+            index = faiss.IndexHNSWFlat(vectors.shape[1], int(choice.params["m"]), faiss.METRIC_INNER_PRODUCT)
+            index.hnsw.efConstruction = EF_CONSTRUCTION
+            index.add(vectors)
+            return index
+
+        self.index = _kept_or_built(kept, choice, len(vectors), vectors.shape[1], build)
 
     def search(self, queries: Floats, k: int, matching: Matching | None) -> Found:
         """See :class:`Approximate`."""
@@ -82,13 +89,18 @@ class Hnsw:
 class Ivf:
     """Lists around k-means centroids, of which a search reads the nearest."""
 
-    def __init__(self, vectors: Floats, choice: IndexChoice) -> None:
+    def __init__(self, vectors: Floats, choice: IndexChoice, kept: KeptIndex | None = None) -> None:
         lists = max(1, min(int(choice.params["nlist"]), len(vectors) // POINTS_PER_LIST))
         self.choice = choice
         self._lists = lists
-        self.index = faiss.index_factory(vectors.shape[1], f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
-        self.index.train(vectors)
-        self.index.add(vectors)
+
+        def build() -> Any:
+            index = faiss.index_factory(vectors.shape[1], f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+            index.train(vectors)
+            index.add(vectors)
+            return index
+
+        self.index = _kept_or_built(kept, choice, len(vectors), vectors.shape[1], build)
 
     def search(self, queries: Floats, k: int, matching: Matching | None) -> Found:
         """See :class:`Approximate`."""
@@ -103,16 +115,21 @@ class Ivf:
 class PqFastScan:
     """4-bit product quantization, scanned in registers; the best 5 * k are ranked again by the vectors themselves."""
 
-    def __init__(self, vectors: Floats, choice: IndexChoice) -> None:
+    def __init__(self, vectors: Floats, choice: IndexChoice, kept: KeptIndex | None = None) -> None:
         per_code = int(choice.params["dims_per_code"])
         self.choice = choice
         self._vectors = vectors
         self._padding = -vectors.shape[1] % per_code
-        padded = self._padded(vectors)
-        width = padded.shape[1]
-        self.index = faiss.IndexPQFastScan(width, width // per_code, PQ_BITS, faiss.METRIC_INNER_PRODUCT)
-        self.index.train(padded)
-        self.index.add(padded)
+        width = vectors.shape[1] + self._padding
+
+        def build() -> Any:
+            padded = self._padded(vectors)
+            index = faiss.IndexPQFastScan(width, width // per_code, PQ_BITS, faiss.METRIC_INNER_PRODUCT)
+            index.train(padded)
+            index.add(padded)
+            return index
+
+        self.index = _kept_or_built(kept, choice, len(vectors), width, build)
 
     def search(self, queries: Floats, k: int, matching: Matching | None) -> Found:
         """See :class:`Approximate`. FAISS has no selectors here: more candidates, and those that match are kept."""
@@ -129,7 +146,7 @@ class PqFastScan:
         return np.pad(vectors, ((0, 0), (0, self._padding))) if self._padding else vectors
 
 
-BUILD: dict[str, Callable[[Floats, IndexChoice], Approximate]] = {
+BUILD: dict[str, Callable[[Floats, IndexChoice, KeptIndex | None], Approximate]] = {
     "HNSW": Hnsw,
     "IVF_FLAT": Ivf,
     "PQ_FASTSCAN": PqFastScan,
@@ -156,6 +173,19 @@ def products(vectors: Floats, queries: Floats, rows: NDArray[np.int64]) -> Float
     values, x, y, ids = (faiss.swig_ptr(a) for a in (scores, queries, vectors, np.ascontiguousarray(rows)))
     faiss.fvec_inner_products_by_idx(values, x, y, ids, queries.shape[1], len(queries), rows.shape[1])
     return scores
+
+
+def _kept_or_built(
+    kept: KeptIndex | None, choice: IndexChoice, items: int, width: int, build: Callable[[], Any]
+) -> Any:
+    """The index of so many items that is kept, else a new one, which is kept then."""
+    found = kept.read(choice, items, width) if kept else None
+    if found is not None:
+        return found
+    built = build()
+    if kept:
+        kept.write(built, choice)
+    return built
 
 
 def _searched(index: Any, queries: Floats, k: int, parameters: Any) -> Found:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from serving.filters import Filter
+    from serving.index.kept import KeptIndex
 
 LEAST_ITEMS = 1_000
 """A smaller catalogue is searched exactly whatever the type: k-means has too little to learn from."""
@@ -35,14 +36,22 @@ KEPT_FILTERS = 16
 class MemoryIndex:
     """Rows of a release, searched by inner product. Threads may share it."""
 
-    def __init__(self, vectors: Floats, columns: pa.Table, choice: IndexChoice | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        vectors: Floats,
+        columns: pa.Table,
+        choice: IndexChoice | None = None,
+        threads: int = 1,
+        kept: KeptIndex | None = None,
+    ) -> None:
         """Build what the choice asks for.
 
         Args:
             vectors: [items, d], of any length; kept, not copied.
             columns: filter columns, row for row.
             choice: type and parameters; None: exact.
-            threads: of FAISS in a build, and in a search for several queries.
+            threads: of FAISS in a build, and in a search for several queries;
+            kept: where the built index is looked for, and left.
         """
         self.choice = choice or IndexChoice()
         self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -54,7 +63,7 @@ class MemoryIndex:
         self._approximate: Approximate | None = None
         if self.choice.type in BUILD and len(vectors) >= LEAST_ITEMS:
             faiss.omp_set_num_threads(threads)
-            self._approximate = BUILD[self.choice.type](self._vectors, self.choice)
+            self._approximate = BUILD[self.choice.type](self._vectors, self.choice, kept)
 
     def search(self, queries: Floats, k: int, wanted: Filter, timeout_s: float | None = None) -> Found:
         """See :class:`serving.index.found.VectorIndex`.

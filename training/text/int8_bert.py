@@ -51,33 +51,54 @@ SLOW_FUSION = "SkipLayerNormFusion"
 class Int8Bert:
     """Token ids of texts of one length to mean-pooled unit rows. Read-only, so threads may share it.
 
-    The activations' ranges come from texts of random tokens: calibration without anybody's data, the same everywhere.
-
     Args:
         state: arrays by the names that ``transformers`` gives a ``BertModel``'s.
+        ranges: as :func:`activation_ranges` found them; None: they are found now, which takes half a second.
         unsigned: int8 weights without a sign; None: where the machine needs it (see :func:`pairs_overflow`).
 
     Raises:
-        TextEncoderError: a tensor is missing.
+        TextEncoderError: a tensor is missing, or the ranges are of another model.
     """
 
-    def __init__(self, state: Mapping[str, Array], config: BertConfig, *, unsigned: bool | None = None) -> None:
+    def __init__(
+        self,
+        state: Mapping[str, Array],
+        config: BertConfig,
+        ranges: Sequence[F32] | None = None,
+        *,
+        unsigned: bool | None = None,
+    ) -> None:
         bert = BertWeights.of(state, config)
         self.width = config.width
-        # A copy: a view would keep all of the fp32 weights in memory.
-        self._words, self._positions = bert.words.copy(), bert.positions
-        length = min(CALIBRATION_TOKENS, config.positions)
-        tokens = np.random.default_rng(0).integers(0, len(bert.words), (CALIBRATION_TEXTS, length))
-        largest = largest_activations(bert, self._embedded(tokens))
-        self._session = _session(_int8(bert, largest, pairs_overflow() if unsigned is None else unsigned))
+        self._embedding = bert.embedding
+        ranges = _ranges(bert) if ranges is None else ranges
+        if [len(largest) for largest in ranges] != [linear.weight.shape[1] for linear in bert.linears]:
+            raise TextEncoderError("the ranges of its activations are of another model: write the release again")
+        self._session = _session(_int8(bert, ranges, pairs_overflow() if unsigned is None else unsigned))
 
     def __call__(self, tokens: NDArray[np.int64]) -> F32:
         """``tokens`` [n, length] -> [n, width], rows of norm 1."""
-        vectors: F32 = self._session.run(None, {"embedded": self._embedded(tokens)})[0]
+        vectors: F32 = self._session.run(None, {"embedded": self._embedding(tokens)})[0]
         return vectors
 
-    def _embedded(self, tokens: NDArray[np.int64]) -> F32:
-        return self._words[tokens].astype(np.float32) + self._positions[: tokens.shape[1]]
+
+def activation_ranges(state: Mapping[str, Array], config: BertConfig) -> list[F32]:
+    """The largest absolute activation of each input channel, [in], of each linear layer in turn, in fp32, over texts of
+    random tokens: calibration without anybody's data, the same everywhere. Raises TextEncoderError."""
+    return _ranges(BertWeights.of(state, config))
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What stands before the first layer."""
+
+    words: Array
+    """As they were saved."""
+    positions: F32
+
+    def __call__(self, tokens: NDArray[np.int64]) -> F32:
+        """``tokens`` [n, length] -> [n, length, width]."""
+        return self.words[tokens].astype(np.float32) + self.positions[: tokens.shape[1]]
 
 
 @lru_cache(maxsize=1)
@@ -118,21 +139,24 @@ class Layer(NamedTuple):
     narrow: Linear
     norm: Norm
 
-    @property
-    def linears(self) -> tuple[Linear, ...]:
-        """In the order in which a text passes them."""
-        return (self.query_key_value, self.output, self.widen, self.narrow)
-
 
 @dataclass(frozen=True)
 class BertWeights:
-    """The weights of a BERT, in fp32 but for the words, which are as they were saved."""
+    """The weights of a BERT, in fp32 but for the words."""
 
     config: BertConfig
-    words: Array
-    positions: F32
+    embedding: Embedding
     norm: Norm
     layers: tuple[Layer, ...]
+
+    @property
+    def linears(self) -> list[Linear]:
+        """The linear layers in the order in which a text passes them."""
+        return [
+            linear
+            for layer in self.layers
+            for linear in (layer.query_key_value, layer.output, layer.widen, layer.narrow)
+        ]
 
     @classmethod
     def of(cls, state: Mapping[str, Array], config: BertConfig) -> BertWeights:
@@ -156,8 +180,11 @@ class BertWeights:
             places, kinds = (state[f"embeddings.{of}_embeddings.weight"] for of in ("position", "token_type"))
             return cls(
                 config=config,
-                words=state["embeddings.word_embeddings.weight"],
-                positions=places.astype(np.float32) + kinds.astype(np.float32)[0],
+                # A copy: a view would keep all of the fp32 weights in memory.
+                embedding=Embedding(
+                    state["embeddings.word_embeddings.weight"].copy(),
+                    places.astype(np.float32) + kinds.astype(np.float32)[0],
+                ),
                 norm=Norm(*pair("embeddings.LayerNorm")),
                 layers=tuple(layer(f"encoder.layer.{n}") for n in range(config.layers)),
             )
@@ -165,30 +192,28 @@ class BertWeights:
             raise TextEncoderError(f"the checkpoint has no tensor {missing}: it is no BERT encoder") from missing
 
 
-def largest_activations(bert: BertWeights, embedded: F32) -> list[F32]:
-    """The largest absolute activation of each input channel, [in], of each linear layer in turn, in fp32.
-
-    Args:
-        embedded: texts [n, length, width] behind the embedding.
-    """
-    watched = []
+def _ranges(bert: BertWeights) -> list[F32]:
+    """See :func:`activation_ranges`."""
+    watched: list[Value] = []
+    shape = (CALIBRATION_TEXTS, min(CALIBRATION_TOKENS, bert.config.positions))
+    tokens = np.random.default_rng(0).integers(0, len(bert.embedding.words), shape)
 
     def linear(graph: _Graph, x: str, layer: Linear) -> str:
-        shape = (layer.weight.shape[1],)
+        channels = (layer.weight.shape[1],)
         largest = graph.add("ReduceMax", graph.add("Abs", x), graph.constant(np.array([0, 1])), keepdims=0)
-        watched.append((largest, np.float32, shape))
+        watched.append((largest, np.float32, channels))
         product = graph.add("MatMul", x, graph.constant(np.ascontiguousarray(layer.weight.T)))
         return graph.add("Add", product, graph.constant(layer.bias))
 
     graph = _forward(bert, linear)
     session = _session(graph.serialized(("embedded", np.float32, ("n", "length", bert.config.width)), *watched))
-    return list(session.run(None, {"embedded": embedded}))
+    return list(session.run(None, {"embedded": bert.embedding(tokens)}))
 
 
-def _int8(bert: BertWeights, largest: Sequence[F32], unsigned: bool) -> bytes:
+def _int8(bert: BertWeights, ranges: Sequence[F32], unsigned: bool) -> bytes:
     """The forward pass in int8 behind the embedding: ``embedded`` [n, length, width] -> ``vectors`` [n, width]."""
-    ranges, width = iter(largest), bert.config.width
-    graph = _forward(bert, lambda graph, x, layer: _int8_linear(graph, x, layer, next(ranges), unsigned))
+    largest, width = iter(ranges), bert.config.width
+    graph = _forward(bert, lambda graph, x, layer: _int8_linear(graph, x, layer, next(largest), unsigned))
     return graph.serialized(("embedded", np.float32, ("n", "length", width)), ("vectors", np.float32, ("n", width)))
 
 

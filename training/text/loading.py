@@ -76,13 +76,13 @@ def load_saved(folder: Path) -> TextEncoder:
             raise TextEncoderError(f"{folder} was made with other weights of MiniLM than those installed: train anew")
         source = minilm_folder()
         check_files(source, saved["files"])
-        return TextEncoder("minilm", source, saved["tokens"], carried=False)
+        return TextEncoder("minilm", source, saved["tokens"], carried=False, saved=folder)
     if saved["kind"] == "e5":
         source = multilingual_folder()
         check_files(source, saved["files"])
-        return TextEncoder("e5", source, saved["tokens"], carried=False)
+        return TextEncoder("e5", source, saved["tokens"], carried=False, saved=folder)
     check_files(folder, saved["files"])
-    return TextEncoder(saved["kind"], folder, saved["tokens"])
+    return TextEncoder(saved["kind"], folder, saved["tokens"], saved=folder)
 
 
 def minilm(tokens: int) -> TextEncoder:
