@@ -27,9 +27,9 @@ NOT_RUN = {
 SERVERS = {"make serve": "SHELFWISE_API__PORT", "make ui": "SHELFWISE_UI__PORT"}
 """Commands that serve until Ctrl-C, and the setting of their port."""
 SMALL = {
-    "SHELFWISE_DEMO__USERS": "100",
+    "SHELFWISE_DEMO__USERS": "150",
     "SHELFWISE_DEMO__ITEMS": "1300",
-    "SHELFWISE_DEMO__DAYS": "4",
+    "SHELFWISE_DEMO__DAYS": "6",
     "SHELFWISE_TRAINING__EPOCHS": "1",
     "SHELFWISE_TRAINING__LEAST_STEPS": "20",
     "SHELFWISE_TRAINING__BATCH_SIZE": "128",

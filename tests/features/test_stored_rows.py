@@ -168,7 +168,7 @@ def test_each_type_of_a_feature_is_tried() -> None:
 
 
 def test_serving_imports_neither_feast_nor_the_engines_of_the_nightly_run(tmp_path: Path) -> None:
-    heavy = ["feast", "ibis", "transformers", "dagster", "great_expectations", "scipy.optimize"]
+    heavy = ["feast", "ibis", "transformers", "dagster", "great_expectations", "scipy.optimize", "torch", "duckdb"]
     code = f"import sys, serving.retriever, serving.api.app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

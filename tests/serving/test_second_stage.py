@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +45,26 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     publish_user(shop.settings, "u1", queries=["red shoes"], items=["i0", "i6"], orders=["i6"])
     put_live(shop, shop.release())
     return shop
+
+
+ANSWERED = """
+import sys
+from infra.settings import Settings
+from serving import Retriever
+with Retriever(Settings.model_validate_json(sys.argv[1])) as retriever:
+    answer = retriever.retrieve("u1", "red shoes", explain=True)
+    assert answer.hits and answer.personalized and not answer.fallbacks, answer
+    assert retriever.retrieve(None, "").hits
+print(sorted({"torch", "duckdb", "feast", "transformers"} & set(sys.modules)))
+"""
+
+
+def test_an_answer_needs_no_torch(shop: Shop) -> None:
+    """Which takes a second of a start, and 200 MiB."""
+    command = [sys.executable, "-c", ANSWERED, shop.settings.model_dump_json()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @contextmanager
