@@ -29,7 +29,7 @@ from training.text import (
 )
 from training.text.bert_config import BertConfig
 from training.text.corpus import read_corpus
-from training.text.int8_bert import Int8Bert, pairs_overflow
+from training.text.int8_bert import Int8Bert, activation_ranges, pairs_overflow
 from training.text.libraries import transformers
 from training.text.pretraining import PretrainingResult, pretrain
 
@@ -103,6 +103,16 @@ def test_both_kinds_of_int8_weights_keep_a_vector(encoder: TextEncoder, unsigned
     assert np.median(cosines) >= 0.995
 
 
+def test_ranges_of_another_model_are_refused(encoder: TextEncoder) -> None:
+    path = folder.minilm_folder()
+    config = BertConfig.of(json.loads((path / "config.json").read_text(encoding="utf-8")))
+    state = folder.read_arrays(path / "model.safetensors")
+    ranges = activation_ranges(state, config)
+    for other in (ranges[:-1], [*ranges[:-1], ranges[-1][:-1]]):
+        with pytest.raises(TextEncoderError, match="another model"):
+            Int8Bert(state, config, other)
+
+
 def test_int8_texts_of_one_length_are_read_together(encoder: TextEncoder) -> None:
     together = encoder._query_network(tokens_of(encoder, "red shoes", "dog bed").numpy())
     assert together.shape == (2, 384)
@@ -158,9 +168,14 @@ def test_changed_or_missing_minilm_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_saved_minilm_carries_a_hash_and_no_weights(encoder: TextEncoder, tmp_path: Path) -> None:
     encoder.save(tmp_path / "text")
-    assert [p.name for p in (tmp_path / "text").iterdir()] == ["encoder.json"]
+    assert {p.name for p in (tmp_path / "text").iterdir()} == {"encoder.json", "query_ranges.safetensors"}
     again = load_saved(tmp_path / "text")
     assert (again.fingerprint, again.width, again.kind) == (encoder.fingerprint, 384, "minilm")
+    np.testing.assert_array_equal(again.encode_query("red shoes"), encoder.encode_query("red shoes"))
+    (tmp_path / "text" / "query_ranges.safetensors").unlink()
+    np.testing.assert_array_equal(
+        load_saved(tmp_path / "text").encode_query("red shoes"), encoder.encode_query("red shoes")
+    )
     note = tmp_path / "text" / "encoder.json"
     content = json.loads(note.read_text())
     note.write_text(json.dumps(content | {"files": content["files"] | {"model.safetensors": "0" * 64}}))
