@@ -28,7 +28,7 @@ class Answer:
     """What the towers found, which an explanation looks at again; none where nothing else orders it."""
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
-    confident: bool
+    confident: bool | None
     confidence: float | None
     personalized: bool
     second_stage_failed: bool

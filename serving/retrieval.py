@@ -35,9 +35,10 @@ class Retrieval:
     """Whether the same context was answered lately: then neither tower nor search ran."""
     timings_ms: dict[str, float]
     """Milliseconds per step: `features`, `tower`, `search`, `ranking`, `own` (all else), `total`."""
-    confident: bool = True
+    confident: bool | None = None
     """Whether anything fits the query: False where its nearest items are farther from it than those of nearly all
-    queries that led to a click, and than those of most unrelated words. True where the release cannot tell."""
+    queries that led to a click, and than those of most unrelated words. None where that is not known: no log has told
+    the release what fits (one of the catalogue alone), its second stage is off or away, or no text can be compared."""
     confidence: float | None = None
     """How likely somebody who asks this clicks one of the first ten hits, by the log's own searches that led to a click
     and that did not; it is about the query, not about a filter. None where the release cannot tell, as of a log that

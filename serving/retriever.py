@@ -379,7 +379,7 @@ class Retriever:
                         NOTHING_FOUND,
                         rows.astype(np.int32),
                         scores,
-                        confident=True,
+                        confident=served.fit_of_decided.confident,
                         confidence=None,
                         personalized=served.is_personal(search.text, search.context),
                         second_stage_failed=served.second_stage_failed,
@@ -401,7 +401,7 @@ class Retriever:
             for place, search, (seen, _), one in zip(places, group, towers, found, strict=True):
                 rows, scores = one.best
                 looked_at = seen[: DEPTH if one.by.ranking else 0].astype(np.int32)
-                kept = slice(None if one.fit.confident or self._settings.serving.unconfident_hits else 0)
+                kept = slice(0 if one.fit.confident is False and not self._settings.serving.unconfident_hits else None)
                 answers[place] = Answer(
                     search.vector,
                     looked_at,

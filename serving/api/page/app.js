@@ -90,7 +90,7 @@ async function run() {
     const [theirs, anyones] = await Promise.all([user ? ask(user, true) : null, ask(null, false)]);
     show(user, theirs, anyones);
     showCorrected(query, anyones.corrected);
-    by("unfit").hidden = anyones.confident;
+    by("unfit").hidden = anyones.confident !== false; // absent: not known
     by("nearest").hidden = !anyones.hits.length;
   } catch (error) {
     if (error.name === "AbortError") return;
