@@ -15,6 +15,8 @@ from serving.api.backend import Backend
 from serving.api.errors import BadInputError
 from serving.api.metrics import Metrics, Told
 from serving.api.models import (
+    SHORT_QUERY,
+    TWO_QUERIES,
     EventRequest,
     EventResponse,
     FilterField,
@@ -116,7 +118,8 @@ async def quick_search(
     request: Request,
     backend: Behind,
     counted: Counted,
-    q: Annotated[str, Query(description="What was typed.", examples=["red sofa"])],
+    query: Annotated[str | None, Query(description="What was typed; needed, if `q` is not given.")] = None,
+    q: Annotated[str | None, Query(description=SHORT_QUERY, examples=["red sofa"])] = None,
     user: Annotated[str | None, Query(max_length=1_000, description="Whose history counts.")] = None,
     k: Annotated[int, Query(ge=1)] = 10,
     filters: Annotated[str | None, Query(description='JSON, such as {"price": {"lt": 300}}')] = None,
@@ -127,8 +130,13 @@ async def quick_search(
 ) -> Response:
     """A quick look with curl or a browser. Query and user end up in histories and logs of proxies: programs POST.
     It is not logged as a search of the shop's."""
+    if None not in (query, q) and query != q:
+        raise BadInputError(TWO_QUERIES)
+    typed = q if query is None else query
+    if typed is None:
+        raise BadInputError("query: say what to search for, as in /search?query=red+sofa")
     asked = SearchRequest(
-        query=q,
+        query=typed,
         user=user,
         k=k,
         filters=_parsed(filters),
