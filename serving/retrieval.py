@@ -12,6 +12,7 @@ ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"
 NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
 SECOND_STAGE_FAILED = "second_stage_failed"
+NOTHING_TO_SEARCH = "the query has no letter or number to search for: type a word, or leave it empty to list items"
 ITEM_UPDATES_UNAVAILABLE = "item_updates_unavailable"
 
 
@@ -46,6 +47,9 @@ class Retrieval:
     corrected: str | None = None
     """The query that was answered, where unknown words of the one asked were taken for words of the shop; these are in
     lower case, the others as they were typed. Another ending of the same word is not told."""
+    not_searched: str | None = None
+    """Why there was nothing to search for, in a sentence: then there are no hits. None where it was searched, or
+    items were listed."""
     unknown_values: list[UnknownValue] = field(default_factory=list)
     """Values of the filters that no item has, each with the nearest that there are: a reason for an empty answer."""
     features: dict[str, list[str]] | None = None

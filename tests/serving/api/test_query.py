@@ -6,6 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from serving.api.models import TWO_QUERIES
+from serving.retrieval import NOTHING_TO_SEARCH
 
 pytestmark = pytest.mark.server
 
@@ -37,3 +38,13 @@ def test_the_description_of_a_search_has_both_names(client: TestClient) -> None:
     assert body["anyOf"] == [{"required": ["query"]}, {"required": ["q"]}]
     quick = {parameter["name"]: parameter["required"] for parameter in told["paths"]["/search"]["get"]["parameters"]}
     assert list(quick)[:2] == ["query", "q"] and not any(quick.values())
+
+
+@pytest.mark.parametrize("query", ["--", "🙂"])
+def test_what_cannot_be_searched_is_answered_with_no_hits_and_why(client: TestClient, query: str) -> None:
+    asked = {"query": query, "user": "u1", "k": 5}
+    for answer in (client.post("/search", json=asked), client.get("/search", params=asked)):
+        assert answer.status_code == 200
+        told = answer.json()
+        assert (told["hits"], told["not_searched"]) == ([], NOTHING_TO_SEARCH)
+    assert "not_searched" not in client.post("/search", json=asked | {"query": "mug"}).json()
