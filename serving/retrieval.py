@@ -12,7 +12,7 @@ ONLINE_STORE_UNAVAILABLE = "online_store_unavailable"
 INDEX_UNAVAILABLE = "index_unavailable"
 NEWER_RELEASE_UNUSABLE = "newer_release_unusable"
 SECOND_STAGE_FAILED = "second_stage_failed"
-NOTHING_TO_SEARCH = "the query has no letter or number to search for: type a word, or leave it empty to list items"
+NOTHING_TO_SEARCH = "the query has no letter or number; an empty one lists items"
 ITEM_UPDATES_UNAVAILABLE = "item_updates_unavailable"
 
 

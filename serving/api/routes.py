@@ -25,13 +25,12 @@ from serving.api.models import (
     ItemId,
     ItemUpdateCounts,
     ItemUpdateState,
-    Problem,
     Ready,
     SearchRequest,
     SearchResponse,
 )
 from serving.api.observe import note
-from serving.api.refusals import REFUSALS, RETRY_AFTER
+from serving.api.refusals import NOT_READY, REFUSALS, RETRY_AFTER
 from serving.api.ubi import append_rows
 from serving.item_updates.rows import ItemUpdate
 from serving.ubi_log import UBI_EVENTS, UBI_QUERIES, UbiLog
@@ -65,7 +64,7 @@ async def healthz(request: Request) -> Health:
     return Health(ubi_log="off" if log is None else "failing" if log.problem else "ok")
 
 
-@open_routes.get("/readyz", responses={503: {"model": Problem, "description": "Not warmed up yet; says why."}})
+@open_routes.get("/readyz", responses=NOT_READY)
 async def readyz(backend: Behind) -> Ready:
     """Whether searches are answered, and by which release."""
     release_id = backend.release_id
