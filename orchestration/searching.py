@@ -45,7 +45,9 @@ def print_retrieval(console: Console, answer: Retrieval) -> None:
     for unknown in answer.unknown_values:
         meant = f" The nearest: {', '.join(unknown.nearest)}." if unknown.nearest else ""
         console.print(Text(f"No item has the {unknown.field} {unknown.value!r}.{meant}", "yellow"))
-    if not answer.confident:
+    if answer.not_searched:
+        console.print(f"[yellow]Nothing was searched for:[/] {answer.not_searched}.")
+    if answer.confident is False:
         nearest = " These items are the nearest." if answer.hits else ""
         console.print(f"[yellow]Nothing in this shop seems to fit.[/]{nearest}")
     table = Table()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from infra.contract.names import USER_LISTS
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from infra.contract.request import RequestContext
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from serving.served import ServedRelease
 
 LARGEST_CACHED_K = 1_000
+NO_ROWS = np.zeros(0, dtype=np.int32)
+NO_SCORES = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Answer:
     """What the towers found, which an explanation looks at again; none where nothing else orders it."""
     rows: NDArray[np.int32]
     scores: NDArray[np.float32]
-    confident: bool
+    confident: bool | None
     confidence: float | None
     personalized: bool
     second_stage_failed: bool
@@ -50,3 +53,32 @@ def cache_key(served: ServedRelease, text: str, k: int, wanted: Filter, context:
     histories = (tuple(getattr(context, name)) for name in USER_LISTS)
     by = served.release.id, served.version, served.ranking is None
     return (*by, text, k, wanted, *histories, tuple(context.numeric.items()), tuple(context.location.items()))
+
+
+def listed(served: ServedRelease, search: Search) -> Answer:
+    """What is popular and the user's own: the answer to an empty query."""
+    rows, scores = served.listed(search.context, search.k, search.wanted)
+    return Answer(
+        search.vector,
+        NO_ROWS,
+        rows.astype(np.int32),
+        scores,
+        confident=served.fit_of_decided.confident,
+        confidence=None,
+        personalized=served.is_personal(search.text, search.context),
+        second_stage_failed=served.second_stage_failed,
+    )
+
+
+def nothing_found(served: ServedRelease, search: Search) -> Answer:
+    """The answer to a query that has nothing to search for."""
+    return Answer(
+        search.vector,
+        NO_ROWS,
+        NO_ROWS,
+        NO_SCORES,
+        confident=None,
+        confidence=None,
+        personalized=False,
+        second_stage_failed=served.second_stage_failed,
+    )

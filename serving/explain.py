@@ -35,6 +35,8 @@ def explained(
     Args:
         text: the normalised query; vector: its own, [width + f]; towers: what the towers found, best first.
     """
+    if not hits:
+        return []
     release = served.release
     rows = release.encoder.known_row_indexes([hit.item_id for hit in hits])
     if not text:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Fit(NamedTuple):
     """Whether anything of the whole catalogue fits a query."""
 
-    confident: bool = True
-    """True where the release cannot tell."""
+    confident: bool | None = None
+    """None where the release cannot tell."""
     chance: float | None = None
     """That somebody clicks among the first ten; None where the release cannot tell."""
 
@@ -82,13 +82,24 @@ class Ranking:
         [n, DEPTH]."""
         near = nearness(self._encoder.text_vectors(texts), self._sources.items.text, towers)
         led = self._sources.graph.led_somewhere(texts)
-        # where no text can be compared nothing speaks against it
-        fits = led | np.isnan(near) | (near >= (self._confidence.cut if self._confidence else -np.inf))
         chance = np.full(len(near), np.nan) if self._chance is None else self._chance.of(near, led)
         return [
             Fit(fit, None if isnan(share) else round(share, 4))
-            for fit, share in zip(fits.tolist(), chance.tolist(), strict=True)
+            for fit, share in zip(self._confident(near, led), chance.tolist(), strict=True)
         ]
+
+    @property
+    def fit_of_decided(self) -> Fit:
+        """Of a query that :meth:`undecided` leaves out: something fits it, where the release has a cut at all."""
+        return Fit(None if self._confidence is None else True)
+
+    def _confident(self, near: Floats, led: NDArray[np.bool_]) -> list[bool | None]:
+        """Of n queries by their nearness and whether they led to an item before; None where there is no cut, or no text
+        that can be compared."""
+        if self._confidence is None:
+            return [None] * len(near)
+        fits, told = led | (near >= self._confidence.cut), led | ~np.isnan(near)
+        return [fit if known else None for fit, known in zip(fits.tolist(), told.tolist(), strict=True)]
 
     def is_personal(self, text: str, context: RequestContext) -> bool:
         """Whether the order for a normalised query reads anything that is known of the user."""

@@ -21,8 +21,6 @@ def check_request(limits: ServingSettings, request: Request) -> None:
         raise BadRequest(f"query must be a str, not {type(query).__name__}")
     if len(query) > limits.max_query_chars:
         raise BadRequest(f"query has {len(query)} characters, at most {limits.max_query_chars} are taken")
-    if query.strip() and not any(c.isalnum() for c in query):
-        raise BadRequest("query must have at least one letter or number, or be empty: then items are listed")
     if user is not None and not isinstance(user, str):
         raise BadRequest(f"user must be a str or None, not {type(user).__name__}")
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= limits.max_k:

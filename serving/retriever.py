@@ -18,10 +18,10 @@ from features.active_users import active_users
 from features.store.online import OnlineFeatures
 from features.store.session import SessionEvent
 from infra.contract.names import ACTIONS, USER_LISTS, Action
-from infra.contract.query_text import normalise
+from infra.contract.query_text import is_searchable, normalise
 from infra.contract.request import Request, RequestOptions
 from infra.settings import Settings
-from serving.answers import LARGEST_CACHED_K, Answer, Search, cache_key
+from serving.answers import LARGEST_CACHED_K, Answer, Search, cache_key, listed, nothing_found
 from serving.caching import CountedCache
 from serving.callers_case import in_callers_case
 from serving.errors import BadRequest, IndexUnavailable
@@ -36,6 +36,7 @@ from serving.retrieval import (
     INDEX_UNAVAILABLE,
     ITEM_UPDATES_UNAVAILABLE,
     NEWER_RELEASE_UNUSABLE,
+    NOTHING_TO_SEARCH,
     ONLINE_STORE_UNAVAILABLE,
     SECOND_STAGE_FAILED,
     Retrieval,
@@ -44,8 +45,6 @@ from serving.second_stages import SecondStages
 from serving.served import ServedRelease
 from serving.stopwatch import Stopwatch
 from training.ranking.candidates import DEPTH
-
-NOTHING_FOUND = np.zeros(0, dtype=np.int32)
 
 
 class Retriever:
@@ -83,7 +82,7 @@ class Retriever:
 
     def retrieve(self, user: str | None, query: str, **options: Unpack[RequestOptions]) -> Retrieval:
         """The k items of the catalogue that fit the query and the user best, of an empty query what is popular and the
-        user's own; see :class:`Request` for the
+        user's own, of one without letter or number none; see :class:`Request` for the
         options, all by name: ``k``, ``filters``, ``location``, ``personalize``, ``explain``, ``items``,
         ``correct``.
 
@@ -359,6 +358,7 @@ class Retriever:
             confident=answer.confident,
             confidence=answer.confidence,
             corrected=corrected,
+            not_searched=NOTHING_TO_SEARCH if search.text and not is_searchable(search.text) else None,
             unknown_values=list(search.wanted.unknown),
             features={name: list(getattr(search.context, name)) for name in USER_LISTS} if request.explain else None,
         )
@@ -372,21 +372,11 @@ class Retriever:
         fell_back = False
         with watch.step("ranking"):
             for i, search in enumerate(searches):
-                if not search.text:
-                    rows, scores = served.listed(search.context, search.k, search.wanted)
-                    answers[i] = Answer(
-                        search.vector,
-                        NOTHING_FOUND,
-                        rows.astype(np.int32),
-                        scores,
-                        confident=True,
-                        confidence=None,
-                        personalized=served.is_personal(search.text, search.context),
-                        second_stage_failed=served.second_stage_failed,
-                    )
-        asked = [search for search in searches if search.text]
-        for k, wanted in dict.fromkeys((search.k, search.wanted) for search in asked):
-            places = [i for i, s in enumerate(searches) if s.text and (s.k, s.wanted) == (k, wanted)]
+                if not is_searchable(search.text):
+                    answers[i] = nothing_found(served, search) if search.text else listed(served, search)
+        asked = [i for i in range(len(searches)) if i not in answers]
+        for k, wanted in dict.fromkeys((searches[i].k, searches[i].wanted) for i in asked):
+            places = [i for i in asked if (searches[i].k, searches[i].wanted) == (k, wanted)]
             group = [searches[i] for i in places]
             vectors = np.stack([search.vector for search in group])
             left_s = self._settings.serving.deadline_ms / 1000 - watch.elapsed_s()
@@ -401,7 +391,7 @@ class Retriever:
             for place, search, (seen, _), one in zip(places, group, towers, found, strict=True):
                 rows, scores = one.best
                 looked_at = seen[: DEPTH if one.by.ranking else 0].astype(np.int32)
-                kept = slice(None if one.fit.confident or self._settings.serving.unconfident_hits else 0)
+                kept = slice(0 if one.fit.confident is False and not self._settings.serving.unconfident_hits else None)
                 answers[place] = Answer(
                     search.vector,
                     looked_at,

@@ -114,13 +114,18 @@ class ServedRelease:
         Args:
             vectors: of the queries, [n, d]; towers: what :meth:`search` found for them by ``wanted``.
         """
-        fits = [Fit()] * len(texts)
+        fits = [self.fit_of_decided] * len(texts)
         if self.ranking is not None and len(undecided := self.ranking.undecided(texts)):
             found = self._nearest(undecided, vectors, towers, wanted)
             told = self.ranking.fits([texts[i] for i in undecided.tolist()], found)
             for at, fit in zip(undecided.tolist(), told, strict=True):
                 fits[at] = fit
         return fits
+
+    @property
+    def fit_of_decided(self) -> Fit:
+        """Of what need not be looked at, such as a listing: it fits, where that can be told at all."""
+        return Fit() if self.ranking is None else self.ranking.fit_of_decided
 
     def _nearest(
         self, asked: NDArray[np.int64], vectors: NDArray[np.float32], towers: Sequence[Best], wanted: Filter

@@ -20,6 +20,11 @@ def normalise(text: str) -> str:
     return re.sub(SPACES, " ", text.lower()).strip(" ")
 
 
+def is_searchable(text: str) -> bool:
+    """Whether a query has anything that can be searched for: a letter or a number of any script."""
+    return any(map(str.isalnum, text))
+
+
 def normalised(text: Any) -> Any:
     """The same for an Ibis string column."""
     for capital, small in _BEFORE_LOWER:

@@ -41,8 +41,9 @@ class Request:
     query: Annotated[
         str,
         Field(
-            description="What was typed, with at least one letter or number. Empty: a listing of what is popular and"
-            " what the user likes, as for the page of a category."
+            description="What was typed. Empty: a listing of what is popular and what the user likes, as for the page"
+            " of a category. Without a letter or number (`?!`, an emoji) there is nothing to search for: no hits, and"
+            " the answer says so (`not_searched`)."
         ),
     ]
     k: Annotated[int, Field(description="How many items at most; the catalogue or the filters may have fewer.")] = 100

@@ -39,7 +39,8 @@ class ServingSettings(Group):
     relevance, Carbonell and Goldstein 1998); hits then are not in the order of their scores, which no gate measures.
     0: off; 1: by how different they are alone."""
     unconfident_hits: bool = True
-    """Whether hits are given where nothing fits the query (``confident`` of the answer is false); false: none are."""
+    """Whether hits are given where nothing fits the query (``confident`` of the answer is false); false: none are.
+    Where that is not known (null) they are given either way."""
     min_score: float | None = Field(None, ge=-1, le=1)
     """Hits whose cosine of query and item vector is below this are left out, whatever found them, save an item that is
     asked for by its number. The

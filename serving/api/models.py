@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass as std_dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from infra.contract.location import BOUNDS as DEGREES
 from infra.contract.location import MAX_TEXT_CHARS
@@ -61,20 +62,34 @@ def _described(name: str, default: Any) -> Any:
     return Field(default, description=_HINTS[name].__metadata__[-1].description)
 
 
-@dataclass(
-    frozen=True,
-    kw_only=True,
-    config=ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"query": "red sofa", "user": "u000151", "k": 24, "filters": {"price": {"lt": 300}}, "explain": True}
-            ]
-        },
-    ),
-)
+SHORT_QUERY = "`query` by its short name; where both are given they must be the same."
+TWO_QUERIES = "query and q are two names of what was typed: give one of them, or the same text in both"
+
+
+def _describe_search(schema: dict[str, Any]) -> None:
+    """Show both names of the query, one of which a search needs."""
+    query = schema["properties"].pop("query")
+    short = {"type": "string", "title": "Q", "description": SHORT_QUERY}
+    schema["properties"] = {"query": query, "q": short, **schema["properties"]}
+    del schema["required"]  # of the query alone
+    schema["anyOf"] = [{"required": ["query"]}, {"required": ["q"]}]
+    example = {"query": "red sofa", "user": "u000151", "k": 24, "filters": {"price": {"lt": 300}}, "explain": True}
+    schema["examples"] = [example]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", json_schema_extra=_describe_search))
 class SearchRequest(Request):
-    """One search by one user."""
+    """One search by one user; ``q`` is another name of ``query``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_query(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict) or "q" not in sent:
+            return sent
+        named = {name: value for name, value in sent.items() if name != "q"}
+        if named.setdefault("query", sent["q"]) != sent["q"]:
+            raise PydanticCustomError("two_queries", TWO_QUERIES)
+        return named
 
     user: UserId | None = _described("user", None)
     k: Annotated[int, Field(ge=1, strict=True)] = _described("k", 100)

@@ -16,8 +16,13 @@ _says: dict[int, str] = {
     413: "The body is larger than `api.max_body_bytes`.",
     422: "Bad input; the sentence says which and why.",
     429: "Too many requests of this client; `Retry-After` says when to come back.",
-    503: "Not warmed up yet, or too many requests wait.",
+    503: "Not warmed up yet, or too many requests wait; `Retry-After` says when to ask again.",
 }
+_COME_BACK = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text} for status, text in _says.items()
+    status: {"model": Problem, "description": text, **({"headers": _COME_BACK} if status in {429, 503} else {})}
+    for status, text in _says.items()
+}
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: REFUSALS[503] | {"description": "Not warmed up yet, and why; `Retry-After` says when to ask again."}
 }

@@ -15,6 +15,8 @@ from serving.api.backend import Backend
 from serving.api.errors import BadInputError
 from serving.api.metrics import Metrics, Told
 from serving.api.models import (
+    SHORT_QUERY,
+    TWO_QUERIES,
     EventRequest,
     EventResponse,
     FilterField,
@@ -23,13 +25,12 @@ from serving.api.models import (
     ItemId,
     ItemUpdateCounts,
     ItemUpdateState,
-    Problem,
     Ready,
     SearchRequest,
     SearchResponse,
 )
 from serving.api.observe import note
-from serving.api.refusals import REFUSALS, RETRY_AFTER
+from serving.api.refusals import NOT_READY, REFUSALS, RETRY_AFTER
 from serving.api.ubi import append_rows
 from serving.item_updates.rows import ItemUpdate
 from serving.ubi_log import UBI_EVENTS, UBI_QUERIES, UbiLog
@@ -63,7 +64,7 @@ async def healthz(request: Request) -> Health:
     return Health(ubi_log="off" if log is None else "failing" if log.problem else "ok")
 
 
-@open_routes.get("/readyz", responses={503: {"model": Problem, "description": "Not warmed up yet; says why."}})
+@open_routes.get("/readyz", responses=NOT_READY)
 async def readyz(backend: Behind) -> Ready:
     """Whether searches are answered, and by which release."""
     release_id = backend.release_id
@@ -116,7 +117,8 @@ async def quick_search(
     request: Request,
     backend: Behind,
     counted: Counted,
-    q: Annotated[str, Query(description="What was typed.", examples=["red sofa"])],
+    query: Annotated[str | None, Query(description="What was typed; needed, if `q` is not given.")] = None,
+    q: Annotated[str | None, Query(description=SHORT_QUERY, examples=["red sofa"])] = None,
     user: Annotated[str | None, Query(max_length=1_000, description="Whose history counts.")] = None,
     k: Annotated[int, Query(ge=1)] = 10,
     filters: Annotated[str | None, Query(description='JSON, such as {"price": {"lt": 300}}')] = None,
@@ -127,8 +129,13 @@ async def quick_search(
 ) -> Response:
     """A quick look with curl or a browser. Query and user end up in histories and logs of proxies: programs POST.
     It is not logged as a search of the shop's."""
+    if None not in (query, q) and query != q:
+        raise BadInputError(TWO_QUERIES)
+    typed = q if query is None else query
+    if typed is None:
+        raise BadInputError("query: say what to search for, as in /search?query=red+sofa")
     asked = SearchRequest(
-        query=q,
+        query=typed,
         user=user,
         k=k,
         filters=_parsed(filters),

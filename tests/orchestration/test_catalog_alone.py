@@ -52,6 +52,7 @@ def test_a_catalogue_alone_goes_live_and_answers(bare_shop: tuple[SmallShop, Pat
         answer = retriever.retrieve("ann", "mouse without a cable", k=2, explain=True)
         assert [hit.item_id for hit in answer.hits] == ["m1", "m2"]
         assert not answer.personalized
+        assert retriever.retrieve(None, "xqzt vwkj", k=2).confident is None, "no log has told it what fits"
         assert retriever.record("ann", "click", item_id="m1")
         assert retriever.retrieve("ann", "gown", k=1).hits[0].item_id == "g1"
         assert [h.item_id for h in retriever.retrieve(None, "mouse", filters={"brand": "Borealis"}).hits] == ["m2"]

@@ -18,6 +18,7 @@ from orchestration.samples import SideBySide
 from orchestration.searching import print_retrieval
 from orchestration.terminal import StepLines
 from serving import Hit, Retrieval
+from serving.retrieval import NOTHING_TO_SEARCH
 from tests.orchestration.conftest import SmallShop
 from training.evaluation import ALL, EvaluationReport
 
@@ -51,6 +52,21 @@ def test_titles_and_ids_are_no_markup(console: Console) -> None:
     print_side_by_side(console, SideBySide("q [/b]", [("u [/i]", "h [/u]")], [[TITLE]]))
     for text in (TITLE, "i[/b]1", "for r [/b]; --as-typed", "q [/b]", "u [/i]", "h [/u]"):
         assert text in said(console)
+
+
+def test_a_query_with_nothing_to_search_for_is_told(console: Console) -> None:
+    answer = Retrieval(
+        hits=[],
+        release_id="65757b8cd905",
+        personalized=False,
+        fallbacks=[],
+        cached=False,
+        timings_ms={"total": 1.0},
+        not_searched=NOTHING_TO_SEARCH,
+    )
+    print_retrieval(console, answer)
+    assert "Nothing was searched for: the query has no letter or number" in said(console)
+    assert "seems to fit" not in said(console), "whether anything fits is not known"
 
 
 def test_advice_keeps_its_brackets(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from training.ranking.confidence import LEAST_QUERIES
 from training.release.release import Release, load_release
 from training.release.writer import write_release
 from training.run.candidate import fit_candidate_prior, save_candidate
-from training.run.ranking import fit_candidate_ranker
+from training.run.ranking import fit_candidate_ranker, save_ranker
 from training.run.trainer import new_towers
 
 pytestmark = pytest.mark.server
@@ -85,9 +85,27 @@ def test_an_answer_says_so_and_can_be_empty(shop: tuple[Settings, Release], hits
     with Retriever(settings) as retriever:
         for _ in range(2):  # the second one is of the cache
             answer = retriever.retrieve(None, FOREIGN[0], k=5)
-            assert not answer.confident
+            assert answer.confident is False
             assert len(answer.hits) == (5 if hits else 0)
-        assert retriever.retrieve(None, "red shoes", k=5).confident
+        known, listed = retriever.retrieve(None, "red shoes", k=5), retriever.retrieve(None, "", k=5)
+        assert (known.confident, listed.confident) == (True, True)
         few = retriever.retrieve(None, "a pair of running shoes", filters={"brand": "acme", "price": {"lt": 20}})
-        assert few.confident, "it is about the query, not about what a filter leaves"
+        assert few.confident is True, "it is about the query, not about what a filter leaves"
         assert len(retriever.retrieve(None, "red shoes", k=5, explain=True).hits) == 5
+
+
+def test_what_no_log_told_is_not_known_and_has_its_hits(shop: tuple[Settings, Release]) -> None:
+    settings, told = shop
+    settings = settings.model_copy(update={"serving": ServingSettings(unconfident_hits=False)})
+    folder = settings.paths.training / "candidate"
+    fitted = fit_candidate_ranker(settings, folder)
+    save_ranker(folder, replace(fitted, confidence=None))
+    report = EvaluationReport(truth="orders", requests=0, items=0, rows=[], slices={})
+    release = load_release(write_release(settings, folder, report))
+    assert (release.confidence, release.click_chance) == (None, told.click_chance)
+    push(settings, release)
+    promote(settings, release.id)
+    with Retriever(settings) as retriever:
+        for query in (FOREIGN[0], "red shoes", release.items.ids[7], ""):
+            answer = retriever.retrieve(None, query, k=5)
+            assert (answer.confident, len(answer.hits)) == (None, 5)

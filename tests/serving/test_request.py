@@ -18,8 +18,6 @@ LIMITS = ServingSettings(max_k=50, max_query_chars=20)
     [
         ("u", None, 10, "query must be a str"),
         ("u", b"shoes", 10, "query must be a str"),
-        ("u", "--", 10, "letter or number"),
-        ("u", "?!—🙂", 10, "letter or number"),
         ("u", "x" * 21, 10, "21 characters"),
         ("u", "x" * 100_000, 10, "100000 characters"),
         ("u", "a\ud800", 10, "not valid Unicode"),
@@ -38,7 +36,9 @@ def test_bad_requests_say_what_is_wrong(user: Any, query: Any, k: Any, said: str
         check_request(LIMITS, Request(user=user, query=query, k=k))
 
 
-@pytest.mark.parametrize("query", ["shoes", "4", "  red   shoes ", "Ünïcode", "靴", "кроссовки 🙂", "a\x00b"])
+@pytest.mark.parametrize(
+    "query", ["shoes", "4", "  red   shoes ", "Ünïcode", "靴", "кроссовки 🙂", "a\x00b", "", "--", "🙂"]
+)
 @pytest.mark.parametrize("user", [None, "u1", "", 'o\'neil "x"'])
 def test_good_requests_pass(user: str | None, query: str) -> None:
     check_request(LIMITS, Request(user=user, query=query, k=50))

@@ -24,9 +24,11 @@ from infra.contract.request import Request, RequestContext
 from infra.services import status
 from infra.settings import OnlineSettings, ServingSettings, Settings
 from serving import IndexUnavailable, NoLiveRelease, Retrieval, Retriever
+from serving.errors import BadRequest
 from serving.index import promote, push
 from serving.probe import probe
 from serving.request_context import is_personal
+from serving.retrieval import NOTHING_TO_SEARCH
 from tests.serving.small_shop import END, Shop, make_shop, publish_user
 from training.release.manifest import ReleaseError
 from training.release.release import Release
@@ -142,13 +144,13 @@ def test_what_happens_after_a_batch_that_live_does_not_know_counts_all_the_same(
         assert retriever.retrieve("new", "mug").personalized
 
 
-@pytest.mark.parametrize("blank", ["", "  \n"])
+@pytest.mark.parametrize("blank", ["", "  \n", "\u200b"])
 def test_without_a_query_items_are_listed_with_the_users_own_first(retriever: Retriever, blank: str) -> None:
     everybody = retriever.retrieve(None, blank, k=20)
     mine = retriever.retrieve("u1", blank, k=20, explain=True)
     assert len(everybody.hits) == len(mine.hits) == 20
     assert mine.personalized and not everybody.personalized
-    assert mine.confident and everybody.corrected is None
+    assert (mine.confident, everybody.corrected) == (None, None), "no log told this release what fits"
     assert {"i0", "i6"} <= {hit.item_id for hit in mine.hits[:10]}, "met and ordered"
     for hit in mine.hits:
         assert hit.why is not None and set(hit.why.parts) == {"popularity", "user"} and not hit.why.sources
@@ -161,6 +163,21 @@ def test_without_a_query_items_are_listed_with_the_users_own_first(retriever: Re
     )
     assert [h.item_id for h in listed.hits] == [h.item_id for h in mine.hits[:5]]
     assert {h.item_id for h in searched.hits} == {h.item_id for h in retriever.retrieve("u1", "shoes", k=5).hits}
+
+
+@pytest.mark.parametrize("query", ["--", "?!—🙂", "  ☕ \n"])
+def test_what_cannot_be_searched_finds_nothing_and_says_so(retriever: Retriever, query: str) -> None:
+    for _ in range(2):  # the second one is of the cache
+        answer = retriever.retrieve("u1", query, k=20, explain=True, items=True, filters={"brand": "Acmee"})
+        assert (answer.hits, answer.not_searched) == ([], NOTHING_TO_SEARCH)
+        assert (answer.confident, answer.personalized, answer.corrected, answer.fallbacks) == (None, False, None, [])
+        assert [unknown.value for unknown in answer.unknown_values] == ["Acmee"]
+    texts = ["mug", query, "", "mug", "4"]
+    several = retriever.retrieve_many([Request(user="u1", query=text, k=5) for text in texts])
+    assert [len(one.hits) for one in several] == [5, 0, 5, 5, 5]
+    assert [one.not_searched for one in several] == [None, NOTHING_TO_SEARCH, None, None, None]
+    with pytest.raises(BadRequest, match="unknown filter field"):
+        retriever.retrieve(None, query, filters={"size": "XL"})
 
 
 @pytest.mark.parametrize("user", ["nobody knows me", "", "u1'\"\\\n", "🙂"])
@@ -204,7 +221,7 @@ def test_items_are_described_by_what_is_known_of_them(shop: Shop, retriever: Ret
 
 
 def test_bad_requests_are_value_errors(retriever: Retriever) -> None:
-    for query, k, filters in [("?!", 10, None), ("shoes", 0, None), ("shoes", 10, {"nope": 1})]:
+    for query, k, filters in [("x" * 2_000, 10, None), ("shoes", 0, None), ("shoes", 10, {"nope": 1})]:
         with pytest.raises(ValueError, match=r"query|k must|unknown filter"):
             retriever.retrieve(None, query, k=k, filters=filters)
 

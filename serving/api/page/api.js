@@ -14,6 +14,7 @@ async function call(path, options = {}) {
   if (response.ok) return body;
   const error = new Error(body.detail || `the server answered ${response.status}`);
   error.status = response.status;
+  error.retryAfterMs = 1000 * Number(response.headers.get("Retry-After"));
   throw error;
 }
 

@@ -8,21 +8,28 @@ import { column } from "./results.js";
 const SHOWN = 20;
 const TRY_AGAIN_MS = 2000;
 const HISTORY = ["recent_queries", "recent_items", "recent_orders", "recent_brands", "ordered_tags"];
+/** How often a search that the server has no time for is asked again. */
+const TRIES = 5;
 let inFlight = null;
+let again = null;
 /** The query that is searched for as it was typed. */
 let asTyped = null;
 
-async function start() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  by("query").value = asked.get("q") || "";
+/** What the URL asks for: behind `?`, as people link it, or behind `#`, where the page writes it: that is sent to no
+ *  server, so that queries and users stay out of the logs of proxies. */
+const inUrl = () => new URLSearchParams(location.hash.length > 1 ? location.hash.slice(1) : location.search);
+const queryIn = (asked) => asked.get("q") ?? asked.get("query");
+
+function readUrl() {
+  const asked = inUrl();
+  by("query").value = queryIn(asked) || "";
   by("user").value = asked.get("user") || "";
-  if (asked.get("correct") === "false") asTyped = by("query").value.trim();
+  asTyped = asked.get("correct") === "false" ? by("query").value.trim() : null;
   try {
     restore(JSON.parse(asked.get("filters") || "null"));
   } catch {
     restore(null);
   }
-  await connect();
 }
 
 async function connect() {
@@ -67,10 +74,11 @@ function showUsers(users) {
   by("try").replaceChildren(...(users.length ? ["Some who are known here: ", ...users.slice(0, 6).map(pick)] : []));
 }
 
-const asks = () => by("query").value.trim() || new URLSearchParams(location.hash.slice(1)).has("q");
+const asks = () => by("query").value.trim() || queryIn(inUrl()) !== null;
 const searchAgain = () => asks() && run();
 
-async function run() {
+async function run(tries = TRIES) {
+  clearTimeout(again);
   const [query, user] = [by("query").value.trim(), by("user").value.trim()];
   const wanted = filters();
   if (query !== asTyped) asTyped = null;
@@ -81,7 +89,7 @@ async function run() {
     ...(wanted && { filters: JSON.stringify(wanted) }),
     ...(!correct && { correct }),
   });
-  history.replaceState(null, "", `#${state}`);
+  history.replaceState(null, "", `${location.pathname}#${state}`);
   inFlight?.abort();
   const mine = (inFlight = new AbortController());
   document.body.setAttribute("aria-busy", "true");
@@ -90,11 +98,12 @@ async function run() {
     const [theirs, anyones] = await Promise.all([user ? ask(user, true) : null, ask(null, false)]);
     show(user, theirs, anyones);
     showCorrected(query, anyones.corrected);
-    by("unfit").hidden = anyones.confident;
+    by("unfit").hidden = anyones.confident !== false; // absent: not known
     by("nearest").hidden = !anyones.hits.length;
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.status === 401) askForKey();
+    if (error.status === 503 && tries > 0) again = setTimeout(run, error.retryAfterMs || TRY_AGAIN_MS, tries - 1);
     by("problem").textContent = error.message;
     by("problem").hidden = false;
     by("results").hidden = true;
@@ -196,4 +205,9 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   by("query").select();
 });
-start();
+window.addEventListener("hashchange", () => {
+  readUrl();
+  searchAgain();
+});
+readUrl();
+connect();

@@ -42,7 +42,7 @@ function operation(path, method, told, all) {
   const given = good?.[1].content?.["application/json"]?.schema;
   const parameters = (told.parameters || []).map((p) => [p.name, typeOf(p.schema), [p.required ? "Required." : "", p.description].filter(Boolean).join(" ")]);
   const refused = Object.entries(told.responses).filter(([status]) => !status.startsWith("2")).map(([status, r]) => [status, "", r.description]);
-  const query = path === "/search" && method === "get" ? "?q=red+sofa&k=3" : "";
+  const query = path === "/search" && method === "get" ? "?query=red+sofa&k=3" : "";
   return make(
     "article",
     "",

@@ -16,6 +16,7 @@ export function setUp(fields, onChange) {
 }
 
 export function restore(from) {
+  chosen.clear();
   for (const [name, value] of Object.entries(from || {})) chosen.set(name, value);
   showChips();
 }

@@ -20,7 +20,7 @@ export function column(section, { id, title, note, answer, other }) {
   const list = labelled(make("ol", "hits"), { role: "list" });
   const top = Math.max(...answer.hits.flatMap((hit) => ownParts(hit).map(([, value]) => Math.abs(value))), 1e-9);
   list.append(...answer.hits.map((hit, i) => row(hit, i + 1, other ? ranks.get(hit.item_id) : null, top)));
-  const nothing = answer.hits.length ? null : make("p", "nothing", "Nothing passes the filters.");
+  const nothing = answer.hits.length ? null : make("p", "nothing", answer.not_searched ? `Nothing was searched for: ${answer.not_searched}.` : "Nothing passes the filters.");
   const told = [...fallbacks(answer), ...unknown(answer)];
   section.replaceChildren(make("header", "", heading, make("p", "note", note), timings(answer), ...told), nothing || list);
   return list;

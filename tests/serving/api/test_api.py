@@ -88,8 +88,6 @@ def test_not_personalized_answers_as_for_an_unknown_user(client: TestClient) -> 
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ({"query": "--"}, "at least one letter"),
-        ({"query": "🙂"}, "at least one letter"),
         ({"query": "x" * 2_000}, "2000 characters"),
         ({"query": "a", "k": 0}, "k: "),
         ({"query": "a", "k": 151}, "from 1 to 150"),
@@ -176,7 +174,7 @@ def test_pages_are_served_whole_and_ask_no_other_host(client: TestClient) -> Non
 
 def test_metrics_tell_steps_caches_release_and_refusals(client: TestClient, shop: Shop) -> None:
     client.post("/search", json={"query": "shoes"})
-    client.post("/search", json={"query": "--"})
+    client.post("/search", json={"query": "x" * 2_000})
     client.get("/no/such/path")
     text = client.get("/metrics").text
     assert f'shelfwise_live_release_info{{release="{shop.release().id}"}} 1.0' in text

@@ -105,7 +105,7 @@ def test_what_waits_is_answered_together_as_it_would_be_alone(settings: Settings
             told = json.loads(answer.body)
             assert answer.hits == [hit["item_id"] for hit in told["hits"]] == [hit.item_id for hit in expected.hits]
             assert [hit["score"] for hit in told["hits"]] == pytest.approx([h.score for h in expected.hits], abs=1e-4)
-            assert told["confident"] == expected.confident
+            assert told.get("confident") == expected.confident
             assert (answer.personalized, answer.corrected, answer.fallbacks) == (
                 expected.personalized, expected.corrected, expected.fallbacks,
             )  # fmt: skip
@@ -117,7 +117,7 @@ def test_what_waits_is_answered_together_as_it_would_be_alone(settings: Settings
 def test_a_bad_one_is_refused_alone_and_a_long_one_delays_none_before_it(settings: Settings) -> None:
     good, bad, long = (
         SearchRequest(user=None, query="mug"),
-        SearchRequest(user=None, query="--"),
+        SearchRequest(user=None, query="x" * 2_000),
         SearchRequest(user=None, query="mug", explain=True),
     )
 
