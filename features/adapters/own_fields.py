@@ -42,7 +42,7 @@ FIELDS: Mapping[str, Sequence[str]] = {
     "position": ("position", "positionordinal", "rank", "pos", "ordinal", "slot", "clickposition", "resultposition",
                  "clickrank", "resultrank", "itemposition", "index"),
     "query_id": ("queryid", "searchid", "searchuuid", "queryuuid", "searchrequestid", "requestid", "query.id",
-                 "search.id", "responseid"),
+                 "search.id", "responseid", "qid"),
     "user": ("userid", "customerid", "memberid", "accountid", "loginid", "user.id", "customer.id", "uid", "user",
              "customer", "kundennummer"),
     "client": ("clientid", "visitorid", "anonymousid", "deviceid", "cookieid", "browserid", "visitor.id", "guestid",
