@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from features.adapters.own_fields import Key
+from features.adapters.own_fields import CLOCKS, DAYS, Key
 from features.adapters.own_shown import SHOWN_SQL, Flags, flags_sql
 from features.sql_text import quoted
 from infra.settings import ACTIONS, RawSettings, action_key
 
 KINDS: Mapping[str, Sequence[str]] = {
-    "search": ("search", "searched", "query", "search query", "search performed", "perform search", "search submitted",
-               "submit search", "search request", "site search", "search event", "on search", "search results",
-               "view search results", "search results viewed", "products searched"),
-    "list": ("impression", "impressions", "view item list", "product list viewed", "results shown", "shown", "exposure",
-             "search impression", "result impression", "product impression", "item impression", "display"),
+    "search": ("search", "searched", "query", "search query", "search performed", "perform search",
+               "search submitted", "submit search", "search request", "site search", "search event", "on search",
+               "search results", "view search results", "search results viewed", "products searched", "suche",
+               "suchanfrage", "gesucht", "buscar", "búsqueda", "busqueda", "recherche", "rechercher", "ricerca",
+               "zoeken"),
+    "list": ("impression", "impressions", "view item list", "product list viewed", "results shown", "shown",
+             "exposure", "search impression", "result impression", "product impression", "item impression",
+             "display"),
     "click": ("click", "clicked", "product click", "product clicked", "item click", "item clicked", "select item",
               "result click", "result clicked", "search click", "search result click", "click through",
-              "click product", "click item", "click result"),
+              "click product", "click item", "click result", "klick", "geklickt", "produktklick", "clic", "cliqué",
+              "klik"),
     "view": ("view", "viewed", "product view", "product viewed", "item view", "item viewed", "view item",
-             "view product", "detail view", "product detail view", "view detail", "pdp view", "pdp"),
+             "view product", "detail view", "product detail view", "view detail", "pdp view", "pdp",
+             "produktansicht", "ansicht", "vista", "vista de producto", "vue produit"),
     "cart": ("add to cart", "cart", "added to cart", "cart add", "atc", "add to basket", "added to basket",
-             "basket add", "product added", "add item to cart", "add to bag", "add cart"),
+             "basket add", "product added", "add item to cart", "add to bag", "add cart", "warenkorb",
+             "in den warenkorb", "in warenkorb", "añadir al carrito", "carrito", "ajout au panier",
+             "ajouter au panier", "panier", "aggiunto al carrello", "carrello", "winkelwagen"),
     "order": ("purchase", "purchased", "order", "ordered", "buy", "bought", "transaction", "order completed",
-              "completed order", "order placed", "place order", "purchase completed", "checkout completed", "sale"),
+              "completed order", "order placed", "place order", "purchase completed", "checkout completed", "sale",
+              "kauf", "gekauft", "bestellung", "bestellt", "compra", "pedido", "achat", "commande", "acquisto",
+              "ordine", "bestelling"),
 }  # fmt: skip
 """What a step is, by the names that shops give to actions; ``raw.actions`` says it of others, and of these where it is
 set otherwise than by default."""
@@ -50,7 +59,7 @@ CREATE OR REPLACE TEMP MACRO own_many(j) AS CASE WHEN lower(as_id(j)) NOT IN ('0
     THEN coalesce(own_list(j), own_items(j)) ELSE own_list(j) END;
 CREATE OR REPLACE TEMP MACRO own_text(j) AS CASE WHEN NOT regexp_matches(as_text(j), '^\s*[\[{{]') THEN as_id(j) END;
 CREATE OR REPLACE TEMP MACRO own_time(j) AS coalesce(as_time(j), within_reason(try_strptime(as_id(j),
-    ['%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d.%m.%Y, %H:%M:%S'])::TIMESTAMPTZ));
+    ['%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d.%m.%Y, %H:%M:%S'])::TIMESTAMPTZ), own_slashed(as_id(j)));
 """
 
 
@@ -72,8 +81,8 @@ def steps_sql(fields: Mapping[str, Sequence[Key]], flags: Flags) -> str:
         values = [f"{reader}({key.value})" for key in fields.get(field, ())]
         return f"coalesce({', '.join(values)}, NULL)" if values else "NULL"
 
-    clocks = [key for key in fields["time"] if key.spelt[-1] == "time"]
-    days = [key for key in fields["time"] if key.spelt[-1] in ("date", "eventdate")]
+    clocks = [key for key in fields["time"] if key.spelt[-1] in CLOCKS]
+    days = [key for key in fields["time"] if key.spelt[-1] in DAYS]
     joined = (
         f"own_time(to_json(concat(as_id({days[0].value}), ' ', as_id({clocks[0].value}))))" if clocks and days else ""
     )
