@@ -21,6 +21,9 @@ it.
 - A log of the shop's own, under names that none of these systems has, is for [own](#own): `shelfwise import own
   'searches*.csv' --to LOGS` finds the columns by their names and says which it read as what; `--set query=COLUMN` names
   one that it missed. The catalogue goes into `LOGS` as it is.
+- Rows of one shown item each, with 0 or 1 for what came of it (`clicked`, `add_to_cart`, `ordered`), are read by `own`
+  as searches with their lists, places kept. Grades of relevance are no clicks: they are left out, and the import says
+  where judgements go.
 - `--set NAME=VALUE` sets an option of the source, `--memory` what DuckDB may hold before it spills to disk.
 
 Sources without query ids (GA4, Segment, Snowplow) are read visit by visit. A search that is repeated within half an

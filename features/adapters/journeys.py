@@ -41,6 +41,8 @@ STEPS: Mapping[str, str] = {
 """Columns of the table ``steps``, in which an adapter hands over one row per row of its source, and ``extra`` ones.
 
 ``kind``: search, list, click (in a list), view (of an item's own page), cart, order, or null for an event of no use.
+A row of one item of a list is ``hit`` where a search or list that another row makes tells all of it, ``shown`` where
+the item's place has to be said besides; both have the ``query_id`` of that search.
 ``reason``: why an event of use is left out all the same. ``dt``: its day folder, null: the UTC day. ``query_id``: the
 source's own, where it has one. ``event_id``: equal for what was delivered twice; ``order_id``: for what was sent twice.
 ``item_ids``, ``positions`` and ``goods`` go together, the last where a catalogue is wanted; positions count from the
@@ -98,10 +100,14 @@ def _notes(connection: duckdb.DuckDBPyConnection, catalog: str | None) -> list[s
             "SELECT count(DISTINCT query_id) FROM journey_queries",
             "SELECT count(*) FROM journey_queries WHERE len(query_response_hit_ids) > 0",
             "SELECT count(*) FROM item_events WHERE kind = 'click'",
-            "SELECT count(*) FROM item_events WHERE NOT again",
+            "SELECT count(*) FROM item_events WHERE NOT again AND kind <> 'shown'",
         )
     )
-    by_how = dict(connection.execute("SELECT how, count(*) FROM item_events WHERE NOT again GROUP BY how").fetchall())
+    by_how = dict(
+        connection.execute(
+            "SELECT how, count(*) FROM item_events WHERE NOT again AND kind <> 'shown' GROUP BY how"
+        ).fetchall()
+    )
     told = []
     if not searches and not by_how.get("told"):
         told.append("There is no search among the events: without requests nothing can be learned of this log.")

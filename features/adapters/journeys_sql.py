@@ -8,7 +8,7 @@ from __future__ import annotations
 SEARCH_LISTS = "search|such|recherche|búsqueda|busqueda|ricerca|zoek|query|result"
 """A list whose name has one of these is one of a search."""
 OTHER_LISTS = "recommend|related|similar|cross|upsell|up-sell|recent|also|promo|banner|personal|complete|bought|wish"
-ACTIONS = {"click": "click", "view": "click", "cart": "add_to_cart", "order": "purchase"}
+ACTIONS = {"click": "click", "view": "click", "cart": "add_to_cart", "order": "purchase", "shown": "impression"}
 _WHENS = " ".join(f"WHEN '{kind}' THEN '{name}'" for kind, name in ACTIONS.items())
 
 VISITS_SQL = """
@@ -80,15 +80,14 @@ FROM paths AS l ASOF LEFT JOIN searches AS s ON l.visit = s.visit AND l.known_by
 LEFT JOIN (SELECT DISTINCT query_id FROM searches) AS own ON l.query_id = own.query_id;
 """
 
-EVENTS_SQL = """
+EVENTS_SQL = f"""
 CREATE TABLE item_events AS
 WITH opened AS (
     SELECT j.step, j.kind, j.visit, j.time, j.user_query IS NOT NULL AS told,
         CASE WHEN j.query_id IN (SELECT query_id FROM searches) THEN j.query_id END AS query_id,
         unnest(s.item_ids) AS item_id, unnest(s.positions) AS position, unnest(range(len(s.item_ids))) AS place
     FROM journey AS j JOIN steps AS s ON s.rowid = j.step
-    WHERE j.kind IN ('click', 'view', 'cart', 'order') AND j.reason IS NULL
-        AND s.kind IN ('click', 'view', 'cart', 'order')
+    WHERE j.kind IN {tuple(ACTIONS)} AND j.reason IS NULL AND s.kind IN {tuple(ACTIONS)}
 ), named AS (
     FROM opened WHERE item_id IS NOT NULL
 ), clicked AS (
@@ -148,8 +147,10 @@ WITH made AS (
 )
 SELECT source_event, coalesce(reason, CASE kind
         WHEN 'search' THEN 'request'
+        WHEN 'hit' THEN 'item shown by a request'
         WHEN 'list' THEN CASE WHEN is_answer THEN 'list shown by a request' ELSE 'left out: a list of no search' END
-        ELSE CASE WHEN n > 0 THEN CASE kind WHEN 'view' THEN 'click' ELSE kind END
+        ELSE CASE WHEN n > 0 THEN CASE kind WHEN 'view' THEN 'click'
+                WHEN 'shown' THEN 'item shown by a request' ELSE kind END
             WHEN n = 0 THEN 'left out: repeats the click in the list' ELSE 'left out: names no item' END
         END) AS became,
     count(*) FILTER (extra IS NOT TRUE) AS rows,

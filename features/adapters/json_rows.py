@@ -17,6 +17,7 @@ from features.sql_text import listed
 from features.text_files import opened
 
 MAX_LINE_BYTES = 32 * 2**20
+EXAMPLE_CHARS = 80
 
 
 def json_source(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> list[str]:
@@ -77,3 +78,30 @@ def _is_row(text: str, keys: Collection[str]) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(first, dict) and not first.keys().isdisjoint(keys)
+
+
+def odd_line(files: Sequence[Path]) -> str:
+    """A sentence that shows the first line of text files that is no JSON object; empty where their heads have none."""
+    for file in (file for file in files if format_in(file.name) not in ("csv", "parquet")):
+        with opened(file, file.name) as stream:
+            head = stream.read(HEAD_CHARS)
+        if head.startswith(b"PAR1"):
+            continue
+        lines = head.decode(errors="replace").lstrip("\ufeff").splitlines()
+        if (line := next((line for line in lines if line.strip() and not _is_object(line)), None)) is not None:
+            return f"{file.name} has lines that are none, such as {shown(line)}"
+    return ""
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def shown(text: str) -> str:
+    """The beginning of a text for a sentence, what moves a terminal's cursor written out."""
+    short = text.strip()[:EXAMPLE_CHARS]
+    rest = "..." if len(text.strip()) > EXAMPLE_CHARS else ""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short) + rest

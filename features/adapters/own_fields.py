@@ -1,13 +1,13 @@
 """Which key of a shop's own log rows is which field, by its name: told from the structure of all rows.
 
-Names are compared without case, blanks, hyphens and underscores (``features.json_macros.spelling``). A name with a dot
+Names are compared without case, accents, blanks and marks. A name with a dot
 is a key and the one around it (``user.id``); others may lie at any depth, the outermost first.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,44 +15,56 @@ from typing import Any
 from features.sql_text import quoted
 
 FIELDS: Mapping[str, Sequence[str]] = {
-    "time": ("timestamp", "@timestamp", "eventtime", "eventtimestamp", "ts", "datetime", "time", "createdat", "created",
-             "occurredat", "loggedat", "receivedat", "servertime", "clienttime", "searchtime", "searchedat",
-             "querytime", "clicktime", "clickedat", "at", "when", "eventdate", "zeit", "zeitstempel", "fecha", "date"),
+    "time": ("timestamp", "@timestamp", "eventtime", "eventtimestamp", "ts", "datetime", "time", "createdat",
+             "created", "occurredat", "loggedat", "receivedat", "servertime", "clienttime", "searchtime",
+             "searchedat", "querytime", "clicktime", "clickedat", "at", "when", "eventdate", "zeit", "zeitstempel",
+             "zeitpunkt", "dateheure", "fechahora", "uhrzeit", "hora", "heure", "fecha", "datum", "jour", "date"),
     "query": ("userquery", "querytext", "searchquery", "searchterm", "searchterms", "searchtext", "searchstring",
               "searchphrase", "searchkeyword", "searchkeywords", "keyword", "keywords", "query", "q", "query.text",
               "search.text", "search.query", "search.term", "search.q", "params.q", "term", "terms", "phrase",
-              "rawquery", "querystring", "search", "suchbegriff", "suchwort", "recherche", "busqueda"),
+              "rawquery", "querystring", "search", "suchbegriff", "suchwort", "suche",
+              "suchanfrage", "recherche", "terme", "motcle", "busqueda", "termino", "palabrasclave", "ricerca",
+              "zoekterm"),
     "action": ("actionname", "action", "eventname", "eventtype", "event", "actiontype", "eventaction", "activity",
                "interaction", "interactiontype", "behavior", "behaviour", "behaviortype", "type", "event.name",
-               "event.type"),
+               "event.type", "evt", "aktion", "ereignis", "accion", "evento", "evenement", "azione", "actie"),
     "item": ("itemid", "productid", "objectid", "sku", "articleid", "asin", "item.id", "product.id", "product.sku",
              "item.sku", "object.id", "docid", "documentid", "goodsid", "productcode", "itemcode", "productsku",
              "itemsku", "articlenumber", "artikelnummer", "offerid", "listingid", "resultid", "item", "product",
-             "article", "items", "products", "productids", "itemids", "skus", "cart.items", "order.items",
-             "lineitems", "orderlines"),
+             "article", "pid", "artnr", "artikelnr", "artikel", "produkt", "produktid", "producto", "productoid",
+             "idproducto", "referencia", "produit", "produitid", "prodotto", "items", "products", "productids",
+             "itemids", "skus", "cart.items", "order.items", "lineitems", "orderlines"),
     "results": ("results", "resultids", "hits", "hitids", "docs", "documents", "queryresponsehitids", "returned",
                 "returnedids", "shown", "shownids", "shownitems", "shownproducts", "displayed", "displayedids",
                 "impressions", "impressionids", "resultitems", "searchresults", "response.docs", "hits.hits",
                 "response", "productids", "itemids", "skus", "products", "items"),
     "clicked": ("clicked", "clicks", "clickedid", "clickedids", "clickeditem", "clickeditems", "clickeditemid",
-                "clickeditemids", "clickedproduct", "clickedproducts", "clickedproductid", "clickedproductids",
-                "clickedsku", "clickedskus", "clickeddocs", "clickedresult", "clickedresults"),
+                "clickeditemids", "clickedproduct", "clickedproducts", "productclicked", "productsclicked",
+                "itemclicked", "itemsclicked", "clickedproductid", "clickedproductids", "clickedsku",
+                "clickedskus", "clickeddocs", "clickedresult", "clickedresults"),
     "ordered": ("ordered", "purchased", "bought", "ordereditems", "purchaseditems", "boughtitems", "orderedids",
                 "purchasedids", "purchasedproducts", "purchasedskus", "orderedskus"),
     "position": ("position", "positionordinal", "rank", "pos", "ordinal", "slot", "clickposition", "resultposition",
-                 "clickrank", "resultrank", "itemposition", "index"),
+                 "clickrank", "resultrank", "itemposition", "index", "itemlistindex",
+                 "listposition", "platz", "rang", "posicion"),
     "query_id": ("queryid", "searchid", "searchuuid", "queryuuid", "searchrequestid", "requestid", "query.id",
-                 "search.id", "responseid"),
+                 "search.id", "responseid", "qid"),
     "user": ("userid", "customerid", "memberid", "accountid", "loginid", "user.id", "customer.id", "uid", "user",
-             "customer", "kundennummer"),
+             "customer", "kundennummer", "kundennr", "kunde", "benutzer", "nutzer", "usuario", "usuarioid", "cliente",
+             "clienteid", "utilisateur", "utente"),
     "client": ("clientid", "visitorid", "anonymousid", "deviceid", "cookieid", "browserid", "visitor.id", "guestid",
-               "anonid", "visitor", "cookie", "fullvisitorid", "device.id"),
-    "session": ("sessionid", "visitid", "session.id", "sessionkey", "sid", "session", "visit"),
+               "anonid", "visitor", "cookie", "fullvisitorid", "device.id", "userpseudoid",
+               "besucher", "besucherid", "visitante", "visiteur"),
+    "session": ("sessionid", "visitid", "session.id", "sessionkey", "sid", "session", "visit", "gasessionid",
+                "idvisit", "sitzung", "sitzungsid", "sesion", "sesionid"),
     "order_id": ("orderid", "transactionid", "order.id", "ordernumber", "receiptid"),
     "event_id": ("eventid", "eventuuid", "messageid", "logid"),
     "agent": ("useragent", "agent", "browser"),
 }  # fmt: skip
 """Field -> names of keys that hold it, best first."""
+CLOCKS = frozenset({"time", "uhrzeit", "hora", "heure"})
+DAYS = frozenset({"date", "eventdate", "datum", "fecha", "jour"})
+"""Columns of a time of day and of a day, which together are a time."""
 _LISTS = frozenset({"results", "clicked", "ordered"})
 """Fields that one row may have many of."""
 MOST_KEYS = 3
@@ -68,6 +80,8 @@ class Key:
     """Its name, and those of the objects around it, outermost first."""
     kind: str
     """``list``, ``object`` or ``scalar``."""
+    inner: tuple[str, ...] = ()
+    """Of a list of objects, their names."""
     packed: bool = False
     """Whether the outermost key holds JSON as text."""
 
@@ -90,8 +104,9 @@ class Key:
 
 
 def spelling(name: str) -> str:
-    """A name without case, blanks, hyphens and underscores."""
-    return re.sub(r"[\s_-]", "", name.casefold())
+    """A name without case, accents, blanks and marks: ``"Date/Time"`` is ``"datetime"``."""
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(c for c in letters if c.isalnum() or c in ".@")
 
 
 def _json_path(names: Sequence[str]) -> str:
@@ -115,7 +130,8 @@ def _walk(structure: Any, around: tuple[str, ...]) -> Iterator[Key]:
         return
     for name, inner in structure.items():
         path = (*around, name)
-        yield Key(path, "object" if isinstance(inner, dict) else "list" if isinstance(inner, list) else "scalar")
+        held = tuple(inner[0]) if isinstance(inner, list) and inner and isinstance(inner[0], dict) else ()
+        yield Key(path, "object" if isinstance(inner, dict) else "list" if isinstance(inner, list) else "scalar", held)
         if isinstance(inner, dict) and len(path) < _DEPTH:
             yield from _walk(inner, path)
 

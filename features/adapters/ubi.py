@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ import duckdb
 
 from features.adapters.base import ImportRequest, Loaded, Maps, count, watched
 from features.adapters.files import local_files
-from features.adapters.json_rows import json_source
+from features.adapters.json_rows import json_source, odd_line
 from features.adapters.ubi_rows import PLAIN_MACROS, rows_sql, untold_sql
 from features.catalog_aliases import ALIASES
 from features.documents import load_documents
@@ -55,7 +55,8 @@ def load(connection: duckdb.DuckDBPyConnection, request: ImportRequest) -> Loade
     if items:
         rows_in += load_documents(engine, "catalog_files", items, [file.name for file in items])
         connection.execute(_CATALOG_FILES_SQL)
-    return finish(connection, engine, request, rows_in)
+    odd = odd_line(files) if count(connection, "SELECT count(*) FROM ubi_rows WHERE kind = 'not_json'") else ""
+    return finish(connection, engine, request, rows_in, [_EXPECTED.format(odd=odd)] if odd else [])
 
 
 def start(connection: duckdb.DuckDBPyConnection, raw: RawSettings) -> SimpleNamespace:
@@ -90,9 +91,13 @@ def read_rows(connection: duckdb.DuckDBPyConnection, source: str, target: str | 
 
 
 def finish(
-    connection: duckdb.DuckDBPyConnection, engine: SimpleNamespace, request: ImportRequest, rows_in: int
+    connection: duckdb.DuckDBPyConnection,
+    engine: SimpleNamespace,
+    request: ImportRequest,
+    rows_in: int,
+    notes: Sequence[str] = (),
 ) -> Loaded:
-    """The tables of what was read."""
+    """The tables of what was read; ``notes`` stand before what there is to say of them."""
     with watched(connection, request.progress, "reading rows of other spellings"), in_zone(connection, request.zone):
         connection.execute(_DOCUMENTS_SQL)
         read_queries(engine, "documents_ubi_queries", "odd_queries", request.raw.guest_ids)
@@ -116,7 +121,7 @@ def finish(
         queries="ubi_queries",
         events="ubi_events",
         catalog="ubi_catalog" if items else None,
-        notes=_notes(connection, items),
+        notes=[*notes, *_notes(connection, items)],
     )
 
 
@@ -136,6 +141,12 @@ def _notes(connection: duckdb.DuckDBPyConnection, items: int) -> list[str]:
         notes.append("There are no catalogue rows among them: import the catalogue too, or put it into the folder.")
     return notes
 
+
+_EXPECTED = (
+    'Expected is a JSON object a line, such as {{"action_name": "click", "query_id": "q1", "client_id": "c1",'
+    ' "timestamp": "2026-05-10T10:00:00Z", "object_id": "sku1"}}. {odd}. Logs of another form are for'
+    " shelfwise import own, which reads CSV, JSON and Parquet by the names of their columns."
+)
 
 _TABLES_SQL = f"""
 CREATE TEMP TABLE ubi_rows AS {rows_sql("(SELECT NULL::JSON AS json)", ())} LIMIT 0;

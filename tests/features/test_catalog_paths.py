@@ -54,6 +54,18 @@ def paths(values: list[Any]) -> list[tuple[list[str], list[str]]]:
         ({"name": "A > B"}, ["A", "B"]),
         ({"lvl0": "A", "lvl1": "A > B", "lvl2": "A > B > C"}, ["A", "B", "C"]),
         ({"id": 1}, []),
+        ({"id": 3, "name": "C", "parent": {"id": 2, "name": "B", "parent": {"id": 1, "name": "A"}}}, ["A", "B", "C"]),
+        ({"id": 3, "name": "C", "parentCategory": {"id": 2, "name": "B", "parentCategory": None}}, ["B", "C"]),
+        ({"name": "B/C", "parent": "A"}, ["A", "B/C"]),
+        ({"id": 3, "name": {"en": "C", "de": "D"}, "parent": {"name": {"en": "B"}}}, ["B", "C"]),
+        ({"id": 9, "name": "B", "parent": 0}, ["B"]),
+        ({"id": 9, "name": "B", "parent_id": 4}, ["B"]),
+        ([{"id": 1, "name": "A", "parent_id": None}, {"id": 2, "name": "B", "parent_id": 1}], ["A", "B"]),
+        ([{"id": "2", "name": "B", "parentId": "1"}, {"id": "1", "name": "A"}], ["A", "B"]),
+        ([{"id": 1, "name": "A", "parent_id": 2}, {"id": 2, "name": "B", "parent_id": 1}], ["B", "A"]),
+        ({"id": 5, "name": "B", "path": "A/B"}, ["A", "B"]),
+        ({"id": 5, "name": "B", "path": "1/5"}, ["B"]),
+        ('{"id": 3, "name": "C", "parent": {"name": "B"}}', ["B", "C"]),
     ],
 )
 def test_one_path(text: Any, levels: list[str]) -> None:
@@ -76,6 +88,24 @@ def test_one_path(text: Any, levels: list[str]) -> None:
         (["F\\, D > Tea, F\\, D > Milk"], [(["F, D", "Tea"], ["Milk"])]),
         ([["A > B", "A > C > D"]], [(["A", "C", "D"], ["B"])]),
         ([[["A", "B"], ["C", "D", "E"]]], [(["C", "D", "E"], ["A", "B"])]),
+        (
+            [
+                [
+                    {"id": 1, "name": "A", "parent_id": None},
+                    {"id": 2, "name": "B", "parent_id": 1},
+                    {"id": 7, "name": "Sale", "parent_id": None},
+                ]
+            ],
+            [(["A", "B"], ["Sale"])],
+        ),
+        (
+            [[{"name": "C", "parent": {"name": "A"}}, {"name": "X", "parent": {"name": "B"}}]],
+            [(["A", "C"], ["B", "X"])],
+        ),
+        (
+            [{"id": 3, "name": "C", "parent_id": 2}, {"id": 2, "name": "B", "parent_id": 1}, {"id": 1, "name": "A"}],
+            [(["A", "B", "C"], []), (["A", "B"], []), (["A"], [])],
+        ),
         ([{"lvl0": ["A", "X"], "lvl1": ["A > B", "X > Y"]}], [(["A", "B"], ["X", "Y"])]),
     ],
 )
@@ -95,6 +125,24 @@ PATH = st.lists(NAME, min_size=1, max_size=4)
 @given(st.lists(PATH, min_size=1, max_size=5), st.sampled_from([" > ", ">", "/", " / ", "|", " » ", " :: "]))
 def test_paths_come_back_whatever_parts_their_levels(made: list[list[str]], mark: str) -> None:
     assert [levels for levels, _ in paths([mark.join(path) for path in made])] == made
+
+
+def nested(path: list[str]) -> Any:
+    return {"name": path[-1]} | ({"parent": nested(path[:-1])} if path[1:] else {})
+
+
+def by_ids(path: list[str]) -> list[Any]:
+    """The levels of a path as a list of categories, deepest first; an id is the names down to it."""
+    return [
+        {"id": "/".join(path[:n]), "name": path[n - 1], "parent_id": "/".join(path[: n - 1]) or None}
+        for n in range(len(path), 0, -1)
+    ]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(PATH, min_size=1, max_size=5), st.sampled_from([nested, by_ids]))
+def test_categories_that_know_the_one_above_them_are_paths(made: list[list[str]], write: Any) -> None:
+    assert paths([write(path) for path in made]) == [(path, []) for path in made]
 
 
 @settings(max_examples=20, deadline=None)

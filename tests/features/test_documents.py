@@ -164,6 +164,46 @@ def test_a_row_with_a_list_is_a_row(duckdb_engine: Any, tmp_path: Path) -> None:
     assert read(duckdb_engine, tmp_path, "x.json", json.dumps(row, indent=2).encode()) == [row]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"name": "A", "tags": [{"x": 1}, {"x": 2}]},
+        {"tags": [{"x": 1}], "name": "A"},
+        {"title": "A", "sizes_of_it": [{"x": 1}]},
+        {"title": {"en": "A", "name": "x"}, "description": {"en": "B", "name": "y"}},
+        {"event": "purchase", "items": [{"sku": 1}, {"sku": 2}]},
+        {"user": {"id": 1, "name": "x"}, "item": {"id": 2, "name": "y"}},
+    ],
+)
+def test_one_row_is_no_object_around_others(duckdb_engine: Any, tmp_path: Path, row: Any) -> None:
+    assert read(duckdb_engine, tmp_path, "x.ndjson", json.dumps(row).encode()) == [row]
+
+
+@pytest.mark.parametrize("around", ["{}", '{{"products": {}}}', '{{"status": "ok", "data": {{"items": {}, "n": 2}}}}'])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_rows_under_their_ids(duckdb_engine: Any, tmp_path: Path, around: str, indent: int | None) -> None:
+    rows = {'s"1': {"name": "A", "tags": [{"x": "}, {"}]}, "s2": {"name": "B", "sku": "own"}, "s3": {"name": "C"}}
+    text = around.format(json.dumps(rows, indent=indent))
+    found = read(duckdb_engine, tmp_path, "catalog.json", text.encode())
+    assert found == [{"_id": key, "_source": row} for key, row in rows.items()]
+    assert take_envelope_ids(duckdb_engine, "documents", ["sku"]) == 2
+    rows_read = duckdb_engine.con.execute("SELECT document ->> '$.sku' FROM documents ORDER BY row_id").fetchall()
+    assert rows_read[0] == ('s"1',)
+    assert rows_read[2] == ("s3",)
+
+
+@pytest.mark.parametrize(
+    "around", ['{{"products": {}}}', '{{"data": {{"items": {}}}}}', '{{"title": "feed", "version": 1, "items": {}}}']
+)
+def test_rows_in_a_list_that_an_object_is_around(duckdb_engine: Any, tmp_path: Path, around: str) -> None:
+    assert read(duckdb_engine, tmp_path, "x.json", around.format(json.dumps(ROWS)).encode()) == ROWS
+
+
+def test_rows_under_ids_that_end_too_early_are_named(duckdb_engine: Any, tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="its object never ends: the file was cut short"):
+        read(duckdb_engine, tmp_path, "x.json", b'{"a": {"name": "A"}, "b": {"name": "B"}, "c": {"na')
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text('a"\\[]{},: é灯\n', max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from('ab"\\{[,'), inner, max_size=3),
@@ -184,6 +224,27 @@ def test_a_list_is_its_elements_however_it_is_cut(
     blocks = [text[at : at + size] for at in range(0, len(text), size)]
     lines = "\n".join(document_lines(blocks, shape_of(text[: json_values.HEAD_CHARS]))).split("\n")
     assert [json.loads(line) for line in lines if line.strip()] == rows
+
+
+@given(
+    rows=st.dictionaries(
+        st.text('a"\\[]{},: é灯\n').map("sku {}".format),
+        st.dictionaries(st.sampled_from("xyz"), JSON, max_size=3).map(lambda row: {"name": "A"} | row),
+        min_size=2,
+        max_size=6,
+    ),
+    indent=st.sampled_from([None, 0, 2]),
+    size=st.integers(1, 40),
+)
+def test_an_object_is_its_members_however_it_is_cut(
+    rows: dict[str, dict[str, Any]], indent: int | None, size: int
+) -> None:
+    text = json.dumps(rows, indent=indent, ensure_ascii=False)
+    blocks = [text[at : at + size] for at in range(0, len(text), size)]
+    lines = "\n".join(document_lines(blocks, shape_of(text))).split("\n")
+    found = [json.loads(line) for line in lines if line.strip()]
+    assert {row["_id"]: row["_source"] for row in found} == rows
+    assert len(found) == len(rows)
 
 
 def test_parquet_in_its_physical_forms(duckdb_engine: Any, tmp_path: Path) -> None:

@@ -256,3 +256,14 @@ def same(left: Any, left_query: str, right: Any, right_query: str) -> bool:
     theirs = Counter(map(repr, right.execute(right_query).fetchall()))
     assert (ours - theirs, theirs - ours) == (Counter(), Counter())
     return True
+
+
+def test_lines_that_are_no_json_are_shown_with_what_was_expected(tmp_path: Path) -> None:
+    file = tmp_path / "x.ndjson"
+    file.write_text(f'{{"action_name": "click"}}\n2026-05-10 \x1b]0;title\x07 lamp {"clicked " * 30}\n')
+    imported = import_logs("ubi", [str(file)], tmp_path / "to")
+    (note,) = [note for note in imported.notes if note.startswith("Expected is a JSON object a line")]
+    assert r"x.ndjson has lines that are none, such as 2026-05-10 \x1b]0;title\x07 lamp clicked" in note
+    assert "shelfwise import own" in note
+    assert note.isprintable()
+    assert len(note) < 500
