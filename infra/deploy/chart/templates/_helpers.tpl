@@ -78,3 +78,41 @@ securityContext:
 envFrom:
   - configMapRef: {name: {{ include "shelfwise.fullname" . }}}
 {{- end -}}
+
+{{/* Where a container finds the stores and who signed their certificates. */}}
+{{- define "shelfwise.stores" -}}
+- name: SHELFWISE_ONLINE__REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ required "set redis.existingSecret: servers and nights share an online store" .Values.redis.existingSecret }}
+      key: {{ .Values.redis.key }}
+{{- with .Values.redis.tls }}
+{{- if ne (empty .cert) (empty .key) }}{{ fail "redis.tls.cert and redis.tls.key go together: set both or none" }}{{ end }}
+{{- if .existingSecret }}
+{{- if .ca }}
+- {name: SHELFWISE_ONLINE__CA_FILE, value: "/run/secrets/redis/{{ .ca }}"}
+{{- end }}
+{{- if .cert }}
+- {name: SHELFWISE_ONLINE__CERT_FILE, value: "/run/secrets/redis/{{ .cert }}"}
+- {name: SHELFWISE_ONLINE__KEY_FILE, value: "/run/secrets/redis/{{ .key }}"}
+{{- end }}
+{{- else if .cert }}{{ fail "set redis.tls.existingSecret: it has the files of redis.tls.cert and redis.tls.key" }}
+{{- end }}
+{{- end }}
+{{- with .Values.milvus.existingSecret }}
+- name: SHELFWISE_INDEX__TOKEN
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: {{ $.Values.milvus.key }}}
+{{- end }}
+{{- with .Values.objectStore.endpoint }}
+- {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
+{{- end }}
+{{- with .Values.objectStore.region }}
+- {name: AWS_DEFAULT_REGION, value: {{ . | quote }}}
+{{- end }}
+{{- if .Values.trust.existingSecret }}
+{{- range list "AWS_CA_BUNDLE" "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" }}
+- {name: {{ . }}, value: "/run/secrets/trust/{{ $.Values.trust.key }}"}
+{{- end }}
+{{- end }}
+{{- end -}}
