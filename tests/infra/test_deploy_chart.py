@@ -163,6 +163,23 @@ def test_without_them_there_is_none(helm: Any) -> None:
     assert {one["port"] for one in of_kind(documents, "NetworkPolicy")["spec"]["egress"][1]["ports"]} == {6379, 19530}
 
 
+@pytest.mark.parametrize(
+    ("own", "image"),
+    [
+        ({}, "shelfwise@sha256:" + "0" * 64),
+        ({"tag": "full"}, "shelfwise:full"),
+        ({"repository": "nights"}, "nights:serving"),
+        ({"digest": "sha256:" + "1" * 64}, "shelfwise@sha256:" + "1" * 64),
+    ],
+    ids=["none", "tag", "repository", "digest"],
+)
+def test_the_nights_figures_have_an_image_of_their_own(helm: Any, own: dict[str, str], image: str) -> None:
+    """``serving`` has no ``shelfwise metrics``."""
+    given = {"image": {"tag": "serving", "digest": "sha256:" + "0" * 64}, "nightMetrics": {"image": own}}
+    night = of_kind(rendered(helm, values("standard", given)), "Deployment", "shelfwise-night-metrics")
+    assert [one["image"] for one in night["spec"]["template"]["spec"]["containers"]] == [image]
+
+
 def test_the_settings_that_files_name_exist() -> None:
     page = (DEPLOY.parents[1] / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     files = [file for file in [*CHART.rglob("*"), DEPLOY / "dagster-values.yaml"] if file.is_file()]

@@ -21,12 +21,25 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* Of `(list . IMAGE)`, an image of the values. */}}
 {{- define "shelfwise.image" -}}
-{{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- $chart := (index . 0).Chart -}}
+{{- with index . 1 -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ .repository }}:{{ .tag | default $chart.AppVersion }}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "shelfwise.nightImage" -}}
+{{- $own := .Values.nightMetrics.image -}}
+{{- $of := .Values.image -}}
+{{- if or $own.repository $own.tag $own.digest -}}
+{{- $of = dict "repository" ($own.repository | default $of.repository) "tag" ($own.tag | default $of.tag) "digest" $own.digest -}}
+{{- end -}}
+{{- include "shelfwise.image" (list . $of) -}}
 {{- end -}}
 
 {{- define "shelfwise.serviceAccountName" -}}
@@ -69,7 +82,6 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- end -}}
 
 {{- define "shelfwise.container" -}}
-image: {{ include "shelfwise.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
