@@ -52,9 +52,17 @@ def _as_told(events: Sequence[dg.DagsterEvent]) -> list[str]:
             told = event.step_failure_data.user_failure_data
             sentence = told.description if told else None
             sentences.append(f"{event.step_key}: {sentence or innermost(event.step_failure_data.error)}")
-    if not sentences:  # the run ended before its first step
-        sentences = [innermost(event.job_failure_data.error) for event in events if event.is_run_failure]
+    if not sentences:  # the run ended before its first step, or never began
+        sentences = [_of_the_run(event, events) for event in events if event.is_run_failure]
     return sentences
+
+
+def _of_the_run(failed: dg.DagsterEvent, events: Sequence[dg.DagsterEvent]) -> str:
+    """Why the run itself failed; one that others marked as failed has no error of its own, but theirs."""
+    own = failed.job_failure_data.error if failed.event_specific_data else None
+    engine = [event.engine_event_data.error for event in events if event.is_engine_event]
+    error = next((error for error in [own, *reversed(engine)] if error), None)
+    return innermost(error) if error else failed.message or innermost(None)
 
 
 def innermost(error: SerializableErrorInfo | None) -> str:

@@ -22,6 +22,7 @@ WHY = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.ENGINE_EVENT,
 }
 """Events that say why a run failed."""
 SCHEDULE = "nightly_retrain"

@@ -26,6 +26,14 @@ GIVEN = {
     "milvus": {"uri": "http://milvus:19530", "existingSecret": "shelfwise-milvus"},
 }
 """What every install has to say."""
+STORES = {
+    "redis": {"tls": {"existingSecret": "redis-tls", "cert": "tls.crt", "key": "tls.key"}},
+    "objectStore": {"existingSecret": "bucket", "endpoint": "https://store:9000", "region": "eu-central-1"},
+    "trust": {"existingSecret": "authorities"},
+    "settings": {"SHELFWISE_RELEASES__URL": "s3://bucket/releases"},
+    "networkPolicy": {"enabled": True, "objectStorePort": 9000},
+}
+"""Behind TLS of your own, releases in a bucket."""
 CRDS = {"ServiceMonitor", "PrometheusRule"}
 Documents = list[dict[str, Any]]
 
@@ -77,11 +85,12 @@ def test_it_lints(helm: Any, size: str) -> None:
     assert all(message["severity"] < 2 for message in report["messages"]), report
 
 
+@pytest.mark.parametrize("more", [{}, STORES], ids=["plain", "stores"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("version", ["1.30", "1.37"])
-def test_a_size_renders_to_what_kubernetes_takes(helm: Any, size: str, version: str) -> None:
+def test_a_size_renders_to_what_kubernetes_takes(helm: Any, size: str, version: str, more: dict[str, Any]) -> None:
     kubernetes = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
-    documents = rendered(helm, values(size))
+    documents = rendered(helm, values(size, more))
     kinds = {one["kind"] for one in documents}
     assert {"Deployment", "Service", "ConfigMap", "ServiceAccount", "PersistentVolumeClaim", "Pod"} <= kinds
     assert (size == "minimal") != ({"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", *CRDS} <= kinds)
@@ -123,6 +132,52 @@ def test_its_settings_are_settings(helm: Any, size: str, monkeypatch: pytest.Mon
     assert all(file is not None and file.parent == Path(mounted) for file in files)
     grace = of_kind(documents, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert grace > settings.api.shutdown_seconds + container["lifecycle"]["preStop"]["sleep"]["seconds"]
+
+
+def test_stores_behind_tls_have_their_files_and_credentials(helm: Any) -> None:
+    documents = rendered(helm, values("standard", STORES))
+    pod = of_kind(documents, "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert {"secretRef": {"name": "bucket"}} in container["envFrom"]
+    given = {one["name"]: one.get("value") for one in container["env"]}
+    assert given["AWS_ENDPOINT_URL"] == "https://store:9000" and given["AWS_DEFAULT_REGION"] == "eu-central-1"
+    secrets = {one["name"]: one["secret"]["secretName"] for one in pod["volumes"] if "secret" in one}
+    mounted = {one["mountPath"]: secrets.get(one["name"]) for one in container["volumeMounts"]}
+    files = {name: Path(value) for name, value in given.items() if (value or "").startswith("/")}
+    assert {name: (mounted[str(file.parent)], file.name) for name, file in files.items()} == {
+        "SHELFWISE_ONLINE__CA_FILE": ("redis-tls", "ca.crt"),
+        "SHELFWISE_ONLINE__CERT_FILE": ("redis-tls", "tls.crt"),
+        "SHELFWISE_ONLINE__KEY_FILE": ("redis-tls", "tls.key"),
+        "AWS_CA_BUNDLE": ("authorities", "ca.crt"),
+        "SSL_CERT_FILE": ("authorities", "ca.crt"),
+        "REQUESTS_CA_BUNDLE": ("authorities", "ca.crt"),
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": ("authorities", "ca.crt"),
+    }
+    assert {"port": 9000} in of_kind(documents, "NetworkPolicy")["spec"]["egress"][1]["ports"]
+
+
+def test_without_them_there_is_none(helm: Any) -> None:
+    documents = rendered(helm, values("standard"))
+    (container,) = of_kind(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {one["name"] for one in container["env"]} == {"SHELFWISE_ONLINE__REDIS_URL", "SHELFWISE_INDEX__TOKEN"}
+    assert {one["port"] for one in of_kind(documents, "NetworkPolicy")["spec"]["egress"][1]["ports"]} == {6379, 19530}
+
+
+@pytest.mark.parametrize(
+    ("own", "image"),
+    [
+        ({}, "shelfwise@sha256:" + "0" * 64),
+        ({"tag": "full"}, "shelfwise:full"),
+        ({"repository": "nights"}, "nights:serving"),
+        ({"digest": "sha256:" + "1" * 64}, "shelfwise@sha256:" + "1" * 64),
+    ],
+    ids=["none", "tag", "repository", "digest"],
+)
+def test_the_nights_figures_have_an_image_of_their_own(helm: Any, own: dict[str, str], image: str) -> None:
+    """``serving`` has no ``shelfwise metrics``."""
+    given = {"image": {"tag": "serving", "digest": "sha256:" + "0" * 64}, "nightMetrics": {"image": own}}
+    night = of_kind(rendered(helm, values("standard", given)), "Deployment", "shelfwise-night-metrics")
+    assert [one["image"] for one in night["spec"]["template"]["spec"]["containers"]] == [image]
 
 
 def test_the_settings_that_files_name_exist() -> None:
@@ -190,6 +245,9 @@ def test_servers_are_scaled_by_requests_in_flight_where_said_else_by_cpu(helm: A
         {"settings": {"SHELFWISE_SERVING__CACHE_SIZE": 0}},
         {"apiKeys": {"scoped": {"shop": {"key": "shop-key", "scopes": ["everything"]}}}},
         {"milvus": {"uri": "milvus:19530"}},
+        {"redis": {"tls": {"ca": "../ca.crt"}}},
+        {"objectStore": {"endpoint": "store:9000"}},
+        {"trust": {"existingSecret": "Authorities"}},
         {"home": {"size": "twenty"}},
         {"resources": {"requests": {"memory": "1 GB"}}},
         {"drainSeconds": 0},
@@ -210,6 +268,8 @@ def test_a_wrong_value_is_refused(helm: Any, wrong: dict[str, Any]) -> None:
         ({"apiKeys": {"existingSecret": ""}}, "apiKeys.allowOpen"),
         ({"redis": {"existingSecret": ""}}, "redis.existingSecret"),
         ({"milvus": {"uri": ""}}, "milvus.uri"),
+        ({"redis": {"tls": {"existingSecret": "redis-tls", "cert": "tls.crt"}}}, "redis.tls.key"),
+        ({"redis": {"tls": {"cert": "tls.crt", "key": "tls.key"}}}, "redis.tls.existingSecret"),
         ({"settings": {"SHELFWISE_SHOP": "other"}}, "settings.SHELFWISE_SHOP"),
     ],
 )

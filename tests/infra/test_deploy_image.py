@@ -20,11 +20,13 @@ from tests.serving.small_shop import make_shop
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = {
-    name: {canonicalize_name(Requirement(line).name) for line in names}
-    for name, names in PYPROJECT["dependency-groups"].items()
+    name: {canonicalize_name(Requirement(line).name) for line in lines}
+    for name, lines in PYPROJECT["dependency-groups"].items()
 }
 OURS = {"infra", "features", "training", "serving", "tests"}
 FEAST_EXTRAS = {"redis", "hiredis", "duckdb"}
+BY_A_SETTING = {"s3", "otel"}
+"""Extras that both images have: what a setting asks for cannot be installed in a container that runs."""
 SEARCH = """
 import sys
 class NotInstalled:
@@ -53,13 +55,26 @@ def with_theirs(names: set[str]) -> set[str]:
     return found
 
 
+def names(lines: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def test_both_images_have_what_a_setting_can_ask_for() -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    assert set().union(*(names(extras[extra]) for extra in BY_A_SETTING)) <= GROUPS["serving"]
+    text = (ROOT / "infra" / "deploy" / "image" / "Containerfile").read_text(encoding="utf-8")
+    (installed,) = re.findall(r"'\.\[([a-z0-9,]+)\]'", text)
+    assert set(installed.split(",")) >= BY_A_SETTING
+
+
 def test_every_name_is_pinned_and_comes_with_shelfwise_anyway() -> None:
     pinned = {
         canonicalize_name(line.split("==")[0])
         for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
         if re.match(r"\w", line)
     }
-    ours = {canonicalize_name(Requirement(line).name) for line in PYPROJECT["project"]["dependencies"]}
+    ours = names(PYPROJECT["project"]["dependencies"])
+    ours |= set().union(*(names(PYPROJECT["project"]["optional-dependencies"][extra]) for extra in BY_A_SETTING))
     for group in GROUPS.values():
         assert group <= pinned
         assert group <= with_theirs(ours | FEAST_EXTRAS)

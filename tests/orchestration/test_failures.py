@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
+from dagster._utils.error import serializable_error_info_from_exc_info
 from filelock import FileLock
 
 from orchestration import run_lock
 from orchestration.failures import failures
+from orchestration.night.history import ended_since
 from orchestration.run_lock import KEY, RunLock
 from tests.orchestration.conftest import SmallShop
 
@@ -68,3 +73,21 @@ def test_a_failure_is_told_by_its_sentence_and_a_surprise_by_its_cause() -> None
     assert told(locked, run_lock=Torn()) == ["The shop is away: wait."]
     assert told(tells) == ["tells: The file is torn: mend it."]
     assert told(surprised) == ["surprised: ValueError: deep"]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["by an error", "by nobody knows what"])
+def test_a_run_that_never_began_is_told_too(kept: bool) -> None:
+    """Dagster marks it as failed from outside, by an event without an error."""
+    job = dg.JobDefinition(name="one", graph_def=dg.GraphDefinition(name="one", node_defs=[tells]))
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING)
+        if kept:
+            try:
+                raise PermissionError("the engine's socket is closed")
+            except PermissionError:
+                error = serializable_error_info_from_exc_info(sys.exc_info())
+            instance.report_engine_event("not started", run, EngineEventData.engine_error(error))
+        instance.report_run_failed(run)
+        (ended,) = ended_since(instance, datetime.now(UTC) - timedelta(minutes=1))
+    (sentence,) = ended.failures
+    assert sentence == "PermissionError: the engine's socket is closed" if kept else "marked as failed" in sentence

@@ -21,12 +21,25 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* Of `(list . IMAGE)`, an image of the values. */}}
 {{- define "shelfwise.image" -}}
-{{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- $chart := (index . 0).Chart -}}
+{{- with index . 1 -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ .repository }}:{{ .tag | default $chart.AppVersion }}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "shelfwise.nightImage" -}}
+{{- $own := .Values.nightMetrics.image -}}
+{{- $of := .Values.image -}}
+{{- if or $own.repository $own.tag $own.digest -}}
+{{- $of = dict "repository" ($own.repository | default $of.repository) "tag" ($own.tag | default $of.tag) "digest" $own.digest -}}
+{{- end -}}
+{{- include "shelfwise.image" (list . $of) -}}
 {{- end -}}
 
 {{- define "shelfwise.serviceAccountName" -}}
@@ -69,7 +82,6 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- end -}}
 
 {{- define "shelfwise.container" -}}
-image: {{ include "shelfwise.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
@@ -77,4 +89,42 @@ securityContext:
   capabilities: {drop: [ALL]}
 envFrom:
   - configMapRef: {name: {{ include "shelfwise.fullname" . }}}
+{{- end -}}
+
+{{/* Where a container finds the stores and who signed their certificates. */}}
+{{- define "shelfwise.stores" -}}
+- name: SHELFWISE_ONLINE__REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ required "set redis.existingSecret: servers and nights share an online store" .Values.redis.existingSecret }}
+      key: {{ .Values.redis.key }}
+{{- with .Values.redis.tls }}
+{{- if ne (empty .cert) (empty .key) }}{{ fail "redis.tls.cert and redis.tls.key go together: set both or none" }}{{ end }}
+{{- if .existingSecret }}
+{{- if .ca }}
+- {name: SHELFWISE_ONLINE__CA_FILE, value: "/run/secrets/redis/{{ .ca }}"}
+{{- end }}
+{{- if .cert }}
+- {name: SHELFWISE_ONLINE__CERT_FILE, value: "/run/secrets/redis/{{ .cert }}"}
+- {name: SHELFWISE_ONLINE__KEY_FILE, value: "/run/secrets/redis/{{ .key }}"}
+{{- end }}
+{{- else if .cert }}{{ fail "set redis.tls.existingSecret: it has the files of redis.tls.cert and redis.tls.key" }}
+{{- end }}
+{{- end }}
+{{- with .Values.milvus.existingSecret }}
+- name: SHELFWISE_INDEX__TOKEN
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: {{ $.Values.milvus.key }}}
+{{- end }}
+{{- with .Values.objectStore.endpoint }}
+- {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
+{{- end }}
+{{- with .Values.objectStore.region }}
+- {name: AWS_DEFAULT_REGION, value: {{ . | quote }}}
+{{- end }}
+{{- if .Values.trust.existingSecret }}
+{{- range list "AWS_CA_BUNDLE" "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" }}
+- {name: {{ . }}, value: "/run/secrets/trust/{{ $.Values.trust.key }}"}
+{{- end }}
+{{- end }}
 {{- end -}}
