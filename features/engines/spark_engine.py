@@ -25,7 +25,11 @@ from infra.settings import Settings, TableSettings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-OPTIONS = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "64"}
+OPTIONS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": "64",
+}
 """What ``tables.spark_options`` may set otherwise. Partitions of a shuffle that come out small are joined by Spark."""
 ON_THIS_MACHINE = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
 """Local mode asks for nobody else's connections."""
@@ -48,7 +52,7 @@ def open_spark(settings: Settings) -> Iterator[SparkTables]:
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise SparkUnavailable(
-            "tables.engine=spark needs PySpark: pip install -c constraints.txt -e '.[spark]', or set tables.engine=duckdb"
+            "tables.engine=spark needs PySpark: pip install -c constraints.txt -e '.[spark]'; or set it to duckdb"
         ) from error
     running = SparkSession.getActiveSession()
     session = running or _started(settings.tables)
@@ -65,7 +69,7 @@ def _started(tables: TableSettings) -> SparkSession:
 
     local = ON_THIS_MACHINE if tables.spark_url.startswith("local") else {}
     builder = SparkSession.builder.master(tables.spark_url).appName("shelfwise")
-    for name, value in (OPTIONS | local | tables.spark_options | REQUIRED).items():
+    for name, value in (OPTIONS | local | tables.spark_options).items():
         builder = builder.config(name, value)
     try:
         session = builder.getOrCreate()
@@ -84,7 +88,7 @@ class SparkTables:
     def __init__(self, session: SparkSession) -> None:
         import ibis
 
-        self._session, self._ibis = session, ibis.pyspark.connect(session)
+        self._session, self._ibis = session, ibis.pyspark.connect(session, **REQUIRED)
 
     def read_days(self, table: Path, days: Iterable[date], schema: pa.Schema) -> Any:
         folders = [str(folder) for day in sorted(days) if (folder := day_folder(table, day)).exists()]
