@@ -64,6 +64,7 @@ def open_spark(settings: Settings) -> Iterator[SparkTables]:
 
 
 def _started(tables: TableSettings) -> SparkSession:
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
@@ -77,6 +78,11 @@ def _started(tables: TableSettings) -> SparkSession:
         raise SparkUnavailable(
             f"Spark does not start ({error}): it needs Java 17 or later, by JAVA_HOME or on the PATH; or set"
             " tables.engine=duckdb"
+        ) from error
+    except Py4JError as error:  # what Java raises, with its own traceback; why it did stands in Spark's log above it
+        raise SparkUnavailable(
+            f"Spark at {tables.spark_url} does not answer or refuses tables.spark_options: see that its master runs and"
+            " that this machine and its workers reach one another, or set tables.engine=duckdb"
         ) from error
     session.sparkContext.setLogLevel("ERROR")
     return session

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 from datetime import date
 from pathlib import Path
@@ -146,3 +148,18 @@ def test_without_pyspark_the_error_says_what_to_install(tmp_path: Path, monkeypa
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(SparkUnavailable, match=r"pip install .*spark"), open_tables(shop(tmp_path, "spark")):
         pass
+
+
+def test_without_java_the_error_says_what_is_needed(tmp_path: Path) -> None:
+    pytest.importorskip("pyspark")
+    program = f"""
+from pathlib import Path
+from features.engines import open_tables
+from infra.settings import Settings, TableSettings
+with open_tables(Settings(home=Path({str(tmp_path)!r}), tables=TableSettings(engine="spark"))):
+    pass
+"""
+    without = os.environ | {"JAVA_HOME": str(tmp_path)}
+    said = subprocess.run([sys.executable, "-c", program], env=without, capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert "SparkUnavailable: Spark does not start" in said.stderr and "Java 17" in said.stderr
