@@ -24,6 +24,8 @@ from features.engines.errors import SparkUnavailable
 from features.landing import landing_days
 from features.quality import check_features
 from features.snapshots import build_item_features, build_query_features, build_user_features, days_to_build
+from features.store.definitions import views
+from features.store.progress import read_files
 from features.training_set import build_training_set
 from infra.contract.partitions import part_files, partition_file, table_files, written_days
 from infra.contract.tables import EVENT_TIME, FEATURE_TABLES, TIME
@@ -112,6 +114,8 @@ def test_readers_take_the_parts_of_a_day_together(by_duckdb: Settings, by_spark:
     assert active_users(by_spark, 5) == active_users(by_duckdb, 5)
     days = written_days(by_spark.paths.features / "user")
     assert check_features(by_spark, days).success
+    users = views(by_spark)["user"]
+    assert len(read_files(users, None)) == len(users.files()) > len(days), "the online store would miss a part"
     build_training_set(by_duckdb)
     build_training_set(by_spark)
     for name in ("requests", "rows"):
