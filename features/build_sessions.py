@@ -30,7 +30,7 @@ from features.publishing import STAGED_TABLES, Judge, Verdict, accepted_tables, 
 from features.rebuilt_requests import why_none_rebuilt
 from features.ubi import read_events, read_queries
 from features.variants import aliases_key
-from infra.contract.partitions import partition_file, write_partition
+from infra.contract.partitions import part_files, write_partition
 from infra.contract.tables import DAY_TABLES, SESSION_TABLES, columns_of
 from infra.progress import Progress
 from infra.settings import Settings
@@ -265,18 +265,19 @@ def _inputs(
 
 
 def _aliases(settings: Settings, day: date, tables: Mapping[str, Path]) -> str:
-    return aliases_key(settings, [partition_file(tables[name], day) for name in ("impressions", "events")])
+    return aliases_key(settings, [file for name in ("impressions", "events") for file in part_files(tables[name], day)])
 
 
 def _output(tables: Mapping[str, Path], day: date) -> str | None:
     """Hash of the day's tables on disk; None where one is absent."""
     digest = hashlib.sha256()
     for name in DAY_TABLES:
-        file = partition_file(tables[name], day)
-        if not file.exists():
+        files = part_files(tables[name], day)
+        if not files:
             return None
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        for file in files:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
 
 

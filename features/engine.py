@@ -68,15 +68,16 @@ def read_catalog(engine: Any, settings: Settings) -> Any:
     Raises:
         FileNotFoundError: the catalogue was not built yet.
     """
-    return engine.read_parquet(str(_built_catalog(settings)))
+    return engine.read_parquet(str(built_catalog(settings)))
 
 
 def view_item_ids(engine: Any, name: str, settings: Settings) -> None:
     """The catalogue's ``item_id`` as the view ``name``; raises as ``read_catalog``."""
-    engine.con.execute(f"CREATE VIEW {name} AS SELECT item_id FROM read_parquet({quoted(_built_catalog(settings))})")
+    engine.con.execute(f"CREATE VIEW {name} AS SELECT item_id FROM read_parquet({quoted(built_catalog(settings))})")
 
 
-def _built_catalog(settings: Settings) -> Path:
+def built_catalog(settings: Settings) -> Path:
+    """The catalogue's file; raises as ``read_catalog``."""
     if not settings.paths.catalog.exists():
         raise FileNotFoundError(f"no catalogue at {settings.paths.catalog}: build the catalogue first")
     return settings.paths.catalog

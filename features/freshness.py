@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.contract.content import step_key
-from infra.contract.partitions import partition_file, write_json, written_days
+from infra.contract.partitions import part_files, write_json, written_days
 from infra.contract.tables import FEATURE_TABLES, SESSION_TABLES, columns_of
 from infra.settings import Settings
 
@@ -33,7 +33,7 @@ def stale_days(settings: Settings, view: str, reach: timedelta, step_hours: int)
     recorded = _read(settings, view)["inputs"]
     current = _inputs(settings, view, reach, step_hours)
     table = settings.paths.features / view
-    return [d for d, now in current.items() if recorded.get(str(d)) != now or not partition_file(table, d).exists()]
+    return [d for d, now in current.items() if recorded.get(str(d)) != now or not part_files(table, d)]
 
 
 def record_built(settings: Settings, view: str, days: Iterable[date], reach: timedelta, step_hours: int) -> None:
@@ -68,7 +68,7 @@ def _inputs(settings: Settings, view: str, reach: timedelta, step_hours: int) ->
 
 
 def _sessions_key(settings: Settings, day: date) -> str:
-    files = [partition_file(settings.paths.sessions / name, day) for name in SESSION_TABLES]
+    files = [file for name in SESSION_TABLES for file in part_files(settings.paths.sessions / name, day)]
     return step_key(VERSION, [], files, settings.paths.root)
 
 

@@ -52,7 +52,8 @@ def item_features(
         order_rate=_smoothed(items.orders_30d, items.impressions_30d, shop, settings.rate_prior),
     )
     known = items.inner_join(catalog.select("item_id", "price", "rating", "available_from"), "item_id")
-    seconds = known.event_timestamp.delta(known.available_from, unit="second").cast("float64")
+    # DuckDB counts the seconds that begin in between, Spark those that pass: the same number from a whole second on
+    seconds = known.event_timestamp.delta(known.available_from.truncate("s"), unit="second").cast("float64")
     # Spark takes a bare literal for a decimal, and rounds the quotient to its digits
     age = seconds / ibis.literal(SECONDS_PER_DAY).cast("float64")
     return known.mutate(

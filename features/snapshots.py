@@ -11,21 +11,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
 from typing import Any
 
 import ibis
-import numpy as np
 import pyarrow as pa
 
-from features.engine import batches_of, from_arrow, open_engine, read_catalog, read_days
+from features.engine import built_catalog
+from features.engines import TableEngine, open_tables
+from features.engines.port import Told
 from features.freshness import record_built, stale_days
 from features.item_features import item_features
 from features.query_features import query_features
-from features.user_chunks import user_chunks
 from features.user_features import user_features
 from infra.contract.names import LONG
-from infra.contract.partitions import write_partitions, written_days
+from infra.contract.partitions import written_days
 from infra.contract.tables import EVENTS, IMPRESSIONS, ITEM_FEATURES, QUERY_FEATURES, REQUESTS, TIME, USER_FEATURES
 from infra.progress import Progress
 from infra.settings import FeatureSettings, RawSettings, Settings
@@ -69,9 +68,9 @@ def build_user_features(settings: Settings, days: Iterable[date], progress: Prog
         FileNotFoundError: the catalogue was not built yet.
     """
 
-    def expressions(engine: Any, part: _Range) -> list[Any]:
-        catalog = read_catalog(engine, settings)
-        chunks = user_chunks(engine, *_sessions(engine, settings, part, ("requests", "events")))
+    def expressions(engine: TableEngine, part: _Range) -> list[Any]:
+        catalog = engine.read_file(built_catalog(settings))
+        chunks = engine.chunks_of_users(*_sessions(engine, settings, part, ("requests", "events")))
         return [user_features(requests, events, catalog, settings.features) for requests, events in chunks]
 
     return _build(settings, days, _View("user", USER_FEATURES, _user_history(settings.features)), expressions, progress)
@@ -84,9 +83,9 @@ def build_item_features(settings: Settings, days: Iterable[date], progress: Prog
         FileNotFoundError: the catalogue was not built yet.
     """
 
-    def expressions(engine: Any, part: _Range) -> list[Any]:
+    def expressions(engine: TableEngine, part: _Range) -> list[Any]:
         impressions, events = _sessions(engine, settings, part, ("impressions", "events"))
-        catalog = read_catalog(engine, settings)
+        catalog = engine.read_file(built_catalog(settings))
         stamps = _stamps(engine, part)
         return [item_features(impressions, events, catalog, stamps, settings.features, hourly=part.hourly)]
 
@@ -96,7 +95,7 @@ def build_item_features(settings: Settings, days: Iterable[date], progress: Prog
 def build_query_features(settings: Settings, days: Iterable[date], progress: Progress | None = None) -> list[DayCount]:
     """Replace ``features/query`` of ``days``; see ``query_features``."""
 
-    def expressions(engine: Any, part: _Range) -> list[Any]:
+    def expressions(engine: TableEngine, part: _Range) -> list[Any]:
         requests, events = _sessions(engine, settings, part, ("requests", "events"))
         return [query_features(requests, events, _stamps(engine, part))]
 
@@ -151,61 +150,49 @@ def _ranges(settings: Settings, days: Iterable[date], history: timedelta) -> Ite
         yield _Range(taken, [day for day in accepted if first <= day <= taken[-1]], stamps, hourly=step < 24)
 
 
-def _stamps(engine: Any, part: _Range) -> Any:
-    return from_arrow(engine, pa.table({"event_timestamp": pa.array(part.stamps, TIME)}))
+def _stamps(engine: TableEngine, part: _Range) -> Any:
+    return engine.from_arrow(pa.table({"event_timestamp": pa.array(part.stamps, TIME)}))
 
 
-def _sessions(engine: Any, settings: Settings, part: _Range, names: Sequence[str]) -> list[Any]:
+def _sessions(engine: TableEngine, settings: Settings, part: _Range, names: Sequence[str]) -> list[Any]:
     schemas = {"requests": REQUESTS, "impressions": IMPRESSIONS, "events": EVENTS}
-    return [read_days(engine, settings.paths.sessions / name, part.read, schemas[name]) for name in names]
+    return [engine.read_days(settings.paths.sessions / name, part.read, schemas[name]) for name in names]
 
 
 def _build(
     settings: Settings,
     days: Iterable[date],
     view: _View,
-    expressions: Callable[[Any, _Range], list[Any]],
+    expressions: Callable[[TableEngine, _Range], list[Any]],
     progress: Progress | None,
 ) -> list[DayCount]:
     """Build ``days`` by range from the tables that ``expressions`` makes of it, whose rows follow each other by key."""
     asked = sorted(set(days))
     counts: list[DayCount] = []
-    for part in _ranges(settings, asked, view.history):
-        with open_engine(settings) as engine:
-            content = _contents(engine, part, view, expressions(engine, part), len(counts), len(asked), progress)
-            written = write_partitions(settings.paths.features / view.name, content, view.schema)
-        counts += [DayCount(day, written[day]) for day in part.days]
+    table = settings.paths.features / view.name
+    if asked:
+        with open_tables(settings) as engine:
+            for part in _ranges(settings, asked, view.history):
+                rows = [_on_days(content, part.days) for content in expressions(engine, part)]
+                told = _told(view, part, len(counts), len(asked), progress)
+                written = engine.write_days(table, part.days, rows, view.schema, told)
+                counts += [DayCount(day, written[day]) for day in part.days]
     record_built(settings, view.name, asked, _reach(settings, view.name), _step_hours(settings))
     return counts
 
 
-def _contents(
-    engine: Any, part: _Range, view: _View, tables: list[Any], done: int, asked: int, progress: Progress | None
-) -> Iterator[tuple[date, pa.Table]]:
-    """The rows of each day in parts, of one of ``tables`` after the other, then no rows for the days that have none.
+def _on_days(rows: Any, days: list[date]) -> Any:
+    """Those rows that belong to ``days``, with their ``day``."""
+    rows = rows.mutate(day=(rows.event_timestamp - ibis.interval(microseconds=1)).date())
+    return rows.filter(rows.day.isin(days))
 
-    ``done`` of ``asked`` days were built before.
-    """
-    total, without = 0, set(part.days)
-    for number, table in enumerate(tables, 1):
-        rows = table.mutate(day=(table.event_timestamp - ibis.interval(microseconds=1)).date())
-        rows = rows.filter(rows.day.isin(part.days)).order_by("day", view.schema.names[0], "event_timestamp")
-        for batch in batches_of(engine, rows):
-            for day, content in _by_day(batch):
-                total += content.num_rows
-                without.discard(day)
-                yield day, content
+
+def _told(view: _View, part: _Range, done: int, asked: int, progress: Progress | None) -> Told:
+    """``progress`` of a range; ``done`` of ``asked`` days were built before it."""
+
+    def told(rows: int, share: float) -> None:
         if progress:
-            share = (done + len(part.days) * number / len(tables)) / asked
-            progress(f"{view.name} features of {part.days[0]} to {part.days[-1]}: {total:,} rows", share)
-    yield from ((day, view.schema.empty_table()) for day in sorted(without))
+            text = f"{view.name} features of {part.days[0]} to {part.days[-1]}: {rows:,} rows"
+            progress(text, (done + len(part.days) * share) / asked)
 
-
-def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[date, pa.Table]]:
-    """Cut rows sorted by ``day`` into those of each day."""
-    table = pa.Table.from_batches([batch])
-    numbers = table["day"].to_numpy()
-    stops = np.append(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1, len(numbers))
-    for start, stop in pairwise(map(int, np.append(0, stops))):
-        if stop > start:
-            yield table["day"][start].as_py(), table.slice(start, stop - start)
+    return told

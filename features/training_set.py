@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from features.engine import open_engine
@@ -25,7 +24,7 @@ from features.training_rows import LostRowsError, items_at, training_requests, t
 from infra.contract.content import content_key, step_key
 from infra.contract.errors import TrainingSetError
 from infra.contract.partitions import (
-    partition_file,
+    partition_rows,
     table_files,
     write_json,
     write_parquet,
@@ -188,8 +187,7 @@ def batches_of_days(settings: Settings, days: list[date]) -> Iterator[list[date]
     batch: list[date] = []
     held = 0
     for day in days:
-        file = partition_file(settings.paths.sessions / "impressions", day)
-        count = pq.read_metadata(file).num_rows if file.exists() else 0
+        count = partition_rows(settings.paths.sessions / "impressions", day)
         if batch and held + count > IMPRESSIONS_PER_JOIN:
             yield batch
             batch, held = [], 0

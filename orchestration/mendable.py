@@ -9,6 +9,7 @@ from pydantic_settings import SettingsError
 
 from features.adapters.base import AdapterError
 from features.catalog import CatalogError
+from features.engines.errors import SparkUnavailable
 from features.landing import LandingError
 from features.store.errors import OnlineStoreUnavailable, RegistryError
 from infra.run_lock import RunInProgress
@@ -31,6 +32,7 @@ MENDABLE: tuple[type[Exception], ...] = (
     OnlineStoreUnavailable,
     RegistryError,
     RunInProgress,
+    SparkUnavailable,
     ValidationError,
     SettingsError,
     LandingError,

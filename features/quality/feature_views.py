@@ -27,7 +27,7 @@ from features.quality.tables import (
 from features.quality.validation import validate
 from infra.contract import tables
 from infra.contract.names import LIST_LENGTHS
-from infra.contract.partitions import partition_file
+from infra.contract.partitions import part_files
 from infra.contract.tables import ENTITY_KEYS, Entity
 from infra.settings import Settings
 
@@ -91,7 +91,7 @@ def feature_measures(settings: Settings, days: Sequence[date]) -> pd.DataFrame:
 
 
 def _missing_views(settings: Settings, day: date) -> str | None:
-    missing = [view for view in VIEWS if not partition_file(settings.paths.features / view, day).exists()]
+    missing = [view for view in VIEWS if not part_files(settings.paths.features / view, day)]
     return f"no {', '.join(missing)} features: build them first" if missing else None
 
 

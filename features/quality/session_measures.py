@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from features.day_report import DayReport
 from features.engine import open_engine, view_days, view_item_ids
@@ -15,7 +14,7 @@ from features.quality.tables import DAY, on_days
 from features.sql_text import listed
 from infra.contract import tables
 from infra.contract.names import INTERACTIONS
-from infra.contract.partitions import partition_file
+from infra.contract.partitions import partition_rows
 from infra.settings import RawSettings, Settings
 
 TABLES = tables.SESSION_TABLES
@@ -159,14 +158,8 @@ def _report_measures(report: DayReport, tables: Mapping[str, Path]) -> pd.DataFr
         "held": report.message if report.held else None,
         "bad_share": report.bad_share,
         "rows_unaccounted": report.rows_in + report.basket_items - report.clean - report.ignored - refused,
-        "quarantine_missing": refused - _stored_rows(tables["quarantine"], report.day),
+        "quarantine_missing": refused - partition_rows(tables["quarantine"], report.day),
     }
     if not report.held:
-        row["rows_lost"] = sum(abs(_stored_rows(tables[name], report.day) - report.rows_out[name]) for name in TABLES)
+        row["rows_lost"] = sum(abs(partition_rows(tables[name], report.day) - report.rows_out[name]) for name in TABLES)
     return pd.DataFrame([row], index=pd.Index([report.day.isoformat()], name=DAY))
-
-
-def _stored_rows(table: Path, day: date) -> int:
-    """Rows of a partition, from its file's metadata; 0 where there is no file."""
-    file = partition_file(table, day)
-    return int(pq.read_metadata(file).num_rows) if file.exists() else 0

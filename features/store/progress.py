@@ -51,7 +51,7 @@ class Progress:
 def read_files(view: View, known: Progress | None) -> dict[str, FileState]:
     """The files of a view as they are now; those that ``known`` has seen already are not opened again."""
     seen = known.files if known else {}
-    return {path.parent.name: _file_state(path, seen.get(path.parent.name)) for path in view.files()}
+    return {(name := _name_of(path)): _file_state(path, seen.get(name)) for path in view.files()}
 
 
 def load(client: Redis, project: str, view: View, marks: Sequence[str] = ()) -> Progress | None:
@@ -115,6 +115,12 @@ def until_key(project: str, view: View) -> str:
 
 def _key(project: str, view: View) -> str:
     return f"shelfwise:materialized:{view.name}:{project}"
+
+
+def _name_of(path: Path) -> str:
+    """A day's only file goes by its day, as in the records of every version."""
+    day = path.parent.name
+    return day if path.name == "part.parquet" else f"{day}/{path.name}"
 
 
 def _file_state(path: Path, seen: FileState | None) -> FileState:

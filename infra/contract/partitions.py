@@ -1,4 +1,7 @@
-"""Tables on disk by day: ``<table>/dt=YYYY-MM-DD/part.parquet``, replaced whole or not at all."""
+"""Tables on disk by day: ``<table>/dt=YYYY-MM-DD/part*.parquet``, replaced whole or not at all.
+
+DuckDB writes a day as one file, ``part.parquet``; Spark writes it in parts, ``part-00000.parquet`` and so on.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-FILES = "dt=*/part.parquet"
+PARTS = "part*.parquet"
+FILES = f"dt=*/{PARTS}"
 """Glob of a table's files."""
 
 
@@ -24,18 +28,23 @@ def day_folder(table: Path, day: date) -> Path:
 
 
 def partition_file(table: Path, day: date) -> Path:
-    """Where the rows of a day lie."""
+    """Where the rows of a day lie that are written as one file; ``part_files`` says where those of any day lie."""
     return day_folder(table, day) / "part.parquet"
 
 
+def part_files(table: Path, day: date) -> list[Path]:
+    """The files that hold the rows of a day, in order; none where the table has no such day."""
+    return sorted(day_folder(table, day).glob(PARTS))
+
+
 def table_files(table: Path) -> list[Path]:
-    """The files of a table, in order of day."""
+    """The files of a table, in order of day, and of a day in order of its parts."""
     return sorted(table.glob(FILES))
 
 
 def written_days(table: Path) -> list[date]:
     """The days that a table holds, in order."""
-    return [date.fromisoformat(file.parent.name.removeprefix("dt=")) for file in table_files(table)]
+    return sorted({date.fromisoformat(file.parent.name.removeprefix("dt=")) for file in table_files(table)})
 
 
 class _Staged:
@@ -56,8 +65,8 @@ class _Staged:
     def close(self) -> None:
         self._writer.close()
 
-    def move(self) -> None:
-        self._temporary.replace(self._path)
+    def move(self, path: Path | None = None) -> None:
+        self._temporary.replace(path or self._path)
 
 
 @contextmanager
@@ -85,10 +94,12 @@ def write_parquet(path: Path, rows: pa.Table | pa.RecordBatchReader, schema: pa.
 
 def write_partition(table: Path, day: date, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> int:
     """Replace the rows of a day."""
-    return write_parquet(partition_file(table, day), rows, schema)
+    return write_partitions(table, [(day, rows)], schema)[day]
 
 
-def write_partitions(table: Path, parts: Iterable[tuple[date, pa.Table]], schema: pa.Schema) -> dict[date, int]:
+def write_partitions(
+    table: Path, parts: Iterable[tuple[date, pa.Table | pa.RecordBatchReader]], schema: pa.Schema
+) -> dict[date, int]:
     """Replace the rows of several days, which may come in parts; return the row count of each.
 
     A day's parts follow each other in its file. All days keep their old rows until all parts are written.
@@ -101,19 +112,50 @@ def write_partitions(table: Path, parts: Iterable[tuple[date, pa.Table]], schema
             files[day].add(rows)
         for file in files.values():
             file.close()
-        for file in files.values():
-            file.move()
+        for day, file in files.items():
+            _move_alone(file, table, day)
     return {day: file.rows for day, file in files.items()}
+
+
+def _move_alone(file: _Staged, table: Path, day: date) -> None:
+    """Put a day's only file into its place, from which other parts of it go."""
+    if set(part_files(table, day)) <= {partition_file(table, day)}:
+        file.move()
+        return
+    alone = table / f".{day_folder(table, day).name}.{uuid.uuid4().hex}"
+    alone.mkdir()
+    file.move(alone / "part.parquet")
+    replace_partition(table, day, alone)
+
+
+def replace_partition(table: Path, day: date, written: Path) -> None:
+    """Put ``written``, a folder of part files on the same disk, into the place of a day's folder.
+
+    A kill between its two steps leaves the table without the day, never with parts of two versions of it.
+    """
+    folder = day_folder(table, day)
+    replaced = table / f".{folder.name}.replaced"
+    shutil.rmtree(replaced, ignore_errors=True)
+    table.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        folder.replace(replaced)
+    written.replace(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def drop_partition(table: Path, day: date) -> None:
     """Take a day out of a table."""
-    shutil.rmtree(partition_file(table, day).parent, ignore_errors=True)
+    shutil.rmtree(day_folder(table, day), ignore_errors=True)
 
 
 def partition_files(table: Path, days: Iterable[date]) -> list[str]:
     """The files of those of ``days`` that the table holds."""
-    return [str(f) for f in (partition_file(table, d) for d in sorted(days)) if f.exists()]
+    return [str(file) for day in sorted(days) for file in part_files(table, day)]
+
+
+def partition_rows(table: Path, day: date) -> int:
+    """How many rows a day has, by its files' footers; 0 where the table has no such day."""
+    return sum(int(pq.read_metadata(file).num_rows) for file in part_files(table, day))
 
 
 def write_json(path: Path, value: Any) -> None:

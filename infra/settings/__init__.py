@@ -52,6 +52,7 @@ from infra.settings.quality_prior import QualityPriorSettings
 from infra.settings.raw import ACTIONS, GUEST_IDS, Meaning, RawSettings, action_key
 from infra.settings.releases import ReleaseSettings
 from infra.settings.serving import ServingSettings
+from infra.settings.tables import TableSettings
 from infra.settings.tracing import TracingSettings
 from infra.settings.training import ItemField, Ngram, Ramp, TrainingSettings
 from infra.settings.ubi_log import UbiLogSettings
@@ -84,6 +85,7 @@ __all__ = [
     "ReleaseSettings",
     "ServingSettings",
     "Settings",
+    "TableSettings",
     "TracingSettings",
     "TrainingSettings",
     "UbiLogSettings",
@@ -122,6 +124,7 @@ class Settings(BaseSettings):
     demo: DemoSettings = DemoSettings()
     raw: RawSettings = RawSettings()
     features: FeatureSettings = FeatureSettings()
+    tables: TableSettings = TableSettings()
     training: TrainingSettings = TrainingSettings()
     index: IndexSettings = IndexSettings()
     releases: ReleaseSettings = ReleaseSettings()

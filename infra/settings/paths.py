@@ -40,7 +40,7 @@ class Paths:
         self.notices = root / "notices"
         """What somebody is to be told and was told; see ``orchestration.night.outbox``."""
         self.features = root / "features"
-        """``{user,item,query}/dt=YYYY-MM-DD/part.parquet``."""
+        """``{user,item,query}/dt=YYYY-MM-DD/part*.parquet``."""
         self.feast = root / "feast"
         self.training_set = root / "training_set"
         self.training = root / "training"

@@ -16,7 +16,7 @@ from features.snapshots import (
 )
 from features.store import materialize
 from infra.contract.content import content_key
-from infra.contract.partitions import partition_file, table_files, written_days
+from infra.contract.partitions import part_files, table_files, written_days
 from infra.contract.tables import FEATURE_TABLES, SESSION_TABLES
 from infra.settings import Settings
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, progress_to
@@ -63,8 +63,8 @@ def build(context: dg.AssetExecutionContext, builder: Build) -> Days:
         }
     )
     asked = map(date.fromisoformat, context.partition_keys)
-    files = {day: partition_file(settings.paths.features / view, day) for day in {*rows, *asked}}
-    versions = {day: data_version(content_key([file], settings.paths.root)) for day, file in files.items()}
+    files = {day: part_files(settings.paths.features / view, day) for day in {*rows, *asked}}
+    versions = {day: data_version(content_key(held, settings.paths.root)) for day, held in files.items()}
     yield from by_day(context, result, versions, rows)
 
 

@@ -20,7 +20,7 @@ from features.publishing import forget_other_days
 from features.rebuilt_requests import rebuilt_told
 from infra.contract.content import content_key, file_hash
 from infra.contract.names import INTERACTIONS
-from infra.contract.partitions import partition_file
+from infra.contract.partitions import part_files
 from infra.contract.tables import SESSION_TABLES
 from infra.settings import Settings, get_settings
 from orchestration.assets.common import LOCKED, OWNERS, RETRY, SINGLE_RUN, not_retried, progress_to
@@ -121,7 +121,7 @@ def sessions(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult
 
 def sessions_version(settings: Settings, day: date) -> dg.DataVersion:
     """By what the tables of a day hold; a day without any has a version, too."""
-    files = [partition_file(settings.paths.sessions / name, day) for name in SESSION_TABLES]
+    files = [file for name in SESSION_TABLES for file in part_files(settings.paths.sessions / name, day)]
     return data_version(content_key(files, settings.paths.root))
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-import features.snapshots as building
+import features.engines.duckdb_engine as building
 import features.user_chunks as chunking
 from features.engine import from_arrow, open_engine
 from features.snapshots import build_user_features

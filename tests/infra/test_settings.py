@@ -14,6 +14,7 @@ from infra.settings import (
     QualityPriorSettings,
     ReleaseSettings,
     Settings,
+    TableSettings,
     TrainingSettings,
     base,
     in_words,
@@ -35,6 +36,14 @@ from infra.settings.errors import unparsed
         ),
         ("SHELFWISE_HOME", "s3://bucket/home", "SHELFWISE_HOME=s3://bucket/home: home is a folder of this machine"),
         ("SHELFWISE_HOME", "file:///srv/home", "set releases.url"),
+        ("SHELFWISE_TABLES__ENGINE", "sparc", "SHELFWISE_TABLES__ENGINE=sparc: one of duckdb, spark"),
+        (
+            "SHELFWISE_TABLES__SPARK_URL",
+            "sc://host:15002",
+            "it is neither local, local[N], local[*] nor spark://HOST:PORT",
+        ),
+        ("SHELFWISE_TABLES__SPARK_URL", "spark://host", "it is neither local"),
+        ("SHELFWISE_TABLES__SPARK_OPTIONS", '{"driver.memory": "2g"}', "no option of Spark is called driver.memory"),
         ("SHELFWISE_RAW__COLUMNS", '{"titel": "x"}', "SHELFWISE_RAW__COLUMNS=titel: one of title, description"),
         ("SHELFWISE_RAW__COLUMNS", "title=x", """SHELFWISE_RAW__COLUMNS=title=x: write it as JSON, such as {"name":"""),
         ("SHELFWISE_RAW__GUEST_IDS", "0,1", """SHELFWISE_RAW__GUEST_IDS=0,1: write it as JSON, such as ["one","""),
@@ -44,6 +53,11 @@ from infra.settings.errors import unparsed
 def test_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
     monkeypatch.setenv(name, value)
     assert says in refusal()
+
+
+@pytest.mark.parametrize("url", ["local", "local[4]", "local[*]", "spark://10.0.0.1:7077", "spark://a:7077,b:7077"])
+def test_forms_of_a_spark_url(url: str) -> None:
+    assert TableSettings(spark_url=url).spark_url == url
 
 
 def test_a_home_behind_a_url_is_refused_as_a_path_too() -> None:
