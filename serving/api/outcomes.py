@@ -24,6 +24,8 @@ class Answered(NamedTuple):
     fallbacks: list[str]
     cached: bool
     corrected: str | None
+    searched: bool
+    """False where there was nothing to search for."""
     timings_ms: dict[str, float]
 
 
@@ -46,5 +48,6 @@ def answered(asked: SearchRequest, found: Retrieval) -> Answered:
         found.fallbacks,
         found.cached,
         found.corrected,
+        found.not_searched is None,
         found.timings_ms,
     )

@@ -94,7 +94,7 @@ async def search(request: Request, asked: SearchRequest, backend: Behind, counte
         **private,
     )
     log: UbiLog | None = request.app.state.ubi_log
-    if log and asked.shown != 0:
+    if log and asked.shown != 0 and answer.searched:
         row = query_row(
             asked,
             query_id=query_id,

@@ -55,9 +55,12 @@ def test_search_command(demo_shop: SmallShop) -> None:
     ran = demo_shop.run("search", "shoes", "-k", "3")
     assert ran.code == 0, ran.output
     assert "personalized: no" in ran.output
-    refused = demo_shop.run("search", "?!")
+    refused = demo_shop.run("search", "x" * 2_000)
     assert refused.code == 2
     assert "query" in refused.output
+    nothing = demo_shop.run("search", "?!")
+    assert nothing.code == 0, nothing.output
+    assert "Nothing was searched for" in nothing.output
 
 
 def test_missing_folder_is_a_clear_error(new_shop: Callable[[], SmallShop]) -> None:

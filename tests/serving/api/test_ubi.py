@@ -92,10 +92,11 @@ def test_the_log_has_what_was_typed_and_what_was_answered(client: TestClient, lo
     assert (row["user_query"], row["query_attributes"]["corrected"]) == ("Red sheos", "Red shoes")
 
 
-def test_what_is_shown_to_nobody_and_what_is_refused_is_not_logged(client: TestClient, logs: Path) -> None:
+def test_what_is_shown_to_nobody_not_searched_or_refused_is_not_logged(client: TestClient, logs: Path) -> None:
     client.post("/search", json={"query": "mug", "shown": 0})
     client.get("/search", params={"q": "mug"})
-    client.post("/search", json={"query": "!"})
+    assert client.post("/search", json={"query": "!"}).status_code == 200
+    client.post("/search", json={"query": "x" * 2_000})
     client.post("/events", json={"user": "reader-1", "action": "dance", "item_id": "i1"})
     mine = client.post("/search", json={"query": "mug", "query_id": "mine", "user": "c9", "client_id": "c9"}).json()
     assert mine["query_id"] == "mine"
