@@ -1,8 +1,9 @@
-"""How the threads of numeric libraries wait."""
+"""How many threads numeric libraries have, and how these wait."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 
 def wait_quietly() -> None:
@@ -12,3 +13,12 @@ def wait_quietly() -> None:
     on a machine of its own there is no difference. What the environment says already is left alone.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def limit_threads(count: int) -> None:
+    """Have numpy, and torch where it is loaded already, use so many threads in this whole process."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(count, user_api="blas")
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(count)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infra.memory import give_back_freed
+from infra.freed import give_back_freed
 from infra.services import ServiceError
 from infra.settings import Settings
+from infra.threads import limit_threads
 from serving.connection import Connection, failures
 from serving.errors import BadRequest, IncompleteCollection, IndexUnavailable
 from serving.filters import Filter
@@ -274,13 +275,13 @@ class Live:
     def _loaded(self, release_id: str, *, second_stage: bool) -> ServedRelease:
         served = load_served(self._settings, release_id, self._milvus, second_stage=second_stage)
         warm(served, self._milvus, WARM_TIMEOUT_S)
-        give_back_freed()
+        _settle(self._settings)
         return served
 
     def _loaded_without_index(self, release_id: str, *, second_stage: bool) -> ServedRelease:
         served = load_served(self._settings, release_id, self._milvus, second_stage=second_stage)
         warm_in_memory(served)
-        give_back_freed()
+        _settle(self._settings)
         return served
 
     def _note(self, live: str) -> None:
@@ -289,3 +290,9 @@ class Live:
         except OSError as error:
             log.warning("a start without Milvus would not know that %s is live: %s", live, error)
         clean_fetched(self._settings, self._milvus, self._timeout_s)
+
+
+def _settle(settings: Settings) -> None:
+    """After a load: what it used twice goes back, and a library that it brought along gets its threads."""
+    limit_threads(settings.serving.threads)
+    give_back_freed()

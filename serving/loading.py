@@ -74,7 +74,7 @@ def load_served(
             with failures():
                 check_collection(connection.client(), name, release)
         if choice.type != "FLAT":
-            kept = KeptIndex(settings.paths.built_indexes, release.id)
+            kept = KeptIndex(settings.paths.built_indexes, release.id, settings.paths.releases)
             index = MemoryIndex(release.items.vectors, fields.columns, choice, threads, kept)
     return ServedRelease(
         release=release,

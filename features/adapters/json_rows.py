@@ -82,11 +82,9 @@ def _is_row(text: str, keys: Collection[str]) -> bool:
 
 def odd_line(files: Sequence[Path]) -> str:
     """A sentence that shows the first line of text files that is no JSON object; empty where their heads have none."""
-    for file in (file for file in files if format_in(file.name) not in ("csv", "parquet")):
+    for file in (file for file in files if way_of(file) == "lines"):
         with opened(file, file.name) as stream:
             head = stream.read(HEAD_CHARS)
-        if head.startswith(b"PAR1"):
-            continue
         lines = head.decode(errors="replace").lstrip("\ufeff").splitlines()
         if (line := next((line for line in lines if line.strip() and not _is_object(line)), None)) is not None:
             return f"{file.name} has lines that are none, such as {shown(line)}"

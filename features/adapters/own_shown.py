@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import duckdb
 
-from features.adapters.own_fields import Key
+from features.adapters.own_fields import FIELDS, Key
 from features.sql_text import quoted
 
 FLAGS: Mapping[str, Sequence[str]] = {
     "clicked": ("clicked", "click", "isclick", "isclicked", "wasclicked", "hasclick", "hasclicked", "clickflag",
-                "clicks", "geklickt", "clic", "cliqué"),
+                "clicks", "geklickt", "clic", "clique"),
     "carted": ("carted", "addtocart", "addedtocart", "isaddtocart", "isaddedtocart", "atc", "isatc", "cart", "incart",
                "iscart", "iscarted", "cartadd", "cartadded", "addtobasket", "addedtobasket", "basket", "inbasket",
                "addtobag", "cartflag", "warenkorb", "panier"),
@@ -33,6 +33,8 @@ LEAST_SAID = 0.1
 """Share of yes and no from which other numbers beside them are grades or counts, below it ids."""
 MOST_ODD = 0.01
 """Share of a column's values that may be neither yes nor no where it holds flags; the rows are left out."""
+_LETTERS = "'e', 's', 'c', 'i', 'exact', 'substitute', 'complement', 'irrelevant'"
+"""ESCI's grades."""
 _YES = ("1", "1.0", "true", "t", "yes", "y", "x", "ja", "oui", "si", "sí", "sim", "wahr", "vrai")
 _NO = ("0", "0.0", "false", "f", "no", "n", "nein", "non", "nao", "não", "nee", "falsch", "faux")
 
@@ -82,13 +84,20 @@ def find_flags(connection: duckdb.DuckDBPyConnection, keys: Sequence[Key], given
             said, odd, number = _values(connection, key)
             if said and odd <= MOST_ODD * (said + odd):
                 flags.setdefault(field, []).append(key)
-            elif number is not None and (said > LEAST_SAID * (said + odd) or field in given):
+            elif number is not None and said > LEAST_SAID * (said + odd):
                 counts.append(key)
                 notes.append(
                     f"{key.told} is not read as {field}: it holds {number} beside 0 and 1, as grades or counts do."
                     " Where it counts, land it as 0 and 1."
                 )
-    graded = [key for name in GRADES for key in free if key.spelt[-1] == name and key not in _all(flags)]
+            elif field in given and field not in FIELDS:
+                notes.append(f"{key.told} is not read as {field}: it holds neither 0 and 1 nor true and false.")
+    graded = [
+        key
+        for name in GRADES
+        for key in free
+        if key.spelt[-1] == name and key not in _all(flags) and _holds_grades(connection, key)
+    ]
     notes += [
         f"{key.told} is read as no click: grades of relevance are what people judged, not what they did. A file"
         " qrels.tsv (query, item_id, grade 0 to 3) beside the catalogue holds judgements. If it says what was clicked"
@@ -100,6 +109,17 @@ def find_flags(connection: duckdb.DuckDBPyConnection, keys: Sequence[Key], given
 
 def _all(flags: Mapping[str, Sequence[Key]]) -> list[Key]:
     return [key for listed in flags.values() for key in listed]
+
+
+def _holds_grades(connection: duckdb.DuckDBPyConnection, key: Key) -> bool:
+    """Whether a column's values are small numbers or ESCI's letters, as most grades are, and no words."""
+    row = connection.execute(
+        f"""SELECT count(g), count(*) FILTER (try_cast(g AS DOUBLE) BETWEEN -1 AND 100 OR g IN ({_LETTERS}))
+        FROM (SELECT flag_text({key.value}) AS g FROM own_rows WHERE body IS NOT NULL)"""
+    ).fetchone()
+    assert row is not None
+    held, grades = row
+    return bool(held and grades >= (1 - MOST_ODD) * held)
 
 
 def _values(connection: duckdb.DuckDBPyConnection, key: Key) -> tuple[int, int, str | None]:
@@ -151,7 +171,7 @@ WITH members AS (
         min(time) OVER w AS shown_at, count(DISTINCT run) OVER (PARTITION BY query_id) AS times
     FROM runs WINDOW w AS (PARTITION BY hash(query_id, who, asked, turn))
 )
-SELECT row_id, kind, text, shown_at AS time, query_id IS NOT NULL AND times > 1 AS taken_apart,
+SELECT row_id, kind, text, shown_at AS time,
     CASE WHEN query_id IS NOT NULL AND times = 1 THEN query_id
         ELSE md5(concat_ws(chr(31), query_id, who, epoch_us(shown_at), asked)) END AS query_id
 FROM first WHERE shows;

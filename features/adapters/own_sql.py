@@ -103,7 +103,8 @@ WITH read AS (
 ), named AS (
     -- a row of one shown item: its flags say so, or its action and its place in the list of a search with an id
     SELECT read.*, k.kind AS meant, len(items) = 1 AND shown IS NULL AND CASE
-        WHEN read.action IS NULL THEN flags IS NOT NULL OR hint = 'list' AND position IS NOT NULL
+        WHEN read.action IS NULL THEN (hint IS NULL OR hint = 'list') AND flags IS NOT NULL
+            OR hint = 'list' AND position IS NOT NULL
         WHEN k.kind = 'list' THEN flags IS NOT NULL OR position IS NOT NULL AND query_id IS NOT NULL
         WHEN k.kind = 'search' THEN flags IS NOT NULL ELSE false END AS is_shown
     FROM read LEFT JOIN own_kinds AS k ON regexp_replace(lower(read.action), '[\\s_-]', '', 'g') = k.action

@@ -30,7 +30,7 @@ class ServingSettings(Group):
     workers: Count = 4
     """Threads that answer asynchronous calls."""
     threads: Count = 1
-    """Threads of numpy and of FAISS in a serving process."""
+    """Threads of numpy, FAISS and torch, each, in a serving process."""
     second_stage: bool = True
     """Whether the release's ranker orders what towers, BM25 and graph find; false: the towers' own order is served.
     Queries are corrected and items listed either way."""

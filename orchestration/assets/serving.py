@@ -32,7 +32,7 @@ from training.text import TextEncoderError
 )
 def catalog_release() -> dg.MaterializeResult:
     """The catalogue alone, by a pretrained text encoder and BM25: live from the first minutes on, until towers that
-    learned from the log are not worse than it."""
+    learned from the log find no less."""
     settings = shop_settings()
     with not_retried(PromotionRefused, TextEncoderError):
         outcome = release_catalog(settings, progress_to("catalog_release"))

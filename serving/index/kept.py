@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from serving.index.kinds import IndexChoice
 
 log = logging.getLogger(__name__)
 
-KEPT = 4
-"""The newest files that stay: live, the one before, and what the night tries."""
+VERSION = 1
+"""Raised when the same choice is built otherwise."""
+UNFINISHED_S = 3_600
+"""Age from which a file that was never moved to its place is of a process that died."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class KeptIndex:
 
     folder: Path
     release_id: str
+    releases: Path
+    """Where the releases lie: the index of one that is gone goes too."""
 
     def read(self, choice: IndexChoice, items: int, width: int) -> Any | None:
         """The index over ``items`` rows of ``width``; None where there is none to be read."""
@@ -56,14 +61,23 @@ class KeptIndex:
             self.folder.mkdir(parents=True, exist_ok=True)
             faiss.write_index(index, str(temporary))
             temporary.replace(file)
-            for old in sorted(self.folder.glob("*.faiss"), key=lambda f: f.stat().st_mtime)[:-KEPT]:
-                old.unlink(missing_ok=True)
+            self._clean()
         except (OSError, RuntimeError) as error:  # FAISS raises the latter where it cannot write
             log.info("the built index is not kept in %s: %s", self.folder, str(error).splitlines()[0])
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
+    def _clean(self) -> None:
+        for file in self.folder.glob("*.faiss"):
+            release_id = file.name.partition("-")[0]
+            if release_id != self.release_id and not (self.releases / release_id).is_dir():
+                file.unlink(missing_ok=True)
+        for file in self.folder.glob(".*"):
+            with suppress(FileNotFoundError):  # another process finished it meanwhile
+                if file.stat().st_mtime < time.time() - UNFINISHED_S:
+                    file.unlink()
+
     def _file(self, choice: IndexChoice, items: int, width: int) -> Path:
-        told = json.dumps([self.release_id, choice.build, items, width, faiss.__version__])
+        told = json.dumps([VERSION, self.release_id, choice.build, items, width, faiss.__version__])
         return self.folder / f"{self.release_id}-{hashlib.sha256(told.encode()).hexdigest()[:12]}.faiss"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from serving.filters import Filter
-from serving.index.kept import KEPT, KeptIndex
+from serving.index.kept import KeptIndex
 from serving.index.kinds import IndexChoice
 from serving.index.memory import MemoryIndex
 
@@ -31,7 +32,7 @@ def index(choice: IndexChoice, kept: KeptIndex | None, rows: np.ndarray) -> Memo
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.type)
 def test_a_kept_index_finds_what_a_built_one_does(tmp_path: Path, choice: IndexChoice) -> None:
-    kept, rows = KeptIndex(tmp_path / "built", "r1"), vectors()
+    kept, rows = KeptIndex(tmp_path / "built", "r1", tmp_path / "releases"), vectors()
     built = index(choice, kept, rows).search(rows[:50], 20, Filter())
     (file,) = (tmp_path / "built").iterdir()
     written = file.stat().st_mtime_ns
@@ -45,10 +46,10 @@ def test_a_kept_index_finds_what_a_built_one_does(tmp_path: Path, choice: IndexC
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.type)
 def test_what_cannot_be_read_is_built_again(tmp_path: Path, choice: IndexChoice) -> None:
-    kept, rows = KeptIndex(tmp_path, "r1"), vectors()
+    kept, rows = KeptIndex(tmp_path / "built", "r1", tmp_path / "releases"), vectors()
     whole = index(choice, None, rows).search(rows[:50], 20, Filter())
     index(choice, kept, rows)
-    (file,) = tmp_path.iterdir()
+    (file,) = (tmp_path / "built").iterdir()
     for broken in (b"", file.read_bytes()[:100], b"not an index at all"):
         file.write_bytes(broken)
         found = index(choice, kept, rows).search(rows[:50], 20, Filter())
@@ -56,14 +57,22 @@ def test_what_cannot_be_read_is_built_again(tmp_path: Path, choice: IndexChoice)
         assert len(file.read_bytes()) > 1_000, "and kept again"
 
 
-def test_only_the_newest_are_kept(tmp_path: Path) -> None:
-    for number in range(KEPT + 2):
-        index(CHOICES[1], KeptIndex(tmp_path, f"r{number}"), vectors())
-    assert len(list(tmp_path.iterdir())) == KEPT
+def test_indexes_of_releases_that_are_gone_go_too(tmp_path: Path) -> None:
+    built, releases = tmp_path / "built", tmp_path / "releases"
+    for name in ("r1", "r2"):
+        (releases / name).mkdir(parents=True)
+        index(CHOICES[1], KeptIndex(built, name, releases), vectors())
+    torn, young = built / ".torn", built / ".young"
+    for file in (torn, young):
+        file.write_bytes(b"half")
+    os.utime(torn, (0, 0))
+    (releases / "r1").rmdir()
+    index(CHOICES[1], KeptIndex(built, "r3", releases), vectors())
+    assert {file.name.partition("-")[0] for file in built.iterdir()} == {"r2", "r3", ".young"}
 
 
 def test_a_folder_that_cannot_be_written_keeps_nobody_from_searching(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     rows = vectors()
-    found = index(CHOICES[2], KeptIndex(tmp_path / "file", "r1"), rows).search(rows[:5], 3, Filter())
+    found = index(CHOICES[2], KeptIndex(tmp_path / "file", "r1", tmp_path), rows).search(rows[:5], 3, Filter())
     np.testing.assert_array_equal(found.rows[:, 0], np.arange(5))

@@ -75,9 +75,9 @@ def evaluate(
     searches = searches_of(settings, arrays, towers, prior, ranker, stage)
     told: dict[str, Any] = {"release": live.name if live else None, "left_out": None if live else "nothing is live"}
     if live is not None:
-        told["catalog_alone"] = is_catalog_alone(live)
         try:
             own = read_live(settings, arrays, live)
+            told["catalog_alone"] = is_catalog_alone(live)
             searches = searches.with_method(LIVE, lambda: own.method(settings))
             names.append(LIVE)
         except NotComparable as error:

@@ -4,7 +4,7 @@ One request is a few hundred operations on arrays of some thousand numbers: what
 several times numpy's. What a request's history says of an item is the same for everybody, so it is kept per item; and
 of the user encoder's layer only the query's place is computed, as nothing else of it is read.
 
-``Towers.encode_queries`` is the definition; ``tests/training/model/test_query_forward.py`` holds the two together.
+``Towers.encode_queries`` is the definition; ``tests/training/model/test_query_encoder.py`` holds the two together.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from infra.settings import Settings
+from infra.threads import limit_threads
 from training.data.items import item_tokens
 from training.data.ngrams import Hasher
 from training.data.ragged import Ragged, empty_rows, stack
@@ -67,12 +68,11 @@ def encode_new_items(release: Release, catalog: pa.Table, settings: Settings) ->
         catalog: columns of ``infra.contract.tables.CATALOG`` with ``available_from`` in microseconds since 1970; each
             item has a title, a category, a brand or an attribute.
     """
-    import torch  # here: a server that is told of no new item does without
-
+    # here: they load torch, and a server that is told of no new item does without
     from training.model.encoding import encode_tokens
     from training.quality_prior import QualityFeatures, items_with_quality
 
-    torch.set_num_threads(settings.serving.threads)
+    limit_threads(settings.serving.threads)
     encoder, count = release.encoder, len(catalog)
     config = encoder.config
     hasher = Hasher(config.buckets, config.max_item_tokens, config.ngrams)

@@ -77,6 +77,11 @@ function showUsers(users) {
 const asks = () => by("query").value.trim() || queryIn(inUrl()) !== null;
 const searchAgain = () => asks() && run();
 
+function runAgain(query, tries) {
+  // Whoever types by now asks for something else.
+  if (by("query").value.trim() === query) run(tries);
+}
+
 async function run(tries = TRIES) {
   clearTimeout(again);
   const [query, user] = [by("query").value.trim(), by("user").value.trim()];
@@ -103,7 +108,7 @@ async function run(tries = TRIES) {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.status === 401) askForKey();
-    if (error.status === 503 && tries > 0) again = setTimeout(run, error.retryAfterMs || TRY_AGAIN_MS, tries - 1);
+    if (error.status === 503 && tries > 0) again = setTimeout(runAgain, error.retryAfterMs || TRY_AGAIN_MS, query, tries - 1);
     by("problem").textContent = error.message;
     by("problem").hidden = false;
     by("results").hidden = true;

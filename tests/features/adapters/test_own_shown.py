@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.adapters.base import AdapterError
+from features.adapters.own_fields import FIELDS, spelling
+from features.adapters.own_shown import FLAGS, GRADES
 from features.adapters.run import Imported, import_logs
 from tests.features.adapters.test_own import Row, clock, lines, own_shop, table, told
 
@@ -138,6 +140,36 @@ def test_a_flag_under_another_name(tmp_path: Path) -> None:
     assert [row["item_id"] for row in shop.rows("impressions")] == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("name", ["label", "gain", "rel"])
+def test_words_are_no_grades(tmp_path: Path, name: str) -> None:
+    rows = [{"sku": item, "user": "u1", "ts": clock(0), name: "summer sale"} for item in "abc"]
+    imported = imported_of(tmp_path, table(tmp_path, "x.csv", rows))
+    assert not any("grade" in what for _, what, _, _ in imported.became)
+    assert not any("judged" in note for note in imported.notes)
+
+
+def test_ids_under_the_name_of_a_flag_stay_ids(tmp_path: Path) -> None:
+    rows = [{"query": "lamp", "user": "u1", "ts": clock(n), "picked": 4711 + n} for n in range(3)]
+    shop = own_shop(tmp_path, table(tmp_path, "x.csv", rows), options={"clicked": "picked"})
+    assert sorted(what for what, _, _ in told(shop)) == ["click"] * 3
+    noted = imported_of(tmp_path, table(tmp_path, "y.csv", [{**row, "sku": "a"} for row in rows]), carted="picked")
+    assert any("picked is not read as carted" in note for note in noted.notes)
+
+
+def test_a_log_of_clicks_keeps_them_beside_a_flag(tmp_path: Path) -> None:
+    rows = [
+        {"query": "lamp", "user": "u1", "ts": clock(60 * n), "sku": item, "purchased": int(n == 1)}
+        for n, item in enumerate("abc")
+    ]
+    shop = own_shop(tmp_path, table(tmp_path, "clicks.csv", rows))
+    assert {(what, item) for what, item, _ in told(shop)} == {("click", "a"), ("click", "b"), ("click", "c")}
+
+
+def test_names_are_spelt_as_they_are_compared() -> None:
+    listed = [*GRADES, *(name for names in (*FLAGS.values(), *FIELDS.values()) for name in names)]
+    assert [name for name in listed if name != spelling(name)] == []
+
+
 ITEM = st.tuples(st.sampled_from(["a", "b", "c", None]), st.sampled_from([0, 1, None]), st.sampled_from([0, 1]))
 SEARCH = st.tuples(
     st.sampled_from(["u1", "u2", None]), st.sampled_from(["lamp", "sofa", None]), st.integers(0, 7200), st.lists(ITEM)
@@ -179,8 +211,8 @@ def test_every_row_is_counted_and_every_shown_item_stays_in_its_search(
     assert clicks == {(row["q"], row["sku"]) for row in shown if row["clicked"]}
 
 
-def imported_of(folder: Path, file: Path) -> Imported:
-    return import_logs("own", [str(file)], folder / "to")
+def imported_of(folder: Path, file: Path, **options: str) -> Imported:
+    return import_logs("own", [str(file)], folder / "to", options=options)
 
 
 def written(folder: Path, name: str) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from infra.settings import Settings
 from tests.training.conftest import with_training
 from training.data.arrays import Arrays, prepare_arrays
 from training.data.location import LocationBuckets
+from training.model import query_forward
 from training.model.encoding import encode_requests
 from training.model.query_encoder import Preprocessing, QueryEncoder
 from training.model.towers import Towers
@@ -168,3 +170,23 @@ def test_boosting_weights_follow_the_unit_vector(make_shop: MakeShop) -> None:
     of_towers = (towers.config, towers.arrays(), arrays.item_tokens)
     boosted = QueryEncoder(*of_towers, ["x"], plain._preprocessing, weights).encode("red shoes")
     np.testing.assert_array_equal(boosted, np.concatenate([plain.encode("red shoes"), weights]))
+
+
+def test_items_that_are_kept_are_read_as_those_that_are_not(
+    make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that ask at once, over a table that is full after a few items."""
+    settings = make_shop(requests=300)
+    arrays, towers = untrained(settings)
+    requests = pq.read_table(settings.paths.training_set / "requests").sort_by([("time", "ascending")]).to_pylist()
+    rows = np.arange(len(requests))[:: len(requests) // 60]
+    asked = [(requests[row]["query"], RequestContext.of_features(requests[row])) for row in rows]
+    histories = [{*context.recent_items, *context.order_history} for _, context in asked]
+    monkeypatch.setattr(query_forward, "KEPT_ITEMS", 5)
+    assert sum(map(len, histories)) > 3 * 5
+    assert any(len(history) > 5 for history in histories), "more at once than are kept"
+    encoder = encoder_of(settings, arrays, towers)
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(3):
+            online = np.stack(list(threads.map(lambda one: encoder.encode(*one), asked)))
+            np.testing.assert_allclose(online, encode_requests(towers, arrays, rows), atol=1e-5)
