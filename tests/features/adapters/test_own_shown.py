@@ -142,7 +142,7 @@ def test_a_flag_under_another_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["label", "gain", "rel"])
 def test_words_are_no_grades(tmp_path: Path, name: str) -> None:
-    rows = [{"sku": item, "user": "u1", "ts": clock(0), name: "summer sale"} for item in "abc"]
+    rows = [{"query": "lamp", "sku": item, "ts": clock(0), name: "summer sale"} for item in "abc"]
     imported = imported_of(tmp_path, table(tmp_path, "x.csv", rows))
     assert not any("grade" in what for _, what, _, _ in imported.became)
     assert not any("judged" in note for note in imported.notes)
