@@ -20,7 +20,6 @@ from infra.contract.names import ACTIONS, USER_LISTS, Action
 from infra.contract.query_text import is_searchable, normalise
 from infra.contract.request import Request, RequestOptions
 from infra.settings import Settings
-from infra.threads import limit_threads
 from serving.answers import LARGEST_CACHED_K, Answer, Search, cache_key, listed, nothing_found
 from serving.caching import CountedCache
 from serving.callers_case import in_callers_case
@@ -62,7 +61,6 @@ class Retriever:
             IndexUnavailable: Milvus is away, and this machine has not served before: what is live is unknown.
             ReleaseError: the live release is missing or corrupt.
         """
-        limit_threads(settings.serving.threads)
         self._settings = settings
         self._second_stages = SecondStages()
         with ExitStack() as opened:
