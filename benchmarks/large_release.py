@@ -1,40 +1,33 @@
-"""What a release of many items costs to load and to ask: memory, start and latency of one process.
+"""What a release of many items costs to load and to ask: memory, start and latency of a fresh process.
 
     python -m benchmarks.large_release [items] [requests]
 
 The items are made: those of the live release of this shop over and over, each with an id of its own and its vectors
 moved a little, so that no two are alike; towers, ranker and graph are the live release's. It is written, read back and
 searched by what writes, loads and searches any release, into a folder that goes at the end; live stays what it is.
-Peer: numpy's exact search over the same vectors in the same run. Nobody in particular asks: Redis is not needed.
+Nobody in particular asks: Redis is not needed. Each process is a :mod:`benchmarks.loaded_release`, with the peer.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from benchmarks.serving_latency import latest_requests
-from infra.contract.request import NO_CONTEXT
 from infra.settings import Settings, get_settings
-from serving.filters import Filter
 from serving.index.aliases import last_known_live
 from serving.index.kinds import usual_choice
-from serving.loading import load_served, warm
 from training.data.ragged import Ragged
 from training.ranking.bm25 import LEXICAL_FIELDS, Bm25, catalog_text
 from training.release.items import write_items
@@ -42,10 +35,8 @@ from training.release.manifest import GRAPH, INDEX, ITEM_NUMERIC, ITEM_TEXT, LEX
 from training.release.release import Release, load_release
 from training.release.writer import write_whole
 
-K = 100
 MOVED = 0.05
 """Standard deviation of what is added to each entry of a unit vector, times the root of its width."""
-MEASURE = "measure"
 
 
 def main(items: int = 1_000_000, requests: int = 300) -> None:
@@ -55,15 +46,18 @@ def main(items: int = 1_000_000, requests: int = 300) -> None:
         sys.exit("nothing is live: run the shop first (`shelfwise run`)")
     with tempfile.TemporaryDirectory(dir=settings.home) as folder:
         began = time.perf_counter()
-        made = make_release(_in(settings, folder), load_release(settings.paths.releases / live), items)
+        made = make_release(
+            settings.model_copy(update={"home": Path(folder)}), load_release(settings.paths.releases / live), items
+        )
         megabytes = sum(file.stat().st_size for file in made.rglob("*") if file.is_file()) / 2**20
         print(f"{items:,} items: {megabytes:,.0f} MiB, made in {time.perf_counter() - began:.0f} s", flush=True)
         asked = Path(folder) / "asked.json"
         asked.write_text(json.dumps([query for _, query in latest_requests(settings, requests)]))
         for state in ("index built", "index kept"):
             print(f"-- a fresh process, {state}", flush=True)
-            arguments = [sys.executable, "-m", "benchmarks.large_release", MEASURE, folder, made.name, str(asked)]
-            subprocess.run(arguments, check=True)
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.loaded_release", folder, made.name, str(asked)], check=True
+            )
 
 
 def make_release(settings: Settings, live: Release, items: int) -> Path:
@@ -98,34 +92,6 @@ def make_release(settings: Settings, live: Release, items: int) -> Path:
     return write_whole(settings, write)
 
 
-def measure(folder: str, release_id: str, asked: str) -> None:
-    """Load the release in this process, and ask it."""
-    settings = _in(get_settings(), folder)
-    began, cpu = time.perf_counter(), time.process_time()
-    served = load_served(settings, release_id)
-    warm(served)
-    print(f"loaded and warm: {time.perf_counter() - began:.1f} s, {time.process_time() - cpu:.1f} s of processor time")
-    _print_memory("memory, warm")
-    texts = json.loads(Path(asked).read_text())
-
-    def answer(text: str) -> None:
-        vector = served.release.encoder.encode(text)[None]
-        towers = served.search(vector, served.depth(K), Filter())
-        served.ranked([text], [NO_CONTEXT], vector, towers, K, Filter())
-
-    vectors = served.release.items.vectors
-    _print_times("answer", [_milliseconds(answer, text) for text in texts])
-    queries = [served.release.encoder.encode(text) for text in texts]
-    _print_times("search alone", [_milliseconds(lambda q: served.search(q[None], K, Filter()), q) for q in queries])
-    _print_memory("memory, after the answers")
-    _print_times("peer: numpy exact", [_milliseconds(lambda q: _exact(vectors, q), q) for q in queries[:50]])
-
-
-def _in(settings: Settings, folder: str) -> Settings:
-    """The same shop with a home of its own."""
-    return settings.model_copy(update={"home": Path(folder)})
-
-
 def _moved(
     vectors: NDArray[np.float32], rows: NDArray[np.int64], rng: np.random.Generator, quality: int
 ) -> NDArray[np.float32]:
@@ -146,30 +112,5 @@ def _repeat_tokens(file: Path, rows: NDArray[np.int64], folder: Path) -> None:
     save_file(out, folder / file.name)
 
 
-def _exact(items: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.int64]:
-    scores = items @ vector
-    best = np.argpartition(scores, -K)[-K:]
-    return best[np.argsort(-scores[best])]
-
-
-def _milliseconds(call: Callable[[Any], object], value: Any) -> float:
-    began = time.perf_counter()
-    call(value)
-    return (time.perf_counter() - began) * 1000
-
-
-def _print_times(name: str, milliseconds: list[float]) -> None:
-    p50, p99 = np.percentile(milliseconds, [50, 99])
-    print(f"{name:28} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms", flush=True)
-
-
-def _print_memory(name: str) -> None:
-    told = psutil.Process(os.getpid()).memory_full_info()
-    print(f"{name:28} {told.rss / 2**20:,.0f} MiB resident, {told.uss / 2**20:,.0f} of its own", flush=True)
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == [MEASURE]:
-        measure(*sys.argv[2:5])
-    else:
-        main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:]))

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from benchmarks.loaded_release import exact
 from infra.contract.request import Request
 from infra.settings import Settings, get_settings
 from serving import Retriever
@@ -51,7 +52,7 @@ def main(requests: int = 1_000, k: int = 100) -> None:
             "retrieve()": lambda i: retriever.retrieve(*asked[i], k=k),
             "retrieve(), nobody": lambda i: retriever.retrieve(None, asked[i][1], k=k),
             "retrieve(), asked before": lambda i: caching.retrieve(*asked[i], k=k),
-            "peer: numpy exact": lambda i: _exact(release.items.vectors, vectors[i], min(k, len(release.items.ids))),
+            "peer: numpy exact": lambda i: exact(release.items.vectors, vectors[i], min(k, len(release.items.ids))),
         }
         milliseconds, answers = _interleaved(calls, len(asked))
         batch, _ = _interleaved({"a batch": lambda i: retriever.retrieve_many(many[i])}, min(len(asked), 150))
@@ -94,12 +95,6 @@ def _interleaved(calls: dict[str, Callable[[int], Any]], count: int) -> tuple[di
                 if row == 0:
                     answers.append(answer)
     return dict(zip(calls, milliseconds[:, WARM_UP:], strict=True)), answers[WARM_UP:]
-
-
-def _exact(items: np.ndarray, vector: np.ndarray, k: int) -> np.ndarray:
-    scores = items @ vector
-    best = np.argpartition(scores, -k)[-k:]
-    return best[np.argsort(-scores[best])]
 
 
 def _fresh(code: str, *arguments: str) -> float:
